@@ -1,0 +1,1 @@
+"""A simulated fleet on real servers: what `make demo` runs."""
