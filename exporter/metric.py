@@ -1,0 +1,228 @@
+"""The vocabulary: a Metric is declared once, and calling it with a value and its labels gives a Sample.
+
+A Sample is born as the text that Prometheus reads, so a page is made by joining; nothing is formatted twice.
+Both exposition formats share the sample lines made here; only the headers differ (`exposition.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """The metric types a page shows. State sets and infos are gauges of 0 and 1, valid in both formats."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+class Unit(StrEnum):
+    """Base units; the unit is the end of the metric's name."""
+
+    NONE = ""
+    SECONDS = "seconds"
+    BYTES = "bytes"
+    RATIO = "ratio"
+    TIMESTAMP = "timestamp_seconds"
+    CORES = "cores"
+
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LABEL = re.compile(r"[a-z][a-z0-9_]*")
+_FOREIGN_UNIT = re.compile(
+    r"_(ms|milliseconds|usec|microseconds|ns|nanoseconds|minutes|hours|kb|mb|kib|mib|percent|perc|pct)(_|$)"
+)
+_RESERVED = frozenset({"le", "quantile", "instance", "job"})
+_UNSAFE = re.compile('["\\\\\n\x00]')
+_ESCAPES = {ord('"'): r"\"", ord("\\"): r"\\", ord("\n"): r"\n", 0: "\ufffd"}
+_BUCKET_LABEL = "le"
+
+
+def escaped(value: str) -> str:
+    """A label value as it stands between quotes; NUL, which ends Prometheus's lexer, becomes U+FFFD."""
+    return value.translate(_ESCAPES) if _UNSAFE.search(value) else value
+
+
+def number(value: float) -> str:
+    """A sample value: every digit of it (`repr`), with the spellings both formats know for NaN and infinity."""
+    if isinstance(value, int):
+        return str(int(value))
+    if math.isfinite(value):
+        return repr(value)
+    return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
+
+
+class Labels(NamedTuple):
+    """A label set rendered once, to be shared by every metric that has these labels: see `labels()`."""
+
+    names: tuple[str, ...]
+    text: str
+
+    @property
+    def braced(self) -> str:
+        return f"{{{self.text}}}" if self.text else ""
+
+    def with_label(self, name: str, value: str) -> Labels:
+        more = f'{name}="{escaped(value)}"'
+        return Labels((*self.names, name), f"{self.text},{more}" if self.text else more)
+
+
+def labels(**values: str) -> Labels:
+    """Render a label set, in the order in which the metrics declare it."""
+    return Labels(tuple(values), ",".join([f'{name}="{escaped(value)}"' for name, value in values.items()]))
+
+
+class Sample(NamedTuple):
+    """Lines of one metric: one for a gauge or counter, several for a state set, a histogram or a whole column.
+
+    `labels` identifies the series within the metric; it is None for a column, whose lines are distinct by construction.
+    """
+
+    metric: Metric
+    labels: str | None
+    text: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Metric:
+    """A metric family: the only place where its name is written.
+
+    Refuses, when it is declared, a name that Prometheus's conventions refuse; refuses, when a sample is made, labels
+    that are not exactly the declared ones. `states` makes it a state set: one series per state under the last label.
+    """
+
+    name: str
+    help: str
+    kind: Kind
+    unit: Unit
+    labels: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    _line: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no metric name: lower-case words joined by underscores are")
+        if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
+            raise ValueError(f"{self.name}: a counter, and only a counter, ends in _total")
+        stem = self.name.removesuffix("_total").removesuffix("_info")
+        if self.unit and not stem.endswith(f"_{self.unit}"):
+            raise ValueError(f"{self.name}: its unit {self.unit} is missing from the end of the name")
+        for unit in Unit:
+            if unit and not self.unit and stem.endswith(f"_{unit}"):
+                raise ValueError(f"{self.name}: ends in {unit} without having that unit")
+        if _FOREIGN_UNIT.search(self.name):
+            raise ValueError(f"{self.name}: only base units are used (seconds, bytes, ratio)")
+        for label in self.labels:
+            if not _LABEL.fullmatch(label) or label in _RESERVED or label.startswith("__"):
+                raise ValueError(f"{self.name}: {label!r} is no label of ours to set")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"{self.name}: a label is declared twice")
+        if not re.fullmatch(r"[A-Z0-9].*\.", self.help, re.DOTALL) or "\n" in self.help:
+            raise ValueError(
+                f"{self.name}: help is one line, a sentence that begins with a capital and ends with a full stop"
+            )
+        if self.states and self.kind is not Kind.GAUGE:
+            raise ValueError(f"{self.name}: a state set is a gauge")
+        pattern = ",".join(f'{label}="%({label})s"' for label in self.labels)
+        object.__setattr__(self, "_line", f"{{{pattern}}}" if pattern else "")
+
+    def __call__(self, value: float, /, **values: str) -> Sample:
+        """One sample. Raises TypeError when the labels are not exactly the declared ones, in any order."""
+        if len(values) != len(self.labels):
+            raise self._wrong(values)
+        if values and _UNSAFE.search("".join(values.values())):
+            values = {name: escaped(text) for name, text in values.items()}
+        try:
+            label_text = self._line % values
+        except KeyError:
+            raise self._wrong(values) from None
+        return Sample(self, label_text, f"{self.name}{label_text} {number(value)}\n")
+
+    def at(self, labels: Labels, value: float) -> Sample:
+        """One sample for a label set that was rendered before."""
+        if labels.names != self.labels:
+            raise self._wrong(labels.names)
+        braced = labels.braced
+        return Sample(self, braced, f"{self.name}{braced} {number(value)}\n")
+
+    def column(self, rows: Iterable[tuple[Labels, float]]) -> Sample:
+        """Many samples at once, for sources with thousands of objects; the caller guarantees distinct label sets."""
+        name, names = self.name, self.labels
+        lines = []
+        for labels, value in rows:
+            if labels.names != names:
+                raise self._wrong(labels.names)
+            lines.append(f"{name}{{{labels.text}}} {value if type(value) is int else number(value)}\n")
+        return Sample(self, None, "".join(lines))
+
+    def lines(self, text: str) -> Sample:
+        """Lines of this metric that were rendered earlier and kept, joined."""
+        return Sample(self, None, text)
+
+    def state(self, current: str | None, /, **values: str) -> Sample:
+        """The whole state set of one object, each state 0 or 1; a state that is not declared makes all of them 0."""
+        owner = labels(**values)
+        if (*owner.names, *self.labels[len(owner.names) :][-1:]) != self.labels:
+            raise self._wrong(values)
+        return self.state_at(owner, current)
+
+    def state_at(self, owner: Labels, current: str | None) -> Sample:
+        """As `state`, for an object's label set that was rendered before."""
+        if (*owner.names, self.labels[-1]) != self.labels:
+            raise self._wrong(owner.names)
+        head = f'{self.name}{{{owner.text}{"," if owner.text else ""}{self.labels[-1]}="'
+        text = "".join([f'{head}{state}"}} {1 if state == current else 0}\n' for state in self.states])
+        return Sample(self, owner.braced, text)
+
+    def histogram(self, owner: Labels, buckets: Sequence[tuple[float, float]], total: float) -> Sample:
+        """A histogram from (upper bound, cumulative count) pairs in rising order, the last bound +Inf, and the sum."""
+        if owner.names != self.labels:
+            raise self._wrong(owner.names)
+        if self.kind is not Kind.HISTOGRAM or not buckets or buckets[-1][0] != math.inf:
+            raise ValueError(f"{self.name}: a histogram's last bucket is +Inf")
+        head = f'{self.name}_bucket{{{owner.text}{"," if owner.text else ""}{_BUCKET_LABEL}="'
+        text = "".join([f'{head}{number(float(bound))}"}} {number(count)}\n' for bound, count in buckets])
+        count = number(buckets[-1][1])
+        text += f"{self.name}_sum{owner.braced} {number(total)}\n{self.name}_count{owner.braced} {count}\n"
+        return Sample(self, owner.braced, text)
+
+    @property
+    def help_text(self) -> str:
+        """The help as a HELP line holds it."""
+        return self.help.replace("\\", r"\\")
+
+    def _wrong(self, given: Iterable[str] | Mapping[str, str]) -> TypeError:
+        return TypeError(f"{self.name} has the labels {list(self.labels)}, not {list(given)}")
+
+
+def gauge(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
+    """A value that may fall as well as rise."""
+    return Metric(name, help, Kind.GAUGE, unit, labels)
+
+
+def counter(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
+    """A value that only rises, but for a reset."""
+    return Metric(name, help, Kind.COUNTER, unit, labels)
+
+
+def histogram(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
+    """A distribution in cumulative buckets."""
+    return Metric(name, help, Kind.HISTOGRAM, unit, labels)
+
+
+def info(name: str, help: str, *labels: str) -> Metric:
+    """Text about something, as labels of a constant 1."""
+    if not name.endswith("_info"):
+        raise ValueError(f"{name}: text goes into an _info metric")
+    return Metric(name, help, Kind.GAUGE, Unit.NONE, labels)
+
+
+def state_set(name: str, help: str, *labels: str, states: Sequence[str], state_label: str = "state") -> Metric:
+    """Every state of a thing as a series of 0 or 1, under the label `state`."""
+    return Metric(name, help, Kind.GAUGE, Unit.NONE, (*labels, state_label), tuple(states))

@@ -1,0 +1,35 @@
+"""The exporter's own metrics: what was built, and the process it runs as."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import ProcessCollector
+
+from exporter import __version__
+from exporter.metric import Metric, Sample, Unit, counter, gauge, info
+
+BUILD = info("fleet_exporter_build_info", "The running version.", "version", "python_version")
+_CPU = counter("process_cpu_seconds_total", "CPU time of this process, user and system.", unit=Unit.SECONDS)
+_PROCESS: Final = (
+    _CPU,
+    gauge("process_resident_memory_bytes", "Resident memory of this process.", unit=Unit.BYTES),
+    gauge("process_virtual_memory_bytes", "Virtual memory of this process.", unit=Unit.BYTES),
+    gauge("process_start_time_seconds", "When this process started, in seconds since 1970.", unit=Unit.SECONDS),
+    gauge("process_open_fds", "Open file descriptors of this process."),
+    gauge("process_max_fds", "Limit on open file descriptors."),
+)
+METRICS: Final[tuple[Metric, ...]] = (BUILD, *_PROCESS)
+
+_collector = ProcessCollector(registry=None)
+
+
+def samples() -> Iterable[Sample]:
+    """Read /proc; empty but for the build on a system without it."""
+    yield BUILD(1, version=__version__, python_version=platform.python_version())
+    values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
+    for metric in _PROCESS:
+        if metric.name in values:
+            yield metric(values[metric.name])

@@ -1,0 +1,207 @@
+"""Options: `web`, `log` and one group for each source found; a flag, a variable or a YAML key sets any of them.
+
+Flags win over `FLEET_EXPORTER_…` variables, those over the well-known ones (`NATS_URL`), those over the file, that over
+the defaults. What is unknown or wrong is told all together, each as one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+import exporter.sources
+from exporter.log import Log
+from exporter.source import Address, Options, Source
+from exporter.web_options import Web
+
+PREFIX = "FLEET_EXPORTER_"
+CONFIG_FILE = "config.file"
+
+
+class SettingsError(Exception):
+    """Every mistake of a configuration, a sentence each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@functools.cache
+def source_types() -> tuple[type[Source], ...]:
+    """The Source of every module in `exporter/sources/`, named after its module; no list to join."""
+    found = []
+    for module_info in sorted(pkgutil.iter_modules(exporter.sources.__path__), key=lambda module: module.name):
+        module = importlib.import_module(f"{exporter.sources.__name__}.{module_info.name}")
+        found += [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value) and issubclass(value, Source) and value.kind == module_info.name
+        ]
+    return tuple(found)
+
+
+class Settings(Options):
+    """The whole configuration; `sources` are those that have an address."""
+
+    web: Web = Web()
+    log: Log = Log()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        groups = [getattr(self, kind.kind) for kind in source_types()]
+        return tuple(group for group in groups if group.enabled)
+
+
+@functools.cache
+def settings_type() -> type[Settings]:
+    """Settings with one field for each source found."""
+    groups: dict[str, Any] = {kind.kind: (kind, kind()) for kind in source_types()}
+    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, **groups)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of one group under the names by which people set it."""
+
+    group: str
+    name: str
+    field: FieldInfo
+
+    @property
+    def path(self) -> str:
+        return f"{self.group}.{self.name}"
+
+    @property
+    def flag(self) -> str | None:
+        """`--web.listen-address`; None for secrets, which any process list would show."""
+        secret = inspect.isclass(self.field.annotation) and issubclass(self.field.annotation, SecretStr)
+        secret = secret or SecretStr in getattr(self.field.annotation, "__args__", ())
+        if secret and Address not in (self.field.annotation, *getattr(self.field.annotation, "__args__", ())):
+            return None
+        return f"--{self.group}.{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        return f"{PREFIX}{self.group}_{self.name}".upper()
+
+    @property
+    def well_known_variable(self) -> str | None:
+        extra = self.field.json_schema_extra
+        return cast(str | None, extra.get("env")) if isinstance(extra, dict) else None
+
+    @property
+    def help(self) -> str:
+        return self.field.description or ""
+
+    @property
+    def default(self) -> str:
+        """The default as it would be written; empty where there is none."""
+        value = self.field.get_default(call_default_factory=True)
+        if value is None or value == () or value == "":
+            return ""
+        return ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
+@functools.cache
+def options() -> tuple[Option, ...]:
+    """Every option, group by group, in the order of declaration."""
+    return tuple(
+        Option(group, name, field)
+        for group, group_field in settings_type().model_fields.items()
+        for name, field in cast(type[BaseModel], group_field.annotation).model_fields.items()
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give a parser a flag for every option that may be one, and `--config.file`."""
+    parser.add_argument(f"--{CONFIG_FILE}", metavar="FILE", help="YAML file with the same options as keys.")
+    for option in options():
+        if option.flag is None:
+            continue
+        names = f"{option.variable}" + (f", {option.well_known_variable}" if option.well_known_variable else "")
+        default = f" Default: {option.default}." if option.default else ""
+        switch: dict[str, Any] = {"nargs": "?", "const": "true"} if option.field.annotation is bool else {}
+        text = f"{option.help}{default} [{names}]".replace("%", "%%")
+        parser.add_argument(option.flag, dest=option.path, metavar=option.name.upper(), help=text, **switch)
+
+
+def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        mistakes.append(f"--{CONFIG_FILE} {path}: {error.strerror or error}; give the path of a file that can be read")
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}" if mark else ""
+        mistakes.append(f"--{CONFIG_FILE} {path}{place}: not YAML ({getattr(error, 'problem', None) or 'not UTF-8'})")
+        return {}
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(group, dict | None) for group in content.values()):
+        mistakes.append(
+            f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options"
+        )
+        return {}
+    return {str(name): dict(group or {}) for name, group in content.items()}
+
+
+def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> Iterator[tuple[Option, str]]:
+    """The options set by variables, the well-known names first so that ours win."""
+    own = {option.variable: option for option in options()}
+    for option in options():
+        if option.well_known_variable and (value := environment.get(option.well_known_variable)):
+            yield option, value
+    for name, value in environment.items():
+        if name == f"{PREFIX}CONFIG_FILE":
+            continue
+        if name in own:
+            yield own[name], value
+        elif name.startswith(PREFIX):
+            mistakes.append(f"{name}: no such variable; `fleet-exporter --help` lists them")
+
+
+def _sentence(error: Mapping[str, Any], known: Mapping[str, Option]) -> str:
+    path = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    where = ".".join(path.split(".")[:2])
+    if error["type"] == "extra_forbidden":
+        return f"{path}: no such option; `fleet-exporter --help` lists them"
+    option = known.get(where)
+    told = f" ({option.flag or option.variable})" if option else ""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}{told}: {message[:1].lower()}{message[1:]}"
+
+
+def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+    """Settings from parsed flags ({"web.listen_address": text}), variables and the file that either names.
+
+    Raises SettingsError with every mistake found.
+    """
+    mistakes: list[str] = []
+    path = flags.get(CONFIG_FILE) or environment.get(f"{PREFIX}CONFIG_FILE")
+    merged = _from_file(path, mistakes) if path else {}
+    for option, value in _from_environment(environment, mistakes):
+        merged.setdefault(option.group, {})[option.name] = value
+    known = {option.path: option for option in options()}
+    for name, text in flags.items():
+        if text is not None and name in known:
+            merged.setdefault(known[name].group, {})[known[name].name] = text
+    try:
+        settings = settings_type().model_validate(merged)
+    except ValidationError as error:
+        mistakes.extend(_sentence(detail, known) for detail in error.errors(include_url=False, include_input=False))
+        raise SettingsError(mistakes) from None
+    if mistakes:
+        raise SettingsError(mistakes)
+    return settings

@@ -1,0 +1,109 @@
+"""Opt-in looks at keys: sizes of named sets and lists, and groups of keys counted by a bounded SCAN. Never `KEYS`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from exporter.metric import Metric, Sample, Unit, gauge
+
+OTHER: Final = "other"
+"""The group of every key beyond the cap on groups."""
+
+COLLECTION_SIZE = gauge("valkey_collection_size", "Members of a named set or list (SCARD, LLEN).", "server", "key")
+GROUP_KEYS = gauge(
+    "valkey_key_group_keys",
+    "Keys seen in a group by SCAN (first two segments of the name).",
+    "server",
+    "group",
+)
+GROUP_EXPIRING = gauge(
+    "valkey_key_group_expiring_ratio", "Share of a group's keys that have a time to live (PTTL).", "server", "group",
+    unit=Unit.RATIO,
+)  # fmt: skip
+GROUP_TTL = gauge(
+    "valkey_key_group_mean_ttl_seconds", "Mean time to live of a group's keys that have one (PTTL).", "server", "group",
+    unit=Unit.SECONDS,
+)  # fmt: skip
+SCANNED = gauge("valkey_key_groups_scanned_keys", "Keys that SCAN gave before it ended or met its bound.", "server")
+COMPLETE = gauge("valkey_key_groups_complete", "Whether SCAN saw every key within its bound.", "server")
+
+METRICS: Final[tuple[Metric, ...]] = (
+    COLLECTION_SIZE,
+    GROUP_KEYS,
+    GROUP_EXPIRING,
+    GROUP_TTL,
+    SCANNED,
+    COMPLETE,
+)
+
+_SIZE_COMMANDS: Final = ("SCARD", "LLEN")
+
+
+def size_commands(keys: Sequence[str]) -> list[tuple[str, str]]:
+    """The (command, key) pairs that INFO's own round trip carries to learn the sizes.
+
+    The type is not known beforehand: each key is asked as a set and as a list, and the one of the wrong type is an
+    error reply that is passed over. That keeps it at one round trip.
+    """
+    return [(command, key) for key in keys for command in _SIZE_COMMANDS]
+
+
+def collection_samples(asked: Sequence[tuple[str, str]], replies: Sequence[Any], server: str) -> Iterable[Sample]:
+    """A size for each key that answered under some type; an absent key is an empty collection, 0."""
+    sizes: dict[str, int] = {}
+    for (_, key), reply in zip(asked, replies, strict=True):
+        if isinstance(reply, int):
+            sizes[key] = max(reply, sizes.get(key, 0))
+    for key, size in sizes.items():
+        yield COLLECTION_SIZE(size, server=server, key=key)
+
+
+def group_of(key: bytes | str) -> str:
+    """A key's group: its first two segments, or the first where there are only two; the last is taken for an id."""
+    name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+    segments = name.split(":")
+    if len(segments) == 1:
+        return OTHER
+    return ":".join(segments[:2]) if len(segments) > 2 else segments[0]
+
+
+@dataclass(slots=True)
+class _Group:
+    keys: int = 0
+    expiring: int = 0
+    ttl_ms: int = 0
+
+
+@dataclass(slots=True)
+class KeyGroups:
+    """Counts by group, at most `limit` groups and one for the rest."""
+
+    limit: int
+    scanned: int = 0
+    complete: bool = False
+    _groups: dict[str, _Group] = field(default_factory=lambda: defaultdict(_Group))
+
+    def add(self, keys: Sequence[Any], ttls_ms: Sequence[Any]) -> None:
+        """Keys with their PTTL replies: milliseconds, -1 without a time to live, -2 when it went meanwhile."""
+        for key, ttl in zip(keys, ttls_ms, strict=True):
+            if not isinstance(ttl, int) or ttl == -2:
+                continue
+            self.scanned += 1
+            name = group_of(key)
+            group = self._groups[name if name in self._groups or len(self._groups) < self.limit else OTHER]
+            group.keys += 1
+            if ttl >= 0:
+                group.expiring += 1
+                group.ttl_ms += ttl
+
+    def samples(self, server: str) -> Iterable[Sample]:
+        yield SCANNED(self.scanned, server=server)
+        yield COMPLETE(self.complete, server=server)
+        for name, group in self._groups.items():
+            yield GROUP_KEYS(group.keys, server=server, group=name)
+            yield GROUP_EXPIRING(group.expiring / group.keys, server=server, group=name)
+            if group.expiring:
+                yield GROUP_TTL(group.ttl_ms / group.expiring / 1000, server=server, group=name)
