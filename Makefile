@@ -1,0 +1,28 @@
+# Thin: the work is in Python. `make demo` and `make test` need Python 3.11 and nothing else.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test bench generate lock
+
+demo: .venv/ready
+	@$(BIN)/python -m demo
+
+test: .venv/ready
+	@$(BIN)/python -m pytest
+
+bench: .venv/ready
+	@$(BIN)/python -m benchmarks
+
+generate: .venv/ready
+	@$(BIN)/python -m docs.generate
+
+# Hashes pin every package; a changed lock or pyproject.toml renews the environment.
+.venv/ready: requirements.lock pyproject.toml
+	@echo "Creating the environment in .venv"
+	@$(PYTHON) -m venv .venv 2>/dev/null || (apt-get update -q >/dev/null && apt-get install -y -q python3.11-venv >/dev/null && $(PYTHON) -m venv .venv)
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch .venv/ready
+
+lock:
+	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --group dev --no-emit-index-url --no-header pyproject.toml -o requirements.lock
