@@ -15,9 +15,7 @@ from exporter.settings import Settings, SettingsError, add_flags, load, source_t
 from exporter.source import Source, SourceError
 
 _DESCRIPTION = "Prometheus exporter for a fleet of LLM agents: NATS JetStream, RayJobs, vLLM, Neo4j and ValKey."
-_EPILOG = (
-    "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
-)
+_EPILOG = "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
 
 
 def _parser() -> argparse.ArgumentParser:

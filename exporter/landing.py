@@ -45,9 +45,7 @@ def _row(state: State) -> str:
     success = ""
     if state.last_success is not None:
         success = (
-            datetime.fromtimestamp(state.last_success, UTC)
-            .isoformat(sep=" ", timespec="seconds")
-            .replace("+00:00", " UTC")
+            datetime.fromtimestamp(state.last_success, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
         )
     return (
         f"<tr><td>{escape(state.source.kind)}</td><td>{escape(state.source.server)}</td><td>{shown}{why}</td>"

@@ -175,9 +175,7 @@ class Scraper:
             return []
         state.late = False
         try:
-            samples, state.series, state.dropped = bounded(
-                reading.result(), state.source.metrics, state.source.max_series
-            )
+            samples, state.series, state.dropped = bounded(reading.result(), state.source.metrics, state.source.max_series)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a source does, the page lives
             state.duration = time.monotonic() - started
             self._failed(state, reason_of(error), str(error) or type(error).__name__, error)

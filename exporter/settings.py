@@ -150,9 +150,7 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(group, dict | None) for group in content.values()):
-        mistakes.append(
-            f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options"
-        )
+        mistakes.append(f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options")
         return {}
     return {str(name): dict(group or {}) for name, group in content.items()}
 

@@ -66,13 +66,13 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
             headers["content-encoding"] = "gzip"
         return Response(page, headers=headers)
 
-    async def landing(request: Request) -> Response:
+    async def landing(_: Request) -> Response:
         return HTMLResponse(landing_page(scraper.states))
 
-    async def healthy(request: Request) -> Response:
+    async def healthy(_: Request) -> Response:
         return PlainTextResponse("The exporter is healthy.\n")
 
-    async def ready(request: Request) -> Response:
+    async def ready(_: Request) -> Response:
         if served.is_set():
             return PlainTextResponse("The exporter is ready.\n")
         return PlainTextResponse("The first page is still being read.\n", status_code=503)

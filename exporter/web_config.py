@@ -142,9 +142,7 @@ def tls_context(tls: TlsServer, folder: Path) -> ssl.SSLContext:
             context.load_verify_locations(folder / tls.client_ca_file)
     except (OSError, ssl.SSLError) as error:
         named = f"{tls.cert_file}, {tls.key_file}" + (f" or {tls.client_ca_file}" if tls.client_ca_file else "")
-        raise WebConfigError(
-            f"{named} cannot be used for TLS: {getattr(error, 'reason', None) or error.strerror}"
-        ) from None
+        raise WebConfigError(f"{named} cannot be used for TLS: {getattr(error, 'reason', None) or error.strerror}") from None
     if tls.client_auth_type is ClientAuth.VERIFY_IF_GIVEN:
         context.verify_mode = ssl.CERT_OPTIONAL
     elif tls.client_auth_type is ClientAuth.REQUIRE_AND_VERIFY:

@@ -33,15 +33,11 @@ class Valkey(Source):
 
     url: Annotated[Addresses, option("redis://, rediss:// or unix:// addresses, one or several.", env="REDIS_URL")] = ()
     username: Annotated[str, option("ACL user, where the address names none.")] = ""
-    password: Annotated[SecretStr, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr(
-        ""
-    )
+    password: Annotated[SecretStr, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr("")
     sizes: Annotated[Names, option("Keys of sets and lists whose size is shown.")] = ()
     key_groups: Annotated[bool, option("Count keys by the first two segments of their names, with SCAN.")] = False
     key_groups_limit: Annotated[int, Gt(0), option("Most groups that are told apart; the rest is `other`.")] = 50
-    scan_limit: Annotated[Count, option("Most keys that one SCAN looks at; a larger keyspace is shown incomplete.")] = (
-        20_000
-    )
+    scan_limit: Annotated[Count, option("Most keys that one SCAN looks at; a larger keyspace is shown incomplete.")] = 20_000
 
     _targets: tuple[Valkey, ...] | None = PrivateAttr(None)
     _client: Redis | None = PrivateAttr(None)
@@ -135,7 +131,7 @@ class Valkey(Source):
                 **named,
             )
             # The library's INFO parser guesses types and goes by position; ours goes by name.
-            self._client.set_response_callback("INFO", _untouched)
+            self._client.response_callbacks["INFO"] = _untouched
         return self._client
 
     async def close(self) -> None:

@@ -40,9 +40,7 @@ SERVER_INFO = info(
     "Engine, version and settings of the server (INFO server_name, valkey_version or redis_version, and others).",
     SERVER, "engine", "version", "mode", "os", "maxmemory_policy", "run_id",
 )  # fmt: skip
-ROLE = state_set(
-    "valkey_role", "Replication role (INFO role).", SERVER, states=("master", "replica"), state_label="role"
-)
+ROLE = state_set("valkey_role", "Replication role (INFO role).", SERVER, states=("master", "replica"), state_label="role")
 START = gauge(
     "valkey_start_timestamp_seconds", "When the server started (INFO server_time_usec less uptime_in_seconds).", SERVER,
     unit=Unit.TIMESTAMP,
@@ -56,9 +54,7 @@ TRACKING_CLIENTS = _field("tracking_clients", "tracking_clients", "Clients that 
 PUBSUB_CLIENTS = _field("pubsub_clients", "pubsub_clients", "Clients in pub/sub mode")
 WATCHING_CLIENTS = _field("watching_clients", "watching_clients", "Clients watching keys")
 INPUT_BUFFER = _bytes("client_recent_max_input_buffer", "client_max_input_buffer_bytes", "Largest recent input buffer")
-OUTPUT_BUFFER = _bytes(
-    "client_recent_max_output_buffer", "client_max_output_buffer_bytes", "Largest recent output buffer"
-)
+OUTPUT_BUFFER = _bytes("client_recent_max_output_buffer", "client_max_output_buffer_bytes", "Largest recent output buffer")
 
 MEMORY_USED = _bytes("used_memory", "memory_used_bytes", "Memory the allocator holds")
 MEMORY_RSS = _bytes("used_memory_rss", "memory_resident_bytes", "Memory the operating system counts")
@@ -69,12 +65,8 @@ MEMORY_DATASET = _bytes("used_memory_dataset", "memory_dataset_bytes", "Memory h
 MEMORY_SCRIPTS = _bytes("used_memory_scripts", "memory_scripts_bytes", "Memory of scripts and functions")
 MEMORY_MAX = _bytes("maxmemory", "memory_max_bytes", "Memory limit, 0 where there is none")
 MEMORY_SYSTEM = _bytes("total_system_memory", "memory_system_bytes", "Memory of the machine")
-FRAGMENTATION = _field(
-    "mem_fragmentation_ratio", "memory_fragmentation_ratio", "Resident over used memory", unit=Unit.RATIO
-)
-BACKLOG_MEMORY = _bytes(
-    "mem_replication_backlog", "memory_replication_backlog_bytes", "Memory of the replication backlog"
-)
+FRAGMENTATION = _field("mem_fragmentation_ratio", "memory_fragmentation_ratio", "Resident over used memory", unit=Unit.RATIO)
+BACKLOG_MEMORY = _bytes("mem_replication_backlog", "memory_replication_backlog_bytes", "Memory of the replication backlog")
 AOF_BUFFER = _bytes("mem_aof_buffer", "memory_aof_buffer_bytes", "Memory of the append-only file's buffer")
 CLIENT_MEMORY = _bytes("mem_clients_normal", "memory_clients_bytes", "Memory of ordinary clients")
 REPLICA_MEMORY = _bytes("mem_clients_slaves", "memory_replica_clients_bytes", "Memory of replicas' connections")
@@ -133,9 +125,7 @@ FORK = _field(
 )
 FORKS = _total("total_forks", "forks_total", "Forks of the server process")
 ERROR_REPLIES = _total("total_error_replies", "error_replies_total", "Error replies of every kind")
-UNEXPECTED_ERRORS = _total(
-    "unexpected_error_replies", "unexpected_error_replies_total", "Errors the server should not give"
-)
+UNEXPECTED_ERRORS = _total("unexpected_error_replies", "unexpected_error_replies_total", "Errors the server should not give")
 DENIED_AUTH = _total("acl_access_denied_auth", "acl_denied_auth_total", "Failed authentications")
 DENIED_COMMAND = _total("acl_access_denied_cmd", "acl_denied_command_total", "Commands denied by ACL")
 DENIED_KEY = _total("acl_access_denied_key", "acl_denied_key_total", "Keys denied by ACL")
@@ -156,17 +146,12 @@ MASTER_LAST_IO = _field(
 )
 
 CPU = {
-    field: mode
-    for field, mode in (
-        ("used_cpu_sys", "system"),
-        ("used_cpu_user", "user"),
-        ("used_cpu_sys_children", "system_children"),
-        ("used_cpu_user_children", "user_children"),
-    )
+    "used_cpu_sys": "system",
+    "used_cpu_user": "user",
+    "used_cpu_sys_children": "system_children",
+    "used_cpu_user_children": "user_children",
 }
-CPU_SECONDS = counter(
-    "valkey_cpu_seconds_total", "CPU time by mode (INFO used_cpu_*).", SERVER, "mode", unit=Unit.SECONDS
-)
+CPU_SECONDS = counter("valkey_cpu_seconds_total", "CPU time by mode (INFO used_cpu_*).", SERVER, "mode", unit=Unit.SECONDS)
 STATUS = {
     "rdb_last_bgsave_status": "rdb_save",
     "aof_last_bgrewrite_status": "aof_rewrite",
@@ -177,9 +162,7 @@ PERSISTENCE_OK = gauge(
     "Whether the last dump, rewrite or write succeeded (INFO rdb_last_bgsave_status, aof_last_*_status).",
     SERVER, "operation",
 )  # fmt: skip
-MASTER_LINK_UP = gauge(
-    "valkey_master_link_up", "Whether the link to the master is up (INFO master_link_status).", SERVER
-)
+MASTER_LINK_UP = gauge("valkey_master_link_up", "Whether the link to the master is up (INFO master_link_status).", SERVER)
 REPLICA_LAG = gauge(
     "valkey_connected_replica_lag_seconds", "Time since a replica last acknowledged (INFO slaveN lag).", SERVER, "replica",
     unit=Unit.SECONDS,
