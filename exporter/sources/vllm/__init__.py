@@ -1,0 +1,115 @@
+"""vLLM servers: each one's /metrics page, at most `max_bytes` of it, under one stable name per concept."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+from annotated_types import Gt
+from pydantic import PrivateAttr, SecretStr
+
+from exporter.metric import Metric, Sample
+from exporter.source import Address, Addresses, Reason, Source, SourceError, option
+from exporter.sources.vllm import page
+
+if TYPE_CHECKING:
+    import httpx
+
+_AT_ONCE_BYTES = 256 * 1024  # what is parsed in the event loop; more goes to a thread, so that other sources go on
+
+
+class Vllm(Source):
+    """Any number of vLLM servers, of any version since 0.6, on their own or under Ray Serve."""
+
+    kind: ClassVar[str] = "vllm"
+    metrics: ClassVar[tuple[Metric, ...]] = page.METRICS
+
+    url: Annotated[
+        Addresses, option("http:// or https:// addresses; /metrics is added where no path is given.", env="VLLM_URL")
+    ] = ()
+    token: Annotated[SecretStr, option("Bearer token, where a proxy before the server wants one.")] = SecretStr("")
+    ca_file: Annotated[Path | None, option("Certificate authority of the servers, for https.")] = None
+    max_bytes: Annotated[int, Gt(0), option("Largest page that is read; a larger one is refused.")] = 8 * 1024 * 1024
+
+    _targets: tuple[Self, ...] | None = PrivateAttr(None)
+    _client: httpx.AsyncClient | None = PrivateAttr(None)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url)
+
+    @property
+    def server(self) -> str:
+        return self.url[0].server if self.url else ""
+
+    def targets(self) -> tuple[Self, ...]:
+        if self._targets is None:
+            self._targets = tuple(self.model_copy(update={"url": (url,)}) for url in self.url)
+        return self._targets
+
+    async def collect(self) -> Iterable[Sample]:
+        import httpx
+
+        try:
+            text = await self._page()
+        except httpx.TimeoutException:
+            raise SourceError(Reason.TIMEOUT, f"vLLM at {self.server} did not answer in time") from None
+        except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
+            raise SourceError(Reason.MALFORMED, f"{self.server} does not answer as vLLM does: {error}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SourceError(Reason.UNREACHABLE, f"vLLM at {self.server}: {error}") from None
+        try:
+            if len(text) > _AT_ONCE_BYTES:
+                return await asyncio.to_thread(lambda: list(page.samples(page.parsed(text), self.server)))
+            return list(page.samples(page.parsed(text), self.server))
+        except SourceError as error:
+            raise SourceError(error.reason, f"vLLM at {self.server}: {error}") from None
+
+    async def _page(self) -> str:
+        async with self._connected().stream("GET", _metrics_url(self.url[0])) as reply:
+            if reply.status_code in (401, 403):
+                raise SourceError(Reason.UNAUTHORIZED, f"vLLM at {self.server} answers {reply.status_code}")
+            if reply.status_code != 200:
+                raise SourceError(Reason.MALFORMED, f"vLLM at {self.server} answers {reply.status_code}")
+            parts, size = [], 0
+            async for part in reply.aiter_bytes():
+                size += len(part)
+                if size > self.max_bytes:
+                    raise SourceError(Reason.MALFORMED, f"the page of {self.server} is over {self.max_bytes} bytes")
+                parts.append(part)
+        return b"".join(parts).decode("utf-8", "replace")
+
+    def _connected(self) -> httpx.AsyncClient:
+        if self._client is None:
+            import httpx
+
+            token = self.token.get_secret_value()
+            self._client = httpx.AsyncClient(
+                headers={"authorization": f"Bearer {token}"} if token else {},
+                timeout=self.timeout,
+                verify=self._tls() if self.url[0].get_secret_value().startswith("https:") else False,
+                trust_env=False,
+            )
+        return self._client
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise SourceError(Reason.UNAUTHORIZED, f"vllm.ca_file {self.ca_file} cannot be used: {error}") from None
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def _metrics_url(address: Address) -> str:
+    """The page's URL: /metrics unless the address has a path of its own."""
+    text = address.get_secret_value()
+    if "://" not in text:
+        text = f"http://{text}"
+    return text if text.partition("://")[2].partition("/")[2] else f"{text.rstrip('/')}/metrics"
