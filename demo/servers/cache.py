@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,8 @@ def silent(_: str) -> None:
 def cached(name: str, build: Callable[[Path], None]) -> Path:
     """The folder CACHE/name; when it is not there, `build` fills a temporary one that is moved into place whole.
 
-    Safe between processes: the second waits for the first and finds the work done. What `build` raises passes through.
+    Safe between threads and processes: the second waits for the first and finds the work done. What `build` raises
+    passes through and leaves nothing in place.
     """
     place = CACHE / name
     if place.exists():
@@ -36,10 +36,12 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if place.exists():
             return place
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
+        # One fixed name under the lock: what a killed build left (gigabytes, for Go) goes with the next attempt.
+        unfinished = CACHE / f".{name}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
         try:
             build(unfinished)
-            unfinished.chmod(0o755)
             unfinished.rename(place)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BeforeValidator, PrivateAttr, SecretStr
 
@@ -190,7 +190,7 @@ class Jetstream(Source):
         payload = json.dumps(body).encode() if body else b""
         request = asyncio.ensure_future(client.request(subject, payload, timeout=self.timeout))
         try:
-            await asyncio.wait([request, refused], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(cast("set[asyncio.Future[Any]]", {request, refused}), return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
                 raise SourceError(Reason.UNAUTHORIZED, f"NATS at {self.server}: {refused.result()}")
             return decoded(request.result().data, kind, subject=subject)

@@ -7,7 +7,7 @@ when asked for; key groups are counted by a bounded SCAN, also only then. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
 from annotated_types import Gt
 from pydantic import PrivateAttr, SecretStr
@@ -131,7 +131,7 @@ class Valkey(Source):
                 **named,
             )
             # The library's INFO parser guesses types and goes by position; ours goes by name.
-            self._client.response_callbacks["INFO"] = _untouched
+            self._client.response_callbacks["INFO"] = cast(Any, _untouched)
         return self._client
 
     async def close(self) -> None:

@@ -1,0 +1,81 @@
+"""KubeRay's RayJobs and RayClusters (`ray.io/v1`), followed by list and watch; a scrape asks the API nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import PrivateAttr
+
+from exporter.kubernetes_watch import Cluster, Watch
+from exporter.metric import Metric, Sample, gauge
+from exporter.source import Count, Names, Source, option
+from exporter.sources.rayjob.store import METRICS, Clusters, Correlation, Jobs
+
+SERVED = gauge(
+    "ray_kind_served", "Whether the Kubernetes API serves the kind, that is, whether KubeRay is installed.", "kind"
+)
+
+_KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
+
+
+class Rayjob(Source):
+    """One Kubernetes cluster, all namespaces or some."""
+
+    kind: ClassVar[str] = "rayjob"
+    metrics: ClassVar[tuple[Metric, ...]] = (*METRICS, SERVED)
+
+    max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 1_000_000
+    kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
+    context: Annotated[str, option("Context of the kubeconfig, another than its current one.")] = ""
+    in_cluster: Annotated[bool, option("Use the service account of the pod this runs in.")] = False
+    namespaces: Annotated[Names, option("Namespaces to follow; all of them when none is named.")] = ()
+    agent_label: Annotated[str, option("Label or annotation of a RayJob that names its agent.")] = "fleet/agent"
+    task_label: Annotated[str, option("Label or annotation of a RayJob that names its task.")] = "fleet/task"
+    role_label: Annotated[str, option("Label or annotation of a RayJob that names its role.")] = "fleet/role"
+    story_label: Annotated[str, option("Label or annotation of a RayJob that names its story.")] = "fleet/story"
+
+    _jobs: Jobs | None = PrivateAttr(None)
+    _clusters: Clusters = PrivateAttr(default_factory=Clusters)
+    _watches: tuple[tuple[str, Watch], ...] = PrivateAttr(())
+    _started: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    @property
+    def enabled(self) -> bool:
+        return self.in_cluster or self.kubeconfig is not None
+
+    async def follow(self) -> None:
+        cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
+        correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
+        self._jobs, self._clusters = Jobs(correlation), Clusters()
+        stores = {"rayjobs": self._jobs, "rayclusters": self._clusters}
+        scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
+        self._watches = tuple(
+            (plural, Watch(cluster, f"/apis/ray.io/v1/{scope}{plural}", store))
+            for plural, store in stores.items()
+            for scope in scopes
+        )
+        self._started.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for plural, watch in self._watches:
+                    group.create_task(watch.run(), name=f"watch {plural}")
+        finally:
+            await cluster.close()
+
+    async def settled(self) -> None:
+        await self._started.wait()
+        for _, watch in self._watches:
+            await watch.settled()
+
+    async def collect(self) -> Iterable[Sample]:
+        await self._started.wait()
+        for _, watch in self._watches:
+            if watch.problem is not None:
+                raise watch.problem
+        found = [*(self._jobs.samples() if self._jobs else ()), *self._clusters.samples()]
+        served = {plural: bool(watch.served) for plural, watch in self._watches}
+        found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
+        return found

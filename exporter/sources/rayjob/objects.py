@@ -1,0 +1,128 @@
+"""RayJob and RayCluster objects as typed records: JSON → records, pure. An object without a status is a new one."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+_TEXT_MAP = dict[str, str]
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    creation: str = msgspec.field(name="creationTimestamp", default="")
+    labels: _TEXT_MAP | None = None
+    annotations: _TEXT_MAP | None = None
+
+    def named(self, key: str) -> str:
+        """The value of a label, or of an annotation, of that name; empty where there is neither."""
+        return (self.labels or {}).get(key) or (self.annotations or {}).get(key, "")
+
+
+class RayJobSpec(msgspec.Struct, frozen=True, rename="camel"):
+    backoff_limit: int | None = None
+    suspend: bool | None = None
+
+
+class RayJobStatus(msgspec.Struct, frozen=True, rename="camel"):
+    job_id: str | None = None
+    ray_cluster_name: str | None = None
+    job_status: str | None = None
+    job_deployment_status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+class RayJob(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: RayJobSpec = RayJobSpec()
+    status: RayJobStatus = RayJobStatus()
+
+
+class Condition(msgspec.Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
+class RayClusterStatus(msgspec.Struct, frozen=True, rename="camel"):
+    state: str | None = None
+    desired_worker_replicas: int | None = None
+    available_worker_replicas: int | None = None
+    ready_worker_replicas: int | None = None
+    min_worker_replicas: int | None = None
+    max_worker_replicas: int | None = None
+    desired_cpu: str | int | float | None = msgspec.field(name="desiredCPU", default=None)
+    desired_memory: str | int | float | None = None
+    desired_gpu: str | int | float | None = msgspec.field(name="desiredGPU", default=None)
+    conditions: list[Condition] | None = None
+
+
+class RayCluster(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    status: RayClusterStatus = RayClusterStatus()
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+
+
+def ray_job(raw: bytes | msgspec.Raw) -> RayJob:
+    """A RayJob; one whose fields have other types than KubeRay's keeps its identity and has no status."""
+    try:
+        return msgspec.json.decode(raw, type=RayJob)
+    except msgspec.ValidationError:
+        return RayJob(metadata=_identity(raw))
+
+
+def ray_cluster(raw: bytes | msgspec.Raw) -> RayCluster:
+    """As `ray_job`, for a RayCluster."""
+    try:
+        return msgspec.json.decode(raw, type=RayCluster)
+    except msgspec.ValidationError:
+        return RayCluster(metadata=_identity(raw))
+
+
+def _identity(raw: bytes | msgspec.Raw) -> Metadata:
+    try:
+        return msgspec.json.decode(raw, type=_Identity).metadata
+    except msgspec.ValidationError:
+        return Metadata()
+
+
+def seconds(timestamp: str | None) -> float | None:
+    """RFC 3339 → seconds since 1970; None for none and for what is no time."""
+    if not timestamp:
+        return None
+    try:
+        value = datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return value if value > 0 else None
+
+
+_QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE]?)")
+_SCALES: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3} | {
+    unit: float(1000**power) for power, unit in enumerate("MGTPE", start=2)
+} | {f"{unit}i": float(1024**power) for power, unit in enumerate("KMGTPE", start=1)}  # fmt: skip
+
+
+def quantity(value: str | float | None) -> float | None:
+    """A Kubernetes quantity (`500m`, `16Gi`, `2`) as a number; None for none and for what is no quantity."""
+    if value is None or isinstance(value, int | float):
+        return value
+    match = _QUANTITY.fullmatch(value.strip())
+    if match is None:
+        return None
+    number, suffix = match.groups()
+    if suffix[:1] in ("e", "E") and len(suffix) > 1 and suffix != "Ei":
+        return float(number + suffix)
+    return float(number) * _SCALES[suffix]

@@ -1,0 +1,304 @@
+"""The RayJobs and RayClusters that exist, each kept as the text of its samples: made once per change, joined per scrape."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+import msgspec
+
+from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
+from exporter.sources.rayjob.objects import Metadata, RayCluster, RayJob, quantity, ray_cluster, ray_job, seconds
+
+OTHER: Final = "other"
+NEW: Final = "New"
+
+JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)
+DEPLOYMENT_STATES: Final = (
+    NEW, "Initializing", "Running", "Complete", "Failed", "ValidationFailed", "Suspending", "Suspended", "Retrying",
+    "Waiting", OTHER,
+)  # fmt: skip
+REASONS: Final = (
+    "SubmissionFailed", "DeadlineExceeded", "PreRunningDeadlineExceeded", "AppFailed",
+    "JobDeploymentStatusTransitionGracePeriodExceeded", "JobStatusCheckTimeoutExceeded", "ValidationFailed", OTHER,
+)  # fmt: skip
+CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
+CONDITIONS: Final = (
+    "RayClusterProvisioned", "HeadPodReady", "ReplicaFailure", "RayClusterSuspending", "RayClusterSuspended"
+)  # fmt: skip
+OUTCOMES: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
+BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, float("inf"))
+
+_JOB: Final = ("namespace", "rayjob")
+_CLUSTER: Final = ("namespace", "raycluster")
+
+JOB_STATUS = state_set("ray_job_status", "State of the Ray job (status.jobStatus).", *_JOB, states=JOB_STATES)
+JOB_DEPLOYMENT = state_set(
+    "ray_job_deployment_status",
+    "State of the RayJob resource (status.jobDeploymentStatus).",
+    *_JOB,
+    states=DEPLOYMENT_STATES,
+)
+JOB_REASON = info("ray_job_failure_reason_info", "Why the RayJob failed (status.reason).", *_JOB, "reason")
+JOB_CREATED = gauge(
+    "ray_job_created_timestamp_seconds",
+    "When the RayJob was created (metadata.creationTimestamp).",
+    *_JOB,
+    unit=Unit.TIMESTAMP,
+)
+JOB_START = gauge("ray_job_start_timestamp_seconds", "When it started (status.startTime).", *_JOB, unit=Unit.TIMESTAMP)
+JOB_END = gauge("ray_job_end_timestamp_seconds", "When it ended (status.endTime).", *_JOB, unit=Unit.TIMESTAMP)
+JOB_RETRIES = gauge("ray_job_failed_attempts", "Attempts that failed so far (status.failed).", *_JOB)
+JOB_BACKOFF = gauge("ray_job_backoff_limit", "Retries that are allowed (spec.backoffLimit).", *_JOB)
+JOB_INFO = info("ray_job_info", "The RayJob's cluster and the role it works for.", *_JOB, "raycluster", "role")
+CLUSTER_STATE = state_set("ray_cluster_state", "State of the RayCluster (status.state).", *_CLUSTER, states=CLUSTER_STATES)
+CLUSTER_CONDITION = gauge(
+    "ray_cluster_condition", "Whether a condition is True; absent where it is not reported (status.conditions).",
+    *_CLUSTER, "condition",
+)  # fmt: skip
+_WORKERS: Final = {
+    what: gauge(f"ray_cluster_workers_{what}", f"Workers, {what} (status.{what}WorkerReplicas).", *_CLUSTER)
+    for what in ("desired", "available", "ready", "min", "max")
+}
+CLUSTER_CPU = gauge(
+    "ray_cluster_desired_cpu_cores", "CPU asked for by all pods (status.desiredCPU).", *_CLUSTER, unit=Unit.CORES
+)
+CLUSTER_MEMORY = gauge(
+    "ray_cluster_desired_memory_bytes", "Memory asked for by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
+)
+CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
+
+JOBS = gauge("ray_jobs", "RayJobs by state of the resource (status.jobDeploymentStatus).", "namespace", "state")
+DURATION = histogram(
+    "ray_job_duration_seconds", "Time of finished attempts, each counted once (status.endTime - status.startTime).",
+    "namespace", "outcome", unit=Unit.SECONDS,
+)  # fmt: skip
+UNKNOWN = counter("ray_job_unknown_states_total", "Values of a state field that this version does not know.", "field")
+
+JOB_METRICS: Final = (
+    JOB_STATUS, JOB_DEPLOYMENT, JOB_REASON, JOB_CREATED, JOB_START, JOB_END, JOB_RETRIES, JOB_BACKOFF, JOB_INFO
+)  # fmt: skip
+CLUSTER_METRICS: Final = (
+    CLUSTER_STATE, CLUSTER_CONDITION, *_WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
+)  # fmt: skip
+METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, UNKNOWN, *CLUSTER_METRICS)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Labels or annotations of a RayJob that say for whom it runs."""
+
+    agent: str
+    task: str
+    role: str
+    story: str
+
+
+class JobRow(NamedTuple):
+    """What is kept of one RayJob: the text of its samples, metric by metric, and what the rest is computed from."""
+
+    texts: tuple[str, ...]
+    uid: str
+    namespace: str
+    state: str
+    agent: str
+    task: str
+    role: str
+    story: str
+
+
+Key = tuple[str, str]
+"""(namespace, name)"""
+
+
+def known(value: str | None, states: Sequence[str]) -> str:
+    """The state under its own name, `New` for none, `other` for one that is not among them."""
+    if not value:
+        return NEW
+    return value if value in states else OTHER
+
+
+def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
+    """The lines of one RayJob, one text for each of JOB_METRICS, empty where the metric does not apply."""
+    meta, status = job.metadata, job.status
+    who = labels(namespace=meta.namespace, rayjob=meta.name)
+    reason = status.reason or ""
+    created, started, ended = seconds(meta.creation), seconds(status.start_time), seconds(status.end_time)
+    return (
+        JOB_STATUS.state_at(who, known(status.job_status, JOB_STATES)).text,
+        JOB_DEPLOYMENT.state_at(who, known(status.job_deployment_status, DEPLOYMENT_STATES)).text,
+        JOB_REASON.at(who.with_label("reason", known(reason, REASONS)), 1).text if reason else "",
+        JOB_CREATED.at(who, created).text if created is not None else "",
+        JOB_START.at(who, started).text if started is not None else "",
+        JOB_END.at(who, ended).text if ended is not None else "",
+        JOB_RETRIES.at(who, status.failed or 0).text,
+        JOB_BACKOFF.at(who, job.spec.backoff_limit).text if job.spec.backoff_limit is not None else "",
+        JOB_INFO(
+            1,
+            namespace=meta.namespace,
+            rayjob=meta.name,
+            raycluster=status.ray_cluster_name or "",
+            role=meta.named(correlation.role).lower(),
+        ).text,
+    )
+
+
+def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
+    """As `job_texts`, for a RayCluster and CLUSTER_METRICS; a figure that is not reported is absent, not 0."""
+    meta, status = cluster.metadata, cluster.status
+    who = labels(namespace=meta.namespace, raycluster=meta.name)
+    conditions = "".join(
+        CLUSTER_CONDITION.at(who.with_label("condition", condition.type), condition.status == "True").text
+        for condition in {condition.type: condition for condition in status.conditions or ()}.values()
+        if condition.type in CONDITIONS
+    )
+    workers = (getattr(status, f"{what}_worker_replicas") for what in _WORKERS)
+    resources = (
+        (CLUSTER_CPU, quantity(status.desired_cpu)),
+        (CLUSTER_MEMORY, quantity(status.desired_memory)),
+        (CLUSTER_GPU, quantity(status.desired_gpu)),
+    )
+    return (
+        CLUSTER_STATE.state_at(who, known(status.state, CLUSTER_STATES)).text,
+        conditions,
+        *(
+            metric.at(who, count).text if count is not None else ""
+            for metric, count in zip(_WORKERS.values(), workers, strict=True)
+        ),
+        *(metric.at(who, amount).text if amount is not None else "" for metric, amount in resources),
+    )
+
+
+@dataclass
+class Durations:
+    """The histogram of finished attempts. An attempt is a uid and a start time, and is counted once however often seen."""
+
+    _counts: dict[Key, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * len(BUCKETS)))
+    _sums: dict[Key, float] = field(default_factory=lambda: defaultdict(float))
+    _counted: dict[str, float] = field(default_factory=dict)
+    """uid → start of the last attempt that was counted"""
+
+    def see(self, job: RayJob) -> None:
+        started, ended = seconds(job.status.start_time), seconds(job.status.end_time)
+        uid = job.metadata.uid
+        if started is None or ended is None or ended < started or self._counted.get(uid, -1.0) >= started:
+            return
+        self._counted[uid] = started
+        key = (job.metadata.namespace, OUTCOMES.get(job.status.job_status or "", OTHER))
+        duration = ended - started
+        self._counts[key][next(index for index, bound in enumerate(BUCKETS) if duration <= bound)] += 1
+        self._sums[key] += duration
+
+    def forget(self, uid: str) -> None:
+        """The object is gone for good: its uid never comes back."""
+        self._counted.pop(uid, None)
+
+    def samples(self) -> Iterable[Sample]:
+        for (namespace, outcome), counts in self._counts.items():
+            buckets = list(zip(BUCKETS, accumulate(counts), strict=True))
+            yield DURATION.histogram(labels(namespace=namespace, outcome=outcome), buckets, self._sums[namespace, outcome])
+
+
+class Jobs:
+    """An ObjectStore of RayJobs."""
+
+    def __init__(self, correlation: Correlation) -> None:
+        self._correlation = correlation
+        self._scopes: dict[str, dict[Key, JobRow]] = defaultdict(dict)
+        self._durations = Durations()
+        self._unknown = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self._scopes.values())
+
+    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
+        old = self._scopes[scope]
+        self._scopes[scope] = {}
+        for raw in objects:
+            self._add(scope, ray_job(raw), old)
+        kept = {row.uid for row in self._scopes[scope].values()}
+        for row in old.values():
+            if row.uid not in kept:
+                self._durations.forget(row.uid)
+
+    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
+        job = ray_job(raw)
+        if kind == "DELETED":
+            self._durations.see(job)  # its last state may be new to us
+            self._scopes[scope].pop(_key(job.metadata), None)
+            self._durations.forget(job.metadata.uid)
+        elif kind in ("ADDED", "MODIFIED"):
+            self._add(scope, job, self._scopes[scope])
+
+    def _add(self, scope: str, job: RayJob, old: dict[Key, JobRow]) -> None:
+        self._durations.see(job)
+        meta, names = job.metadata, self._correlation
+        row = JobRow(
+            texts=job_texts(job, names),
+            uid=meta.uid,
+            namespace=meta.namespace,
+            state=known(job.status.job_deployment_status, DEPLOYMENT_STATES),
+            agent=meta.named(names.agent),
+            task=meta.named(names.task),
+            role=meta.named(names.role),
+            story=meta.named(names.story),
+        )
+        before = old.get(_key(meta))
+        if before is None or before.texts != row.texts:
+            self._count_unknown(job)
+        self._scopes[scope][_key(meta)] = row
+
+    def _count_unknown(self, job: RayJob) -> None:
+        status = job.status
+        fields = (
+            ("jobStatus", status.job_status, JOB_STATES),
+            ("jobDeploymentStatus", status.job_deployment_status, DEPLOYMENT_STATES),
+            ("reason", status.reason, REASONS),
+        )
+        for name, value, states in fields:
+            if known(value, states) == OTHER:
+                self._unknown[name] += 1
+
+    def samples(self) -> Iterable[Sample]:
+        rows = [row for scope in self._scopes.values() for row in scope.values()]
+        for metric, texts in zip(JOB_METRICS, zip(*[row.texts for row in rows], strict=True), strict=bool(rows)):
+            yield metric.lines("".join(texts))
+        states: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DEPLOYMENT_STATES, 0))
+        for row in rows:
+            states[row.namespace][row.state] += 1
+        for namespace, counts in states.items():
+            for state, count in counts.items():
+                yield JOBS(count, namespace=namespace, state=state)
+        yield from self._durations.samples()
+        for name, count in self._unknown.items():
+            yield UNKNOWN(count, field=name)
+
+
+class Clusters:
+    """An ObjectStore of RayClusters."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
+
+    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
+        clusters = [ray_cluster(raw) for raw in objects]
+        self._scopes[scope] = {_key(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
+
+    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
+        cluster = ray_cluster(raw)
+        if kind == "DELETED":
+            self._scopes[scope].pop(_key(cluster.metadata), None)
+        elif kind in ("ADDED", "MODIFIED"):
+            self._scopes[scope][_key(cluster.metadata)] = cluster_texts(cluster)
+
+    def samples(self) -> Iterable[Sample]:
+        rows = [texts for scope in self._scopes.values() for texts in scope.values()]
+        for metric, texts in zip(CLUSTER_METRICS, zip(*rows, strict=True), strict=bool(rows)):
+            yield metric.lines("".join(texts))
+
+
+def _key(meta: Metadata) -> Key:
+    return meta.namespace, meta.name
