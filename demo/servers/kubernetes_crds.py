@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "ray.io"
 KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
 

@@ -1,12 +1,14 @@
-"""A server as a child process: started in a session of its own, waited for, paused, stopped, never left behind."""
+"""A server as a child process: started in a session of its own, waited for, paused, restarted, never left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,30 +17,47 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 _POLL = 0.02
 _GRACE = 15.0
+_TAIL = 2000
+
+# Below the range from which Linux takes the ports of outgoing connections: otherwise any connection made between
+# the choice of a port and a server's start three seconds later could take it.
+_PORTS = range(15_000, 32_000)
 
 _GUARD = """
 import os, signal, sys
-child = int(sys.argv[1])
+group = sys.stdin.readline()
 sys.stdin.read()
-try:
-    os.killpg(child, signal.SIGKILL)
-except ProcessLookupError:
-    pass
+if group:
+    try:
+        os.killpg(int(group), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 """
-"""Reads a pipe that ends with the parent however the parent ends, and then ends the child."""
+"""Told the child's process group, it waits for the end of a pipe, which ends with the parent however the parent ends
+(SIGKILL too), and then ends what is left of the group. The kernel's PR_SET_PDEATHSIG would do the same at the end of
+the thread that started the child, too early for a server started from a worker thread."""
 
 
 class ServerFailed(Exception):
     """One sentence on which server did not start or answer, and the end of its log."""
 
 
+_handed_out: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on just now; never the same one twice in a process."""
+    while True:
+        port = random.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            if port not in _handed_out:
+                _handed_out.add(port)
+                return port
 
 
 def listening(port: int) -> bool:
@@ -47,6 +66,17 @@ def listening(port: int) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
     except OSError:
+        return False
+
+
+def answers(url: str, *, token: str | None = None, ca_file: Path | None = None) -> bool:
+    """Whether a URL of a server here answers 200, past any proxy that the environment names."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else False
+        with httpx.Client(verify=verify, timeout=5, trust_env=False) as client:
+            return client.get(url, headers=headers).status_code == 200
+    except (httpx.HTTPError, OSError):  # the certificate may be there in part
         return False
 
 
@@ -69,13 +99,34 @@ def temporary_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass(frozen=True)
 class Process:
-    """A running child."""
+    """One server's child process; `command` may be changed before a restart."""
 
-    name: str
-    child: subprocess.Popen[bytes]
-    guard: subprocess.Popen[bytes]
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        name: str,
+        folder: Path,
+        ready: Callable[[], bool],
+        deadline: float = 60.0,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.command = [str(part) for part in command]
+        self.log = folder / f"{name}.log"
+        self._ready = ready
+        self._deadline = deadline
+        self._env = {**os.environ, **env} if env else None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def child(self) -> subprocess.Popen[bytes]:
+        """The child; after `stop`, the last one."""
+        if self._child is None:
+            raise ServerFailed(f"{self.name} was not started")
+        return self._child
 
     @property
     def pid(self) -> int:
@@ -83,7 +134,49 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self.child.poll() is None
+        return self._child is not None and self._child.poll() is None
+
+    def start(self) -> None:
+        """Start the child and wait until it is ready. Raises ServerFailed, with nothing left running."""
+        try:
+            self._launch()
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _launch(self) -> None:
+        # Sessions of their own: Ctrl-C in a terminal reaches the demo alone, which then stops its servers in order.
+        guard = [sys.executable, "-I", "-S", "-c", _GUARD]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        with self.log.open("wb") as output:
+            self._child = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.log.parent,
+                env=self._env,
+                start_new_session=True,
+            )
+        if self._guard.stdin is not None:
+            self._guard.stdin.write(b"%d\n" % self._child.pid)
+            self._guard.stdin.flush()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + self._deadline
+        while True:
+            if not self.alive:
+                raise ServerFailed(f"{self.name} ended with code {self.child.returncode}: {self._tail()}")
+            with contextlib.suppress(OSError):
+                if self._ready():
+                    return
+            if time.monotonic() > end:
+                raise ServerFailed(f"{self.name} was not ready within {self._deadline:g} s: {self._tail()}")
+            time.sleep(_POLL)
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-_TAIL:].strip() or "its log is empty"
 
     def pause(self) -> None:
         """Stop it from running, connections left open: a hung server."""
@@ -93,23 +186,44 @@ class Process:
         self.child.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL when that is not heard."""
-        if self.alive:
-            self.resume()
-            self.child.terminate()
-            try:
-                self.child.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-        self.child.wait()
-        if self.guard.stdin is not None:
-            self.guard.stdin.close()
-        self.guard.wait()
+        """End it: SIGTERM, and SIGKILL when that is not heard or the wait is interrupted."""
+        try:
+            if self.alive:
+                self.child.terminate()
+                self.resume()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.wait(_GRACE)
+        finally:
+            self.kill()
 
     def kill(self) -> None:
-        """End it without warning, as a crash would."""
-        self.child.kill()
+        """End it without warning, as a crash would; quiet when it has ended already."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        if self._guard is not None:
+            if self._guard.stdin is not None:
+                self._guard.stdin.close()
+            self._guard.wait()
+            self._guard = None
+
+    def restart(self) -> None:
+        """Stop it, if it runs, and start the same command on the same data again."""
         self.stop()
+        self.start()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running server."""
+
+    url: str
+    port: int
+    process: Process
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
 
 def spawn(
@@ -122,48 +236,9 @@ def spawn(
     env: Mapping[str, str] | None = None,
 ) -> Process:
     """Start a child with its log in `folder` and wait until `ready`. Raises ServerFailed, with nothing left running."""
-    log = folder / f"{name}.log"
-    environment = {**os.environ, **env} if env else None
-    with log.open("ab") as output:
-        # A session of its own: Ctrl-C in a terminal reaches the demo, which then stops its servers in order.
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
-    guard = subprocess.Popen(
-        [sys.executable, "-I", "-c", _GUARD, str(child.pid)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    process = Process(name, child, guard)
-    try:
-        _wait(process, ready, log, deadline)
-    except BaseException:
-        process.stop()
-        raise
-    return process
-
-
-def _wait(process: Process, ready: Callable[[], bool], log: Path, deadline: float) -> None:
-    end = time.monotonic() + deadline
-    while True:
-        if not process.alive:
-            raise ServerFailed(f"{process.name} ended with code {process.child.returncode}: {_tail(log)}")
-        with contextlib.suppress(OSError):
-            if ready():
-                return
-        if time.monotonic() > end:
-            raise ServerFailed(f"{process.name} was not ready within {deadline:.0f} s: {_tail(log)}")
-        time.sleep(_POLL)
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-2000:].strip() or "its log is empty"
+    child = Process(command, name=name, folder=folder, ready=ready, deadline=deadline, env=env)
+    child.start()
+    return child
 
 
 @contextlib.contextmanager

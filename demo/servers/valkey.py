@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,20 @@ from typing import Literal
 
 from demo.servers import debian
 from demo.servers.cache import Progress, ServerMissing, silent
-from demo.servers.process import Process, free_port, listening, process, temporary_folder
+from demo.servers.process import Server, free_port, process, temporary_folder
 
 Engine = Literal["valkey", "redis"]
 
 
-@dataclass(frozen=True)
-class Valkey:
-    url: str
-    port: int
-    process: Process
+@dataclass(frozen=True, kw_only=True)
+class Valkey(Server):
+    """The password, if any, is not in the URL."""
+
+    password: str | None
 
 
 def prepare(progress: Progress = silent, *, engine: Engine = "valkey") -> Path:
-    """The server's binary."""
+    """The server's binary. Raises ServerMissing."""
     if found := shutil.which(f"{engine}-server"):
         return Path(found)
     if engine == "redis":
@@ -50,6 +51,13 @@ def start(
     env = debian.libraries(binary)
     with (
         temporary_folder(engine) as folder,
-        process(command, name=f"{engine}-server", folder=folder, ready=lambda: listening(port), env=env) as running,
+        process(command, name=f"{engine}-server", folder=folder, ready=lambda: _pings(port), env=env) as running,
     ):
-        yield Valkey(f"redis://127.0.0.1:{port}", port, running)
+        yield Valkey(url=f"redis://127.0.0.1:{port}", port=port, process=running, password=password)
+
+
+def _pings(port: int) -> bool:
+    """Whether a server speaks there; with a password it asks for that first."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))

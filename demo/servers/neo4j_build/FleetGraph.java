@@ -1,3 +1,4 @@
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import org.neo4j.configuration.GraphDatabaseSettings;
@@ -9,16 +10,21 @@ import org.neo4j.io.ByteUnit;
 /** Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT, the password in NEO4J_PASSWORD. */
 public class FleetGraph {
     public static void main(String[] arguments) throws Exception {
-        var service = new DatabaseManagementServiceBuilder(Path.of(arguments[0]))
+        var folder = Path.of(arguments[0]);
+        var fresh = Files.notExists(folder);
+        var service = new DatabaseManagementServiceBuilder(folder)
             .setConfig(BoltConnector.enabled, true)
             .setConfig(BoltConnector.listen_address, new SocketAddress("127.0.0.1", Integer.parseInt(arguments[1])))
             .setConfig(GraphDatabaseSettings.auth_enabled, true)
             .setConfig(GraphDatabaseSettings.pagecache_memory, ByteUnit.mebiBytes(64))
+            .setConfig(GraphDatabaseSettings.udc_enabled, false)
             .build();
         Runtime.getRuntime().addShutdownHook(new Thread(service::shutdown));
-        service.database("system").executeTransactionally(
-            "ALTER USER neo4j SET PASSWORD $password CHANGE NOT REQUIRED",
-            Map.of("password", System.getenv("NEO4J_PASSWORD")));
+        if (fresh) { // a password may not be replaced by itself
+            service.database("system").executeTransactionally(
+                "ALTER USER neo4j SET PASSWORD $password CHANGE NOT REQUIRED",
+                Map.of("password", System.getenv("NEO4J_PASSWORD")));
+        }
         System.out.println("ready");
         Thread.currentThread().join();
     }
