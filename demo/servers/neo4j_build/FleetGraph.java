@@ -1,6 +1,7 @@
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import org.neo4j.configuration.GraphDatabaseInternalSettings;
 import org.neo4j.configuration.GraphDatabaseSettings;
 import org.neo4j.configuration.connectors.BoltConnector;
 import org.neo4j.configuration.helpers.SocketAddress;
@@ -9,7 +10,18 @@ import org.neo4j.io.ByteUnit;
 
 /** Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT, the password in NEO4J_PASSWORD. */
 public class FleetGraph {
-    public static void main(String[] arguments) throws Exception {
+    public static void main(String[] arguments) {
+        try {
+            serve(arguments);
+        } catch (Throwable reason) {
+            for (var cause = reason; cause != null; cause = cause.getCause()) {
+                System.out.println(cause);
+            }
+            System.exit(1); // threads of the database would keep a half-started server alive
+        }
+    }
+
+    private static void serve(String[] arguments) throws InterruptedException {
         var folder = Path.of(arguments[0]);
         var fresh = Files.notExists(folder);
         var service = new DatabaseManagementServiceBuilder(folder)
@@ -18,6 +30,7 @@ public class FleetGraph {
             .setConfig(GraphDatabaseSettings.auth_enabled, true)
             .setConfig(GraphDatabaseSettings.pagecache_memory, ByteUnit.mebiBytes(64))
             .setConfig(GraphDatabaseSettings.udc_enabled, false)
+            .setConfig(GraphDatabaseInternalSettings.netty_server_shutdown_quiet_period, 0) // else a stop takes 10 s
             .build();
         Runtime.getRuntime().addShutdownHook(new Thread(service::shutdown));
         if (fresh) { // a password may not be replaced by itself

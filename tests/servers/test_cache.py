@@ -1,0 +1,90 @@
+"""The cache of servers: built once, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from demo.servers import cache
+from demo.servers.cache import ServerMissing, cached
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cache, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def build_at_once(root: Path, barrier: Barrier) -> None:
+    """One of several processes that want the same thing at the same moment."""
+
+    def build(folder: Path) -> None:
+        with (root / "builds").open("a") as builds:
+            builds.write("built\n")
+        (folder / "server").write_text("binary")
+
+    cache.CACHE = root / "cache"
+    barrier.wait(timeout=60)
+    assert (cached("server-1.0", build) / "server").read_text() == "binary"
+
+
+def test_parallel_processes_build_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    processes = [context.Process(target=build_at_once, args=(tmp_path, barrier)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "builds").read_text() == "built\n"
+
+
+def test_others_wait_while_one_builds(own_cache: Path) -> None:
+    def build(folder: Path) -> None:
+        with (own_cache / ".server-1.0.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    cached("server-1.0", build)
+
+
+def test_nothing_is_in_place_before_the_build_is_done(own_cache: Path) -> None:
+    def build(folder: Path) -> None:
+        assert not (own_cache / "server-1.0").exists()
+        assert folder.parent == own_cache
+
+    assert cached("server-1.0", build) == own_cache / "server-1.0"
+
+
+def test_a_failed_build_leaves_nothing_and_the_next_one_starts_afresh(own_cache: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise ServerMissing("no compiler")
+
+    with pytest.raises(ServerMissing, match="no compiler"):
+        cached("server-1.0", fail)
+
+    assert [path.name for path in own_cache.iterdir()] == [".server-1.0.lock"]
+    assert list(cached("server-1.0", lambda _: None).iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_removed(own_cache: Path) -> None:
+    left = own_cache / ".server-1.0.unfinished"
+    left.mkdir(parents=True)
+    (left / "gigabytes").write_text("")
+
+    assert list(cached("server-1.0", lambda _: None).iterdir()) == []
+
+
+def test_what_is_in_place_is_not_built_again(own_cache: Path) -> None:
+    (own_cache / "server-1.0").mkdir(parents=True)
+
+    def build(folder: Path) -> None:
+        pytest.fail("built although it was there")
+
+    assert cached("server-1.0", build) == own_cache / "server-1.0"
