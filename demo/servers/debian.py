@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from demo.servers.cache import CACHE, Progress, ServerMissing, cached, silent
@@ -43,7 +47,7 @@ def _release() -> str:
 
 def _missing_libraries(package: str) -> list[str]:
     """Shared libraries that the package names and this machine does not have installed."""
-    _known(package)
+    _learn(package)
     shown = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True, check=False).stdout
     depends = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
     names = set(re.findall(r"\b(lib(?!js-)[\w.+-]+)", depends[1])) if depends else set()
@@ -51,11 +55,21 @@ def _missing_libraries(package: str) -> list[str]:
     return sorted(names - set(status.stdout.split()))
 
 
-def _known(package: str) -> None:
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One at a time: of two `apt-get update`s at once, the second fails instead of waiting."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".apt-get.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _learn(package: str) -> None:
     """Fetch the package lists where apt does not know the package, as on a fresh machine."""
-    shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
-    if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
-        _update()
+    with _alone():
+        shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
+        if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
+            _update()
 
 
 def _update() -> None:
@@ -66,7 +80,8 @@ def _download(name: str, folder: Path) -> None:
     command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:  # lists older than the archive name packages that are gone
-        _update()
+        with _alone():
+            _update()
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or ["apt-get failed"]
@@ -77,9 +92,11 @@ def install(*packages: str) -> str | None:
     """Install tools that start nothing; None when done, or else the reason why not."""
     if shutil.which("apt-get") is None:
         return "this is no Debian system"
-    _update()
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", *packages]
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with _alone():
+        _update()
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else (done.stderr.strip().splitlines()[-1:] or ["apt-get failed"])[0]
 
 

@@ -49,7 +49,19 @@ def prepare(progress: Progress = silent) -> Path:
         go.build(_BUILD, packages, folder, ldflags=stamp, progress=progress)
         (folder / "server").rename(folder / "etcd")
 
-    return cached(f"kubernetes-{_version()}", build)
+    binaries = cached(f"kubernetes-{_version()}", build)
+    _openssl(progress)
+    return binaries
+
+
+def _openssl(progress: Progress = silent) -> str:
+    """The command that makes the key by which ServiceAccount tokens are signed. Raises ServerMissing."""
+    if shutil.which("openssl") is None and os.geteuid() == 0:
+        progress("installing Debian's openssl")
+        debian.install("openssl")
+    if (found := shutil.which("openssl")) is None:
+        raise ServerMissing("the Kubernetes API server needs a key made by the openssl command: install openssl")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +162,7 @@ def delete_ray_crds(server: Kubernetes) -> None:
 
 
 def _make_key(file: Path) -> None:
-    """The key that signs ServiceAccount tokens, 0.1 s."""
-    if shutil.which("openssl") is None and os.geteuid() == 0:
-        debian.install("openssl")
-    if (openssl := shutil.which("openssl")) is None:
-        raise ServerMissing("the Kubernetes API server needs a key made by the openssl command: install openssl")
-    done = subprocess.run([openssl, "genrsa", "-out", file, "2048"], capture_output=True, text=True, check=False)
+    done = subprocess.run([_openssl(), "genrsa", "-out", file, "2048"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ServerMissing(f"openssl made no key for the Kubernetes API server: {done.stderr.strip()[-300:]}")
 
@@ -170,7 +177,7 @@ def _users(tokens: Tokens) -> str:
 def start(*, tokens: Tokens = (), port: int | None = None, api_args: Sequence[str] = ()) -> Iterator[Kubernetes]:
     """An empty cluster; `tokens` are further users besides the administrator, `api_args` further flags."""
     binaries = prepare()
-    port = port or free_port()
+    port = free_port(port)
     url, etcd_url, peer_url = f"https://127.0.0.1:{port}", *(f"http://127.0.0.1:{free_port()}" for _ in range(2))
     with temporary_folder("kubernetes") as folder:
         key, users, certificate = folder / "service-account.key", folder / "tokens.csv", folder / "tls/apiserver.crt"

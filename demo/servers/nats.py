@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.servers.cache import Progress, ServerMissing, silent
-from demo.servers.process import Server, listening, process, temporary_folder
+from demo.servers.process import Server, free_port, listening, process, temporary_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def start(*, config: str = "", store: Path | None = None, port: int | None = Non
         file.chmod(0o600)
         data = store or folder / "data"
         command: list[str | Path] = [binary, "-c", file, "-js", "-sd", data, "-a", "127.0.0.1"]
-        command += ["--ports_file_dir", folder, "-p", str(port or -1)]
+        command += ["--ports_file_dir", folder, "-p", str(free_port(port) if port else -1)]
 
         def chosen() -> int | None:
             """The port that the server wrote down: it takes a free one itself, so nothing can take it before."""

@@ -96,7 +96,7 @@ def _checked(command: list[str], folder: Path) -> None:
 def start(*, password: str = "fleet-demo", port: int | None = None) -> Iterator[Neo4j]:
     """An empty database with that password for the user neo4j; the password has eight characters or more."""
     jars, classes = prepare()
-    port = port or free_port()
+    port = free_port(port)
     with temporary_folder("neo4j") as folder:
         command = ["java", "-Xms128m", "-Xmx512m", "-XX:-UsePerfData"]  # performance data would land in /tmp
         command += [f"-Djava.io.tmpdir={folder}", f"-Djna.tmpdir={folder}", "-cp", f"{jars}/*:{classes}"]

@@ -49,8 +49,15 @@ class ServerFailed(Exception):
 _handed_out: set[int] = set()
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on just now; never the same one twice in a process."""
+def free_port(wished: int | None = None) -> int:
+    """A port of 127.0.0.1 that nothing listens on just now: the wished one, or one not handed out before.
+
+    Raises ServerFailed when the wished one is taken: whatever listens there would be believed to be the new server.
+    """
+    if wished is not None:
+        if listening(wished):
+            raise ServerFailed(f"port {wished} of 127.0.0.1 is taken: end what listens there or choose another")
+        return wished
     while True:
         port = random.choice(_PORTS)
         with contextlib.suppress(OSError), socket.socket() as probe:

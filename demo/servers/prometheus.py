@@ -36,7 +36,7 @@ def start(*, config: str, port: int | None = None, args: Sequence[str] = ()) -> 
     Files that the configuration names are sought from its own folder, so name them in full.
     """
     binaries = prepare()
-    port = port or free_port()
+    port = free_port(port)
     with temporary_folder("prometheus") as folder:
         file = folder / "prometheus.yml"
         file.write_text(config)

@@ -45,7 +45,7 @@ def start(
 ) -> Iterator[Valkey]:
     """A server without persistence; `args` are added to its command line."""
     binary = prepare(engine=engine)
-    port = port or free_port()
+    port = free_port(port)
     command: list[str | Path] = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     command += [*(["--requirepass", password] if password else []), *args]
     env = debian.libraries(binary)

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from demo.servers import debian, nats, prometheus, valkey
 from demo.servers.cache import ServerMissing
@@ -19,6 +21,7 @@ from tests.conftest import required
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
+ONCE = Retry(NoBackoff(), 0)
 ENGINES: list[valkey.Engine] = ["valkey", "redis"]
 PROMETHEUS = "global: {scrape_interval: 7s}\n"
 
@@ -91,7 +94,7 @@ def test_valkey_answers(engine: valkey.Engine) -> None:
     with valkey.start(password="secret", args=["--maxmemory", "64mb"], engine=engine) as server:
         with redis.Redis(port=server.port, password="secret") as client:
             about = client.info()
-        with redis.Redis(port=server.port, retry=None) as client, pytest.raises(redis.AuthenticationError):
+        with redis.Redis(port=server.port, retry=ONCE) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
 
     assert isinstance(about, dict)
@@ -103,7 +106,7 @@ def test_valkey_answers(engine: valkey.Engine) -> None:
 def test_a_paused_valkey_hangs_and_goes_on() -> None:
     with required():
         valkey.prepare()
-    with valkey.start() as server, redis.Redis(port=server.port, socket_timeout=0.1, retry=None) as client:
+    with valkey.start() as server, redis.Redis(port=server.port, socket_timeout=0.1, retry=ONCE) as client:
         client.ping()
         server.process.pause()
         with pytest.raises(redis.TimeoutError):
@@ -152,6 +155,17 @@ def test_promtool_checks_a_configuration(tmp_path: Path) -> None:
     file.write_text(PROMETHEUS)
 
     assert subprocess.run([tool, "check", "config", file], capture_output=True, check=False).returncode == 0
+
+
+def test_a_taken_port_is_said_so() -> None:
+    with required():
+        prometheus.prepare()
+    with (
+        prometheus.start(config=PROMETHEUS) as first,
+        pytest.raises(ServerFailed, match=rf"^port {first.port} of 127\.0\.0\.1 is taken: "),
+        prometheus.start(config=PROMETHEUS, port=first.port),
+    ):
+        pass
 
 
 def test_a_server_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
