@@ -14,7 +14,8 @@ bench: .venv/ready
 	@$(BIN)/python -m benchmarks
 
 generate: .venv/ready
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/fleet-exporter metrics > docs/metrics.md
+	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml

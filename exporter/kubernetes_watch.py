@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ WATCH_SECONDS = 60
 
 _GRACE_SECONDS = 10.0
 _ABSENT_SECONDS = 5.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
 class ObjectStore(Protocol):
@@ -84,17 +84,20 @@ class Cluster:
         self._timeout = timeout
         self._client: ApiClient | None = None
 
-    async def get(self, path: str, *, timeout: float | None = None, **query: str) -> aiohttp.ClientResponse:
-        """An open reply with status 200. Raises Gone, NotServed or SourceError; the caller releases it."""
+    async def get(self, path: str, query: Mapping[str, str], *, silence: float | None = None) -> aiohttp.ClientResponse:
+        """An open reply with status 200, which may be silent for `silence` seconds; the caller releases it.
+
+        Raises Gone, NotServed or SourceError.
+        """
         import aiohttp
 
         client = await self._connected()
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=timeout or self._timeout)
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence or self._timeout)
         try:
             request = await client.param_serialize(
                 "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
             )
-            reply = (await client.call_api(*request, _request_timeout=limit)).response
+            reply = cast("aiohttp.ClientResponse", (await client.call_api(*request, _request_timeout=limit)).response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise SourceError(Reason.UNAUTHORIZED, f"the Kubernetes API's certificate is not trusted: {error}") from None
         except TimeoutError:
@@ -174,8 +177,8 @@ class Watch:
             try:
                 if not version:
                     version = await self._list()
-                async for version in self._events(version):  # noqa: B020 - the version to go on from
-                    self.problem, pause = None, _FIRST_PAUSE
+                async for reached in self._events(version):
+                    version, self.problem, pause = reached, None, _FIRST_PAUSE
                 self.resumes += 1
                 continue
             except Gone:
@@ -211,19 +214,16 @@ class Watch:
             token = page.metadata.continue_
             if not token:
                 break
-        await self._stored(objects)
+        self._store.replace(self._path, objects)
         self.lists += 1
         self.served, self.problem = True, None
         self._settled.set()
         return page.metadata.resourceVersion
 
-    async def _stored(self, objects: Sequence[msgspec.Raw]) -> None:
-        self._store.replace(self._path, objects)
-
     async def _read(self, query: dict[str, str]) -> bytes:
         import aiohttp
 
-        reply = await self._cluster.get(self._path, **query)
+        reply = await self._cluster.get(self._path, query)
         try:
             return await reply.read()
         except TimeoutError:
@@ -235,14 +235,13 @@ class Watch:
 
     async def _events(self, version: str) -> AsyncIterator[str]:
         """Apply a watch's events until the server ends it; gives the version to go on from after each."""
-        reply = await self._cluster.get(
-            self._path,
-            timeout=WATCH_SECONDS + _GRACE_SECONDS,
-            watch="true",
-            allowWatchBookmarks="true",
-            resourceVersion=version,
-            timeoutSeconds=str(WATCH_SECONDS),
-        )
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        reply = await self._cluster.get(self._path, query, silence=WATCH_SECONDS + _GRACE_SECONDS)
         try:
             yield version
             async for line in _lines(reply):

@@ -89,7 +89,7 @@ class Option:
         secret = secret or SecretStr in getattr(self.field.annotation, "__args__", ())
         if secret and Address not in (self.field.annotation, *getattr(self.field.annotation, "__args__", ())):
             return None
-        return f"--{self.group}.{self.name.replace('_', '-')}"
+        return self._extra("flag") or f"--{self.group}.{self.name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -97,8 +97,11 @@ class Option:
 
     @property
     def well_known_variable(self) -> str | None:
+        return self._extra("env")
+
+    def _extra(self, name: str) -> str | None:
         extra = self.field.json_schema_extra
-        return cast(str | None, extra.get("env")) if isinstance(extra, dict) else None
+        return cast(str | None, extra.get(name)) if isinstance(extra, dict) else None
 
     @property
     def help(self) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Ge, Gt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr
 
 from exporter.metric import Metric, Sample
 
@@ -79,9 +79,10 @@ Seconds = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(0)]
 
 
-def option(description: str, *, env: str | None = None) -> Any:
-    """An option's help, and the well-known variable that also sets it (`NATS_URL`), if there is one."""
-    return Field(description=description, json_schema_extra={"env": env} if env else None)
+def option(description: str, *, env: str | None = None, flag: str | None = None) -> Any:
+    """An option's help, the well-known variable that also sets it (`NATS_URL`), and a flag that the field's name is not."""
+    extra: dict[str, JsonValue] = {name: value for name, value in (("env", env), ("flag", flag)) if value}
+    return Field(description=description, json_schema_extra=extra or None)
 
 
 class Options(BaseModel):

@@ -29,7 +29,10 @@ class Web(Options):
     ] = ":9847"
     config_file: Annotated[
         Path | None,
-        option("File with TLS and basic authentication, in the format every Prometheus exporter takes."),
+        option(
+            "File with TLS and basic authentication, in the format every Prometheus exporter takes.",
+            flag="--web.config.file",
+        ),
     ] = None
     timeout_offset: Annotated[
         Seconds,

@@ -208,27 +208,36 @@ class Jetstream(Source):
         if self._client is not None and self._client.is_connected:
             return self._client
         await self.close()
-        import nats
         import nats.errors as errors
+        from nats.aio.client import Client
 
         self._refused = asyncio.get_running_loop().create_future()
 
+        told: list[str] = []
+
         async def on_error(error: Exception) -> None:
+            told.append(str(error))
             refused = self._refused
             if "permissions violation" in str(error).lower() and refused is not None and not refused.done():
                 refused.set_result(str(error).removeprefix("nats: ").strip("'\""))
 
         try:
-            self._client = await nats.connect(
+            # Kept before it is connected, so that an attempt that is cut off is closed like a connection.
+            self._client = Client()
+            await self._client.connect(
                 [url.get_secret_value() for url in self.url],
                 name="fleet-exporter",
                 connect_timeout=max(1, int(self.timeout)),
                 allow_reconnect=False,  # the next scrape connects again, and says so until it has
+                max_reconnect_attempts=1,  # the library's own tries before the first connection, at once
+                reconnect_time_wait=0,
                 error_cb=on_error,
                 **self._credentials(),
             )
-        except errors.NoServersError as error:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {self.server}: no server answers") from error
+        except errors.NoServersError:
+            raise SourceError(
+                Reason.UNREACHABLE, f"NATS at {self.server}: {told[-1] if told else 'no server answers'}"
+            ) from None
         except (OSError, TimeoutError):
             raise
         except (errors.Error, ValueError, KeyError, AttributeError) as error:
@@ -269,6 +278,7 @@ class Jetstream(Source):
         if client is not None:
             with contextlib.suppress(Exception):
                 await client.close()
+            await asyncio.sleep(0)  # the socket is closed one turn of the event loop later
 
 
 def _version(client: Client) -> str:

@@ -65,7 +65,8 @@ EXPECTED_CONSUMER = gauge(
 )
 
 LAG = gauge(
-    "nats_consumer_lag", "Messages not yet delivered plus those delivered but unacknowledged (num_pending + num_ack_pending).",
+    "nats_consumer_lag",
+    "Messages not yet delivered plus delivered but unacknowledged ones (num_pending + num_ack_pending).",
     *_CONSUMER,
 )  # fmt: skip
 PENDING = gauge("nats_consumer_num_pending", "Messages not yet delivered (num_pending).", *_CONSUMER)

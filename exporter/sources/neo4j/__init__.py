@@ -142,17 +142,16 @@ class Neo4j(Source):
 
         driver = self._connected()
         async with driver.session(database=self.database, default_access_mode=neo4j.READ_ACCESS) as session:
-            # mypy's LiteralString guards against injection; names from the server are quoted by `counts.quoted`.
-            result = await session.run(neo4j.Query(text, timeout=self.timeout), **parameters)  # type: ignore[arg-type]
+            result = await session.run(neo4j.Query(text, timeout=self.timeout), **parameters)
             return [record async for record in result]
 
     def _connected(self) -> AsyncDriver:
         if self._driver is None:
             import neo4j
 
-            trust = (
-                {"trusted_certificates": neo4j.TrustCustomCAs(str(self.ca_file)), "encrypted": True} if self.ca_file else {}
-            )
+            trust: dict[str, Any] = {}
+            if self.ca_file:
+                trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(self.ca_file)), "encrypted": True}
             self._driver = neo4j.AsyncGraphDatabase.driver(
                 self.uri.get_secret_value() if self.uri else "",
                 auth=(self.user, self.password.get_secret_value()),

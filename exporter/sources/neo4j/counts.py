@@ -20,7 +20,8 @@ RELATIONSHIPS = gauge("neo4j_relationships", "Relationships (count store).", "da
 LABEL_NODES = gauge("neo4j_label_nodes", "Nodes with a label (count store).", "database", "label")
 TYPE_RELATIONSHIPS = gauge("neo4j_type_relationships", "Relationships of a type (count store).", "database", "type")
 PATTERN_RELATIONSHIPS = gauge(
-    "neo4j_pattern_relationships", "Relationships of a type from one label to another, * for an end that the count store does not tell (count store).",
+    "neo4j_pattern_relationships",
+    "Relationships of a type from one label to another; * is an end that the count store does not tell.",
     "database", "start", "type", "end",
 )  # fmt: skip
 LABELS = gauge("neo4j_labels", "Labels in use or once used (db.labels).", "database")

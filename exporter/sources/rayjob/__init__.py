@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.kubernetes_watch import Cluster, Watch
+from exporter.kubernetes_watch import Cluster, ObjectStore, Watch
 from exporter.metric import Metric, Sample, gauge
 from exporter.source import Count, Names, Source, option
 from exporter.sources.rayjob.store import METRICS, Clusters, Correlation, Jobs
@@ -50,7 +50,7 @@ class Rayjob(Source):
         cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
         self._jobs, self._clusters = Jobs(correlation), Clusters()
-        stores = {"rayjobs": self._jobs, "rayclusters": self._clusters}
+        stores: dict[str, ObjectStore] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
         scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
         self._watches = tuple(
             (plural, Watch(cluster, f"/apis/ray.io/v1/{scope}{plural}", store))
@@ -75,7 +75,7 @@ class Rayjob(Source):
         for _, watch in self._watches:
             if watch.problem is not None:
                 raise watch.problem
-        found = [*(self._jobs.samples() if self._jobs else ()), *self._clusters.samples()]
+        found = [*(self._jobs.samples() if self._jobs is not None else ()), *self._clusters.samples()]
         served = {plural: bool(watch.served) for plural, watch in self._watches}
         found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
         return found

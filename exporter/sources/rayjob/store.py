@@ -211,9 +211,6 @@ class Jobs:
         self._durations = Durations()
         self._unknown = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
 
-    def __len__(self) -> int:
-        return sum(len(rows) for rows in self._scopes.values())
-
     def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
         old = self._scopes[scope]
         self._scopes[scope] = {}

@@ -1,0 +1,65 @@
+"""Real servers for the tests, one of each kind a session. A server that cannot be had fails a CI run and skips elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.servers import kubernetes, nats, neo4j, prometheus, valkey
+from demo.servers.cache import ServerMissing
+
+
+@contextlib.contextmanager
+def required() -> Iterator[None]:
+    """Turns a missing server into a skip that says so, and into a failure where CI=true."""
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[valkey.Valkey]:
+    with required():
+        valkey.prepare()
+    with valkey.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[nats.Nats]:
+    with required():
+        nats.prepare()
+    with nats.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[neo4j.Neo4j]:
+    with required():
+        neo4j.prepare()
+    with neo4j.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes_server() -> Iterator[kubernetes.Kubernetes]:
+    """With KubeRay's two kinds, and the user `nobody`, who may do nothing."""
+    with required():
+        kubernetes.prepare()
+    with kubernetes.start(tokens={"nobody": ("nobodies",)}) as server:
+        server.apply_ray_crds()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    with required():
+        return prometheus.promtool()
+    raise AssertionError  # not reached: `required` ends the test

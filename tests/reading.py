@@ -1,0 +1,76 @@
+"""How the tests read a source or a page: as the series that a user would see."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from exporter.exposition import Format, grouped, rendered
+from exporter.metric import Sample
+from exporter.scrape import read_once
+from exporter.source import Source
+
+T = TypeVar("T")
+
+
+def series(samples: Iterable[Sample]) -> dict[str, float]:
+    """`name{labels}` → value, for every line that is no comment."""
+    lines = rendered(grouped(samples), Format.TEXT).decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+
+
+def collected(source: Source) -> dict[str, float]:
+    """What one reading of a source gives. Raises SourceError as the source does."""
+    return series(asyncio.run(read_once(source)))
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(main)
+
+
+async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+    """Return as soon as the condition holds; a test that waits in vain is ended by the deadline."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.02)
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server on a free port that treats each connection as `answer` does, and then closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        ended = threading.Event()
+
+        def serve() -> None:
+            held = []
+            while not ended.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                held.append(connection)
+                thread = threading.Thread(target=talk, args=(connection,), daemon=True)
+                thread.start()
+                talkers.append(thread)
+            for connection in held:
+                connection.close()
+
+        def talk(connection: socket.socket) -> None:
+            with suppress(OSError):
+                answer(connection)
+
+        talkers: list[threading.Thread] = []
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
+            for talker in talkers:
+                talker.join(2)

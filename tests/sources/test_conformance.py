@@ -1,0 +1,90 @@
+"""What every source that is asked over a socket does with a bad server: the same reasons, in time, without a secret."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from exporter.settings import load
+from exporter.source import Reason, Source, SourceError
+from tests.reading import collected, listener
+
+ADDRESSES = {
+    "jetstream": {"NATS_URL": "nats://user:hunter2@127.0.0.1:{port}"},
+    "neo4j": {"NEO4J_URI": "bolt://127.0.0.1:{port}", "NEO4J_PASSWORD": "hunter2"},
+    "valkey": {"REDIS_URL": "redis://:hunter2@127.0.0.1:{port}"},
+    "vllm": {"VLLM_URL": "http://user:hunter2@127.0.0.1:{port}"},
+}
+GREETINGS = {
+    "jetstream": b'INFO {"server_id":"x","vers',
+    "neo4j": b"\x00\x00",
+    "valkey": b"$100\r\nredis_ver",
+    "vllm": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nvllm:num",
+}
+each_source = pytest.mark.parametrize("kind", sorted(ADDRESSES))
+
+
+def source(kind: str, port: int) -> Source:
+    variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
+    return load({f"{kind}.timeout": "2"}, variables).sources[0]
+
+
+def failure(kind: str, port: int) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        collected(source(kind, port))
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value).strip()[:60]
+    return caught.value
+
+
+@each_source
+def test_nobody_listens(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    assert failure(kind, port).reason is Reason.UNREACHABLE
+
+
+@each_source
+def test_accepts_and_never_answers(kind: str) -> None:
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(4096):
+            pass
+
+    with listener(silent) as port:
+        assert failure(kind, port).reason is Reason.TIMEOUT
+
+
+@each_source
+def test_reply_cut_short(kind: str) -> None:
+    with listener(_says(GREETINGS[kind])) as port:
+        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+
+
+@each_source
+def test_speaks_another_protocol(kind: str) -> None:
+    with listener(_says(b"220 mail.example ESMTP ready\r\n" * 3)) as port:
+        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+
+
+@each_source
+def test_answers_with_noise(kind: str) -> None:
+    noise = bytes(range(256)) * 64
+    with listener(_says(noise)) as port:
+        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+
+
+def _says(words: bytes) -> Callable[[socket.socket], None]:
+    """A server that listens a little, says its piece and hangs up."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.settimeout(0.2)
+        with suppress(TimeoutError):
+            connection.recv(4096)
+        connection.sendall(words)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return answer

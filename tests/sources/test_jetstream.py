@@ -1,0 +1,249 @@
+"""JetStream on a real nats-server: lag in all its parts, expected names, credentials, and what is never done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import nats
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StreamConfig
+from pydantic import SecretStr
+
+from demo.servers import nats as nats_servers
+from demo.servers.nats import Nats
+from exporter.source import Address, Reason, SourceError
+from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream.api import Account, StreamList, decoded
+from exporter.sources.jetstream.samples import seconds, service_of
+from tests.reading import collected, run, series
+
+
+def source(url: str, **more: object) -> Jetstream:
+    return Jetstream.model_validate({"url": (Address(url),), **more})
+
+
+async def with_jetstream(url: str, work: Any) -> Any:
+    client = await nats.connect(url)
+    try:
+        return await work(client.jetstream())
+    finally:
+        await client.close()
+
+
+def prepared(url: str, work: Any) -> Any:
+    main: Coroutine[Any, Any, Any] = with_jetstream(url, work)
+    return run(main)
+
+
+async def _planning(js: JetStreamContext) -> None:
+    await js.add_stream(StreamConfig(name="PLANNING_EVENTS", subjects=["planning.>"], max_msgs=1000, max_age=3600))
+    subscription = await js.pull_subscribe("planning.story.>", durable="orch-planning-story")
+    for number in range(5):
+        await js.publish("planning.story.created", f"{number}".encode())
+    await js.publish("planning.other", b"{}")
+    first, *_ = await subscription.fetch(3)
+    await first.ack_sync()
+    await js.add_consumer("PLANNING_EVENTS", ConsumerConfig(name="passing", inactive_threshold=60))
+
+
+@pytest.fixture(scope="module")
+def planning(nats_server: Nats) -> Nats:
+    prepared(nats_server.url, _planning)
+    return nats_server
+
+
+WHO = 'stream="PLANNING_EVENTS",consumer="orch-planning-story"'
+
+
+def test_lag_is_what_is_undelivered_and_what_is_unacknowledged(planning: Nats) -> None:
+    page = collected(source(planning.url))
+
+    assert page[f"nats_consumer_lag{{{WHO}}}"] == 4
+    assert page[f"nats_consumer_num_pending{{{WHO}}}"] == 2
+    assert page[f"nats_consumer_num_ack_pending{{{WHO}}}"] == 2
+    assert page[f"nats_consumer_num_redelivered{{{WHO}}}"] == 0
+    assert page[f"nats_consumer_delivered_total{{{WHO}}}"] == 3
+    assert page[f"nats_consumer_acknowledged_total{{{WHO}}}"] == 1
+    assert page[f"nats_consumer_ack_wait_seconds{{{WHO}}}"] == 30
+    assert page[f"nats_consumer_sampling{{{WHO}}}"] == 0
+    assert (
+        f'nats_consumer_info{{{WHO},service="orchestrator",kind="pull",filter="planning.story.>",deliver_group=""}}' in page
+    )
+
+
+def test_the_oldest_unacknowledged_message_is_the_one_above_the_floor(planning: Nats) -> None:
+    async def second(js: JetStreamContext) -> str:
+        message = await js.get_msg("PLANNING_EVENTS", 2)
+        return str(message.time.timestamp()) if message.time else ""
+
+    page = collected(source(planning.url))
+
+    oldest = page[f"nats_consumer_oldest_unacknowledged_timestamp_seconds{{{WHO}}}"]
+    assert oldest == pytest.approx(float(prepared(planning.url, second)), abs=0.001)
+
+
+def test_reads_for_the_oldest_message_are_capped(planning: Nats) -> None:
+    page = collected(source(planning.url, oldest_reads=0))
+
+    assert not any(name.startswith("nats_consumer_oldest") for name in page)
+    assert page[f"nats_consumer_lag{{{WHO}}}"] == 4
+
+
+def test_the_stream_itself(planning: Nats) -> None:
+    page = collected(source(planning.url))
+
+    assert page['nats_stream_messages{stream="PLANNING_EVENTS"}'] == 6
+    assert page['nats_stream_subjects{stream="PLANNING_EVENTS"}'] == 2
+    assert page['nats_stream_limit_messages{stream="PLANNING_EVENTS"}'] == 1000
+    assert page['nats_stream_limit_age_seconds{stream="PLANNING_EVENTS"}'] == 3600
+    assert 'nats_stream_limit_bytes{stream="PLANNING_EVENTS"}' not in page
+    assert page["nats_account_streams"] == 1
+
+
+def test_ephemeral_consumers_are_summed_unless_asked_for(planning: Nats) -> None:
+    summed, shown = collected(source(planning.url)), collected(source(planning.url, ephemeral_consumers=True))
+    ephemeral = 'nats_consumer_lag{stream="PLANNING_EVENTS",consumer="passing"}'
+
+    assert summed['nats_stream_ephemeral_consumers{stream="PLANNING_EVENTS"}'] == 1
+    assert summed['nats_stream_ephemeral_lag{stream="PLANNING_EVENTS"}'] == 6
+    assert ephemeral not in summed
+    assert shown[ephemeral] == 6
+
+
+def test_expected_names_are_present_or_missing(planning: Nats) -> None:
+    expected = ["PLANNING_EVENTS", "AGENT_RESULTS", "PLANNING_EVENTS/orch-planning-story", "PLANNING_EVENTS/nobody"]
+    page = collected(source(planning.url, expected=expected))
+
+    assert page['nats_expected_stream_present{stream="PLANNING_EVENTS"}'] == 1
+    assert page['nats_expected_stream_present{stream="AGENT_RESULTS"}'] == 0
+    assert page[f"nats_expected_consumer_present{{{WHO}}}"] == 1
+    assert page['nats_expected_consumer_present{stream="PLANNING_EVENTS",consumer="nobody"}'] == 0
+
+
+def test_nothing_is_created_and_nothing_acknowledged(planning: Nats) -> None:
+    async def state(js: JetStreamContext) -> list[tuple[str, int | None, int | None]]:
+        infos = await js.consumers_info("PLANNING_EVENTS")
+        return sorted((each.name, each.num_ack_pending, each.num_pending) for each in infos)
+
+    before = prepared(planning.url, state)
+    collected(source(planning.url))
+
+    assert prepared(planning.url, state) == before
+
+
+def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
+    async def follow(url: str, server: Nats) -> list[bool]:
+        reader, seen = source(url), []
+
+        async def has_it() -> bool:
+            return 'nats_consumer_lag{stream="S",consumer="c"}' in series(await reader.collect())
+
+        async def make(js: JetStreamContext) -> None:
+            await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+            await js.add_consumer("S", ConsumerConfig(durable_name="c"))
+
+        async def unmake(js: JetStreamContext) -> None:
+            await js.delete_consumer("S", "c")
+
+        await with_jetstream(url, make)
+        seen.append(await has_it())
+        await with_jetstream(url, unmake)
+        seen.append(await has_it())
+        await with_jetstream(url, make)
+        await asyncio.to_thread(server.process.restart)
+        with suppress(SourceError):  # the first reading may meet the lost connection; the next one must not
+            await reader.collect()
+        await reader.close()
+        seen.append(await has_it())
+        await reader.close()
+        return seen
+
+    with nats_servers.start() as server:
+        assert run(follow(server.url, server)) == [True, False, True]
+
+
+def test_more_consumers_than_a_page_of_the_list(planning: Nats) -> None:
+    async def many(js: JetStreamContext) -> None:
+        await js.add_stream(StreamConfig(name="MANY", subjects=["many.>"]))
+        for number in range(300):
+            await js.add_consumer("MANY", ConsumerConfig(durable_name=f"c{number}"))
+
+    async def clean(js: JetStreamContext) -> None:
+        await js.delete_stream("MANY")
+
+    prepared(planning.url, many)
+    page = collected(source(planning.url))
+    prepared(planning.url, clean)
+
+    assert sum(name.startswith('nats_consumer_lag{stream="MANY"') for name in page) == 300
+
+
+AUTHORIZATION = """authorization {
+  users = [
+    {user: whole, password: right}
+    {user: poor, password: right, permissions: {publish: ["$JS.API.INFO"], subscribe: ["_INBOX.>"]}}
+    {user: reader, password: right, permissions: {
+      publish: ["$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.MSG.GET.*"]
+      subscribe: ["_INBOX.>"]}}
+  ]
+}"""
+
+
+def test_credentials_and_permissions() -> None:
+    with nats_servers.start(config=AUTHORIZATION) as server:
+        prepared(server.url.replace("nats://", "nats://whole:right@"), _planning)
+
+        def of(user: str, password: str) -> Jetstream:
+            return source(server.url, user=user, password=SecretStr(password))
+
+        reader = collected(of("reader", "right"))
+        for wrong in (of("whole", "wrong"), of("poor", "right"), source(server.url)):
+            with pytest.raises(SourceError) as caught:
+                collected(wrong)
+            assert caught.value.reason is Reason.UNAUTHORIZED, str(caught.value)
+
+    assert reader[f"nats_consumer_lag{{{WHO}}}"] == 4
+    assert any(name.startswith("nats_consumer_oldest") for name in reader)
+
+
+@given(st.binary())
+def test_any_reply_is_a_record_or_a_source_error(data: bytes) -> None:
+    with suppress(SourceError):
+        assert isinstance(decoded(data, StreamList, subject="x"), StreamList)
+
+
+def test_an_error_reply_is_told() -> None:
+    reply = msgspec.json.encode({"error": {"code": 503, "err_code": 10039, "description": "JetStream not enabled"}})
+
+    with pytest.raises(SourceError, match="JetStream not enabled"):
+        decoded(reply, Account, subject="$JS.API.INFO")
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        ("2026-01-01T00:00:00Z", 1767225600.0),
+        ("2026-01-01T00:00:00.123456789Z", 1767225600.123456),
+        ("2026-01-01T02:00:00+02:00", 1767225600.0),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        ("yesterday", None),
+    ],
+)
+def test_timestamps(timestamp: str, expected: float | None) -> None:
+    assert seconds(timestamp) == expected
+
+
+def test_the_longest_prefix_names_the_service() -> None:
+    prefixes = {"planning-": "planning", "planning-ceremony-": "ceremony"}
+
+    assert service_of("planning-ceremony-x", prefixes) == "ceremony"
+    assert service_of("planning-x", prefixes) == "planning"
+    assert service_of("x", prefixes) == ""

@@ -1,0 +1,281 @@
+"""RayJobs and RayClusters on a real Kubernetes API server: states, changes, deletions, kinds that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo.servers import kubernetes as kubernetes_servers
+from demo.servers.kubernetes import Kubernetes
+from exporter.source import Reason, SourceError
+from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob.objects import quantity, ray_cluster, ray_job
+from exporter.sources.rayjob.store import Clusters, Correlation, Jobs
+from tests.reading import eventually, run, series
+
+NAMES = itertools.count(1)
+JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"
+CLUSTERS = "/apis/ray.io/v1/namespaces/{}/rayclusters"
+MERGE = "application/merge-patch+json"
+
+Page = dict[str, float]
+
+
+@pytest.fixture
+def namespace(kubernetes_server: Kubernetes) -> str:
+    """A namespace of the test's own: without controllers a deleted one would stay."""
+    name = f"fleet-{next(NAMES)}"
+    kubernetes_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+def create(server: Kubernetes, kind: str, namespace: str, name: str, status: dict[str, Any] | None, **meta: Any) -> None:
+    path = (JOBS if kind == "RayJob" else CLUSTERS).format(namespace)
+    body = {"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name, **meta}, "spec": {"backoffLimit": 2}}
+    assert server.request("POST", path, body)[0] == 201
+    if status is not None:
+        patch(server, f"{path}/{name}", status)
+
+
+def patch(server: Kubernetes, path: str, status: dict[str, Any]) -> None:
+    assert server.request("PATCH", f"{path}/status", {"status": status}, content_type=MERGE)[0] == 200
+
+
+@asynccontextmanager
+async def following(source: Rayjob) -> AsyncIterator[Callable[[Callable[[Page], bool]], Any]]:
+    """Follow the source; gives a function that waits until its page fits and returns it."""
+    task = asyncio.create_task(source.follow())
+
+    async def page_where(fits: Callable[[Page], bool]) -> Page:
+        latest: Page = {}
+
+        async def now() -> bool:
+            nonlocal latest
+            try:
+                latest = series(await source.collect())
+            except SourceError:
+                return False
+            return fits(latest)
+
+        await eventually(now)
+        return latest
+
+    try:
+        yield page_where
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespace: str) -> None:
+    server, path = kubernetes_server, f"{JOBS.format(namespace)}/train"
+    who = f'namespace="{namespace}",rayjob="train"'
+
+    async def story() -> None:
+        source = Rayjob(kubeconfig=server.kubeconfig, namespaces=(namespace,))
+        async with following(source) as page_where:
+            page = await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 1)
+            assert not any(name.startswith("ray_job_status") for name in page)
+
+            create(server, "RayJob", namespace, "train", None, labels={"fleet/role": "DEV"})
+            page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' in page)
+            assert page[f'ray_job_status{{{who},state="New"}}'] == 1
+            assert page[f'ray_job_deployment_status{{{who},state="New"}}'] == 1
+            assert page[f'ray_job_info{{{who},raycluster="",role="dev"}}'] == 1
+            assert page[f"ray_job_backoff_limit{{{who}}}"] == 2
+
+            times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:30Z"}
+            failed = {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "failed": 1, **times}
+            patch(server, path, failed)
+            page = await page_where(lambda page: page[f'ray_job_status{{{who},state="FAILED"}}'] == 1)
+            assert page[f'ray_job_status{{{who},state="New"}}'] == 0
+            assert page[f'ray_job_failure_reason_info{{{who},reason="AppFailed"}}'] == 1
+            assert page[f"ray_job_end_timestamp_seconds{{{who}}}"] == 1767225690
+            assert page[f"ray_job_failed_attempts{{{who}}}"] == 1
+            assert page[f'ray_jobs{{namespace="{namespace}",state="Failed"}}'] == 1
+            durations = f'ray_job_duration_seconds_sum{{namespace="{namespace}",outcome="failed"}}'
+            assert page[durations] == 90
+
+            patch(server, path, {"message": "seen again"})
+            server.request("DELETE", path)
+            page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' not in page)
+            assert page.get(durations) == 90, page  # the same attempt, counted once
+
+    run(story())
+
+
+def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str) -> None:
+    who = f'namespace="{namespace}",raycluster="gpu"'
+    status = {
+        "state": "ready",
+        "desiredWorkerReplicas": 2,
+        "availableWorkerReplicas": 1,
+        "desiredCPU": "3500m",
+        "desiredMemory": "16Gi",
+        "desiredGPU": "2",
+        "conditions": [{"type": "HeadPodReady", "status": "True"}, {"type": "Strange", "status": "True"}],
+    }
+    create(kubernetes_server, "RayCluster", namespace, "gpu", status)
+
+    async def read() -> Page:
+        source = Rayjob(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,))
+        async with following(source) as page_where:
+            found: Page = await page_where(lambda page: f"ray_cluster_workers_desired{{{who}}}" in page)
+            return found
+
+    page = run(read())
+
+    assert page[f'ray_cluster_state{{{who},state="ready"}}'] == 1
+    assert page[f"ray_cluster_workers_available{{{who}}}"] == 1
+    assert page[f"ray_cluster_desired_cpu_cores{{{who}}}"] == 3.5
+    assert page[f"ray_cluster_desired_memory_bytes{{{who}}}"] == 16 * 1024**3
+    assert page[f'ray_cluster_condition{{{who},condition="HeadPodReady"}}'] == 1
+    assert f"ray_cluster_workers_max{{{who}}}" not in page
+    assert not any("Strange" in name for name in page)
+
+
+def test_more_jobs_than_a_page_of_the_list(kubernetes_server: Kubernetes, namespace: str) -> None:
+    for number in range(520):
+        create(kubernetes_server, "RayJob", namespace, f"job-{number}", None)
+
+    async def read() -> int:
+        source = Rayjob(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,))
+        async with following(source) as page_where:
+            page = await page_where(lambda page: len(page) > 1000)
+            return sum(name.startswith("ray_job_created") for name in page)
+
+    assert run(read()) == 520
+
+
+@pytest.mark.parametrize("token", ["nobody", "unknown"])
+def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path, token: str) -> None:
+    kubeconfig = kubernetes_server.write_kubeconfig(token, tmp_path / "kubeconfig")
+
+    async def read() -> None:
+        source = Rayjob(kubeconfig=kubeconfig)
+        async with following(source):
+            await source.settled()
+            await source.collect()
+
+    with pytest.raises(SourceError) as caught:
+        run(read())
+
+    assert caught.value.reason is Reason.UNAUTHORIZED
+
+
+def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
+    async def read() -> None:
+        source = Rayjob(kubeconfig=tmp_path / "absent")
+        async with following(source):
+            await source.settled()
+            await source.collect()
+
+    with pytest.raises(SourceError, match="no Kubernetes credentials"):
+        run(read())
+
+
+def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
+    async def story(server: Kubernetes) -> None:
+        served = 'ray_kind_served{kind="RayJob"}'
+        async with following(Rayjob(kubeconfig=server.kubeconfig)) as page_where:
+            await page_where(lambda page: page[served] == 0)
+            await asyncio.to_thread(server.apply_ray_crds)
+            create(server, "RayJob", "default", "first", None)
+            await page_where(lambda page: 'ray_job_failed_attempts{namespace="default",rayjob="first"}' in page)
+
+            await asyncio.to_thread(server.stop_api)
+            source = Rayjob(kubeconfig=server.kubeconfig)
+            async with following(source):
+                await source.settled()
+                with pytest.raises(SourceError) as caught:
+                    await source.collect()
+            assert caught.value.reason is Reason.UNREACHABLE
+            await asyncio.to_thread(server.start_api)
+            create(server, "RayJob", "default", "second", None)
+            page = await page_where(lambda page: 'ray_job_failed_attempts{namespace="default",rayjob="second"}' in page)
+            assert 'ray_job_failed_attempts{namespace="default",rayjob="first"}' in page
+
+            await asyncio.to_thread(server.delete_ray_crds)
+            page = await page_where(lambda page: page[served] == 0)
+            assert not any(name.startswith("ray_job_failed_attempts") for name in page)
+
+    with kubernetes_servers.start() as server:
+        run(story(server))
+
+
+CORRELATION = Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story")
+KINDS = st.one_of(
+    st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text()), st.dictionaries(st.text(), st.text())
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["jobStatus", "jobDeploymentStatus", "reason", "startTime", "endTime", "failed"]), KINDS)
+)
+def test_any_status_is_read_without_an_error(status: dict[str, Any]) -> None:
+    jobs = Jobs(CORRELATION)
+    raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}))
+    jobs.change("scope", "ADDED", raw)
+
+    page = series(jobs.samples())
+    assert sum(page[name] for name in page if name.startswith("ray_job_status")) == 1
+    assert sum(page[name] for name in page if name.startswith("ray_job_deployment_status")) == 1
+
+
+@given(st.dictionaries(st.sampled_from(["state", "desiredCPU", "desiredMemory", "conditions", "minWorkerReplicas"]), KINDS))
+def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
+    clusters = Clusters()
+    raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
+    clusters.change("scope", "ADDED", raw)
+
+    assert series(clusters.samples())
+
+
+def test_states_that_are_unknown_become_other_and_are_counted_once() -> None:
+    jobs = Jobs(CORRELATION)
+    job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}
+    for _ in range(3):
+        jobs.change("scope", "MODIFIED", msgspec.Raw(msgspec.json.encode(job)))
+    page = series(jobs.samples())
+
+    assert page['ray_job_status{namespace="n",rayjob="x",state="other"}'] == 1
+    assert page['ray_job_unknown_states_total{field="jobStatus"}'] == 1
+
+
+def test_each_retry_is_an_attempt_of_its_own() -> None:
+    jobs = Jobs(CORRELATION)
+    for start, end in (("00:00:00", "00:00:10"), ("00:01:00", None), ("00:01:00", "00:01:20"), ("00:01:00", "00:01:20")):
+        status = {"jobStatus": "FAILED", "startTime": f"2026-01-01T{start}Z"} | (
+            {"endTime": f"2026-01-01T{end}Z"} if end else {}
+        )
+        job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}
+        jobs.replace("scope", [msgspec.Raw(msgspec.json.encode(job))])
+    page = series(jobs.samples())
+
+    assert page['ray_job_duration_seconds_count{namespace="n",outcome="failed"}'] == 2
+    assert page['ray_job_duration_seconds_sum{namespace="n",outcome="failed"}'] == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2", 2), ("500m", 0.5), ("16Gi", 16 * 1024**3), ("1e3", 1000), ("1E", 1e18), ("2Ei", 2 * 1024**6), ("3k", 3000),
+        (4, 4), (None, None), ("", None), ("many", None), ("1.5G", 1.5e9), (".5", 0.5),
+    ],
+)  # fmt: skip
+def test_quantities(text: str | int | None, expected: float | None) -> None:
+    assert quantity(text) == expected
+
+
+def test_an_object_without_anything_is_read() -> None:
+    assert ray_job(b"{}").metadata.name == ""
+    assert ray_cluster(b'{"metadata": 3}').metadata.name == ""

@@ -1,0 +1,170 @@
+"""ValKey and Redis: INFO by name, real servers, the round trips they count, and what a poor account loses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from demo.servers import valkey as valkey_servers
+from demo.servers.valkey import Engine, Valkey
+from exporter.source import Address, Reason, SourceError
+from exporter.sources.valkey import Valkey as Source
+from exporter.sources.valkey import info
+from exporter.sources.valkey.keys import KeyGroups, group_of
+from tests.conftest import required
+from tests.reading import collected, series
+
+
+def source(url: str, **more: object) -> Source:
+    return Source.model_validate({"url": (Address(url),), **more})
+
+
+@pytest.mark.parametrize("engine", ["valkey", "redis"])
+def test_a_real_server_is_told_whole(engine: Engine) -> None:
+    with required():
+        valkey_servers.prepare(engine=engine)
+    with valkey_servers.start(engine=engine) as server, redis.Redis(port=server.port) as client:
+        client.set("planning:story:1", "x", ex=1000)
+        client.sadd("planning:stories:all", "1", "2")
+        client.get("planning:story:1")
+        client.get("absent")
+        page = collected(source(server.url, sizes=["planning:stories:all", "absent"], key_groups=True))
+    who = f'server="127.0.0.1:{server.port}"'
+
+    assert page[f'valkey_db_keys{{{who},db="0"}}'] == 2
+    assert page[f'valkey_db_expiring_keys{{{who},db="0"}}'] == 1
+    assert page[f"valkey_keyspace_hits_total{{{who}}}"] == 1
+    assert page[f"valkey_keyspace_misses_total{{{who}}}"] == 1
+    assert page[f'valkey_role{{{who},role="master"}}'] == 1
+    assert page[f'valkey_command_calls_total{{{who},command="get"}}'] == 2
+    assert page[f"valkey_slowlog_length{{{who}}}"] >= 0
+    assert page[f'valkey_collection_size{{{who},key="planning:stories:all"}}'] == 2
+    assert page[f'valkey_collection_size{{{who},key="absent"}}'] == 0
+    assert page[f'valkey_key_group_keys{{{who},group="planning:story"}}'] == 1
+    assert page[f'valkey_key_group_expiring_ratio{{{who},group="planning:story"}}'] == 1
+    assert page[f"valkey_key_groups_complete{{{who}}}"] == 1
+    assert any(name.startswith(f'valkey_server_info{{{who},engine="{engine}"') for name in page)
+
+
+def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: Valkey) -> None:
+    async def commands() -> tuple[int, set[str]]:
+        reader = source(valkey_server.url)
+        await reader.collect()
+        with redis.Redis(port=valkey_server.port) as client:
+            before = client.info("commandstats")
+            await reader.collect()
+            after = client.info("commandstats")
+        await reader.close()
+        changed = {
+            name: stats["calls"] - before.get(name, {"calls": 0})["calls"]
+            for name, stats in after.items()
+            if stats["calls"] != before.get(name, {"calls": 0})["calls"]
+        }
+        return sum(changed.values()) - 1, set(changed)  # the test's own INFO
+
+    count, names = asyncio.run(commands())
+
+    assert count <= 3
+    assert names <= {"cmdstat_info", "cmdstat_slowlog|len", "cmdstat_commandlog|len"}
+
+
+def test_a_wrong_password_is_unauthorized() -> None:
+    with valkey_servers.start(password="right") as server:
+        page = collected(source(server.url, password=SecretStr("right")))
+        for given in ("wrong", ""):
+            with pytest.raises(SourceError) as caught:
+                collected(source(server.url, password=SecretStr(given)))
+            assert caught.value.reason is Reason.UNAUTHORIZED
+
+    assert page
+
+
+def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_server: Valkey) -> None:
+    with redis.Redis(port=valkey_server.port) as client:
+        client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "-slowlog", "-commandlog")
+        page = collected(source(valkey_server.url, username="poor", password=SecretStr("poor")))
+        client.execute_command("ACL", "DELUSER", "poor")
+
+    assert any(name.startswith("valkey_memory_used_bytes") for name in page)
+    assert not any(name.startswith("valkey_slowlog_length") for name in page)
+
+
+def test_a_hung_server_times_out_and_comes_back() -> None:
+    with valkey_servers.start() as server:
+        reader = source(server.url, timeout=0.5)
+        server.process.pause()
+        with pytest.raises(SourceError) as caught:
+            collected(reader)
+        server.process.resume()
+
+        assert caught.value.reason is Reason.TIMEOUT
+        assert collected(source(server.url))
+
+
+INFO = """# Server
+redis_version:7.2.4
+valkey_version:9.1.2
+server_name:valkey
+uptime_in_seconds:100
+server_time_usec:1700000100000000
+# A heading of a later version
+brand_new_field:1
+not_a_pair
+used_memory:916720
+used_memory:x
+mem_fragmentation_ratio:nan
+expired_stale_perc:12.50
+rdb_last_bgsave_time_sec:-1
+role:slave
+master_link_status:down
+slave0:ip=10.0.0.1,port=6379,state=online,offset=5,lag=1
+db0:subexpiry=0,keys=2,expires=1,avg_ttl=5000
+db1:nothing
+cmdstat_config|get:calls=3,usec=1500,usec_per_call=500.00,rejected_calls=0,failed_calls=1
+errorstat_ERR:count=4
+"""
+
+
+def test_info_is_read_by_name_whatever_stands_around() -> None:
+    page = series(info.samples(info.parsed(INFO.replace("used_memory:x\n", "")), "s"))
+
+    assert page['valkey_memory_used_bytes{server="s"}'] == 916720
+    assert page['valkey_start_timestamp_seconds{server="s"}'] == 1700000000
+    assert page['valkey_expired_stale_ratio{server="s"}'] == 0.125
+    assert page['valkey_role{server="s",role="replica"}'] == 1
+    assert page['valkey_master_link_up{server="s"}'] == 0
+    assert page['valkey_connected_replica_lag_seconds{server="s",replica="10.0.0.1:6379"}'] == 1
+    assert page['valkey_db_keys{server="s",db="0"}'] == 2
+    assert page['valkey_db_average_ttl_seconds{server="s",db="0"}'] == 5
+    assert page['valkey_command_duration_seconds_total{server="s",command="config|get"}'] == 0.0015
+    assert page['valkey_errors_total{server="s",error="ERR"}'] == 4
+    assert 'valkey_rdb_last_save_duration_seconds{server="s"}' not in page
+    assert not any(name.startswith("valkey_memory_fragmentation_ratio") for name in page)
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    list(info.samples(info.parsed(text), "s"))
+
+
+@given(st.lists(st.sampled_from([*info.FIELDS, "db0", "cmdstat_x", "slave0", "errorstat_x", "role"])), st.text())
+def test_known_fields_with_any_value_are_read_without_an_error(fields: Iterable[str], value: str) -> None:
+    list(info.samples(dict.fromkeys(fields, value), "s"))
+
+
+def test_key_groups_are_the_first_segments_and_capped() -> None:
+    groups = KeyGroups(limit=2)
+    groups.add([b"a:b:1", b"a:b:2", b"c:1", b"e:f:3", b"plain", b"\xff:x:1"], [1000, -1, -1, -2, -1, -1])
+    page = series(groups.samples("s"))
+
+    assert group_of(b"planning:story:1") == "planning:story"
+    assert page['valkey_key_group_keys{server="s",group="a:b"}'] == 2
+    assert page['valkey_key_group_expiring_ratio{server="s",group="a:b"}'] == 0.5
+    assert page['valkey_key_group_keys{server="s",group="other"}'] == 2
+    assert page['valkey_key_groups_scanned_keys{server="s"}'] == 5

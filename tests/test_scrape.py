@@ -1,0 +1,241 @@
+"""A scrape over sources of every temper. The toy below is what a sixth source looks like: it gets all of this for free."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import ClassVar
+
+import pytest
+
+from exporter.metric import Metric, Sample, gauge, labels
+from exporter.scrape import Scraper
+from exporter.source import Reason, Source, SourceError
+from tests.reading import run, series
+
+DEPTH = gauge("toy_depth", "Depth of the toy.", "queue")
+OTHER = gauge("toy_other", "Not declared by the toy.")
+
+
+class Toy(Source):
+    """A source of one file: its options, its metrics, and collect()."""
+
+    kind: ClassVar[str] = "toy"
+    metrics: ClassVar[tuple[Metric, ...]] = (DEPTH,)
+
+    name: str = "toy:1"
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    @property
+    def server(self) -> str:
+        return self.name
+
+    async def collect(self) -> Iterable[Sample]:
+        return [DEPTH(1, queue="a")]
+
+
+class Failing(Toy):
+    error: ClassVar[BaseException] = SourceError(Reason.UNAUTHORIZED, "no key")
+
+    async def collect(self) -> Iterable[Sample]:
+        raise self.error
+
+
+class Hung(Toy):
+    async def collect(self) -> Iterable[Sample]:
+        await asyncio.Event().wait()
+        return []
+
+
+class Late(Toy):
+    answers: ClassVar[asyncio.Event]
+
+    async def collect(self) -> Iterable[Sample]:
+        await self.answers.wait()
+        return [DEPTH(2, queue="late")]
+
+
+class Many(Toy):
+    async def collect(self) -> Iterable[Sample]:
+        return [DEPTH.column([(labels(queue=str(number)), number) for number in range(300_000)])]
+
+
+class Doubled(Toy):
+    async def collect(self) -> Iterable[Sample]:
+        return [DEPTH(1, queue="a"), DEPTH(2, queue="a"), DEPTH(3, queue="b")]
+
+
+class Undeclared(Toy):
+    async def collect(self) -> Iterable[Sample]:
+        return [OTHER(1)]
+
+
+def scraped(*sources: Source, budget: float = 5.0) -> dict[str, float]:
+    async def read() -> dict[str, float]:
+        scraper = Scraper(sources)
+        try:
+            return series(await scraper.read(budget))
+        finally:
+            await scraper.close()
+
+    return run(read())
+
+
+def about(name: str, server: str = "toy:1", **more: str) -> str:
+    extra = "".join(f',{label}="{value}"' for label, value in more.items())
+    return f'fleet_exporter_source_{name}{{source="toy",server="{server}"{extra}}}'
+
+
+def test_a_source_gets_its_self_metrics_for_free() -> None:
+    page = scraped(Toy())
+
+    assert page['toy_depth{queue="a"}'] == 1
+    assert page[about("up")] == 1
+    assert page[about("series")] == 1
+    assert page[about("dropped_series")] == 0
+    assert abs(page[about("last_success_timestamp_seconds")] - time.time()) < 3600
+    assert all(page[about("failure", reason=reason)] == 0 for reason in Reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SourceError(Reason.UNAUTHORIZED, "no key"), Reason.UNAUTHORIZED),
+        (ConnectionRefusedError(), Reason.UNREACHABLE),
+        (TimeoutError(), Reason.TIMEOUT),
+        (asyncio.IncompleteReadError(b"", 4), Reason.MALFORMED),
+        (PermissionError(), Reason.UNAUTHORIZED),
+        (KeyError("x"), Reason.BUG),
+        (asyncio.CancelledError(), Reason.TIMEOUT),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
+)
+def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason: Reason) -> None:
+    failing = type("Raising", (Failing,), {"error": error, "__annotations__": {}})
+    page = scraped(failing(name="bad:1"), Toy())
+
+    assert page[about("up", "bad:1")] == 0
+    assert page[about("failure", "bad:1", reason=reason)] == 1
+    assert sum(page[about("failure", "bad:1", reason=other)] for other in Reason) == 1
+    assert page['toy_depth{queue="a"}'] == 1
+
+
+def test_a_hung_source_costs_one_page_its_budget_and_later_pages_nothing() -> None:
+    async def read() -> tuple[dict[str, float], float, float]:
+        scraper = Scraper([Hung(name="hung:1"), Toy()])
+        began = time.monotonic()
+        await scraper.read(0.3)
+        first = time.monotonic() - began
+        began = time.monotonic()
+        page = series(await scraper.read(0.3))
+        later = time.monotonic() - began
+        await scraper.close()
+        return page, first, later
+
+    page, first, later = run(read())
+
+    assert page['toy_depth{queue="a"}'] == 1
+    assert page[about("failure", "hung:1", reason="timeout")] == 1
+    assert later < first  # the first waited out its budget, the second did not wait for the hung one at all
+
+
+def test_a_late_source_is_back_on_the_page_after_it_has_answered() -> None:
+    async def read() -> list[dict[str, float]]:
+        Late.answers = asyncio.Event()
+        scraper = Scraper([Late()])
+        pages = [series(await scraper.read(0.1)), series(await scraper.read(0.1))]
+        Late.answers.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        pages.append(series(await scraper.read(5)))
+        await scraper.close()
+        return pages
+
+    first, second, third = run(read())
+
+    assert (first[about("up")], second[about("up")], third[about("up")]) == (0, 0, 1)
+    assert third['toy_depth{queue="late"}'] == 2
+
+
+def test_scrapes_that_overlap_share_one_reading() -> None:
+    class Counting(Toy):
+        readings: ClassVar[int] = 0
+
+        async def collect(self) -> Iterable[Sample]:
+            type(self).readings += 1
+            await asyncio.sleep(0)
+            return [DEPTH(self.readings, queue="a")]
+
+    async def read() -> None:
+        scraper = Scraper([Counting()])
+        await asyncio.gather(*[scraper.read(5) for _ in range(10)])
+        await scraper.close()
+
+    run(read())
+
+    assert Counting.readings == 1
+
+
+def test_what_is_over_the_cap_is_dropped_and_counted() -> None:
+    page = scraped(Many(max_series=1000))
+
+    assert page[about("series")] == 1000
+    assert page[about("dropped_series")] == 299_000
+    assert sum(name.startswith("toy_depth") for name in page) == 1000
+
+
+def test_a_series_given_twice_is_on_the_page_once() -> None:
+    page = scraped(Doubled())
+
+    assert (page['toy_depth{queue="a"}'], page['toy_depth{queue="b"}']) == (1, 3)
+    assert page[about("dropped_series")] == 1
+
+
+def test_a_metric_that_the_source_does_not_declare_is_a_bug() -> None:
+    page = scraped(Undeclared())
+
+    assert page[about("failure", reason="bug")] == 1
+    assert "toy_other" not in page
+
+
+def test_one_log_line_when_a_source_changes_state(caplog: pytest.LogCaptureFixture) -> None:
+    async def read() -> None:
+        scraper = Scraper([Failing()])
+        for _ in range(3):
+            await scraper.read(5)
+        await scraper.close()
+
+    run(read())
+
+    assert [(record.message, vars(record)["reason"]) for record in caplog.records] == [("source is down", "unauthorized")]
+
+
+def test_a_follower_that_ends_is_started_again_and_counted() -> None:
+    class Follower(Toy):
+        starts: ClassVar[int] = 0
+        again: ClassVar[asyncio.Event]
+
+        async def follow(self) -> None:
+            type(self).starts += 1
+            if self.starts > 1:
+                self.again.set()
+                await asyncio.Event().wait()
+            raise ValueError("ended")
+
+    async def read() -> dict[str, float]:
+        Follower.again = asyncio.Event()
+        scraper = Scraper([Follower()])
+        following = asyncio.create_task(scraper.follow())
+        async with asyncio.timeout(30):
+            await Follower.again.wait()
+        page = series(await scraper.read(5))
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await scraper.close()
+        return page
+
+    assert run(read())['fleet_exporter_follower_restarts_total{source="toy"}'] == 1

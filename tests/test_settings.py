@@ -1,0 +1,106 @@
+"""Options from flags, variables and files, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.settings import SettingsError, load, options
+from exporter.source import Address
+
+
+def mistakes(flags: dict[str, str | None] | None = None, environment: dict[str, str] | None = None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(flags or {}, environment or {})
+    return caught.value.mistakes
+
+
+def test_nothing_given_is_a_configuration_without_sources() -> None:
+    settings = load({}, {})
+
+    assert settings.sources == ()
+    assert settings.web.listen_address == ":9847"
+
+
+def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("valkey: {url: redis://file, timeout: 1, max_series: 7}\nweb: {listen_address: ':1'}\n")
+    environment = {
+        "FLEET_EXPORTER_CONFIG_FILE": str(file),
+        "REDIS_URL": "redis://well-known",
+        "FLEET_EXPORTER_VALKEY_URL": "redis://own",
+        "FLEET_EXPORTER_VALKEY_TIMEOUT": "2",
+    }
+    settings = load({"valkey.timeout": "3"}, environment)
+    (valkey,) = settings.sources
+
+    assert (valkey.server, valkey.timeout, valkey.max_series) == ("own", 3.0, 7)
+    assert settings.web.listen_address == ":1"
+    assert load({}, {"REDIS_URL": "redis://well-known"}).sources[0].server == "well-known"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "kind"),
+    [
+        ("NATS_URL", "nats://x:4222", "jetstream"),
+        ("NEO4J_URI", "bolt://x:7687", "neo4j"),
+        ("REDIS_URL", "redis://x", "valkey"),
+        ("VLLM_URL", "http://x:8000,http://y:8000", "vllm"),
+    ],
+)
+def test_a_source_is_on_when_it_has_an_address(variable: str, value: str, kind: str) -> None:
+    assert [source.kind for source in load({}, {variable: value}).sources] == [kind]
+
+
+def test_every_mistake_is_told_at_once_and_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("valkey: {urll: redis://a, password: [hunter2]}\nbanana: {}\n")
+    told = mistakes(
+        {"config.file": str(file), "valkey.timeout": "-1", "web.listen_address": "nowhere"},
+        {"FLEET_EXPORTER_VALKEY_URLL": "x"},
+    )
+
+    assert sorted(line.partition(":")[0].partition(" ")[0] for line in told) == [
+        "FLEET_EXPORTER_VALKEY_URLL", "banana", "valkey.password", "valkey.timeout", "valkey.urll", "web.listen_address",
+    ]  # fmt: skip
+    assert "hunter2" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), ("a: [", "line 1: not YAML"), ("- a", "top level"), ("valkey: 3", "top level")],
+)
+def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "config.yaml"
+    if content is not None:
+        file.write_text(content)
+    (told,) = mistakes({"config.file": str(file)})
+
+    assert str(file) in told
+    assert words in told
+
+
+def test_the_command_exits_2_without_a_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "--valkey.timeout=-1"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == "fleet-exporter: valkey.timeout (--valkey.timeout): input should be greater than 0\n"
+
+
+def test_an_address_shows_no_credentials() -> None:
+    address = Address("redis://user:hunter2@cache:6379/0")
+
+    assert "hunter2" not in f"{address} {address!r}"
+    assert address.server == "cache:6379"
+
+
+def test_secrets_have_no_flag_and_every_option_has_help() -> None:
+    secrets = {option.path for option in options() if option.flag is None}
+
+    assert secrets == {"jetstream.password", "jetstream.token", "neo4j.password", "valkey.password", "vllm.token"}
+    assert all(option.help.endswith(".") for option in options())
