@@ -60,7 +60,7 @@ def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: neo4j.S
 def test_the_count_query_touches_the_count_store_alone(neo4j_server: Server, session: neo4j.Session) -> None:
     names = tuple(f"N{number}" for number in range(5))
     schema = Schema(names, names, tuple((name, name) for name in names), tuple((name, name) for name in names))
-    plan = session.run("EXPLAIN " + schema.query).consume().plan  # type: ignore[arg-type]
+    plan = session.run("EXPLAIN " + schema.query).consume().plan
 
     def operators(node: dict[str, Any]) -> Iterator[str]:
         yield str(node["operatorType"]).partition("@")[0]
