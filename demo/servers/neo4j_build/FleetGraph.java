@@ -5,6 +5,7 @@ import org.neo4j.configuration.GraphDatabaseInternalSettings;
 import org.neo4j.configuration.GraphDatabaseSettings;
 import org.neo4j.configuration.connectors.BoltConnector;
 import org.neo4j.configuration.helpers.SocketAddress;
+import org.neo4j.dbms.api.DatabaseManagementService;
 import org.neo4j.dbms.api.DatabaseManagementServiceBuilder;
 import org.neo4j.io.ByteUnit;
 
@@ -23,22 +24,29 @@ public class FleetGraph {
 
     private static void serve(String[] arguments) throws InterruptedException {
         var folder = Path.of(arguments[0]);
-        var fresh = Files.notExists(folder);
-        var service = new DatabaseManagementServiceBuilder(folder)
-            .setConfig(BoltConnector.enabled, true)
-            .setConfig(BoltConnector.listen_address, new SocketAddress("127.0.0.1", Integer.parseInt(arguments[1])))
+        var address = new SocketAddress("127.0.0.1", Integer.parseInt(arguments[1]));
+        if (Files.notExists(folder)) {
+            // Nobody may log in before the password is set: three failures would lock the user out for a while.
+            var closed = open(folder, address, false);
+            closed.database("system").executeTransactionally(
+                "ALTER USER neo4j SET PASSWORD $password CHANGE NOT REQUIRED",
+                Map.of("password", System.getenv("NEO4J_PASSWORD")));
+            closed.shutdown();
+        }
+        var service = open(folder, address, true);
+        Runtime.getRuntime().addShutdownHook(new Thread(service::shutdown));
+        System.out.println("ready");
+        Thread.currentThread().join();
+    }
+
+    private static DatabaseManagementService open(Path folder, SocketAddress address, boolean bolt) {
+        return new DatabaseManagementServiceBuilder(folder)
+            .setConfig(BoltConnector.enabled, bolt)
+            .setConfig(BoltConnector.listen_address, address)
             .setConfig(GraphDatabaseSettings.auth_enabled, true)
             .setConfig(GraphDatabaseSettings.pagecache_memory, ByteUnit.mebiBytes(64))
             .setConfig(GraphDatabaseSettings.udc_enabled, false)
             .setConfig(GraphDatabaseInternalSettings.netty_server_shutdown_quiet_period, 0) // else a stop takes 10 s
             .build();
-        Runtime.getRuntime().addShutdownHook(new Thread(service::shutdown));
-        if (fresh) { // a password may not be replaced by itself
-            service.database("system").executeTransactionally(
-                "ALTER USER neo4j SET PASSWORD $password CHANGE NOT REQUIRED",
-                Map.of("password", System.getenv("NEO4J_PASSWORD")));
-        }
-        System.out.println("ready");
-        Thread.currentThread().join();
     }
 }

@@ -1,0 +1,1 @@
+"""What a scrape costs, measured on real servers, beside a bare client or a peer in the same run."""

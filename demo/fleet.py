@@ -1,0 +1,169 @@
+"""The simulated fleet: what one story sends, step by step, in the shapes the real fleet's services have. No I/O."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+ROLES = ("DEV", "QA", "ARCHITECT", "DEVOPS", "DATA")
+AGENTS_PER_ROLE = 3
+STATES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
+
+STREAMS = {
+    "PLANNING_EVENTS": "planning.>",
+    "CONTEXT": "context.>",
+    "ORCHESTRATOR_EVENTS": "orchestration.>",
+    "AGENT_COMMANDS": "agent.cmd.>",
+    "AGENT_RESPONSES": "agent.response.>",
+    "AGENT_WORK": "agent.work.>",
+    "WORKFLOW_EVENTS": "workflow.>",
+    "task_derivation": "task.derivation.>",
+}
+CONSUMERS = (
+    ("PLANNING_EVENTS", "orch-planning-plan-approved", "planning.plan.approved"),
+    ("PLANNING_EVENTS", "context-planning-story-created", "planning.story.created"),
+    ("PLANNING_EVENTS", "workflow-planning-events-v1", "planning.story.transitioned"),
+    ("AGENT_RESPONSES", "deliberation-collector-completed", "agent.response.completed"),
+    ("AGENT_RESPONSES", "deliberation-collector-failed", "agent.response.failed"),
+    ("ORCHESTRATOR_EVENTS", "context-orch-deliberation-completed", "orchestration.deliberation.completed"),
+    ("WORKFLOW_EVENTS", "planning-workflow-state", "workflow.state.changed"),
+)
+POISONED = ("PLANNING_EVENTS", "orch-planning-story-transitions", "planning.story.transitioned")
+"""A consumer that refuses every message, as the real orchestrator does with the newer payload."""
+SLOW = ("CONTEXT", "context-events-archive", "context.>")
+"""A consumer that nobody reads: its lag grows."""
+
+
+@dataclass(frozen=True)
+class Message:
+    subject: str
+    payload: dict[str, Any]
+
+    @property
+    def data(self) -> bytes:
+        return json.dumps(self.payload).encode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one agent did for one task."""
+
+    agent: str
+    role: str
+    seconds: float
+    prompt_tokens: int
+    tokens: int
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """Messages sent together, and what else happens then."""
+
+    messages: tuple[Message, ...]
+    story: str
+    state: str = ""
+    role: str = ""
+    task: str = ""
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass
+class Fleet:
+    """Stories without end, one after the other; the same seed gives the same fleet."""
+
+    seed: int = 1
+    _random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def steps(self) -> Iterator[Step]:
+        for number in itertools.count(1):
+            yield from self._story(f"US-{number:03}")
+
+    def _story(self, story: str) -> Iterator[Step]:
+        created = {"event_type": "story.created", "story_id": story, "title": f"Story {story}", "created_by": "po"}
+        yield Step((Message("planning.story.created", created | _time()),), story, STATES[0])
+        plan = f"PL-{uuid.UUID(int=self._random.getrandbits(128))}"
+        approved = {"story_id": story, "plan_id": plan, "approved_by": "po", "roles": list(ROLES), "tasks_created": 1}
+        yield Step((Message("planning.plan.approved", approved | _time()),), story)
+        for before, after in itertools.pairwise(STATES):
+            moved = {"event_type": "story.transitioned", "story_id": story, "from_state": before, "to_state": after}
+            context = {"event_type": "context.updated", "story_id": story, "version": 1, "timestamp": 12345.6}
+            messages = (Message("planning.story.transitioned", moved | _time()), Message("context.events.updated", context))
+            yield Step(messages, story, after)
+            yield self._deliberation(story, plan, self._random.choice(ROLES))
+
+    def _deliberation(self, story: str, plan: str, role: str) -> Step:
+        task = f"TSK-{uuid.UUID(int=self._random.getrandbits(128))}"
+        answers = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
+        messages = [self._response(answer, task, story, plan) for answer in answers]
+        done = {
+            "event_type": "orchestration.deliberation.completed",
+            "story_id": story,
+            "task_id": task,
+            "decisions": [],
+            "timestamp": datetime.now(UTC).timestamp(),
+        }
+        work = {"task_id": task, "action": "commit_code", "actor_role": "developer"} | _time()
+        state: dict[str, Any] = {
+            "event_type": "workflow.state.changed",
+            "task_id": task,
+            "story_id": story,
+            "from_state": "implementing",
+        }
+        state |= {"to_state": "dev_completed", "actor_role": "developer", "retry_count": 0} | _time()
+        messages += [
+            Message("orchestration.deliberation.completed", done),
+            Message("agent.work.completed", work),
+            Message("workflow.state.changed", _enveloped("workflow.state.changed", "workflow-service", state)),
+        ]
+        return Step(tuple(messages), story, role=role, task=task, answers=answers)
+
+    def _answer(self, role: str, number: int) -> Answer:
+        return Answer(
+            agent=f"agent-{role.lower()}-{number:03}",
+            role=role,
+            seconds=self._random.lognormvariate(0.5, 0.7),
+            prompt_tokens=self._random.randint(50, 900),
+            tokens=self._random.randint(40, 700),
+            failed=self._random.random() < 0.08,
+        )
+
+    def _response(self, answer: Answer, task: str, story: str, plan: str) -> Message:
+        payload: dict[str, Any] = {
+            "task_id": task,
+            "agent_id": answer.agent,
+            "role": answer.role,
+            "duration_ms": int(answer.seconds * 1000),
+            "num_agents": AGENTS_PER_ROLE,
+            "model": "Qwen/Qwen3-0.6B",
+            "constraints": {"story_id": story, "plan_id": plan},
+        } | _time()
+        if answer.failed:
+            failed = payload | {"status": "failed", "error": "no answer from the model", "error_type": "TimeoutError"}
+            return Message("agent.response.failed", failed)
+        proposal = {"content": f"Proposal for {task}", "author_id": answer.agent, "tokens": answer.tokens}
+        completed = payload | {"status": "completed", "success": True, "proposal": proposal}
+        return Message("agent.response.completed", _enveloped("agent.response.completed", "ray-executor", completed))
+
+
+def _time() -> dict[str, str]:
+    return {"timestamp": datetime.now(UTC).isoformat()}
+
+
+def _enveloped(event_type: str, producer: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "event_type": event_type,
+        "payload": payload,
+        "idempotency_key": uuid.uuid5(uuid.NAMESPACE_OID, event_type).hex,
+        "correlation_id": str(uuid.uuid4()),
+        "producer": producer,
+    } | _time()
