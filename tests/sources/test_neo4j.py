@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from demo.servers import neo4j as neo4j_servers
 from demo.servers.neo4j import Neo4j as Server
 from exporter.source import Address, Reason, SourceError
 from exporter.sources.neo4j import Neo4j
@@ -95,6 +96,15 @@ def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: n
 
     assert len(labels) == 2
     assert f'neo4j_label_nodes{{database="neo4j",label="{OTHER}"}}' in labels
+
+
+def test_an_empty_database_is_zero_and_not_unread() -> None:
+    with neo4j_servers.start() as server:
+        page = collected(source(server))
+
+    assert page['neo4j_nodes{database="neo4j"}'] == 0
+    assert page['neo4j_relationships{database="neo4j"}'] == 0
+    assert page['neo4j_labels{database="neo4j"}'] == 0
 
 
 def test_it_cannot_write(neo4j_server: Server) -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _UNAUTHORIZED = ("Neo.ClientError.Security",)
 _COMPONENTS = "CALL dbms.components() YIELD name, versions, edition RETURN versions[0] AS version, edition LIMIT 1"
 _SCHEMA = (
-    "CALL db.labels() YIELD label WITH collect(label) AS labels "
-    "CALL db.relationshipTypes() YIELD relationshipType WITH labels, collect(relationshipType) AS types "
+    # Subqueries, since an aggregation beside a key has no row at all where the database is empty.
+    "CALL { CALL db.labels() YIELD label RETURN collect(label) AS labels } "
+    "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
     "CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
 )
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
