@@ -152,10 +152,11 @@ def _failure(error: Exception) -> SourceError:
 
 
 class Watch:
-    """Keeps one scope of one kind (`path`, all namespaces or one) in an ObjectStore."""
+    """Keeps one scope of one kind (`path`, all namespaces or one, or what a label selector picks) in an ObjectStore."""
 
-    def __init__(self, cluster: Cluster, path: str, store: ObjectStore) -> None:
+    def __init__(self, cluster: Cluster, path: str, store: ObjectStore, *, selector: str = "") -> None:
         self._cluster = cluster
+        self._selected = {"labelSelector": selector} if selector else {}
         self._path = path
         self._store = store
         self._settled = asyncio.Event()
@@ -206,7 +207,7 @@ class Watch:
         objects: list[msgspec.Raw] = []
         token = ""
         while True:
-            query = {"limit": str(LIST_PAGE)} | ({"continue": token} if token else {})
+            query = {"limit": str(LIST_PAGE)} | self._selected | ({"continue": token} if token else {})
             body = await self._read(query)
             # Decoding, and the store's rendering, are short per page; between pages other work goes on.
             page = msgspec.json.decode(body, type=_List)
@@ -240,7 +241,7 @@ class Watch:
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
-        }
+        } | self._selected
         reply = await self._cluster.get(self._path, query, silence=WATCH_SECONDS + _GRACE_SECONDS)
         try:
             yield version

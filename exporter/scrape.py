@@ -231,7 +231,7 @@ class Scraper:
             started = time.monotonic()
             try:
                 await source.follow()
-                message = "it returned"
+                return
             except Exception as error:  # noqa: BLE001 - the counterpart of the one in _ask, for tasks
                 message = f"{type(error).__name__}: {error}"
             if time.monotonic() - started > 60:

@@ -130,7 +130,7 @@ class Source(Options):
         raise NotImplementedError
 
     async def follow(self) -> None:
-        """Runs for as long as the program does; returns at once where there is nothing to follow."""
+        """Runs for as long as the program does; returns where there is nothing to follow."""
 
     async def settled(self) -> None:
         """Returns when what `follow` builds up is complete for the first time; at once for a source that is asked."""

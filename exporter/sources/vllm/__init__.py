@@ -1,4 +1,7 @@
-"""vLLM servers: each one's /metrics page, at most `max_bytes` of it, under one stable name per concept."""
+"""vLLM servers: each one's /metrics page, at most `max_bytes` of it, under one stable name per concept.
+
+Servers are listed, or found as the endpoints of Kubernetes Services; each is read and judged alone.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from annotated_types import Gt
-from pydantic import PrivateAttr, SecretStr
+from pydantic import AfterValidator, PrivateAttr, SecretStr
 
 from exporter.metric import Metric, Sample
-from exporter.source import Address, Addresses, Reason, Source, SourceError, option
+from exporter.source import Address, Addresses, Names, Reason, Source, SourceError, option
 from exporter.sources.vllm import page
+from exporter.sources.vllm.discovery import DISCOVERED, Discovery
 
 if TYPE_CHECKING:
     import httpx
@@ -21,36 +25,82 @@ if TYPE_CHECKING:
 _AT_ONCE_BYTES = 256 * 1024  # what is parsed in the event loop; more goes to a thread, so that other sources go on
 
 
+def _whole_names(services: tuple[str, ...]) -> tuple[str, ...]:
+    for service in services:
+        namespace, _, name = service.partition("/")
+        if not namespace or not name.partition(":")[0]:
+            raise ValueError(f"{service!r} is not namespace/name or namespace/name:port")
+    return services
+
+
 class Vllm(Source):
     """Any number of vLLM servers, of any version since 0.6, on their own or under Ray Serve."""
 
     kind: ClassVar[str] = "vllm"
-    metrics: ClassVar[tuple[Metric, ...]] = page.METRICS
+    metrics: ClassVar[tuple[Metric, ...]] = (*page.METRICS, DISCOVERED)
 
     url: Annotated[
         Addresses, option("http:// or https:// addresses; /metrics is added where no path is given.", env="VLLM_URL")
     ] = ()
     token: Annotated[SecretStr, option("Bearer token, where a proxy before the server wants one.")] = SecretStr("")
     ca_file: Annotated[Path | None, option("Certificate authority of the servers, for https.")] = None
+    service: Annotated[
+        Names,
+        AfterValidator(_whole_names),
+        option("Kubernetes Services whose endpoints are vLLM servers, as namespace/name or namespace/name:port."),
+    ] = ()
+    kubeconfig: Annotated[Path | None, option("kubeconfig file for finding endpoints; else the pod's account is used.")] = (
+        None
+    )
     max_bytes: Annotated[int, Gt(0), option("Largest page that is read; a larger one is refused.")] = 8 * 1024 * 1024
 
-    _targets: tuple[Self, ...] | None = PrivateAttr(None)
+    _readers: dict[str, Self] = PrivateAttr(default_factory=dict)
+    _discovery: Discovery | None = PrivateAttr(None)
+    _discovering: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _client: httpx.AsyncClient | None = PrivateAttr(None)
 
     @property
     def enabled(self) -> bool:
-        return bool(self.url)
+        return bool(self.url or self.service)
 
     @property
     def server(self) -> str:
+        if self.service:
+            return f"service {','.join(self.service)}"
         return self.url[0].server if self.url else ""
 
     def targets(self) -> tuple[Self, ...]:
-        if self._targets is None:
-            self._targets = tuple(self.model_copy(update={"url": (url,)}) for url in self.url)
-        return self._targets
+        """One reader for each server, and this source itself for the finding of servers, where that is asked for."""
+        addresses = [url.get_secret_value() for url in self.url]
+        addresses += self._discovery.addresses if self._discovery else ()
+        self._readers = {address: self._readers.get(address) or self._reader(address) for address in addresses}
+        return (*self._readers.values(), *((self,) if self.service else ()))
+
+    def _reader(self, address: str) -> Self:
+        reader = self.model_copy(update={"url": (Address(address),), "service": ()})
+        reader._discovery = None
+        return reader
+
+    async def follow(self) -> None:
+        if self.service:
+            self._discovery = Discovery(self.service, self.kubeconfig, timeout=self.timeout)
+            self._discovering.set()
+            await self._discovery.run()
+
+    async def settled(self) -> None:
+        if self.service:
+            await self._discovering.wait()
+        if self._discovery is not None:
+            await self._discovery.settled()
 
     async def collect(self) -> Iterable[Sample]:
+        if self.service:
+            if self._discovery is None:
+                raise SourceError(Reason.TIMEOUT, "the endpoints are not listed yet")
+            return [DISCOVERED(count, service=name) for name, count in self._discovery.counts().items()]
+        return await self._read()
+
+    async def _read(self) -> Iterable[Sample]:
         import httpx
 
         try:

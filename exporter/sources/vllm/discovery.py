@@ -1,0 +1,117 @@
+"""The ready endpoints of Kubernetes Services, followed by list and watch of their EndpointSlices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from exporter.kubernetes_watch import Cluster, Watch
+from exporter.metric import gauge
+
+DISCOVERED = gauge("vllm_discovered_servers", "Ready endpoints of a Kubernetes Service (EndpointSlice).", "service")
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Conditions(msgspec.Struct, frozen=True):
+    ready: bool | None = None
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    addresses: list[str] = msgspec.field(default_factory=list)
+    conditions: _Conditions = _Conditions()
+
+
+class _Port(msgspec.Struct, frozen=True):
+    name: str | None = None
+    port: int | None = None
+
+
+class EndpointSlice(msgspec.Struct, frozen=True, rename="camel"):
+    metadata: _Metadata = _Metadata()
+    address_type: str = "IPv4"
+    endpoints: list[_Endpoint] | None = None
+    ports: list[_Port] | None = None
+
+
+def addresses(part: EndpointSlice, port: str) -> tuple[str, ...]:
+    """http:// addresses of a slice's ready endpoints; `port` is a number, a port's name, or empty for the first one."""
+    named = [each.port for each in part.ports or () if each.port and port in ("", each.name, str(each.port))]
+    number = int(port) if port.isdecimal() else next(iter(named), None)
+    if number is None:
+        return ()
+    hosts = [
+        f"[{address}]" if part.address_type == "IPv6" else address
+        for endpoint in part.endpoints or ()
+        if endpoint.conditions.ready is not False  # null is to be taken for ready
+        for address in endpoint.addresses
+    ]
+    return tuple(f"http://{host}:{number}" for host in hosts)
+
+
+class Endpoints:
+    """An ObjectStore of one Service's EndpointSlices."""
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+        self._slices: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(address for part in self._slices.values() for address in part))
+
+    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
+        self._slices.clear()
+        for raw in objects:
+            self.change(scope, "ADDED", raw)
+
+    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:  # noqa: ARG002 - there is one scope only
+        part = msgspec.json.decode(raw, type=EndpointSlice)
+        if kind == "DELETED":
+            self._slices.pop(part.metadata.name, None)
+        else:
+            self._slices[part.metadata.name] = addresses(part, self._port)
+
+
+class Discovery:
+    """Follows every Service that is named, as namespace/name or namespace/name:port."""
+
+    def __init__(self, services: Sequence[str], kubeconfig: Path | None, *, timeout: float) -> None:
+        self._cluster = Cluster(kubeconfig, timeout=timeout)
+        self._watches: dict[str, tuple[Endpoints, Watch]] = {}
+        for service in services:
+            namespace, _, rest = service.partition("/")
+            name, _, port = rest.partition(":")
+            endpoints = Endpoints(port)
+            path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+            watch = Watch(self._cluster, path, endpoints, selector=f"kubernetes.io/service-name={name}")
+            self._watches[service] = (endpoints, watch)
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _, watch in self._watches.values():
+                    group.create_task(watch.run())
+        finally:
+            await self._cluster.close()
+
+    async def settled(self) -> None:
+        for _, watch in self._watches.values():
+            await watch.settled()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every server that is known, also while the Kubernetes API is away: the servers themselves may well be there."""
+        return tuple(address for endpoints, _ in self._watches.values() for address in endpoints.addresses)
+
+    def counts(self) -> dict[str, int]:
+        """Servers by Service. Raises SourceError when what is known may be old."""
+        for _, watch in self._watches.values():
+            if watch.problem is not None:
+                raise watch.problem
+        return {service: len(endpoints.addresses) for service, (endpoints, _) in self._watches.items()}

@@ -1,0 +1,78 @@
+"""vLLM servers found as the endpoints of a Service, on a real Kubernetes API server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from demo.servers.kubernetes import Kubernetes
+from exporter.settings import SettingsError, load
+from exporter.source import Address
+from exporter.sources.vllm import Vllm
+from exporter.sources.vllm.discovery import EndpointSlice, addresses
+from tests.reading import eventually, run, series
+
+PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+def endpoint_slice(name: str, *hosts: str, ready: bool = True, service: str = "vllm-server") -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [host], "conditions": {"ready": ready}} for host in hosts],
+        "ports": [{"name": "http", "port": 8000}],
+    }
+
+
+def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
+    async def story() -> None:
+        source = Vllm(
+            url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
+        )
+        following = asyncio.create_task(source.follow())
+
+        async def has(*servers: str) -> None:
+            async def now() -> bool:
+                return {target.server for target in source.targets()} == {
+                    "fixed:8000",
+                    "service default/vllm-server",
+                    *servers,
+                }
+
+            await eventually(now)
+
+        await source.settled()
+        assert series(await source.collect()) == {'vllm_discovered_servers{service="default/vllm-server"}': 0}
+        kubernetes_server.create(PATH, endpoint_slice("vllm-a", "10.0.0.1", "10.0.0.2"))
+        kubernetes_server.create(PATH, endpoint_slice("vllm-b", "10.0.0.3", ready=False))
+        kubernetes_server.create(PATH, endpoint_slice("other", "10.0.0.9", service="other"))
+        await has("10.0.0.1:8000", "10.0.0.2:8000")
+        readers = {target.server: target for target in source.targets()}
+        assert {target.server: target for target in source.targets()} == readers  # the same objects: they hold connections
+        kubernetes_server.request("DELETE", f"{PATH}/vllm-a")
+        await has()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    run(story())
+
+
+@pytest.mark.parametrize("service", ["vllm-server", "/x", "default/", "default/:8000"])
+def test_a_service_that_is_not_named_whole_is_refused(service: str) -> None:
+    with pytest.raises(SettingsError, match="is not namespace/name"):
+        load({"vllm.service": service}, {})
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [("", ("http://a:8000",)), ("http", ("http://a:8000",)), ("9000", ("http://a:9000",)), ("grpc", ())],
+)
+def test_the_port_is_a_number_a_name_or_the_first(port: str, expected: tuple[str, ...]) -> None:
+    part = msgspec.convert(endpoint_slice("x", "a"), EndpointSlice)
+
+    assert addresses(part, port) == expected
