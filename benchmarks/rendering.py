@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from benchmarks.figure import Figure, median
+from exporter import program
 from exporter.exposition import Format, grouped, rendered
 from exporter.metric import gauge
 
@@ -18,6 +19,7 @@ def _page() -> bytes:
 
 
 def figures() -> list[Figure]:
+    program.tune_garbage_collection()  # as the command does
     registry = CollectorRegistry()
     peer = Gauge("bench_depth", "Depth of it.", ("stream", "consumer"), registry=registry)
     for number in range(SERIES):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from exporter import __version__, log
+from exporter import __version__, log, program
 from exporter.settings import Settings, SettingsError, add_flags, load, source_types
 from exporter.source import Source, SourceError
 
@@ -54,6 +54,7 @@ def _serve(settings: Settings) -> int:
     from exporter.web_config import WebConfigError
 
     log.configure(settings.log)
+    program.tune_garbage_collection()
     try:
         _run(serve(Scraper(settings.sources), settings.web))
     except (StartError, WebConfigError) as error:

@@ -89,6 +89,9 @@ class Sample(NamedTuple):
     text: str
 
 
+_sample = tuple.__new__  # a NamedTuple's own constructor costs as much as the rest of a sample
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Metric:
     """A metric family: the only place where its name is written.
@@ -104,6 +107,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     _line: str = field(init=False, repr=False)
+    _quotes: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -131,18 +135,21 @@ class Metric:
             raise ValueError(f"{self.name}: a state set is a gauge")
         pattern = ",".join(f'{label}="%({label})s"' for label in self.labels)
         object.__setattr__(self, "_line", f"{{{pattern}}}" if pattern else "")
+        object.__setattr__(self, "_quotes", 2 * len(self.labels))
 
     def __call__(self, value: float, /, **values: str) -> Sample:
         """One sample. Raises TypeError when the labels are not exactly the declared ones, in any order."""
         if len(values) != len(self.labels):
             raise self._wrong(values)
-        if values and _UNSAFE.search("".join(values.values())):
-            values = {name: escaped(text) for name, text in values.items()}
         try:
-            label_text = self._line % values
+            braced = self._line % values
         except KeyError:
             raise self._wrong(values) from None
-        return Sample(self, label_text, f"{self.name}{label_text} {number(value)}\n")
+        # What needs escaping shows in the rendered text: it has more quotes than the labels bring, or one of the others.
+        if braced.count('"') != self._quotes or "\\" in braced or "\n" in braced or "\0" in braced:
+            braced = self._line % {name: escaped(text) for name, text in values.items()}
+        shown = value if type(value) is int else number(value)
+        return _sample(Sample, (self, braced, f"{self.name}{braced} {shown}\n"))
 
     def at(self, labels: Labels, value: float) -> Sample:
         """One sample for a label set that was rendered before."""

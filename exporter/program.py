@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 from collections.abc import Iterable
 from typing import Final
@@ -22,6 +23,14 @@ _PROCESS: Final = (
     gauge("process_max_fds", "Limit on open file descriptors."),
 )
 METRICS: Final[tuple[Metric, ...]] = (BUILD, *_PROCESS)
+
+_YOUNG_OBJECTS = 100_000
+
+
+def tune_garbage_collection() -> None:
+    """Look for cycles once in many objects: samples are tuples of text, and a large page makes them by the hundred thousand."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+
 
 _collector = ProcessCollector(registry=None)
 
