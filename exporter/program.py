@@ -28,7 +28,7 @@ _YOUNG_OBJECTS = 100_000
 
 
 def tune_garbage_collection() -> None:
-    """Look for cycles once in many objects: samples are tuples of text, and a large page makes them by the hundred thousand."""
+    """Look for cycles less often: samples are tuples of text, and a large page makes them by the hundred thousand."""
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
