@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import httpx
 
 from benchmarks.figure import Figure, median, resident_bytes
 from demo.servers import kubernetes, nats, neo4j, valkey, vllm
+from demo.servers.cache import cached
 from tests.running import exporter
+
+_ROOT = Path(__file__).parents[1]
+
+
+def _installed() -> Path:
+    """Python in an environment with what `pip install .` brings and no more: development tools would be imported too."""
+    wanted = [_ROOT / "pyproject.toml", _ROOT / "requirements.lock"]
+
+    def build(folder: Path) -> None:
+        uv = [sys.executable, "-m", "uv", "-q"]
+        subprocess.run([*uv, "venv", "--relocatable", "--python", sys.executable, folder / "environment"], check=True)
+        python = folder / "environment/bin/python"
+        subprocess.run(
+            [*uv, "pip", "install", "--compile-bytecode", "--python", python, "-r", wanted[0], "-c", wanted[1]], check=True
+        )
+
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in wanted)).hexdigest()[:12]
+    return cached(f"runtime-{digest}", build) / "environment/bin/python"
 
 
 def figures() -> list[Figure]:
@@ -31,8 +54,9 @@ def figures() -> list[Figure]:
             "VLLM_URL": engine.url,
             "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(cluster.kubeconfig),
         }
-        starts = [_start(http, variables) for _ in range(5)]
-        with exporter(variables=variables) as process:
+        python = _installed()
+        starts = [_start(http, variables, python) for _ in range(5)]
+        with exporter(variables=variables, python=python) as process:
             url = f"{process.url}/metrics"
             for _ in range(20):
                 http.get(url)
@@ -59,10 +83,10 @@ def figures() -> list[Figure]:
     ]
 
 
-def _start(http: httpx.Client, variables: dict[str, str]) -> float:
+def _start(http: httpx.Client, variables: dict[str, str], python: Path) -> float:
     """Seconds from starting the process to the end of a page on which every source is up."""
     began = time.perf_counter()
-    with exporter(variables=variables) as process:
+    with exporter(variables=variables, python=python) as process:
         while True:
             page = http.get(f"{process.url}/metrics").text
             up = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -24,11 +25,13 @@ class Exporter:
 
 
 @contextmanager
-def exporter(*flags: str, variables: Mapping[str, str] | None = None) -> Iterator[Exporter]:
+def exporter(
+    *flags: str, variables: Mapping[str, str] | None = None, python: str | Path = sys.executable
+) -> Iterator[Exporter]:
     """A running exporter on a free port of 127.0.0.1."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_EXPORTER_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *flags],
+        [python, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *flags],
         env={**environment, **(variables or {})},
         stderr=subprocess.PIPE,
         text=True,
