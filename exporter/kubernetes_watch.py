@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -33,11 +33,17 @@ _ABSENT_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
-class ObjectStore(Protocol):
-    """Who keeps the objects: told of whole lists and of single changes, raw JSON each."""
+Row = TypeVar("Row")
 
-    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
-        """These are all the objects of that scope; what it had of it before and is not among them is gone."""
+
+class ObjectStore(Protocol[Row]):
+    """Who keeps the objects: told of whole lists, a page at a time, and of single changes; raw JSON each."""
+
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], Row]:
+        """A page of a list as what the store keeps of each object, by namespace and name."""
+
+    def replace(self, scope: str, rows: dict[tuple[str, str], Row]) -> None:
+        """These are all the objects of that scope; what was there before and is not among them is gone."""
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         """ADDED, MODIFIED or DELETED."""
@@ -154,7 +160,7 @@ def _failure(error: Exception) -> SourceError:
 class Watch:
     """Keeps one scope of one kind (`path`, all namespaces or one, or what a label selector picks) in an ObjectStore."""
 
-    def __init__(self, cluster: Cluster, path: str, store: ObjectStore, *, selector: str = "") -> None:
+    def __init__(self, cluster: Cluster, path: str, store: ObjectStore[Any], *, selector: str = "") -> None:
         self._cluster = cluster
         self._selected = {"labelSelector": selector} if selector else {}
         self._path = path
@@ -186,7 +192,7 @@ class Watch:
                 version = ""
                 continue
             except NotServed:
-                self._store.replace(self._path, ())
+                self._store.replace(self._path, {})
                 version, self.served, self.problem = "", False, None
                 self._settled.set()
                 await asyncio.sleep(_ABSENT_SECONDS)
@@ -204,18 +210,18 @@ class Watch:
 
     async def _list(self) -> str:
         """Replace what the store has and return the version to watch from."""
-        objects: list[msgspec.Raw] = []
+        rows: dict[tuple[str, str], Any] = {}
         token = ""
         while True:
             query = {"limit": str(LIST_PAGE)} | self._selected | ({"continue": token} if token else {})
             body = await self._read(query)
-            # Decoding, and the store's rendering, are short per page; between pages other work goes on.
+            # Decoding and rendering take a few milliseconds a page; between pages other work goes on.
             page = msgspec.json.decode(body, type=_List)
-            objects.extend(page.items or ())
+            rows |= self._store.rows(self._path, page.items or ())
             token = page.metadata.continue_
             if not token:
                 break
-        self._store.replace(self._path, objects)
+        self._store.replace(self._path, rows)
         self.lists += 1
         self.served, self.problem = True, None
         self._settled.set()

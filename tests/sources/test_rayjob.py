@@ -258,7 +258,7 @@ def test_each_retry_is_an_attempt_of_its_own() -> None:
             {"endTime": f"2026-01-01T{end}Z"} if end else {}
         )
         job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}
-        jobs.replace("scope", [msgspec.Raw(msgspec.json.encode(job))])
+        jobs.replace("scope", jobs.rows("scope", [msgspec.Raw(msgspec.json.encode(job))]))
     page = series(jobs.samples())
 
     assert page['ray_job_duration_seconds_count{namespace="n",outcome="failed"}'] == 2

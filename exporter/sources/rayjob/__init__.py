@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
@@ -50,7 +50,7 @@ class Rayjob(Source):
         cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
         self._jobs, self._clusters = Jobs(correlation), Clusters()
-        stores: dict[str, ObjectStore] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
+        stores: dict[str, ObjectStore[Any]] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
         scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
         self._watches = tuple(
             (plural, Watch(cluster, f"/apis/ray.io/v1/{scope}{plural}", store))

@@ -211,15 +211,15 @@ class Jobs:
         self._durations = Durations()
         self._unknown = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
 
-    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
-        old = self._scopes[scope]
-        self._scopes[scope] = {}
-        for raw in objects:
-            self._add(scope, ray_job(raw), old)
-        kept = {row.uid for row in self._scopes[scope].values()}
-        for row in old.values():
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, JobRow]:
+        return dict(self._row(scope, ray_job(raw)) for raw in objects)
+
+    def replace(self, scope: str, rows: dict[Key, JobRow]) -> None:
+        kept = {row.uid for row in rows.values()}
+        for row in self._scopes[scope].values():
             if row.uid not in kept:
                 self._durations.forget(row.uid)
+        self._scopes[scope] = rows
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         job = ray_job(raw)
@@ -228,9 +228,11 @@ class Jobs:
             self._scopes[scope].pop(_key(job.metadata), None)
             self._durations.forget(job.metadata.uid)
         elif kind in ("ADDED", "MODIFIED"):
-            self._add(scope, job, self._scopes[scope])
+            key, row = self._row(scope, job)
+            self._scopes[scope][key] = row
 
-    def _add(self, scope: str, job: RayJob, old: dict[Key, JobRow]) -> None:
+    def _row(self, scope: str, job: RayJob) -> tuple[Key, JobRow]:
+        """What is kept of a job; what is counted about it is counted here."""
         self._durations.see(job)
         meta, names = job.metadata, self._correlation
         row = JobRow(
@@ -243,10 +245,11 @@ class Jobs:
             role=meta.named(names.role),
             story=meta.named(names.story),
         )
-        before = old.get(_key(meta))
+        key = _key(meta)
+        before = self._scopes[scope].get(key)
         if before is None or before.texts != row.texts:
             self._count_unknown(job)
-        self._scopes[scope][_key(meta)] = row
+        return key, row
 
     def _count_unknown(self, job: RayJob) -> None:
         status = job.status
@@ -280,9 +283,12 @@ class Clusters:
     def __init__(self) -> None:
         self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
 
-    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, tuple[str, ...]]:  # noqa: ARG002 - the protocol's
         clusters = [ray_cluster(raw) for raw in objects]
-        self._scopes[scope] = {_key(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
+        return {_key(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
+
+    def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
+        self._scopes[scope] = rows
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         cluster = ray_cluster(raw)

@@ -59,23 +59,24 @@ class Endpoints:
 
     def __init__(self, port: str) -> None:
         self._port = port
-        self._slices: dict[str, tuple[str, ...]] = {}
+        self._slices: dict[tuple[str, str], tuple[str, ...]] = {}
 
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(address for part in self._slices.values() for address in part))
 
-    def replace(self, scope: str, objects: Sequence[msgspec.Raw]) -> None:
-        self._slices.clear()
-        for raw in objects:
-            self.change(scope, "ADDED", raw)
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], tuple[str, ...]]:
+        parts = [msgspec.json.decode(raw, type=EndpointSlice) for raw in objects]
+        return {(scope, part.metadata.name): addresses(part, self._port) for part in parts}
 
-    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:  # noqa: ARG002 - there is one scope only
-        part = msgspec.json.decode(raw, type=EndpointSlice)
+    def replace(self, scope: str, rows: dict[tuple[str, str], tuple[str, ...]]) -> None:  # noqa: ARG002 - there is one only
+        self._slices = rows
+
+    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
+        self._slices |= self.rows(scope, [raw])
         if kind == "DELETED":
-            self._slices.pop(part.metadata.name, None)
-        else:
-            self._slices[part.metadata.name] = addresses(part, self._port)
+            part = msgspec.json.decode(raw, type=EndpointSlice)
+            self._slices.pop((scope, part.metadata.name), None)
 
 
 class Discovery:
