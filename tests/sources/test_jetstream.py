@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from demo.servers import nats as nats_servers
 from demo.servers.nats import Nats
+from exporter.jetstream_api import Account, StreamList, decoded
 from exporter.source import Address, Reason, SourceError
 from exporter.sources.jetstream import Jetstream
-from exporter.sources.jetstream.api import Account, StreamList, decoded
 from exporter.sources.jetstream.samples import seconds, service_of
 from tests.reading import collected, run, series
 

@@ -22,6 +22,13 @@ class Reply(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
+class ListReply(Reply, frozen=True):
+    """One page of a list of `total`."""
+
+    total: int = 0
+    limit: int = PAGE
+
+
 class Limits(msgspec.Struct, frozen=True):
     max_memory: int = -1
     max_storage: int = -1
@@ -57,6 +64,8 @@ class StreamConfig(msgspec.Struct, frozen=True):
     max_msg_size: int = -1
     max_consumers: int = -1
     num_replicas: int = 1
+    mirror: msgspec.Raw | None = None
+    sources: msgspec.Raw | None = None
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -72,15 +81,14 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
+    created: str = ""
     config: StreamConfig = StreamConfig()
     state: StreamState = StreamState()
 
 
-class StreamList(Reply, frozen=True):
+class StreamList(ListReply, frozen=True):
     """$JS.API.STREAM.LIST"""
 
-    total: int = 0
-    limit: int = PAGE
     streams: list[Stream] | None = None
 
 
@@ -128,11 +136,9 @@ class Consumer(msgspec.Struct):
         return self.num_pending + self.num_ack_pending
 
 
-class ConsumerList(Reply, frozen=True):
+class ConsumerList(ListReply, frozen=True):
     """$JS.API.CONSUMER.LIST.<stream>"""
 
-    total: int = 0
-    limit: int = PAGE
     consumers: list[Consumer] | None = None
 
 
@@ -147,7 +153,16 @@ class MessageReply(Reply, frozen=True):
     message: StoredMessage | None = None
 
 
+class CreatedConsumer(Reply, frozen=True):
+    """$JS.API.CONSUMER.CREATE.<stream>.<name>"""
+
+    name: str = ""
+
+
 R = TypeVar("R", bound=Reply)
+
+OWN_READER = "fleet-exporter-"
+"""How the names of the exporter's own short-lived consumers begin; they are no part of the fleet."""
 
 NOT_FOUND = 404
 _FORBIDDEN = frozenset({401, 403})
