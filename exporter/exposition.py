@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
-from exporter.metric import Kind, Metric, Sample, Unit
+from exporter.metric import EXEMPLAR_MARK, Kind, Metric, Sample, Unit
 
 
 class Format(StrEnum):
@@ -66,6 +66,14 @@ def grouped(samples: Iterable[Sample]) -> dict[Metric, list[str]]:
     return groups
 
 
+_EXEMPLAR = re.compile(f"{EXEMPLAR_MARK}[^\n]*")
+
+
+def _exemplars_for(page_format: Format, text: str) -> str:
+    """Lines with their exemplars as the format has them: OpenMetrics after the value, the text format not at all."""
+    return _EXEMPLAR.sub("", text) if page_format is Format.TEXT else text.replace(EXEMPLAR_MARK, "")
+
+
 def rendered(groups: Mapping[Metric, list[str]], page_format: Format, names: Collection[str] = ()) -> bytes:
     """The page as UTF-8; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
     parts: list[str] = []
@@ -73,6 +81,8 @@ def rendered(groups: Mapping[Metric, list[str]], page_format: Format, names: Col
         if names and not _wanted(metric, names):
             continue
         parts.append(_header(metric, page_format))
+        if metric.kind is Kind.HISTOGRAM:
+            texts = [_exemplars_for(page_format, text) if EXEMPLAR_MARK in text else text for text in texts]
         parts.extend(texts)
     if page_format is Format.OPENMETRICS:
         parts.append("# EOF\n")

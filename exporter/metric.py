@@ -42,6 +42,9 @@ _RESERVED = frozenset({"le", "quantile", "instance", "job"})
 _UNSAFE = re.compile('["\\\\\n\x00]')
 _ESCAPES = {ord('"'): r"\"", ord("\\"): r"\\", ord("\n"): r"\n", 0: "\ufffd"}
 _BUCKET_LABEL = "le"
+_LONGEST_EXEMPLAR = 128
+EXEMPLAR_MARK = "\x00"
+"""Stands between a sample and its exemplar, which only OpenMetrics shows; no name, label or number can hold it."""
 
 
 def escaped(value: str) -> str:
@@ -76,6 +79,22 @@ class Labels(NamedTuple):
 def labels(**values: str) -> Labels:
     """Render a label set, in the order in which the metrics declare it."""
     return Labels(tuple(values), ",".join([f'{name}="{escaped(value)}"' for name, value in values.items()]))
+
+
+class Exemplar(NamedTuple):
+    """One observation told with the identifiers that are no labels: (name, value) pairs; seconds since 1970."""
+
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    at: float
+
+    @property
+    def text(self) -> str:
+        """As OpenMetrics has it after a bucket; empty where its labels are longer than the 128 characters allowed."""
+        if sum(len(name) + len(value) for name, value in self.labels) > _LONGEST_EXEMPLAR:
+            return ""
+        inner = ",".join([f'{name}="{escaped(value)}"' for name, value in self.labels])
+        return f"{EXEMPLAR_MARK} # {{{inner}}} {number(self.value)} {self.at:.3f}"
 
 
 class Sample(NamedTuple):
@@ -187,14 +206,29 @@ class Metric:
         text = "".join([f'{head}{state}"}} {1 if state == current else 0}\n' for state in self.states])
         return Sample(self, owner.braced, text)
 
-    def histogram(self, owner: Labels, buckets: Sequence[tuple[float, float]], total: float) -> Sample:
-        """A histogram from (upper bound, cumulative count) pairs in rising order, the last bound +Inf, and the sum."""
+    def histogram(
+        self,
+        owner: Labels,
+        buckets: Sequence[tuple[float, float]],
+        total: float,
+        exemplars: Sequence[Exemplar | None] = (),
+    ) -> Sample:
+        """A histogram from (upper bound, cumulative count) pairs in rising order, the last bound +Inf, and the sum.
+
+        `exemplars` has one for each bucket, or None where there is none.
+        """
         if owner.names != self.labels:
             raise self._wrong(owner.names)
         if self.kind is not Kind.HISTOGRAM or not buckets or buckets[-1][0] != math.inf:
             raise ValueError(f"{self.name}: a histogram's last bucket is +Inf")
         head = f'{self.name}_bucket{{{owner.text}{"," if owner.text else ""}{_BUCKET_LABEL}="'
-        text = "".join([f'{head}{number(float(bound))}"}} {number(count)}\n' for bound, count in buckets])
+        told = [exemplar.text if exemplar else "" for exemplar in exemplars] or [""] * len(buckets)
+        text = "".join(
+            [
+                f'{head}{number(float(bound))}"}} {number(count)}{more}\n'
+                for (bound, count), more in zip(buckets, told, strict=True)
+            ]
+        )
         count = number(buckets[-1][1])
         text += f"{self.name}_sum{owner.braced} {number(total)}\n{self.name}_count{owner.braced} {count}\n"
         return Sample(self, owner.braced, text)

@@ -1,0 +1,203 @@
+"""Agents and their councils, from what they answer and what others say of them. Pure: every time comes with the event."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exporter.fleet.capped import Capped
+from exporter.fleet.event import UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
+
+HISTORY = 10
+"""Tasks remembered of each agent."""
+
+
+class AgentState(StrEnum):
+    """IDLE has been silent since its last task; UNKNOWN is only spoken of; UNRESPONSIVE was asked and does not answer."""
+
+    IDLE = "idle"
+    DELIBERATING = "deliberating"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    UNRESPONSIVE = "unresponsive"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One task of an agent's: duration in seconds, time in seconds since 1970."""
+
+    task: str | None
+    story: str | None
+    outcome: Outcome
+    duration: float | None
+    tokens: int | None
+    error: str | None
+    at: float
+
+
+@dataclass(slots=True)
+class Agent:
+    """`since` is when `state` began, `seen` when the agent was last heard of, both in seconds since 1970."""
+
+    id: str
+    role: str
+    seen: float
+    since: float
+    state: AgentState = AgentState.UNKNOWN
+    model: str | None = None
+    task: str | None = None
+    story: str | None = None
+    completed: int = 0
+    failed: int = 0
+    answered_seconds: float = 0.0
+    answered: int = 0
+    history: deque[Done] = field(default_factory=lambda: deque(maxlen=HISTORY))
+
+    @property
+    def success_ratio(self) -> float | None:
+        ended = self.completed + self.failed
+        return self.completed / ended if ended else None
+
+    @property
+    def mean_seconds(self) -> float | None:
+        return self.answered_seconds / self.answered if self.answered else None
+
+
+@dataclass(slots=True)
+class Council:
+    """What is known of a role's council beside its agents; `expected` is how many agents its tasks are given to."""
+
+    role: str
+    seen: float
+    id: str | None = None
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """In seconds: after which silence an agent counts as idle, as unresponsive, and as gone."""
+
+    idle: float = 300.0
+    unresponsive: float = 30.0
+    gone: float = 3600.0
+
+
+class Agents:
+    """Every agent of the fleet that was heard of, at most `limit`."""
+
+    def __init__(self, limit: int, patience: Patience) -> None:
+        self._patience = patience
+        self.known: Capped[str, Agent] = Capped(limit)
+        self.councils: Capped[str, Council] = Capped(100)
+
+    def apply(self, event: Event) -> None:
+        """Take note of an event that names an agent, a council, or agents in its lists."""
+        kind = event.kind
+        if kind in ("agent.response.completed", "agent.response.failed", "agent.response"):
+            self._answered(event)
+        elif kind in ("agent.response.progress", "orchestration.task.dispatched"):
+            self._asked(event)
+        elif kind in ("orchestration.task.completed", "orchestration.task.failed"):
+            self._answered(event)
+        elif kind in ("orchestration.council.created", "orchestration.deliberation.started"):
+            self._expects(event, event.payload.get("num_agents"))
+        elif kind == "planning.backlog_review.deliberations.complete":
+            self._mentioned(event, event.payload.get("agent_deliberations"))
+        elif kind == "orchestration.deliberation.completed":
+            self._mentioned(event, event.payload.get("results"))
+
+    def _heard(self, event: Event) -> Agent | None:
+        if event.agent is None:
+            return None
+        agent = self.known.heard(event.agent, event.stored)
+        if agent is None:
+            agent = Agent(event.agent, event.role or UNKNOWN_ROLE, seen=event.stored, since=event.stored)
+            if not self.known.add(event.agent, agent):
+                return None
+        if event.role:
+            agent.role = event.role
+        if event.model:
+            agent.model = event.model
+        return agent
+
+    def _answered(self, event: Event) -> None:
+        agent = self._heard(event)
+        if agent is None:
+            return
+        failed = event.outcome is Outcome.FAILED
+        agent.state = AgentState.FAILED if failed else AgentState.COMPLETED
+        agent.since = event.stored
+        agent.task, agent.story = event.task, event.story
+        agent.failed += failed
+        agent.completed += not failed
+        if event.duration is not None:
+            agent.answered += 1
+            agent.answered_seconds += event.duration
+        done = Done(event.task, event.story, event.outcome, event.duration, event.tokens, event.error, event.stored)
+        agent.history.append(done)
+        self._expects(event, event.payload.get("num_agents"))
+
+    def _asked(self, event: Event) -> None:
+        agent = self._heard(event)
+        if agent is not None:
+            self._deliberates(agent, event.task, event.story, event.stored)
+
+    @staticmethod
+    def _deliberates(agent: Agent, task: str | None, story: str | None, at: float) -> None:
+        if agent.state is not AgentState.DELIBERATING or agent.task != task:
+            agent.since = at
+        agent.state, agent.task, agent.story = AgentState.DELIBERATING, task, story
+
+    def peers_deliberate(self, event: Event, asked: int) -> None:
+        """The first answer to a task says that its author's council was asked: the others are still at it.
+
+        Said only where the council is no larger than the number asked; otherwise nobody knows which of them were.
+        """
+        if event.role is None:
+            return
+        peers = [agent for agent in self.known if agent.role == event.role and agent.id != event.agent]
+        if len(peers) >= asked:
+            return
+        for agent in peers:
+            if not any(done.task == event.task for done in agent.history):
+                self._deliberates(agent, event.task, event.story, event.stored)
+
+    def _expects(self, event: Event, number: object) -> None:
+        if event.role is None:
+            return
+        council = self.councils.heard(event.role, event.stored)
+        if council is None:
+            council = Council(event.role, seen=event.stored)
+            if not self.councils.add(event.role, council):
+                return
+        if type(number) is int and 0 < number < 10_000:
+            council.expected = number
+        council.id = identifier(event.payload.get("council_id")) or council.id
+
+    def _mentioned(self, event: Event, listed: object) -> None:
+        """Agents that others speak of are known to be there, and no more."""
+        for item in objects(listed):
+            name = identifier(item.get("agent_id"))
+            if name is None or self.known.heard(name, event.stored) is not None:
+                continue
+            role = role_of(item.get("role")) or event.role or UNKNOWN_ROLE
+            self.known.add(name, Agent(name, role, seen=event.stored, since=event.stored))
+
+    def state_of(self, agent: Agent, now: float) -> tuple[AgentState, float]:
+        """(state, since when) at a moment: time alone makes the finished idle and the silent unresponsive."""
+        patience = self._patience
+        if agent.state is AgentState.DELIBERATING and now - agent.since > patience.unresponsive:
+            return AgentState.UNRESPONSIVE, agent.since + patience.unresponsive
+        if agent.state in (AgentState.COMPLETED, AgentState.FAILED) and now - agent.since > patience.idle:
+            return AgentState.IDLE, agent.since + patience.idle
+        return agent.state, agent.since
+
+    def of_role(self, role: str) -> Iterable[Agent]:
+        return (agent for agent in self.known if agent.role == role)
+
+    def expire(self, now: float) -> None:
+        self.known.expire(now - self._patience.gone)
+        self.councils.expire(now - self._patience.gone)

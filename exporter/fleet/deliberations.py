@@ -1,0 +1,174 @@
+"""Deliberations: one task given to the agents of one role, from the first sign of it to its end. Pure.
+
+No service of the fleet says that one has begun, so the first answer does; its end is the last answer, an event that
+says so, or the time being up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exporter.fleet.capped import Admitted, Capped, Distribution
+from exporter.fleet.event import UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
+
+SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Ending(StrEnum):
+    """UNKNOWN ended without anyone having said how many agents were asked."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class Deliberation:
+    """`started` and `ended` in seconds since 1970; `inferred` where no event told of the start."""
+
+    task: str
+    role: str
+    started: float
+    seen: float
+    inferred: bool
+    story: str | None = None
+    asked: int | None = None
+    answered: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    ended: float | None = None
+    ending: Ending | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.asked is not None and len(self.answered | self.failed) >= self.asked
+
+
+Key = tuple[str, str]
+
+_MOST_AGENTS = 1000
+"""Names remembered of one deliberation."""
+
+
+class Deliberations:
+    """Those that are open, those lately ended, and the counts of all."""
+
+    def __init__(self, limit: int, timeout: float, roles: Admitted) -> None:
+        self._timeout = timeout
+        self._roles = roles
+        self.open: Capped[Key, Deliberation] = Capped(limit, grace=timeout)
+        self.recent: Capped[Key, Deliberation] = Capped(limit, grace=0.0)
+        self._recent_tasks: Capped[str, Deliberation] = Capped(limit, grace=0.0)
+        self._roles_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.ended: Counter[tuple[str, Ending]] = Counter()
+        self.seconds: dict[str, Distribution] = {}
+        self.agents: Counter[tuple[str, str]] = Counter()
+
+    def apply(self, event: Event) -> Deliberation | None:
+        """Take note; returns a deliberation that this event was the first sign of."""
+        kind = event.kind
+        if event.task is None:
+            return None
+        if kind in ("agent.response.completed", "agent.response.failed", "agent.response") and event.agent is not None:
+            return self._answer(event, event.agent)
+        if kind == "orchestration.deliberation.started":
+            return self._begin(event, started=event.time or event.stored, inferred=False)
+        if kind in ("orchestration.deliberation.completed", "orchestration.deliberation.failed"):
+            self._told_ended(event)
+        return None
+
+    def _begin(self, event: Event, *, started: float, inferred: bool) -> Deliberation | None:
+        assert event.task is not None
+        key = (event.task, event.role or "")
+        found = self.open.heard(key, event.stored)
+        if found is None:
+            if self.recent.get(key) is not None:
+                return None
+            found = Deliberation(event.task, key[1], started, event.stored, inferred, event.story)
+            if not self.open.add(key, found):
+                return None
+            self._roles_of[event.task].add(key[1])
+            self._asked(found, event)
+            return found
+        self._asked(found, event)
+        return None
+
+    def _asked(self, found: Deliberation, event: Event) -> None:
+        number = event.payload.get("num_agents")
+        if number is None:
+            number = event.payload.get("total_agents")
+        if found.asked is None and type(number) is int and 0 < number < 10_000:
+            found.asked = number
+            self.agents[self._label(found), "asked"] += number
+
+    def _answer(self, event: Event, agent: str) -> Deliberation | None:
+        at = event.time or event.stored
+        new = self._begin(event, started=at - (event.duration or 0.0), inferred=True)
+        key = (event.task or "", event.role or "")
+        found = self.open.get(key)
+        if found is None:
+            return None
+        failed = event.outcome is Outcome.FAILED
+        heard = found.answered | found.failed
+        if agent not in heard and len(heard) < _MOST_AGENTS:
+            (found.failed if failed else found.answered).add(agent)
+            self.agents[self._label(found), "failed" if failed else "answered"] += 1
+        if found.complete:
+            ending = Ending.COMPLETED if found.answered else Ending.FAILED
+            self._end(key, found, ending, at)
+        return new
+
+    def _told_ended(self, event: Event) -> None:
+        """The task is over for every role it was given to; told of a task never heard of, it still counts."""
+        assert event.task is not None
+        ending = Ending.FAILED if event.outcome is Outcome.FAILED else Ending.COMPLETED
+        at = event.time or event.stored
+        roles = {event.role} if event.role else set(self._roles_of.get(event.task, ()))
+        keys = [(event.task, role) for role in roles]
+        for key in keys:
+            if (found := self.open.get(key)) is not None:
+                self._asked(found, event)
+                found.failed.update(_agents_in(event.payload.get("failed_agents")) - found.answered)
+                self._end(key, found, ending, at)
+        heard = any(self.recent.get(key) for key in keys) if event.role else event.task in self._recent_tasks
+        if not heard:
+            told = duration(event.payload.get("duration_ms"))
+            found = Deliberation(event.task, event.role or "", at - (told or 0.0), event.stored, told is None, event.story)
+            self._asked(found, event)
+            self._end((found.task, found.role), found, ending, at, timed=told is not None)
+
+    def _end(self, key: Key, found: Deliberation, ending: Ending, at: float, *, timed: bool = True) -> None:
+        self.open.pop(key)
+        roles = self._roles_of.get(found.task)
+        if roles is not None:
+            roles.discard(found.role)
+            if not roles:
+                del self._roles_of[found.task]
+        found.ended, found.ending, found.seen = max(at, found.started), ending, max(found.seen, at)
+        self.recent.add(key, found)
+        self._recent_tasks.pop(found.task)
+        self._recent_tasks.add(found.task, found)
+        role = self._label(found)
+        self.ended[role, ending] += 1
+        if timed and ending is not Ending.UNKNOWN:
+            distribution = self.seconds.get(role)
+            if distribution is None:
+                distribution = self.seconds[role] = Distribution(SECONDS)
+            distribution.observe(found.ended - found.started)
+
+    def _label(self, found: Deliberation) -> str:
+        return self._roles(found.role or UNKNOWN_ROLE)
+
+    def expire(self, now: float) -> None:
+        """End what has been open for too long."""
+        late = [(key, found) for key, found in self.open.items() if found.started < now - self._timeout]
+        for key, found in late:
+            unknown = found.asked is None
+            self._end(key, found, Ending.UNKNOWN if unknown else Ending.TIMEOUT, found.started + self._timeout)
+
+
+def _agents_in(listed: object) -> set[str]:
+    names = (identifier(item.get("agent_id")) for item in objects(listed))
+    return {name for name in names if name}

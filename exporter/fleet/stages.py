@@ -1,0 +1,208 @@
+"""Stories and tasks by the stage they are in, how long they stay there, and moves that their rules do not know. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from exporter.fleet.capped import Admitted, Capped, Distribution
+from exporter.fleet.event import Event, Outcome, identifier
+
+SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
+_STAGES = 32
+"""Names of stages that may be labels; the fleet's services know fewer."""
+_FORGOTTEN = 7 * 86400.0
+
+STORY_STAGES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
+"""The stages of a story in their order. Others occur (PLANNED, READY_FOR_EXECUTION), of which no order is known."""
+
+TASK_MOVES = {
+    "todo": ("implementing",),
+    "implementing": ("dev_completed",),
+    "dev_completed": ("pending_arch_review",),
+    "pending_arch_review": ("arch_reviewing",),
+    "arch_reviewing": ("arch_approved", "arch_rejected"),
+    "arch_approved": ("pending_qa",),
+    "arch_rejected": ("implementing",),
+    "pending_qa": ("qa_testing",),
+    "qa_testing": ("qa_passed", "qa_failed"),
+    "qa_passed": ("pending_po_approval",),
+    "qa_failed": ("implementing",),
+    "pending_po_approval": ("po_approved", "implementing"),
+    "po_approved": ("done",),
+    "done": (),
+    "cancelled": (),
+}
+"""The workflow's stages and where each may lead; `cancelled` may follow any that is not an end."""
+
+
+def story_move_is_legal(before: str, after: str) -> bool:
+    """One step forward, or any number back for rework; nothing leaves DONE. Stages of no known order are not judged."""
+    if before not in STORY_STAGES or after not in STORY_STAGES:
+        return True
+    if before == STORY_STAGES[-1]:
+        return False
+    return after in STORY_STAGES[: STORY_STAGES.index(before)] or (before, after) in tuple(pairwise(STORY_STAGES))
+
+
+def task_move_is_legal(before: str, after: str) -> bool:
+    """As the workflow's rules have it; stages that are not the workflow's are not judged."""
+    if before not in TASK_MOVES or after not in TASK_MOVES:
+        return True
+    return after in TASK_MOVES[before] or (after == "cancelled" and bool(TASK_MOVES[before]))
+
+
+@dataclass(slots=True)
+class Staged:
+    """A story or task: its stage and since when, in seconds since 1970; `story` and `role` as far as events say."""
+
+    id: str
+    stage: str
+    since: float
+    seen: float
+    story: str | None = None
+    plan: str | None = None
+    role: str | None = None
+    title: str | None = None
+    moves: int = 0
+
+
+class Stages:
+    """All stories, or all tasks, at most `limit`; a stage that is over `_STAGES` names counts as `other`."""
+
+    def __init__(self, limit: int, known: tuple[str, ...]) -> None:
+        self.things: Capped[str, Staged] = Capped(limit)
+        self.names = Admitted(_STAGES, known)
+        self.moves: Counter[tuple[str, str]] = Counter()
+        self.illegal = 0
+        self.seconds: dict[str, Distribution] = {}
+
+    def enter(self, name: str, stage: str, event: Event) -> Staged | None:
+        """Put a thing into a stage without judging the move; one that is already there stays since when it was."""
+        at = event.time or event.stored
+        thing = self.things.heard(name, event.stored)
+        if thing is None:
+            thing = Staged(name, stage, since=at, seen=event.stored)
+            if not self.things.add(name, thing):
+                return None
+        elif thing.stage != stage:
+            self._leave(thing, at)
+            self.moves[self.names(thing.stage), self.names(stage)] += 1
+            thing.stage, thing.since, thing.moves = stage, at, thing.moves + 1
+        thing.story = event.story or thing.story
+        thing.role = event.role or thing.role
+        thing.plan = event.plan or thing.plan
+        return thing
+
+    def move(self, name: str, before: str | None, after: str, event: Event, *, legal: bool) -> None:
+        """A move that an event tells of. What the event says it came from counts, where it says so."""
+        if self.things.get(name) is None and before and before != after:
+            # Never heard of: how long it was in the stage it comes from is not known.
+            if self.enter(name, after, event) is None:
+                return
+            self.moves[self.names(before), self.names(after)] += 1
+        else:
+            self.enter(name, after, event)
+        self.illegal += not legal
+
+    def _leave(self, thing: Staged, at: float) -> None:
+        if at < thing.since:
+            return
+        stage = self.names(thing.stage)
+        distribution = self.seconds.get(stage)
+        if distribution is None:
+            distribution = self.seconds[stage] = Distribution(SECONDS)
+        distribution.observe(at - thing.since)
+
+    def by_stage(self) -> dict[str, tuple[int, float]]:
+        """stage → (how many are in it, since when the one longest there is)."""
+        found: dict[str, tuple[int, float]] = {}
+        for thing in self.things:
+            stage = self.names(thing.stage)
+            count, since = found.get(stage, (0, thing.since))
+            found[stage] = (count + 1, min(since, thing.since))
+        return found
+
+    def expire(self, now: float) -> None:
+        self.things.expire(now - _FORGOTTEN)
+
+
+class Stories(Stages):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, STORY_STAGES)
+
+    def apply(self, event: Event) -> None:
+        if event.story is None:
+            return
+        kind, body = event.kind, event.payload
+        if kind == "planning.story.created" or kind == "agile.case_created":
+            story = self.things.get(event.story) or self.enter(
+                event.story, _stage(body, "phase", "state") or "BACKLOG", event
+            )
+            if story is not None:
+                story.title = identifier(body.get("title")) or story.title
+        elif kind in ("planning.story.transitioned", "orchestration.phase.changed", "agile.transition"):
+            before = _stage(body, "from_state", "from_phase", "from")
+            after = _stage(body, "to_state", "to_phase", "to")
+            if after is None:
+                return
+            before = before.upper() if before else None
+            known = self.things.get(event.story)
+            if kind == "orchestration.phase.changed" and known is not None and known.stage == after.upper():
+                return  # the orchestrator's echo of a move that planning told of
+            after = after.upper()
+            self.move(event.story, before, after, event, legal=story_move_is_legal(before or "", after))
+        elif kind == "planning.plan.approved":
+            story = self.things.heard(event.story, event.stored)
+            if story is not None:
+                story.plan = event.plan or story.plan
+
+
+class Tasks(Stages):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, (*TASK_MOVES, *_TOLD.values(), "deliberating", "deliberated"))
+
+    def apply(self, event: Event) -> None:
+        if event.task is None:
+            return
+        kind, body = event.kind, event.payload
+        if kind == "workflow.state.changed":
+            before, after = _stage(body, "from_state"), _stage(body, "to_state")
+            if after:
+                before, after = before.lower() if before else None, after.lower()
+                self.move(event.task, before, after, event, legal=task_move_is_legal(before or "", after))
+        elif kind == "workflow.task.completed":
+            self.enter(event.task, (_stage(body, "final_state") or "done").lower(), event)
+        elif kind in _TOLD:
+            self.enter(event.task, _TOLD[kind], event)
+        elif kind.startswith("agent.response") and event.agent is not None:
+            known = self.things.get(event.task)
+            if known is None or known.stage in _BEFORE_DELIBERATION:
+                self.enter(event.task, "deliberating", event)
+        elif kind.startswith("orchestration.deliberation."):
+            known = self.things.get(event.task)
+            if known is None or known.stage == "deliberating":
+                self.enter(event.task, "failed" if event.outcome is Outcome.FAILED else "deliberated", event)
+
+
+_TOLD = {
+    "planning.task.created": "created",
+    "planning.task.assigned": "assigned",
+    "workflow.task.assigned": "assigned",
+    "orchestration.task.dispatched": "dispatched",
+    "orchestration.task.completed": "completed",
+    "planning.task.completed": "completed",
+    "orchestration.task.failed": "failed",
+}
+"""Events that put a task into a stage of their own."""
+
+_BEFORE_DELIBERATION = frozenset({"created", "assigned", "dispatched"})
+
+
+def _stage(body: dict[str, object], *names: str) -> str | None:
+    for name in names:
+        value = body.get(name)
+        if type(value) is str and value.strip():
+            return value.strip()[:40]
+    return None

@@ -1,0 +1,167 @@
+"""What the fleet's events add up to: Fleet.apply(event). Pure and bounded: no client, no clock, nothing without a cap."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from exporter.fleet.agents import Agents, Patience
+from exporter.fleet.capped import Admitted, Distribution
+from exporter.fleet.deliberations import Deliberations
+from exporter.fleet.event import ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
+from exporter.fleet.stages import Stories, Tasks
+from exporter.fleet.subject import OTHER, known
+from exporter.metric import Exemplar
+
+SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
+DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+RESPONSE_SECONDS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+RESPONSE_TOKENS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0, 25600.0)
+
+_RECENT_BYTES = 4 * 1024 * 1024
+_RECENT_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that is kept of each kind."""
+
+    agents: int = 500
+    stories: int = 5000
+    tasks: int = 10_000
+    deliberations: int = 5000
+    series: int = 1000
+    """Combinations of subject, producer and outcome that events are counted by."""
+    roles: int = 20
+    models: int = 20
+    producers: int = 40
+
+
+@dataclass(slots=True)
+class Counts:
+    """Events as they came, parsed or not."""
+
+    events: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
+    sizes: dict[str, Distribution] = field(default_factory=dict)
+    delays: dict[str, Distribution] = field(default_factory=dict)
+    unparsed: dict[Unreadable, int] = field(default_factory=lambda: dict.fromkeys(Unreadable, 0))
+    responses: dict[tuple[str, str], int] = field(default_factory=dict)
+    seconds: dict[tuple[str, str], Distribution] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], Distribution] = field(default_factory=dict)
+    refused: int = 0
+
+
+class Recent:
+    """The last events, for those who come to look: bounded by number and by bytes."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+        self._bytes += event.size
+        while len(self._events) > _RECENT_EVENTS or self._bytes > _RECENT_BYTES:
+            self._bytes -= self._events.popleft().size
+
+    def newest(self, number: int) -> list[Event]:
+        """At most that many, the oldest of them first."""
+        return list(self._events)[-number:]
+
+
+_CAPS, _PATIENCE = Caps(), Patience()
+
+
+class Fleet:
+    """Agents, councils, deliberations, stories, tasks, and counts of all that was said."""
+
+    def __init__(self, caps: Caps = _CAPS, patience: Patience = _PATIENCE, *, deliberation_timeout: float = 300.0) -> None:
+        self._caps = caps
+        self.counts = Counts()
+        self.roles = Admitted(caps.roles, (*ROLES, UNKNOWN_ROLE))
+        self.models = Admitted(caps.models)
+        self.producers = Admitted(caps.producers)
+        self.agents = Agents(caps.agents, patience)
+        self.deliberations = Deliberations(caps.deliberations, deliberation_timeout, self.roles)
+        self.stories = Stories(caps.stories)
+        self.tasks = Tasks(caps.tasks)
+        self.recent = Recent()
+
+    def apply(self, event: Event | Unparsed, seen: float | None = None) -> None:
+        """Take an event into account. `seen` is when it was read, given for events that were followed as they came."""
+        self._count(event, seen)
+        if isinstance(event, Unparsed):
+            return
+        self.recent.add(event)
+        begun = self.deliberations.apply(event)
+        self.agents.apply(event)
+        if begun is not None and begun.asked is not None and begun.inferred:
+            self.agents.peers_deliberate(event, begun.asked)
+        self.stories.apply(event)
+        self.tasks.apply(event)
+
+    def _count(self, event: Event | Unparsed, seen: float | None) -> None:
+        counts = self.counts
+        facts = known(event.subject, "")
+        family = facts.family
+        if isinstance(event, Unparsed):
+            counts.unparsed[event.reason] += 1
+            key = (family, facts.label, facts.producer, Outcome.NONE)
+        else:
+            key = (family, facts.label, self.producers(event.producer), event.outcome)
+            if event.kind.startswith("agent.response") and event.agent is not None:
+                self._count_response(event)
+        number = counts.events.get(key)
+        if number is None and len(counts.events) >= self._caps.series:
+            counts.refused += 1
+            key = (family, OTHER, OTHER, key[3])
+            number = counts.events.get(key)
+        counts.events[key] = (number or 0) + 1
+        size = counts.sizes.get(family)
+        if size is None:
+            size = counts.sizes[family] = Distribution(SIZES)
+            counts.delays[family] = Distribution(DELAYS)
+        size.observe(event.size)
+        if seen is not None:
+            counts.delays[family].observe(max(seen - event.stored, 0.0))
+
+    def _count_response(self, event: Event) -> None:
+        counts = self.counts
+        role = self.roles(event.role or UNKNOWN_ROLE)
+        key = (role, event.outcome)
+        counts.responses[key] = counts.responses.get(key, 0) + 1
+        if event.duration is None and event.tokens is None:
+            return
+        series = (role, self.models(event.model or "unknown"))
+        pairs = tuple((name, value) for name, value in (("task_id", event.task), ("story_id", event.story)) if value)
+        for value, distributions, bounds in (
+            (event.duration, counts.seconds, RESPONSE_SECONDS),
+            (event.tokens, counts.tokens, RESPONSE_TOKENS),
+        ):
+            if value is not None:
+                distribution = distributions.get(series)
+                if distribution is None:
+                    distribution = distributions[series] = Distribution(bounds)
+                distribution.observe(value, Exemplar(pairs, value, event.stored) if pairs else None)
+
+    def expire(self, now: float) -> None:
+        """Let time pass: end what took too long, let go of what is silent."""
+        self.deliberations.expire(now)
+        self.agents.expire(now)
+        self.stories.expire(now)
+        self.tasks.expire(now)
+
+    def refused(self) -> dict[str, int]:
+        """How often something was not kept, or not told apart, because a cap was reached."""
+        return {
+            "role": self.roles.refused,
+            "model": self.models.refused,
+            "producer": self.producers.refused,
+            "agent": self.agents.known.refused,
+            "council": self.agents.councils.refused,
+            "deliberation": self.deliberations.open.refused + self.deliberations.recent.refused,
+            "story": self.stories.things.refused,
+            "task": self.tasks.things.refused,
+            "stage": self.stories.names.refused + self.tasks.names.refused,
+            "series": self.counts.refused,
+        }
