@@ -52,6 +52,12 @@ class Account(Reply, frozen=True):
     api: ApiUse = ApiUse()
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """A stream that another one copies."""
+
+    name: str = ""
+
+
 class StreamConfig(msgspec.Struct, frozen=True):
     name: str = ""
     subjects: list[str] | None = None
@@ -64,8 +70,8 @@ class StreamConfig(msgspec.Struct, frozen=True):
     max_msg_size: int = -1
     max_consumers: int = -1
     num_replicas: int = 1
-    mirror: msgspec.Raw | None = None
-    sources: msgspec.Raw | None = None
+    mirror: Origin | None = None
+    sources: list[Origin] | None = None
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -157,6 +163,7 @@ class CreatedConsumer(Reply, frozen=True):
     """$JS.API.CONSUMER.CREATE.<stream>.<name>"""
 
     name: str = ""
+    num_pending: int = 0
 
 
 R = TypeVar("R", bound=Reply)

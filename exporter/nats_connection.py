@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import ssl
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Reply)
 L = TypeVar("L", bound=ListReply)
 T = TypeVar("T")
+
+_SUBSCRIPTION = re.compile(r"permissions violation for subscription to [\"']([^\"' ]+)", re.IGNORECASE)
 
 
 class NatsServer(Options):
@@ -77,7 +80,8 @@ class NatsServer(Options):
 class Connection:
     """One connection of the exporter's to a NatsServer.
 
-    `lost` is set when it ends; `dropped` counts messages that arrived faster than they were taken.
+    `lost` is set when it ends; `dropped` counts messages that arrived faster than they were taken; `refused_subjects`
+    are those that the account may not subscribe to.
     """
 
     def __init__(self, server: NatsServer, *, timeout: float) -> None:
@@ -85,8 +89,10 @@ class Connection:
         self._timeout = timeout
         self._client: Client | None = None
         self._refused: asyncio.Future[str] | None = None
+        self.api_prefix = server.api_prefix
         self.lost = asyncio.Event()
         self.dropped = 0
+        self.refused_subjects: set[str] = set()
 
     @property
     def is_open(self) -> bool:
@@ -120,6 +126,10 @@ class Connection:
                 self.dropped += 1
                 return
             told.append(str(error))
+            subscription = _SUBSCRIPTION.search(str(error))
+            if subscription is not None and not subscription[1].startswith("_INBOX."):
+                self.refused_subjects.add(subscription[1])
+                return
             refused = self._refused
             if "permissions violation" in str(error).lower() and refused is not None and not refused.done():
                 refused.set_result(str(error).removeprefix("nats: ").strip("'\""))

@@ -29,6 +29,10 @@ PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
 
 
+_FLEET = ("exporter.fleet",)
+"""What reads the fleet's own events; found like a backend, by the name of its module."""
+
+
 class SettingsError(Exception):
     """Every mistake of a configuration, a sentence each."""
 
@@ -41,12 +45,15 @@ class SettingsError(Exception):
 def source_types() -> tuple[type[Source], ...]:
     """The Source of every module in `exporter/sources/`, named after its module; no list to join."""
     found = []
-    for module_info in sorted(pkgutil.iter_modules(exporter.sources.__path__), key=lambda module: module.name):
-        module = importlib.import_module(f"{exporter.sources.__name__}.{module_info.name}")
+    backends = sorted(
+        f"{exporter.sources.__name__}.{module.name}" for module in pkgutil.iter_modules(exporter.sources.__path__)
+    )
+    for name in (*backends, *_FLEET):
+        module = importlib.import_module(name)
         found += [
             value
             for value in vars(module).values()
-            if inspect.isclass(value) and issubclass(value, Source) and value.kind == module_info.name
+            if inspect.isclass(value) and issubclass(value, Source) and value.kind == name.rpartition(".")[2]
         ]
     return tuple(found)
 
@@ -184,6 +191,18 @@ def _sentence(error: Mapping[str, Any], known: Mapping[str, Option]) -> str:
     return f"{where}{told}: {message[:1].lower()}{message[1:]}"
 
 
+def _share_servers(merged: dict[str, Any]) -> None:
+    """Give a source that reads the same server as another one that one's address and credentials, unless it has its own."""
+    for kind in source_types():
+        if kind.same_server_as is None:
+            continue
+        group, shared = kind.same_server_as
+        given, own = merged.get(group, {}), merged.get(kind.kind, {})
+        if own.get("url", given.get("url")) == given.get("url"):
+            inherited = {name: given[name] for name in shared.model_fields if name in given}
+            merged[kind.kind] = inherited | own
+
+
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
     """Settings from parsed flags ({"web.listen_address": text}), variables and the file that either names.
 
@@ -198,6 +217,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     for name, text in flags.items():
         if text is not None and name in known:
             merged.setdefault(known[name].group, {})[known[name].name] = text
+    _share_servers(merged)
     try:
         settings = settings_type().model_validate(merged)
     except ValidationError as error:

@@ -112,6 +112,9 @@ class Source(Options):
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """Every metric that `collect` may give: the reference is made from it, and a sample of another is refused."""
 
+    same_server_as: ClassVar[tuple[str, type[Options]] | None] = None
+    """The group, and the options in it, that say where this source's server is when its own group does not."""
+
     @property
     def enabled(self) -> bool:
         """Whether it was given an address."""

@@ -1,0 +1,132 @@
+"""The fleet's own events: read live from its streams, understood, added up, and passed on to who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import PrivateAttr
+
+from exporter.fleet import delivery, live, samples, tap
+from exporter.fleet.agents import Patience
+from exporter.fleet.delivery import Deliveries
+from exporter.fleet.event import Message, Unparsed, parsed
+from exporter.fleet.history import history
+from exporter.fleet.live import LiveStream
+from exporter.fleet.state import Caps, Fleet
+from exporter.fleet.tap import Tap
+from exporter.fleet.tap_samples import METRICS as TAP_METRICS
+from exporter.fleet.tap_samples import tap_samples
+from exporter.metric import Metric, Sample
+from exporter.nats_connection import Connection, NatsServer
+from exporter.source import Count, Names, Options, Seconds, Source, option
+
+
+class FleetEvents(NatsServer, Source):
+    """One fleet, on one NATS deployment."""
+
+    kind: ClassVar[str] = "fleet"
+    metrics: ClassVar[tuple[Metric, ...]] = (*samples.METRICS, *TAP_METRICS, *delivery.METRICS, *live.METRICS)
+    same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
+
+    follow_events: Annotated[bool, option("Follow the fleet's events wherever NATS has an address.")] = True
+    streams: Annotated[Names, option("Streams to follow; all but buckets and copies when none is named.")] = ()
+    lookback: Annotated[Seconds, option("How much of the past is read back at the start, in seconds.")] = 3600.0
+    idle_after: Annotated[Seconds, option("Seconds after its last answer in which an agent becomes idle.")] = 300.0
+    unresponsive_after: Annotated[Seconds, option("Seconds an agent may deliberate until it is unresponsive.")] = 30.0
+    gone_after: Annotated[Seconds, option("Seconds of silence after which an agent is forgotten.")] = 3600.0
+    deliberation_timeout: Annotated[Seconds, option("Seconds after which a deliberation has failed by timeout.")] = 300.0
+    max_agents: Annotated[Count, option("Agents told apart.")] = 500
+    max_stories: Annotated[Count, option("Stories told apart.")] = 5000
+    max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
+
+    _fleet: Fleet = PrivateAttr()
+    _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
+    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
+    _tap: Tap | None = PrivateAttr(None)
+    _caught_up: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    def model_post_init(self, context: object) -> None:
+        super().model_post_init(context)
+        self.begins()
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url) and self.follow_events
+
+    @property
+    def fleet(self) -> Fleet:
+        """What is known of the fleet now."""
+        self._fleet.expire(time.time())
+        return self._fleet
+
+    @property
+    def live(self) -> LiveStream:
+        return self._live
+
+    @property
+    def is_caught_up(self) -> bool:
+        return self._caught_up.is_set()
+
+    def begins(self) -> None:
+        """Start with an empty fleet."""
+        caps = Caps(agents=self.max_agents, stories=self.max_stories, tasks=self.max_tasks)
+        patience = Patience(idle=self.idle_after, unresponsive=self.unresponsive_after, gone=self.gone_after)
+        self._fleet = Fleet(caps, patience, deliberation_timeout=self.deliberation_timeout)
+
+    def caught_up(self) -> None:
+        """What comes from here on is counted."""
+        self._fleet.expire(time.time())
+        self._fleet.start_counting()
+        self._caught_up.set()
+
+    def message(self, message: Message, *, live: bool) -> None:
+        """Take one message into account."""
+        event = parsed(message)
+        self._fleet.apply(event, time.time() if live else None)
+        if live and not isinstance(event, Unparsed):
+            self._live.publish(event)
+
+    def advisory(self, data: bytes) -> None:
+        """Take one of the server's own messages about a consumer into account."""
+        self._deliveries.apply(data, time.time())
+
+    async def follow(self) -> None:
+        self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
+        await self._tap.run()
+
+    async def settled(self) -> None:
+        await self._caught_up.wait()
+
+    async def collect(self) -> Iterable[Sample]:
+        reader = self._tap
+        if reader is None:
+            return ()
+        if reader.problem is not None:
+            raise reader.problem
+        now = time.time()
+        self._fleet.expire(now)
+        return [
+            *samples.samples(self._fleet, now),
+            *tap_samples(reader),
+            *self._deliveries.samples(),
+            *self._live.samples(),
+        ]
+
+    async def past(self, since: float) -> AsyncIterator[Sequence[Message]]:
+        """What the streams hold since a time, in order, by a connection of its own. Raises SourceError."""
+        connection = Connection(self, timeout=self.timeout)
+        try:
+            await connection.open()
+            streams = tap.wanted(await connection.streams(), self.streams)
+            last = {
+                stream.config.name: stream.state.last_seq
+                for stream in streams
+                if tap.how_to_read(stream) is tap.How.CONSUMER and stream.state.messages
+            }
+            async for messages in history(connection, last, since):
+                yield messages
+        finally:
+            await connection.close()

@@ -118,6 +118,11 @@ class Distribution:
         if exemplar is not None:
             self.exemplars[bucket] = exemplar
 
+    def clear(self) -> None:
+        self.counts = [0] * len(self.counts)
+        self.total = 0.0
+        self.exemplars = [None] * len(self.exemplars)
+
     @property
     def count(self) -> int:
         return sum(self.counts)

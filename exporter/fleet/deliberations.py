@@ -158,6 +158,13 @@ class Deliberations:
                 distribution = self.seconds[role] = Distribution(SECONDS)
             distribution.observe(found.ended - found.started)
 
+    def start_counting(self) -> None:
+        """Set every count to zero; what is open stays open."""
+        self.ended = Counter(dict.fromkeys(self.ended, 0))
+        self.agents = Counter(dict.fromkeys(self.agents, 0))
+        for distribution in self.seconds.values():
+            distribution.clear()
+
     def _label(self, found: Deliberation) -> str:
         return self._roles(found.role or UNKNOWN_ROLE)
 

@@ -106,6 +106,13 @@ class Stages:
             self.enter(name, after, event)
         self.illegal += not legal
 
+    def start_counting(self) -> None:
+        """Set every count to zero; each thing stays in its stage."""
+        self.moves = Counter(dict.fromkeys(self.moves, 0))
+        self.illegal = 0
+        for distribution in self.seconds.values():
+            distribution.clear()
+
     def _leave(self, thing: Staged, at: float) -> None:
         if at < thing.since:
             return

@@ -50,6 +50,15 @@ class Counts:
     tokens: dict[tuple[str, str], Distribution] = field(default_factory=dict)
     refused: int = 0
 
+    def start_counting(self) -> None:
+        """Set every count to zero and keep its series: a first increment from 0 is seen, one from nothing is not."""
+        for counts in (self.events, self.unparsed, self.responses):
+            for key in counts:
+                counts[key] = 0  # type: ignore[index]
+        for distributions in (self.sizes, self.delays, self.seconds, self.tokens):
+            for distribution in distributions.values():
+                distribution.clear()
+
 
 class Recent:
     """The last events, for those who come to look: bounded by number and by bytes."""
@@ -143,6 +152,16 @@ class Fleet:
                 if distribution is None:
                     distribution = distributions[series] = Distribution(bounds)
                 distribution.observe(value, Exemplar(pairs, value, event.stored) if pairs else None)
+
+    def start_counting(self) -> None:
+        """Keep what the past says of the present, and count from here on.
+
+        What is read back at a start was counted by the process before; counted again it would be doubled in `increase()`.
+        """
+        self.counts.start_counting()
+        self.deliberations.start_counting()
+        self.stories.start_counting()
+        self.tasks.start_counting()
 
     def expire(self, now: float) -> None:
         """Let time pass: end what took too long, let go of what is silent."""

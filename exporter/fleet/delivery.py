@@ -1,0 +1,123 @@
+"""How consumers deal with what they get, from the server's acknowledgement samples and advisories. Pure and bounded.
+
+A sample comes for as many acknowledgements as the consumer's `sample_freq` says, an advisory for every refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from exporter.fleet.capped import Capped, Distribution
+from exporter.metric import Metric, Sample, Unit, counter, histogram, labels
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+_CONSUMERS = 1000
+_NANO = 1e9
+
+ACK_SECONDS = histogram(
+    "nats_consumer_ack_duration_seconds",
+    "Time from a delivery to its acknowledgement, of those that the server samples ($JS.EVENT.METRIC.CONSUMER.ACK).",
+    "stream",
+    "consumer",
+    unit=Unit.SECONDS,
+)
+NAKS = counter(
+    "nats_consumer_naks_total", "Deliveries that the consumer refused (advisory consumer_msg_nak).", "stream", "consumer"
+)
+TERMINATIONS = counter(
+    "nats_consumer_terminations_total",
+    "Deliveries that the consumer gave up for good (advisory consumer_msg_terminated).",
+    "stream",
+    "consumer",
+)
+MAX_DELIVERIES = counter(
+    "nats_consumer_max_deliveries_total",
+    "Messages that were delivered max_deliver times without acknowledgement (advisory max_deliver).",
+    "stream",
+    "consumer",
+)
+ADVISORIES = counter("fleet_nats_advisories_total", "Samples and advisories about consumers, by their type.", "type")
+METRICS: Final[tuple[Metric, ...]] = (ACK_SECONDS, NAKS, TERMINATIONS, MAX_DELIVERIES, ADVISORIES)
+
+_ACK = "io.nats.jetstream.metric.v1.consumer_ack"
+_NAK = "io.nats.jetstream.advisory.v1.nak"
+_TERMINATED = "io.nats.jetstream.advisory.v1.terminated"
+_MAX_DELIVER = "io.nats.jetstream.advisory.v1.max_deliver"
+_KNOWN: Final = {_ACK: "ack", _NAK: "nak", _TERMINATED: "terminated", _MAX_DELIVER: "max_deliver"}
+
+
+class Advisory(msgspec.Struct, frozen=True):
+    """What samples and advisories about a consumer have in common; `ack_time` in nanoseconds."""
+
+    type: str = ""
+    stream: str = ""
+    consumer: str = ""
+    ack_time: int = 0
+
+
+@dataclass(slots=True)
+class _Consumer:
+    stream: str
+    name: str
+    seen: float
+    acked: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    naks: int = 0
+    terminations: int = 0
+    max_deliveries: int = 0
+
+
+_decoder = msgspec.json.Decoder(Advisory)
+
+
+class Deliveries:
+    """Counts by consumer, as long as there is room."""
+
+    def __init__(self) -> None:
+        self._consumers: Capped[tuple[str, str], _Consumer] = Capped(_CONSUMERS, grace=3600.0)
+        self._types: dict[str, int] = {}
+        self.unreadable = 0
+
+    @property
+    def refused(self) -> int:
+        return self._consumers.refused
+
+    def apply(self, data: bytes, at: float) -> None:
+        """Take note of a sample or an advisory; one that is of another type is counted, one that is none as unreadable."""
+        try:
+            advisory = _decoder.decode(data)
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+            self.unreadable += 1
+            return
+        kind = _KNOWN.get(advisory.type, "other")
+        self._types[kind] = self._types.get(kind, 0) + 1
+        if kind == "other" or not advisory.stream or not advisory.consumer:
+            return
+        key = (advisory.stream, advisory.consumer)
+        consumer = self._consumers.heard(key, at)
+        if consumer is None:
+            consumer = _Consumer(*key, seen=at)
+            if not self._consumers.add(key, consumer):
+                return
+        if kind == "ack":
+            consumer.acked.observe(max(advisory.ack_time, 0) / _NANO)
+        elif kind == "nak":
+            consumer.naks += 1
+        elif kind == "terminated":
+            consumer.terminations += 1
+        else:
+            consumer.max_deliveries += 1
+
+    def samples(self) -> Iterable[Sample]:
+        for kind, number in self._types.items():
+            yield ADVISORIES(number, type=kind)
+        for consumer in self._consumers:
+            owner = labels(stream=consumer.stream, consumer=consumer.name)
+            if consumer.acked.count:
+                yield ACK_SECONDS.histogram(owner, consumer.acked.cumulative(), consumer.acked.total)
+            yield NAKS.at(owner, consumer.naks)
+            yield TERMINATIONS.at(owner, consumer.terminations)
+            yield MAX_DELIVERIES.at(owner, consumer.max_deliveries)

@@ -1,0 +1,174 @@
+"""One stream read in order without a trace: an ephemeral pull consumer that acknowledges nothing and vanishes when left.
+
+It is asked for messages in batches, so a slow reader slows nobody and holds no more than a batch; what would be lost
+(the consumer gone, a delivery skipped, silence where heartbeats are due) is read again from the next sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from exporter.fleet.event import Message
+from exporter.jetstream_api import OWN_READER, CreatedConsumer, Reply
+from exporter.nats_connection import Connection
+from exporter.source import SourceError
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+BATCH = 500
+_EXPIRES = 30.0
+_HEARTBEAT = 2.0
+_SILENCE = 3 * _HEARTBEAT
+_NANO = 1_000_000_000
+_VANISHES_AFTER = 60.0
+"""Seconds after which the server drops a consumer that nobody asks for messages."""
+
+
+class Lost(Exception):
+    """The consumer is gone or skipped a delivery; a new one goes on where it was."""
+
+
+class StreamGone(Exception):
+    """There is no such stream any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to begin: at a sequence, or at a time in seconds since 1970 where that is given."""
+
+    sequence: int = 1
+    time: float | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        if self.time is None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": max(self.sequence, 1)}
+        moment = datetime.fromtimestamp(self.time, UTC).isoformat().replace("+00:00", "Z")
+        return {"deliver_policy": "by_start_time", "opt_start_time": moment}
+
+
+class StreamReader:
+    """Messages of one stream from a Start on, in batches as they come.
+
+    `position` is the last sequence read, `pending` how many are waiting after it, by the server's count.
+    """
+
+    def __init__(self, connection: Connection, stream: str, start: Start, *, filter_subject: str = "") -> None:
+        self._connection = connection
+        self._stream = stream
+        self._start = start
+        self._filter = filter_subject
+        self._name = f"{OWN_READER}{secrets.token_hex(8)}"
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._next = ""
+        self._arrived: list[Message] = []
+        self._something = asyncio.Event()
+        self._wanted = 0
+        self._delivered = 0
+        self._last_sign = 0.0
+        self._failure: Lost | None = None
+        self.position = 0
+        self.pending = 0
+
+    async def open(self) -> None:
+        """Create the consumer; `pending` is then what there is to read. Raises StreamGone or SourceError."""
+        await self.close()
+        config: dict[str, Any] = {
+            "name": self._name,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(_VANISHES_AFTER * _NANO),
+            **self._start.config,
+        }
+        if self._filter:
+            config["filter_subject"] = self._filter
+        verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        created = await self._connection.ask(verb, CreatedConsumer, stream_name=self._stream, config=config)
+        if created.error is not None:  # 404
+            raise StreamGone(self._stream)
+        self.pending = created.num_pending
+        self._arrived, self._failure, self._delivered, self._wanted = [], None, 0, 0
+        client = self._connection.client
+        self._inbox = client.new_inbox()
+        self._next = f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{created.name}"
+        self._subscription = await client.subscribe(self._inbox, cb=self._take)
+        self._last_sign = time.monotonic()
+
+    async def batches(self) -> AsyncIterator[list[Message]]:
+        """What has arrived, again and again, for ever. Raises Lost or SourceError."""
+        while True:
+            if self._wanted <= BATCH // 2:
+                await self._pull()
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    await self._something.wait()
+            except TimeoutError:
+                if time.monotonic() - self._last_sign >= _SILENCE:
+                    raise Lost("silence") from None
+                continue
+            self._something.clear()
+            arrived, self._arrived = self._arrived, []
+            if arrived:
+                self.position = arrived[-1].sequence
+                yield arrived
+            if self._failure is not None:
+                raise self._failure
+
+    async def _pull(self) -> None:
+        request = {"batch": BATCH, "expires": int(_EXPIRES * _NANO), "idle_heartbeat": int(_HEARTBEAT * _NANO)}
+        self._wanted += BATCH
+        await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+
+    async def _take(self, message: Msg) -> None:
+        self._last_sign = time.monotonic()
+        tokens = message.reply.split(".") if message.reply else []
+        if len(tokens) < 9 or tokens[1] != "ACK":
+            self._status(message.headers or {})
+            return
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's sequence>.<time>.<pending>, after two more
+        # tokens (domain, account) and before one (random) where the server has domains.
+        at = 9 if len(tokens) > 9 else 7
+        self._delivered += 1
+        self._wanted -= 1
+        if int(tokens[at - 1]) != self._delivered:
+            self._failure = Lost("gap")
+        if self._failure is None:
+            stored = int(tokens[at]) / _NANO
+            self._arrived.append(Message(message.subject, message.data, stored, self._stream, int(tokens[at - 2])))
+            self.pending = int(tokens[at + 1])
+        self._something.set()
+
+    def _status(self, headers: Mapping[str, str]) -> None:
+        """What the server says of a request: alive, expired with so many messages left, or no such consumer."""
+        status = headers.get("Status", "")
+        if status == "100":
+            return
+        if status == "408":
+            left = headers.get("Nats-Pending-Messages", "")
+            self._wanted -= int(left) if left.isdecimal() else self._wanted
+        else:
+            self._failure = Lost("consumer")
+        self._something.set()
+
+    async def close(self) -> None:
+        """Take the consumer away; where that cannot be said to the server, it vanishes by itself."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is None or not self._connection.is_open:
+            return
+        with contextlib.suppress(Exception):
+            await subscription.unsubscribe()
+        with contextlib.suppress(SourceError, OSError, TimeoutError):
+            await self._connection.ask(f"CONSUMER.DELETE.{self._stream}.{self._name}", Reply)

@@ -1,0 +1,294 @@
+"""The live reader of the fleet's streams: each in the way that does it no harm.
+
+A stream that keeps its messages (limits) is read in order by an ephemeral consumer, from where reading stopped. One that
+gives each message away (work queue, interest) is only listened to: a consumer there would take messages from the fleet.
+A subject that no stream covers is never subscribed to, since that would keep its publishers waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.fleet.event import Message
+from exporter.fleet.history import history
+from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
+from exporter.jetstream_api import Stream
+from exporter.nats_connection import Connection, NatsServer
+from exporter.source import Reason, SourceError
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 10.0
+"""Seconds between two looks at the list of streams; an advisory of a change brings the next one forward."""
+_AT_ONCE = 200
+"""Messages taken before other tasks have their turn: about two milliseconds."""
+_PAUSES = (0.1, 0.5, 1.0, 2.0)
+_BUCKETS = ("KV_", "OBJ_")
+
+ACK_SAMPLES = "$JS.EVENT.METRIC.CONSUMER.ACK.>"
+CONSUMER_ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.>"
+STREAM_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.>"
+# Not $JS.EVENT.ADVISORY.>: that brings the audit of every API request too, whole replies, and makes the server write them.
+
+
+class How(StrEnum):
+    """CONSUMER in order from where reading stopped; SUBSCRIPTION as it comes, unnumbered; REFUSED by the account."""
+
+    CONSUMER = "consumer"
+    SUBSCRIPTION = "subscription"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Followed:
+    """One stream that is read, and what went wrong with it so far."""
+
+    name: str
+    how: How
+    created: str
+    subjects: tuple[str, ...]
+    position: int = 0
+    pending: int = 0
+    skipped: int = 0
+    repeated: int = 0
+    restarts: Counter[str] = field(default_factory=Counter)
+
+    def follows(self, stream: Stream) -> bool:
+        """Whether it is still that stream, read in that way."""
+        return self.created == stream.created and self.subjects == tuple(stream.config.subjects or ())
+
+
+def how_to_read(stream: Stream) -> How:
+    return How.CONSUMER if stream.config.retention in ("limits", "") else How.SUBSCRIPTION
+
+
+def wanted(streams: Sequence[Stream], names: Sequence[str]) -> list[Stream]:
+    """The streams with events: those named, or all but key-value and object buckets and copies of others that are here."""
+    here = {stream.config.name for stream in streams}
+    found = []
+    for stream in streams:
+        config = stream.config
+        origins = [*([config.mirror] if config.mirror else []), *(config.sources or ())]
+        if names:
+            if config.name in names:
+                found.append(stream)
+        elif not config.name.startswith(_BUCKETS) and not any(origin.name in here for origin in origins):
+            found.append(stream)
+    return found
+
+
+class Listener(Protocol):
+    """Who is told of what the tap reads."""
+
+    def begins(self) -> None:
+        """The past is read from its beginning; what was heard before is void."""
+
+    def caught_up(self) -> None:
+        """The past has been read; what follows is live."""
+
+    def message(self, message: Message, *, live: bool) -> None: ...
+
+    def advisory(self, data: bytes) -> None:
+        """An acknowledgement sample or an advisory about a consumer, as the server sends it."""
+
+
+class Tap:
+    """Reads until cancelled and tells its listener.
+
+    `problem` is why nothing is read now, None while all is well; `losses` counts connections that were lost.
+    """
+
+    def __init__(
+        self,
+        server: NatsServer,
+        *,
+        timeout: float,
+        lookback: float,
+        streams: Sequence[str],
+        listener: Listener,
+    ) -> None:
+        self.connection = Connection(server, timeout=timeout)
+        self._lookback = lookback
+        self._names = tuple(streams)
+        self._listener = listener
+        self._look = asyncio.Event()
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._caught_up = False
+        self.followed: dict[str, Followed] = {}
+        self.problem: SourceError | None = SourceError(Reason.UNREACHABLE, "the first connection to NATS is not made yet")
+        self.losses = 0
+
+    async def run(self) -> None:
+        """Connect, read, and connect again when the connection is lost; for ever."""
+        attempt = 0
+        while True:
+            try:
+                await self.connection.open()
+                await self._read()
+            except SourceError as error:
+                self.problem = error
+            except (OSError, TimeoutError) as error:
+                self.problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+            else:
+                self.losses += 1
+                self.problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+                attempt = 0
+            finally:
+                await self._stop()
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
+
+    async def _read(self) -> None:
+        """Until the connection is lost."""
+        client = self.connection.client
+        for subject in (ACK_SAMPLES, CONSUMER_ADVISORIES, STREAM_ADVISORIES):
+            await client.subscribe(subject, cb=self._advised)
+        streams = wanted(await self.connection.streams(), self._names)
+        if not self._caught_up:
+            last = {stream.config.name: stream.state.last_seq for stream in streams if how_to_read(stream) is How.CONSUMER}
+            await self._read_back(last)
+            for stream in streams:
+                found = self._follow(stream)
+                found.position = last.get(found.name, 0)
+            self._caught_up = True
+            self._listener.caught_up()
+        lost = asyncio.create_task(self.connection.lost.wait())
+        try:
+            while not lost.done():
+                await self._adopt(streams)
+                self.problem = None
+                look = asyncio.create_task(self._look.wait())
+                await asyncio.wait([lost, look], timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+                look.cancel()
+                self._look.clear()
+                if not lost.done():
+                    streams = wanted(await self.connection.streams(), self._names)
+        finally:
+            lost.cancel()
+
+    async def _read_back(self, last: Mapping[str, int]) -> None:
+        self._listener.begins()
+        async for messages in history(self.connection, last, time.time() - self._lookback):
+            for start in range(0, len(messages), _AT_ONCE):
+                for message in messages[start : start + _AT_ONCE]:
+                    self._listener.message(message, live=False)
+                await asyncio.sleep(0)
+
+    def _follow(self, stream: Stream) -> Followed:
+        config = stream.config
+        found = Followed(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
+        known = self.followed.get(config.name)
+        if known is not None:
+            found.restarts, found.skipped, found.repeated = known.restarts, known.skipped, known.repeated
+        self.followed[config.name] = found
+        return found
+
+    async def _adopt(self, streams: Sequence[Stream]) -> None:
+        """Begin with new streams, begin anew with those made anew, let go of those that are gone."""
+        here = {stream.config.name: stream for stream in streams}
+        for name in tuple(self.followed):
+            if name not in here:
+                await self._let_go(name)
+                del self.followed[name]
+        for name, stream in here.items():
+            known = self.followed.get(name)
+            if known is None:
+                known = self._follow(stream)
+            elif not known.follows(stream):
+                await self._let_go(name)
+                position = known.position if known.created == stream.created else 0
+                known = self._follow(stream)
+                known.position = position
+                known.restarts["recreated"] += not position
+            if known.position > stream.state.last_seq:
+                # Sequences jumped back under the same name: what the stream holds now is all new.
+                await self._let_go(name)
+                known.position = 0
+                known.restarts["sequence"] += 1
+            if known.how is How.CONSUMER:
+                if name not in self._readers or self._readers[name].done():
+                    self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
+            elif name not in self._subscriptions:
+                await self._subscribe(known)
+
+    async def _read_stream(self, followed: Followed) -> None:
+        """Read on from the position; a consumer that is lost is replaced at once."""
+        attempt = 0
+        while True:
+            reader = StreamReader(self.connection, followed.name, Start(sequence=followed.position + 1))
+            try:
+                await reader.open()
+                followed.pending, followed.how = reader.pending, How.CONSUMER
+                async for messages in reader.batches():
+                    await self._take(followed, messages)
+                    followed.pending = reader.pending
+                    attempt = 0
+            except Lost as lost:
+                followed.restarts[str(lost)] += 1
+            except StreamGone:
+                self._look.set()
+                return
+            except SourceError as error:
+                if not self.connection.is_open:
+                    return
+                if error.reason is Reason.UNAUTHORIZED and followed.how is not How.REFUSED:
+                    followed.how = How.REFUSED
+                    log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
+            finally:
+                await reader.close()
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)] if attempt else 0)
+            attempt += 1
+
+    async def _take(self, followed: Followed, messages: Sequence[Message]) -> None:
+        for start in range(0, len(messages), _AT_ONCE):
+            for message in messages[start : start + _AT_ONCE]:
+                sequence = message.sequence
+                if sequence <= followed.position:
+                    followed.repeated += 1
+                    continue
+                followed.skipped += sequence - followed.position - 1
+                followed.position = sequence
+                self._listener.message(message, live=True)
+            await asyncio.sleep(0)
+
+    async def _subscribe(self, followed: Followed) -> None:
+        name = followed.name
+
+        async def take(message: Msg) -> None:
+            self._listener.message(Message(message.subject, message.data, time.time(), name), live=True)
+
+        client = self.connection.client
+        self._subscriptions[name] = [await client.subscribe(subject, cb=take) for subject in followed.subjects]
+
+    async def _let_go(self, name: str) -> None:
+        if (reader := self._readers.pop(name, None)) is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+        for subscription in self._subscriptions.pop(name, ()):
+            await subscription.unsubscribe()
+
+    async def _advised(self, message: Msg) -> None:
+        if message.subject.startswith(STREAM_ADVISORIES[:-1]):
+            self._look.set()
+        else:
+            self._listener.advisory(message.data)
+
+    async def _stop(self) -> None:
+        for reader in self._readers.values():
+            reader.cancel()
+        await asyncio.gather(*self._readers.values(), return_exceptions=True)
+        self._readers.clear()
+        self._subscriptions.clear()
+        await self.connection.close()
