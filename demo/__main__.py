@@ -24,7 +24,7 @@ from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed, answers, free_port, process, temporary_folder
 from demo.traffic import Cache, Events, Graph, Jobs, answer_with
 
-_PAUSE = 0.4  # seconds between two steps of the simulated fleet
+_PAUSE = 0.3  # seconds between two steps of the simulated fleet
 _SOURCES = {"jetstream", "neo4j", "rayjob", "valkey", "vllm"}
 _EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
 

@@ -99,12 +99,14 @@ class Fleet:
             context = {"event_type": "context.updated", "story_id": story, "version": 1, "timestamp": 12345.6}
             messages = (Message("planning.story.transitioned", moved | _time()), Message("context.events.updated", context))
             yield Step(messages, story, after)
-            yield self._deliberation(story, plan, self._random.choice(ROLES))
+            yield from self._deliberation(story, plan, self._random.choice(ROLES))
 
-    def _deliberation(self, story: str, plan: str, role: str) -> Step:
+    def _deliberation(self, story: str, plan: str, role: str) -> Iterator[Step]:
+        """The agents of a council answer one after the other; what follows from it comes with the last step."""
         task = f"TSK-{uuid.UUID(int=self._random.getrandbits(128))}"
         answers = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
-        messages = [self._response(answer, task, story, plan) for answer in answers]
+        for answer in answers:
+            yield Step((self._response(answer, task, story, plan),), story)
         done = {
             "event_type": "orchestration.deliberation.completed",
             "story_id": story,
@@ -120,12 +122,12 @@ class Fleet:
             "from_state": "implementing",
         }
         state |= {"to_state": "dev_completed", "actor_role": "developer", "retry_count": 0} | _time()
-        messages += [
+        messages = (
             Message("orchestration.deliberation.completed", done),
             Message("agent.work.completed", work),
             Message("workflow.state.changed", _enveloped("workflow.state.changed", "workflow-service", state)),
-        ]
-        return Step(tuple(messages), story, role=role, task=task, answers=answers)
+        )
+        yield Step(messages, story, role=role, task=task, answers=answers)
 
     def _answer(self, role: str, number: int) -> Answer:
         return Answer(

@@ -9,20 +9,6 @@ from html import escape
 from exporter import __version__
 from exporter.scrape import State
 
-_STYLE = """
-:root { color-scheme: light dark; --ok: #1a7f37; --bad: #c62828; --line: #8884; --soft: #8881; }
-@media (prefers-color-scheme: dark) { :root { --ok: #56d364; --bad: #ff7b72; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin: 0; } h1 small { font-weight: normal; opacity: .6; font-size: 1rem; }
-table { border-collapse: collapse; width: 100%; margin: 1.5rem 0; }
-th, td { text-align: left; padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; font-size: .85rem; opacity: .7; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.up { color: var(--ok); } .down { color: var(--bad); } .state { font-weight: 600; white-space: nowrap; }
-.why { font-size: .9rem; overflow-wrap: anywhere; } nav a { margin-right: 1.2rem; }
-code { background: var(--soft); padding: .1rem .3rem; border-radius: .2rem; }
-"""
-
 _NOTHING = """<p>No source is configured. Give one its address, for example
 <code>fleet-exporter --valkey.url=redis://127.0.0.1:6379</code>, or set <code>NATS_URL</code>, <code>REDIS_URL</code>,
 <code>NEO4J_URI</code> or <code>VLLM_URL</code>; <code>fleet-exporter --help</code> lists every option.</p>"""
@@ -53,16 +39,30 @@ def _row(state: State) -> str:
     )
 
 
-def landing_page(states: Sequence[State]) -> str:
-    """The whole page; everything that came from a backend is escaped."""
+_LIVE = """<section id="fleet">
+<h2>Fleet <small id="connection">connecting…</small></h2>
+<p id="counts"></p>
+<div id="councils"><p class="empty">No agent has been heard of yet.</p></div>
+<h2>Events</h2>
+<div class="scroll"><table id="events"><thead><tr><th>Time</th><th>Type</th><th>Publisher</th><th>Story</th><th>Agent</th>
+<th>What</th></tr></thead><tbody></tbody></table></div>
+</section>
+<dialog id="story"><form method="dialog"><button>Close</button></form><h2></h2><p></p><ol></ol></dialog>
+<script src="static/live.js" defer></script>"""
+
+
+def landing_page(states: Sequence[State], *, live: bool) -> str:
+    """The whole page; everything that came from a backend is escaped. `live` adds the view of the fleet as it moves."""
     rows = "\n".join(_row(state) for state in states)
     table = f"<table>{_HEADINGS}\n{rows}</table>" if states else _NOTHING
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>fleet-exporter</title><style>{_STYLE}</style></head>
-<body><h1>fleet-exporter <small>{escape(__version__)}</small></h1>
-<p>State of every source at the last scrape.</p>
-{table}
-<nav><a href="metrics">Metrics</a><a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav>
+<title>fleet-exporter</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/page.css"></head>
+<body><header><h1>fleet-exporter <small>{escape(__version__)}</small></h1>
+<nav><a href="metrics">Metrics</a><a href="docs">API</a><a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
+{_LIVE if live else ""}
+<section><h2>Sources <small>at the last scrape</small></h2>
+<div class="scroll">{table}</div></section>
 </body></html>
 """

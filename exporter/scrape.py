@@ -134,6 +134,10 @@ class Scraper:
         self._restarts = {source.kind: 0 for source in sources if _follows(source)}
 
     @property
+    def sources(self) -> Sequence[Source]:
+        return self._sources
+
+    @property
     def states(self) -> list[State]:
         """One state for each server that is read now."""
         targets = [target for source in self._sources for target in source.targets()]

@@ -17,11 +17,14 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter import program, web_config
+from exporter.api import api
 from exporter.exposition import grouped, negotiated, rendered
+from exporter.fleet import FleetEvents
 from exporter.landing import landing_page
 from exporter.scrape import Scraper
 from exporter.web_options import Web
@@ -67,7 +70,8 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         return Response(page, headers=headers)
 
     async def landing(_: Request) -> Response:
-        return HTMLResponse(landing_page(scraper.states))
+        page = landing_page(scraper.states, live=any(isinstance(source, FleetEvents) for source in scraper.sources))
+        return HTMLResponse(page, headers={"content-security-policy": "default-src 'self'; img-src data:"})
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("The exporter is healthy.\n")
@@ -98,6 +102,8 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         Route("/", landing),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
+        Mount("/static", StaticFiles(packages=[("exporter", "static")])),
+        Mount("/", api(scraper)),
     ]
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan)
     return _Guard(app, options.config_file) if options.config_file else app

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Annotated, ClassVar
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
 from exporter.fleet import delivery, live, samples, tap
 from exporter.fleet.agents import Patience
 from exporter.fleet.delivery import Deliveries
-from exporter.fleet.event import Message, Unparsed, parsed
+from exporter.fleet.event import Event, Message, Unparsed, parsed
+from exporter.fleet.event_view import REDACT, event_view
 from exporter.fleet.history import history
 from exporter.fleet.live import LiveStream
 from exporter.fleet.state import Caps, Fleet
@@ -38,10 +39,13 @@ class FleetEvents(NatsServer, Source):
     unresponsive_after: Annotated[Seconds, option("Seconds an agent may deliberate until it is unresponsive.")] = 30.0
     gone_after: Annotated[Seconds, option("Seconds of silence after which an agent is forgotten.")] = 3600.0
     deliberation_timeout: Annotated[Seconds, option("Seconds after which a deliberation has failed by timeout.")] = 300.0
+    redact: Annotated[Names, option("Fields of events whose values are never shown.")] = REDACT
+    text_limit: Annotated[Count, option("Characters shown of a text in an event.")] = 2000
     max_agents: Annotated[Count, option("Agents told apart.")] = 500
     max_stories: Annotated[Count, option("Stories told apart.")] = 5000
     max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
 
+    _redact: frozenset[str] = PrivateAttr()
     _fleet: Fleet = PrivateAttr()
     _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
@@ -50,6 +54,7 @@ class FleetEvents(NatsServer, Source):
 
     def model_post_init(self, context: object) -> None:
         super().model_post_init(context)
+        self._redact = frozenset(name.lower() for name in self.redact)
         self.begins()
 
     @property
@@ -69,6 +74,10 @@ class FleetEvents(NatsServer, Source):
     @property
     def is_caught_up(self) -> bool:
         return self._caught_up.is_set()
+
+    def view(self, event: Event) -> dict[str, Any]:
+        """An event as it may be shown."""
+        return event_view(event, self._redact, self.text_limit)
 
     def begins(self) -> None:
         """Start with an empty fleet."""
@@ -115,7 +124,7 @@ class FleetEvents(NatsServer, Source):
             *self._live.samples(),
         ]
 
-    async def past(self, since: float) -> AsyncIterator[Sequence[Message]]:
+    async def past(self, since: float) -> AsyncGenerator[Sequence[Message], None]:
         """What the streams hold since a time, in order, by a connection of its own. Raises SourceError."""
         connection = Connection(self, timeout=self.timeout)
         try:

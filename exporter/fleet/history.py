@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from exporter.fleet.event import Message
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
@@ -50,7 +50,7 @@ class _Tail:
             await self._reader.close()
 
 
-async def history(connection: Connection, last: Mapping[str, int], since: float) -> AsyncIterator[Sequence[Message]]:
+async def history(connection: Connection, last: Mapping[str, int], since: float) -> AsyncGenerator[Sequence[Message], None]:
     """Messages of the streams in `last`, each up to that sequence, stored since a time: batches, in order of storing.
 
     Holds one batch of each stream at a time. Raises SourceError when the connection is lost.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import PrivateAttr
 
-from exporter.kubernetes_watch import Cluster, ObjectStore, Watch
+from exporter.kubernetes_watch import Cluster, NotServed, ObjectStore, Watch
 from exporter.metric import Metric, Sample, gauge
-from exporter.source import Count, Names, Source, option
+from exporter.source import Count, Names, Reason, Source, SourceError, option
+from exporter.sources.rayjob import logs
+from exporter.sources.rayjob.objects import ray_job
 from exporter.sources.rayjob.store import METRICS, Clusters, Correlation, Jobs
 
 SERVED = gauge(
@@ -37,6 +41,9 @@ class Rayjob(Source):
     role_label: Annotated[str, option("Label or annotation of a RayJob that names its role.")] = "fleet/role"
     story_label: Annotated[str, option("Label or annotation of a RayJob that names its story.")] = "fleet/story"
 
+    dashboard: Annotated[str, option("Ray dashboard to read logs from, another than a RayJob's own.")] = ""
+
+    _cluster: Cluster | None = PrivateAttr(None)
     _jobs: Jobs | None = PrivateAttr(None)
     _clusters: Clusters = PrivateAttr(default_factory=Clusters)
     _watches: tuple[tuple[str, Watch], ...] = PrivateAttr(())
@@ -47,7 +54,7 @@ class Rayjob(Source):
         return self.in_cluster or self.kubeconfig is not None
 
     async def follow(self) -> None:
-        cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
+        self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
         self._jobs, self._clusters = Jobs(correlation), Clusters()
         stores: dict[str, ObjectStore[Any]] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
@@ -79,3 +86,71 @@ class Rayjob(Source):
         served = {plural: bool(watch.served) for plural, watch in self._watches}
         found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
         return found
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every RayJob with what it runs for; times in RFC 3339. Raises SourceError while they are not all known."""
+        for _, watch in self._watches:
+            if watch.problem is not None:
+                raise watch.problem
+        return [
+            {
+                "namespace": namespace,
+                "name": name,
+                "status": row.status,
+                "deployment_status": row.state,
+                "started": _iso(row.started),
+                "ended": _iso(row.ended),
+                "agent": row.agent or None,
+                "task": row.task or None,
+                "role": row.role or None,
+                "story": row.story or None,
+            }
+            for (namespace, name), row in (self._jobs.view() if self._jobs is not None else ())
+        ]
+
+    async def job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """One RayJob as the API server has it now, and its last log lines; None where there is none. Raises SourceError."""
+        if self._cluster is None:
+            raise SourceError(Reason.UNREACHABLE, "the Kubernetes API is not connected yet")
+        path = f"/apis/ray.io/v1/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
+        try:
+            reply = await self._cluster.get(path, {})
+            try:
+                found = ray_job(await reply.read())
+            finally:
+                reply.close()
+        except NotServed:
+            return None
+        status, meta = found.status, found.metadata
+        dashboard, lines, problem = self.dashboard or status.dashboard_url, None, None
+        if not dashboard or not status.job_id:
+            problem = "the RayJob names no dashboard or no job yet"
+        else:
+            try:
+                lines = await logs.read(dashboard, status.job_id)
+            except logs.LogsMissing as missing:
+                problem = str(missing)
+        return {
+            "namespace": meta.namespace,
+            "name": meta.name,
+            "status": status.job_status,
+            "deployment_status": status.job_deployment_status,
+            "reason": status.reason,
+            "message": status.message,
+            "cluster": status.ray_cluster_name,
+            "job_id": status.job_id,
+            "started": status.start_time,
+            "ended": status.end_time,
+            "succeeded": status.succeeded,
+            "failed": status.failed,
+            "agent": meta.named(self.agent_label) or None,
+            "task": meta.named(self.task_label) or None,
+            "role": meta.named(self.role_label) or None,
+            "story": meta.named(self.story_label) or None,
+            "logs": lines,
+            "logs_error": problem,
+        }
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")

@@ -40,6 +40,7 @@ class RayJobStatus(msgspec.Struct, frozen=True, rename="camel"):
     end_time: str | None = None
     succeeded: int | None = None
     failed: int | None = None
+    dashboard_url: str | None = msgspec.field(name="dashboardURL", default=None)
 
 
 class RayJob(msgspec.Struct, frozen=True):

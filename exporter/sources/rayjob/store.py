@@ -104,6 +104,9 @@ class JobRow(NamedTuple):
     uid: str
     namespace: str
     state: str
+    status: str
+    started: float | None
+    ended: float | None
     agent: str
     task: str
     role: str
@@ -240,6 +243,9 @@ class Jobs:
             uid=meta.uid,
             namespace=meta.namespace,
             state=known(job.status.job_deployment_status, DEPLOYMENT_STATES),
+            status=known(job.status.job_status, JOB_STATES),
+            started=seconds(job.status.start_time),
+            ended=seconds(job.status.end_time),
             agent=meta.named(names.agent),
             task=meta.named(names.task),
             role=meta.named(names.role),
@@ -250,6 +256,10 @@ class Jobs:
         if before is None or before.texts != row.texts:
             self._count_unknown(job)
         return key, row
+
+    def view(self) -> Iterable[tuple[Key, JobRow]]:
+        """Every job by its namespace and name."""
+        return (item for scope in self._scopes.values() for item in scope.items())
 
     def _count_unknown(self, job: RayJob) -> None:
         status = job.status

@@ -1,0 +1,157 @@
+"""/api/sources, /api/ray/jobs, /api/metrics/vllm, /api/graph/nodes, /api/cache/keys: the backends' figures as JSON.
+
+Figures are those of a page: asked for like one, shared with scrapes that come at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.exposition import Format, grouped, rendered
+from exporter.fleet.event_view import timestamp
+from exporter.metric import Metric
+from exporter.scrape import Scraper, State
+from exporter.source import Source, SourceError
+from exporter.sources.neo4j import Neo4j, counts
+from exporter.sources.rayjob import Rayjob
+from exporter.sources.valkey import Valkey, keys
+from exporter.sources.vllm import Vllm
+
+_BUDGET = 9.5
+"""Seconds a request may wait for the backends; Prometheus's default scrape timeout less half a second."""
+
+
+class Figures:
+    """A page's samples as (labels, value) rows by metric."""
+
+    def __init__(self, page: str) -> None:
+        self._rows: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+        for family in text_string_to_metric_families(page):
+            for sample in family.samples:
+                self._rows.setdefault(sample.name, []).append((sample.labels, sample.value))
+
+    def rows(self) -> Iterable[tuple[str, list[tuple[Mapping[str, str], float]]]]:
+        return self._rows.items()
+
+    def of(self, metric: Metric) -> list[tuple[Mapping[str, str], float]]:
+        return self._rows.get(metric.name, [])
+
+    def one(self, metric: Metric) -> float | None:
+        rows = self.of(metric)
+        return rows[0][1] if rows else None
+
+    def by(self, metric: Metric, label: str) -> dict[str, float]:
+        return {labels[label]: value for labels, value in self.of(metric)}
+
+
+def _source_view(state: State) -> dict[str, Any]:
+    return {
+        "source": state.source.kind,
+        "server": state.source.server or None,
+        "up": state.up,
+        "reason": state.reason,
+        "message": state.message or None,
+        "duration_seconds": state.duration if state.up is not None else None,
+        "series": state.series if state.up else None,
+        "last_success": timestamp(state.last_success),
+    }
+
+
+def router(scraper: Scraper) -> APIRouter:
+    """Routes for the backends that are configured; one that is not answers 404 and says how it would be."""
+    routes = APIRouter(tags=["backends"])
+
+    def on(kind: type[Source], hint: str) -> Source:
+        for source in scraper.sources:
+            if isinstance(source, kind):
+                return source
+        raise HTTPException(404, f"no {kind.kind} is configured: {hint}")
+
+    async def figures(source: Source) -> Figures:
+        samples = await scraper.read(_BUDGET)
+        states = [state for state in scraper.states if state.source.kind == source.kind]
+        failed = [state for state in states if state.up is False]
+        if failed and len(failed) == len(states):
+            raise HTTPException(502, failed[0].message)
+        declared = frozenset(source.metrics)
+        page = rendered(grouped(sample for sample in samples if sample.metric in declared), Format.TEXT)
+        return Figures(page.decode())
+
+    @routes.get("/api/sources", summary="What is read, and whether it could be at the last scrape")
+    async def all_sources() -> list[dict[str, Any]]:
+        return [_source_view(state) for state in scraper.states]
+
+    @routes.get("/api/ray/jobs", summary="RayJobs with the agent, task, role and story each runs for")
+    async def ray_jobs() -> list[dict[str, Any]]:
+        source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
+        assert isinstance(source, Rayjob)
+        try:
+            return source.jobs()
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+
+    @routes.get("/api/ray/jobs/{namespace}/{name}", summary="One RayJob and its last 20 log lines")
+    async def ray_job(namespace: str, name: str) -> dict[str, Any]:
+        source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
+        assert isinstance(source, Rayjob)
+        try:
+            found = await source.job(namespace, name)
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+        if found is None:
+            raise HTTPException(404, f"there is no RayJob {namespace}/{name}")
+        return found
+
+    @routes.get("/api/metrics/vllm", summary="vLLM's figures by server and model, histograms as sums and counts")
+    async def vllm() -> list[dict[str, Any]]:
+        found = await figures(on(Vllm, "--vllm.url or VLLM_URL"))
+        return [
+            {"name": name, "labels": dict(labels), "value": value}
+            for name, rows in found.rows()
+            if not name.endswith("_bucket")
+            for labels, value in rows
+        ]
+
+    @routes.get("/api/graph/nodes", summary="Neo4j's counts of nodes, relationships, labels, types and patterns")
+    async def graph() -> dict[str, Any]:
+        found = await figures(on(Neo4j, "--neo4j.uri or NEO4J_URI"))
+        patterns = [
+            {name: labels[name] for name in ("start", "type", "end")} | {"relationships": value}
+            for labels, value in found.of(counts.PATTERN_RELATIONSHIPS)
+        ]
+        return {
+            "nodes": found.one(counts.NODES),
+            "relationships": found.one(counts.RELATIONSHIPS),
+            "labels": found.by(counts.LABEL_NODES, "label"),
+            "types": found.by(counts.TYPE_RELATIONSHIPS, "type"),
+            "patterns": patterns,
+            "last_change": timestamp(found.one(counts.LAST_CHANGE)),
+        }
+
+    @routes.get("/api/cache/keys", summary="Groups of ValKey's keys, where the option for it is set")
+    async def cache_keys() -> list[dict[str, Any]]:
+        source = on(Valkey, "--valkey.url or REDIS_URL")
+        assert isinstance(source, Valkey)
+        if not source.key_groups:
+            raise HTTPException(404, "keys are not looked at; --valkey.key-groups allows a bounded SCAN at each scrape")
+        found = await figures(source)
+        expiring = {(row["server"], row["group"]): value for row, value in found.of(keys.GROUP_EXPIRING)}
+        lifetimes = {(row["server"], row["group"]): value for row, value in found.of(keys.GROUP_TTL)}
+        complete = found.by(keys.COMPLETE, "server")
+        return [
+            {
+                "server": row["server"],
+                "group": row["group"],
+                "keys": value,
+                "expiring_ratio": expiring.get((row["server"], row["group"])),
+                "mean_ttl_seconds": lifetimes.get((row["server"], row["group"])),
+                "every_key_seen": complete.get(row["server"]) == 1,
+            }
+            for row, value in found.of(keys.GROUP_KEYS)
+        ]
+
+    return routes

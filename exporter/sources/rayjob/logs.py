@@ -1,0 +1,49 @@
+"""The last lines that a job wrote, from the dashboard of its Ray cluster (`/api/jobs/<id>/logs`)."""
+
+from __future__ import annotations
+
+import httpx
+import msgspec
+
+LINES = 20
+_SECONDS = 3.0
+_LARGEST = 4 * 1024 * 1024
+"""Bytes read of a log; of a longer one the end is not known, and that is said."""
+_LONGEST_LINE = 2000
+
+
+class _Logs(msgspec.Struct):
+    logs: str = ""
+
+
+class LogsMissing(Exception):
+    """One sentence: why there are no lines."""
+
+
+def last_lines(body: bytes) -> list[str]:
+    """The reply's last lines. Raises LogsMissing when it is not the dashboard's."""
+    try:
+        text = msgspec.json.decode(body, type=_Logs).logs
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        raise LogsMissing("the Ray dashboard's reply is none of its job API's") from None
+    return [line[:_LONGEST_LINE] for line in text.splitlines()[-LINES:]]
+
+
+async def read(dashboard: str, job_id: str) -> list[str]:
+    """The last 20 lines. `dashboard` is host:port or a URL. Raises LogsMissing."""
+    base = dashboard if dashboard.startswith(("http://", "https://")) else f"http://{dashboard}"
+    try:
+        async with (
+            httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client,
+            client.stream("GET", f"{base.rstrip('/')}/api/jobs/{job_id}/logs") as reply,
+        ):
+            if reply.status_code != httpx.codes.OK:
+                raise LogsMissing(f"the Ray dashboard at {dashboard} answers {reply.status_code}")
+            body = b""
+            async for chunk in reply.aiter_bytes():
+                body += chunk
+                if len(body) > _LARGEST:
+                    raise LogsMissing(f"the log is larger than {_LARGEST // 1024 // 1024} MiB; read it in the Ray dashboard")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise LogsMissing(f"the Ray dashboard at {dashboard} cannot be reached ({type(error).__name__})") from None
+    return last_lines(body)

@@ -1,0 +1,113 @@
+// The fleet as it moves: councils, the last 50 events, one story's timeline. Fed by api/events/stream.
+// Whatever agents wrote is put on the page as text (textContent), never as HTML.
+"use strict";
+
+const SHOWN = 50;
+const SIGNS = { idle: "●", deliberating: "↻", completed: "✓", failed: "✗", unknown: "?", unresponsive: "⚠" };
+const byId = (id) => document.getElementById(id);
+let clockOffset = 0; // milliseconds that the exporter's clock is ahead of this one
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function span(seconds) {
+  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
+}
+
+function showAges() {
+  const now = Date.now() + clockOffset;
+  for (const cell of document.querySelectorAll("[data-since]"))
+    cell.textContent = span((now - Date.parse(cell.dataset.since)) / 1000);
+}
+
+function storyLink(story) {
+  if (!story) return element("span");
+  const link = element("button", story, "link");
+  link.type = "button";
+  link.addEventListener("click", () => showStory(story));
+  return link;
+}
+
+function agentRow(agent) {
+  const row = element("tr");
+  const name = element("td", agent.id);
+  name.title = agent.id;
+  const task = element("td", agent.state === "idle" ? "" : agent.task);
+  task.title = agent.task || "";
+  const age = element("td");
+  age.dataset.since = agent.since;
+  row.append(name, element("td", `${SIGNS[agent.state] || "?"} ${agent.state}`, `state ${agent.state}`), task, age);
+  return row;
+}
+
+function showFleet(fleet) {
+  clockOffset = Date.parse(fleet.now) - Date.now();
+  const councils = fleet.councils.map((council) => {
+    const card = element("div", null, "council");
+    const expected = council.expected_size === null ? "" : ` of ${council.expected_size}`;
+    const title = element("h3", `${council.role} `);
+    title.append(element("small", `${council.ready} ready · ${council.size}${expected} agents · ${council.models.join(", ")}`));
+    const table = element("table");
+    table.append(...council.agents.map(agentRow));
+    card.append(title, table);
+    return card;
+  });
+  if (councils.length) byId("councils").replaceChildren(...councils);
+  const stages = (counts) => Object.entries(counts).map(([stage, count]) => `${count} ${stage}`).join(", ") || "none";
+  byId("counts").textContent =
+    `Stories: ${stages(fleet.stories)} · Tasks: ${stages(fleet.tasks)} · Deliberations under way: ${fleet.deliberations}`;
+  showAges();
+}
+
+function eventRow(event) {
+  const row = element("tr");
+  const story = element("td");
+  story.append(storyLink(event.story));
+  const what = element("td", event.summary);
+  what.title = JSON.stringify(event.payload, null, 1).slice(0, 4000);
+  row.append(element("td", new Date(event.time).toLocaleTimeString([], { hour12: false })),
+    element("td", event.type, event.outcome === "failed" ? "failed" : ""), element("td", event.producer), story,
+    element("td", event.agent), what);
+  return row;
+}
+
+function showEvent(event) {
+  const rows = byId("events").tBodies[0];
+  rows.prepend(eventRow(event));
+  while (rows.rows.length > SHOWN) rows.deleteRow(-1);
+}
+
+async function showStory(story) {
+  const dialog = byId("story");
+  const [title, about, list] = [dialog.querySelector("h2"), dialog.querySelector("p"), dialog.querySelector("ol")];
+  title.textContent = story;
+  about.textContent = "Reading the streams…";
+  list.replaceChildren();
+  if (!dialog.open) dialog.showModal();
+  try {
+    const reply = await fetch(`api/stories/${encodeURIComponent(story)}`);
+    const found = await reply.json();
+    if (!reply.ok) throw new Error(found.detail);
+    about.textContent = `${found.story.title || ""} ${found.story.stage || ""} · ${found.events.length} events` +
+      (found.truncated ? " (more are in the streams)" : "");
+    list.replaceChildren(...found.events.map((event) => element("li",
+      [event.time, event.type, event.agent || event.producer, event.outcome === "none" ? "" : event.outcome, event.error]
+        .filter(Boolean).join(" · "), event.outcome === "failed" ? "failed" : "")));
+  } catch (error) {
+    about.textContent = `This story cannot be read: ${error.message}`;
+  }
+}
+
+const stream = new EventSource("api/events/stream?fleet=true&recent=50");
+stream.addEventListener("open", () => { byId("events").tBodies[0].replaceChildren(); byId("connection").textContent = "live"; });
+stream.addEventListener("error", () => { byId("connection").textContent = "no connection; trying again"; });
+stream.addEventListener("dropped", () => { byId("connection").textContent = "this page was too slow; connecting again"; });
+stream.addEventListener("event", (message) => showEvent(JSON.parse(message.data)));
+stream.addEventListener("fleet", (message) => showFleet(JSON.parse(message.data)));
+setInterval(showAges, 1000);
