@@ -98,6 +98,14 @@ class StreamList(ListReply, frozen=True):
     streams: list[Stream] | None = None
 
 
+class StreamInfo(Reply, frozen=True):
+    """$JS.API.STREAM.INFO.<stream>"""
+
+    created: str = ""
+    config: StreamConfig = StreamConfig()
+    state: StreamState = StreamState()
+
+
 class Position(msgspec.Struct, frozen=True):
     """Where a consumer is: in its own count of deliveries and in the stream."""
 

@@ -60,7 +60,8 @@ def landing_page(states: Sequence[State], *, live: bool) -> str:
 <title>fleet-exporter</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="static/page.css"></head>
 <body><header><h1>fleet-exporter <small>{escape(__version__)}</small></h1>
-<nav><a href="metrics">Metrics</a><a href="docs">API</a><a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
+<nav><a href="metrics">Metrics</a><a href="docs">API</a>
+<a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
 {_LIVE if live else ""}
 <section><h2>Sources <small>at the last scrape</small></h2>
 <div class="scroll">{table}</div></section>

@@ -29,7 +29,7 @@ PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
 
 
-_FLEET = ("exporter.fleet",)
+_FLEET = ("exporter.fleet", "exporter.fleet.journal")
 """What reads the fleet's own events; found like a backend, by the name of its module."""
 
 

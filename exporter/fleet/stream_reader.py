@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
 BATCH = 500
+_BYTES = 16 * 1024 * 1024
+"""The most that one request brings, larger than the largest message that servers are set up for."""
 _EXPIRES = 30.0
 _HEARTBEAT = 2.0
 _SILENCE = 3 * _HEARTBEAT
@@ -128,7 +130,12 @@ class StreamReader:
                 raise self._failure
 
     async def _pull(self) -> None:
-        request = {"batch": BATCH, "expires": int(_EXPIRES * _NANO), "idle_heartbeat": int(_HEARTBEAT * _NANO)}
+        request = {
+            "batch": BATCH,
+            "max_bytes": _BYTES,
+            "expires": int(_EXPIRES * _NANO),
+            "idle_heartbeat": int(_HEARTBEAT * _NANO),
+        }
         self._wanted += BATCH
         await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
@@ -156,7 +163,8 @@ class StreamReader:
         status = headers.get("Status", "")
         if status == "100":
             return
-        if status == "408":
+        full = status == "409" and "maxbytes" in headers.get("Description", "").lower().replace(" ", "")
+        if status == "408" or full:
             left = headers.get("Nats-Pending-Messages", "")
             self._wanted -= int(left) if left.isdecimal() else self._wanted
         else:

@@ -1,0 +1,292 @@
+"""The durable copy: every event of every stream that keeps its messages goes to Loki, each once.
+
+It reads the streams by itself, at the pace at which Loki takes what it is given, so that a slow Loki harms nothing. It
+writes its position nowhere: what Loki holds already is the position, asked for at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import httpx
+import msgspec
+from pydantic import PrivateAttr, SecretStr
+
+from exporter.fleet import loki
+from exporter.fleet.capped import Admitted, Distribution
+from exporter.fleet.event import Message
+from exporter.fleet.event_view import REDACT
+from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
+from exporter.fleet.tap import How, how_to_read, wanted
+from exporter.jetstream_api import Stream, StreamInfo
+from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.nats_connection import Connection, NatsServer
+from exporter.source import Address, Count, Names, Options, Reason, Source, SourceError, option
+
+ENTRIES = counter("fleet_journal_entries_total", "Events copied to Loki.", "stream")
+REJECTED = counter("fleet_journal_rejected_entries_total", "Events that Loki refused for good (status 400).", "stream")
+MISSED = counter(
+    "fleet_journal_missed_messages_total", "Messages that were deleted from their stream before they were copied.", "stream"
+)
+POSITION = gauge("fleet_journal_position", "Sequence of the last message that Loki is known to hold.", "stream")
+PENDING = gauge("fleet_journal_pending_messages", "Messages of a stream that are still to be copied.", "stream")
+RETRIES = counter("fleet_journal_retries_total", "Pushes to Loki that failed and were tried again.")
+DELAY = histogram(
+    "fleet_journal_delay_seconds",
+    "Time from the stream's storing of an event to Loki's having it.",
+    "stream",
+    unit=Unit.SECONDS,
+)
+DELAYS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 10.0
+_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+_LONGEST_QUERY = 30 * 86400
+"""Seconds that Loki lets a query span unless it is told otherwise (721 h)."""
+
+
+@dataclass(slots=True)
+class _Copy:
+    """How far one stream has been copied."""
+
+    created: str
+    position: loki.Position
+    delay: Distribution
+    pending: int = 0
+    entries: int = 0
+    rejected: int = 0
+    missed: int = 0
+
+
+class Journal(NatsServer, Source):
+    """Copies to one Loki; on when that has an address and NATS has."""
+
+    kind: ClassVar[str] = "journal"
+    metrics: ClassVar[tuple[Metric, ...]] = (ENTRIES, REJECTED, MISSED, POSITION, PENDING, RETRIES, DELAY)
+    same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
+
+    loki_url: Annotated[Address, option("http:// or https:// address of Loki.", env="LOKI_URL")] = Address("")
+    loki_user: Annotated[str, option("User name at Loki.")] = ""
+    loki_password: Annotated[SecretStr, option("Password at Loki.")] = SecretStr("")
+    loki_token: Annotated[SecretStr, option("Bearer token at Loki.")] = SecretStr("")
+    loki_tenant: Annotated[str, option("Tenant at Loki (X-Scope-OrgID).")] = ""
+    loki_ca_file: Annotated[Path | None, option("Certificate authority of Loki.")] = None
+    streams: Annotated[Names, option("Streams to copy; all that keep their messages when none is named.")] = ()
+    redact: Annotated[Names, option("Fields of events whose values are not copied.")] = REDACT
+    text_limit: Annotated[Count, option("Characters copied of a text in an event; long ones are an LLM's.")] = 16_000
+    line_limit: Annotated[Count, option("Characters of a line; Loki refuses lines of more than 256 KiB.")] = 65_536
+
+    _copies: dict[str, _Copy] = PrivateAttr(default_factory=dict)
+    _problem: SourceError | None = PrivateAttr(
+        default_factory=lambda: SourceError(Reason.UNREACHABLE, "the journal has not begun yet")
+    )
+    _retries: int = PrivateAttr(0)
+    _client: httpx.AsyncClient | None = PrivateAttr(None)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url) and bool(self.loki_url.get_secret_value())
+
+    @property
+    def server(self) -> str:
+        return self.loki_url.server
+
+    async def collect(self) -> Iterable[Sample]:
+        if self._problem is not None:
+            raise self._problem
+        found = [RETRIES(self._retries)]
+        for name, copy in self._copies.items():
+            owner = labels(stream=name)
+            found += [
+                ENTRIES.at(owner, copy.entries),
+                REJECTED.at(owner, copy.rejected),
+                MISSED.at(owner, copy.missed),
+                POSITION.at(owner, copy.position.sequence),
+                PENDING.at(owner, copy.pending),
+                DELAY.histogram(owner, copy.delay.cumulative(), copy.delay.total),
+            ]
+        return found
+
+    async def follow(self) -> None:
+        """Copy until cancelled."""
+        nats = NatsServer.model_construct(**{name: getattr(self, name) for name in NatsServer.model_fields})
+        attempt = 0
+        async with httpx.AsyncClient(**self._loki()) as client:
+            self._client = client
+            while True:
+                connection = Connection(nats, timeout=self.timeout)
+                try:
+                    await connection.open()
+                    await self._copy_all(connection)
+                    attempt = 0
+                except SourceError as error:
+                    self._problem = error
+                except (OSError, TimeoutError) as error:
+                    self._problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+                finally:
+                    await connection.close()
+                await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+                attempt += 1
+
+    def _loki(self) -> dict[str, Any]:
+        headers = {"X-Scope-OrgID": self.loki_tenant} if self.loki_tenant else {}
+        if token := self.loki_token.get_secret_value():
+            headers["Authorization"] = f"Bearer {token}"
+        auth = (self.loki_user, self.loki_password.get_secret_value()) if self.loki_user else None
+        return {
+            "base_url": self.loki_url.get_secret_value(),
+            "headers": headers,
+            "auth": auth,
+            "timeout": self.timeout,
+            "trust_env": False,
+            "verify": str(self.loki_ca_file) if self.loki_ca_file else True,
+        }
+
+    async def _copy_all(self, connection: Connection) -> None:
+        """Every stream side by side, until the connection to NATS is lost."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        lost = asyncio.create_task(connection.lost.wait())
+        try:
+            while not lost.done():
+                streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self.streams)}
+                kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
+                for name in tasks.keys() - kept.keys():
+                    tasks.pop(name).cancel()
+                    self._copies.pop(name, None)
+                for name, stream in kept.items():
+                    known = self._copies.get(name)
+                    if name in tasks and known is not None and known.created != stream.created:
+                        tasks.pop(name).cancel()
+                    if name not in tasks or tasks[name].done():
+                        tasks[name] = asyncio.create_task(self._copy(connection, stream), name=f"copy {name}")
+                await asyncio.wait([lost], timeout=_LOOK_AGAIN)
+            self._problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+        finally:
+            lost.cancel()
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _copy(self, connection: Connection, stream: Stream) -> None:
+        """One stream, from what Loki holds of it on."""
+        name = stream.config.name
+        position = await self._patiently(lambda: self._position(stream))
+        # Asked for after the position, so that what another exporter has copied meanwhile is not taken for the future.
+        last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
+        if position.sequence > last:
+            position = loki.Position()
+        copy = self._copies[name] = _Copy(stream.created, position, Distribution(DELAYS))
+        style = loki.Style(frozenset(field.lower() for field in self.redact), self.text_limit, self.line_limit)
+        roles = loki.roles()
+        while True:
+            reader = StreamReader(connection, name, Start(sequence=copy.position.sequence + 1))
+            try:
+                await reader.open()
+                copy.pending = reader.pending
+                async for messages in reader.batches():
+                    await self._push(copy, messages, style, roles)
+                    copy.pending = reader.pending
+            except Lost:
+                continue
+            except StreamGone:
+                return
+            except SourceError as error:
+                self._problem = error
+                if not connection.is_open:
+                    return
+                await asyncio.sleep(_PAUSES[-1])
+            finally:
+                await reader.close()
+
+    async def _position(self, stream: Stream) -> loki.Position:
+        """The last message of this stream that Loki holds; none of an earlier stream of the same name counts."""
+        created = int(_seconds(stream.created) * 1e9)
+        now = time.time()
+        query = {
+            "query": f"{{stream={msgspec.json.encode(stream.config.name).decode()}}}",
+            "direction": "backward",
+            "limit": "1",
+            "start": str(max(created, int((now - _LONGEST_QUERY) * 1e9))),
+            "end": str(int((now + 3600) * 1e9)),
+        }
+        reply = await self._asked("GET", "/loki/api/v1/query_range", params=query)
+        try:
+            return loki.last_position(reply.content)
+        except (msgspec.DecodeError, ValueError):
+            raise SourceError(Reason.MALFORMED, f"Loki at {self.server} answers a query with something else") from None
+
+    async def _push(self, copy: _Copy, messages: Sequence[Message], style: loki.Style, roles: Admitted) -> None:
+        position, entries = copy.position, []
+        for message in messages:
+            if message.sequence <= position.sequence:
+                continue
+            if position.sequence:
+                copy.missed += message.sequence - position.sequence - 1
+            entry = loki.entry(message, position, style, roles)
+            entries.append(entry)
+            position = loki.Position(message.sequence, entry.nanoseconds)
+        if not entries:
+            return
+        body = loki.push_body(entries)
+        compressed = await asyncio.to_thread(gzip.compress, body, 1) if len(body) > 8192 else gzip.compress(body, 1)
+        headers = {"content-type": "application/json", "content-encoding": "gzip"}
+        reply = await self._patiently(lambda: self._asked("POST", "/loki/api/v1/push", content=compressed, headers=headers))
+        refused = loki.rejected(reply.text, len(entries)) if reply.status_code == httpx.codes.BAD_REQUEST else 0
+        if refused:
+            if not copy.rejected:
+                log.warning("Loki refused events", extra={"stream": messages[0].stream, "error": reply.text[:300]})
+            copy.rejected += refused
+        copy.entries += len(entries) - refused
+        copy.position = position
+        seen = time.time()
+        for message in messages:
+            copy.delay.observe(max(seen - message.stored, 0.0))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until it is answered, after a longer pause each time; meanwhile the journal is down for that reason."""
+        attempt = 0
+        while True:
+            try:
+                answer = await ask()
+            except SourceError as error:
+                self._problem = error
+                self._retries += 1
+            else:
+                self._problem = None
+                return answer
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
+
+    async def _asked(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A reply of status 2xx, or 400 to a push. Raises SourceError."""
+        assert self._client is not None
+        try:
+            reply = await self._client.request(method, path, **request)
+        except httpx.TimeoutException:
+            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server} did not answer") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
+        if reply.is_success or (reply.status_code == httpx.codes.BAD_REQUEST and method == "POST"):
+            return reply
+        denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+        reason = Reason.UNAUTHORIZED if denied else Reason.UNREACHABLE
+        raise SourceError(reason, f"Loki at {self.server} answers {reply.status_code} to {path}")
+
+
+def _seconds(created: str) -> float:
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except ValueError:
+        return 0.0
