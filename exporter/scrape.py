@@ -117,7 +117,7 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
             dropped += lines - room
             if room <= 0:
                 continue
-            sample, lines = metric.lines("".join(text.splitlines(keepends=True)[:room])), room
+            sample, lines = metric.lines("\n".join(text.split("\n", room)[:room]) + "\n"), room
         series += lines
         kept.append(sample)
     return kept, series, dropped

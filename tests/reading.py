@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 def series(samples: Iterable[Sample]) -> dict[str, float]:
     """`name{labels}` → value, for every line that is no comment."""
-    lines = rendered(grouped(samples), Format.TEXT).decode().splitlines()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+    lines = rendered(grouped(samples), Format.TEXT).decode().removesuffix("\n").split("\n")
+    shown = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in shown}
 
 
 def collected(source: Source) -> dict[str, float]:

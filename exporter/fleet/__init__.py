@@ -50,6 +50,7 @@ class FleetEvents(NatsServer, Source):
     _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
     _tap: Tap | None = PrivateAttr(None)
+    _following: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _caught_up: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
 
     def model_post_init(self, context: object) -> None:
@@ -104,15 +105,17 @@ class FleetEvents(NatsServer, Source):
 
     async def follow(self) -> None:
         self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
+        self._following.set()
         await self._tap.run()
 
     async def settled(self) -> None:
         await self._caught_up.wait()
 
     async def collect(self) -> Iterable[Sample]:
+        await self._following.wait()
         reader = self._tap
-        if reader is None:
-            return ()
+        assert reader is not None
+        await reader.tried.wait()
         if reader.problem is not None:
             raise reader.problem
         now = time.time()

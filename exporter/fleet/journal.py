@@ -92,6 +92,7 @@ class Journal(NatsServer, Source):
     _problem: SourceError | None = PrivateAttr(
         default_factory=lambda: SourceError(Reason.UNREACHABLE, "the journal has not begun yet")
     )
+    _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _retries: int = PrivateAttr(0)
     _client: httpx.AsyncClient | None = PrivateAttr(None)
 
@@ -103,7 +104,11 @@ class Journal(NatsServer, Source):
     def server(self) -> str:
         return self.loki_url.server
 
+    async def settled(self) -> None:
+        await self._tried.wait()
+
     async def collect(self) -> Iterable[Sample]:
+        await self._tried.wait()
         if self._problem is not None:
             raise self._problem
         found = [RETRIES(self._retries)]
@@ -137,6 +142,7 @@ class Journal(NatsServer, Source):
                     self._problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
                 finally:
                     await connection.close()
+                self._tried.set()
                 await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
                 attempt += 1
 
@@ -162,6 +168,9 @@ class Journal(NatsServer, Source):
             while not lost.done():
                 streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self.streams)}
                 kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
+                if not kept:
+                    self._problem = None
+                    self._tried.set()
                 for name in tasks.keys() - kept.keys():
                     tasks.pop(name).cancel()
                     self._copies.pop(name, None)
@@ -187,6 +196,7 @@ class Journal(NatsServer, Source):
         last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
         if position.sequence > last:
             position = loki.Position()
+        self._tried.set()
         copy = self._copies[name] = _Copy(stream.created, position, Distribution(DELAYS))
         style = loki.Style(frozenset(field.lower() for field in self.redact), self.text_limit, self.line_limit)
         roles = loki.roles()
@@ -263,6 +273,7 @@ class Journal(NatsServer, Source):
             except SourceError as error:
                 self._problem = error
                 self._retries += 1
+                self._tried.set()
             else:
                 self._problem = None
                 return answer

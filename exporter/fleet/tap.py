@@ -106,7 +106,8 @@ class Listener(Protocol):
 class Tap:
     """Reads until cancelled and tells its listener.
 
-    `problem` is why nothing is read now, None while all is well; `losses` counts connections that were lost.
+    `problem` is why nothing is read now, None while all is well; `tried` is set once that is known. `losses` counts
+    connections that were lost.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Tap:
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._caught_up = False
         self.followed: dict[str, Followed] = {}
+        self.tried = asyncio.Event()
         self.problem: SourceError | None = SourceError(Reason.UNREACHABLE, "the first connection to NATS is not made yet")
         self.losses = 0
 
@@ -147,6 +149,7 @@ class Tap:
                 attempt = 0
             finally:
                 await self._stop()
+            self.tried.set()
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
 
@@ -169,6 +172,7 @@ class Tap:
             while not lost.done():
                 await self._adopt(streams)
                 self.problem = None
+                self.tried.set()
                 look = asyncio.create_task(self._look.wait())
                 await asyncio.wait([lost, look], timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
                 look.cancel()
