@@ -88,7 +88,7 @@ class Connection:
         self._server = server
         self._timeout = timeout
         self._client: Client | None = None
-        self._refused: asyncio.Future[str] | None = None
+        self._asked: dict[asyncio.Future[str], str] = {}
         self.api_prefix = server.api_prefix
         self.lost = asyncio.Event()
         self.dropped = 0
@@ -116,7 +116,6 @@ class Connection:
         from nats.aio.client import Client
 
         await self.close()
-        self._refused = asyncio.get_running_loop().create_future()
         self.lost.clear()
         server = self._server.server
         told: list[str] = []
@@ -130,9 +129,8 @@ class Connection:
             if subscription is not None and not subscription[1].startswith("_INBOX."):
                 self.refused_subjects.add(subscription[1])
                 return
-            refused = self._refused
-            if "permissions violation" in str(error).lower() and refused is not None and not refused.done():
-                refused.set_result(str(error).removeprefix("nats: ").strip("'\""))
+            if "permissions violation" in str(error).lower():
+                self._refuse(str(error).removeprefix("nats: ").strip("'\""))
 
         async def on_closed() -> None:
             self.lost.set()
@@ -171,10 +169,11 @@ class Connection:
         """
         import nats.errors as errors
 
-        client, refused, server = self.client, self._refused, self._server.server
-        assert refused is not None
+        client, server = self.client, self._server.server
+        refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         subject = f"{self._server.api_prefix}.{verb}"
         payload = json.dumps(body).encode() if body else b""
+        self._asked[refused] = subject.lower()
         request = asyncio.ensure_future(client.request(subject, payload, timeout=self._timeout))
         try:
             await asyncio.wait(cast("set[asyncio.Future[Any]]", {request, refused}), return_when=asyncio.FIRST_COMPLETED)
@@ -188,8 +187,16 @@ class Connection:
         except errors.TimeoutError:
             raise SourceError(Reason.TIMEOUT, f"NATS at {server} did not answer {subject}") from None
         finally:
+            del self._asked[refused]
             if not request.done():
                 request.cancel()
+
+    def _refuse(self, told: str) -> None:
+        """End the requests that the server refuses: that of the subject it names, in lower case, or all where none fits."""
+        named = [refused for refused, subject in self._asked.items() if f'"{subject}"' in f'{told.lower()}"']
+        for refused in named or self._asked:
+            if not refused.done():
+                refused.set_result(told)
 
     async def pages(self, verb: str, kind: type[L], gate: asyncio.Semaphore | None = None) -> list[L]:
         """Every page of a LIST request, those after the first asked side by side. Raises SourceError."""
@@ -205,7 +212,7 @@ class Connection:
         return [stream for page in await self.pages("STREAM.LIST", StreamList) for stream in page.streams or ()]
 
     async def close(self) -> None:
-        client, self._client, self._refused = self._client, None, None
+        client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 await client.close()

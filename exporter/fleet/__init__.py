@@ -116,8 +116,8 @@ class FleetEvents(NatsServer, Source):
         reader = self._tap
         assert reader is not None
         await reader.tried.wait()
-        if reader.problem is not None:
-            raise reader.problem
+        if problem := reader.problem or reader.refusal:
+            raise problem
         now = time.time()
         self._fleet.expire(now)
         return [

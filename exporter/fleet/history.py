@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from exporter.fleet.event import Message
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.nats_connection import Connection
+from exporter.source import Reason, SourceError
 
 
 class _Tail:
@@ -39,6 +40,10 @@ class _Tail:
                 continue
             except StreamGone:
                 break
+            except SourceError as error:
+                if error.reason is not Reason.UNAUTHORIZED:
+                    raise
+                break  # this stream is not ours to read; the others are
             assert self._reader is not None
             self._start = Start(sequence=batch[-1].sequence + 1)
             self._ended = self._reader.pending == 0 or batch[-1].sequence >= self._last

@@ -63,6 +63,7 @@ class Followed:
     skipped: int = 0
     repeated: int = 0
     restarts: Counter[str] = field(default_factory=Counter)
+    refusal: SourceError | None = None
 
     def follows(self, stream: Stream) -> bool:
         """Whether it is still that stream, read in that way."""
@@ -153,6 +154,12 @@ class Tap:
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
 
+    @property
+    def refusal(self) -> SourceError | None:
+        """Why not one stream can be read, where it is for the account that none can."""
+        streams = tuple(self.followed.values())
+        return streams[0].refusal if streams and all(stream.refusal for stream in streams) else None
+
     async def _read(self) -> None:
         """Until the connection is lost."""
         client = self.connection.client
@@ -234,7 +241,7 @@ class Tap:
             reader = StreamReader(self.connection, followed.name, Start(sequence=followed.position + 1))
             try:
                 await reader.open()
-                followed.pending, followed.how = reader.pending, How.CONSUMER
+                followed.pending, followed.how, followed.refusal = reader.pending, How.CONSUMER, None
                 async for messages in reader.batches():
                     await self._take(followed, messages)
                     followed.pending = reader.pending
@@ -247,8 +254,8 @@ class Tap:
             except SourceError as error:
                 if not self.connection.is_open:
                     return
-                if error.reason is Reason.UNAUTHORIZED and followed.how is not How.REFUSED:
-                    followed.how = How.REFUSED
+                if error.reason is Reason.UNAUTHORIZED and followed.refusal is None:
+                    followed.how, followed.refusal = How.REFUSED, error
                     log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
             finally:
                 await reader.close()

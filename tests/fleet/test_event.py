@@ -74,7 +74,8 @@ REVIEWED = "ceremony-C1:story-S1:role-QA"
 SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     # planning
     ("planning.story.created", {"event_type": "story.created", "story_id": "US-1", "title": "t", "created_by": "po"},
-     {"kind": "planning.story.created", "family": "planning", "story": "US-1", "producer": "planning-service", "time": None}),
+     {"kind": "planning.story.created", "family": "planning", "story": "US-1", "producer": "planning-service",
+      "time": None}),
     ("planning.story.created", {"story_id": "US-1", "title": "t", "phase": "DRAFT"}, {"story": "US-1"}),
     ("planning.story.transitioned",
      {"story_id": "US-1", "from_state": "DRAFT", "to_state": "DESIGN", "timestamp": "2025-11-20T10:00:00.5+00:00Z"},
@@ -119,9 +120,11 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("deliberation.completed", DELIBERATED, {"kind": "orchestration.deliberation.completed", "family": "orchestration"}),
     ("deliberation.failed", {"task_id": "T", "status": "failed", "error": "Timeout after 300s"},
      {"kind": "orchestration.deliberation.failed", "outcome": Outcome.FAILED}),
-    ("orchestration.task.dispatched", {"story_id": "US-1", "task_id": "T", "agent_id": "agent-dev-001", "dispatched_at": TIME},
+    ("orchestration.task.dispatched",
+     {"story_id": "US-1", "task_id": "T", "agent_id": "agent-dev-001", "dispatched_at": TIME},
      {"agent": "agent-dev-001", "role": "DEV", "time": EPOCH}),
-    ("orchestration.task.completed", {"task_id": "T", "agent_id": "x", "role": "DEV", "duration_ms": 5}, {"duration": 0.005}),
+    ("orchestration.task.completed", {"task_id": "T", "agent_id": "x", "role": "DEV", "duration_ms": 5},
+     {"duration": 0.005}),
     ("orchestration.task.failed", {"task_id": "T", "error": "e", "error_type": "E"}, {"outcome": Outcome.FAILED}),
     ("orchestration.phase.changed", {"story_id": "US-1", "from_phase": "A", "to_phase": "B"}, {"outcome": Outcome.NONE}),
     ("orchestration.plan.approved", {"story_id": "US-1", "plan_id": "P", "roles": []}, {"outcome": Outcome.APPROVED}),
@@ -149,7 +152,8 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("agent.work.completed", {"task_id": "T", "action": "commit_code", "actor_role": "developer"}, {"role": "DEV"}),
     ("agent.results.TSK-1", {"agent_id": "a", "task_id": "TSK-1", "status": "ok", "proposal": {}, "metadata": {}},
      {"kind": "agent.response", "outcome": Outcome.COMPLETED}),
-    ("agent.response.completed", {"task_id": "T", "agent_id": "a", "status": "needs_human"}, {"outcome": Outcome.NEEDS_HUMAN}),
+    ("agent.response.completed", {"task_id": "T", "agent_id": "a", "status": "needs_human"},
+     {"outcome": Outcome.NEEDS_HUMAN}),
     # context, vllm, workflow, task derivation, ceremony engine
     ("context.events.updated", {"event_type": "context.updated", "story_id": "US-1", "version": 1.5, "timestamp": 12345.6},
      {"kind": "context.events.updated", "time": None}),
@@ -168,7 +172,8 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("workflow.task.completed", {"task_id": "T", "final_state": "done"}, {"outcome": Outcome.COMPLETED}),
     ("task.derivation.requested", {"plan_id": "P", "story_id": "US-1", "roles": [], "occurred_at": TIME}, {"plan": "P"}),
     ("task.derivation.completed", {"plan_id": "P", "status": "success", "task_count": 3}, {"family": "task"}),
-    ("task.derivation.failed", {"plan_id": "P", "status": "failed", "reason": "r"}, {"error": "r", "outcome": Outcome.FAILED}),
+    ("task.derivation.failed", {"plan_id": "P", "status": "failed", "reason": "r"},
+     {"error": "r", "outcome": Outcome.FAILED}),
     ("ceremony.anything.at-all", enveloped("x", {"story_id": "US-1"}, producer="ceremony-engine"),
      {"producer": "ceremony-engine", "family": "planning"}),
     # fields of the wrong type
@@ -257,9 +262,9 @@ ANY_JSON = st.recursive(
     max_leaves=20,
 )
 FIELDS = st.sampled_from(
-    ["event_type", "payload", "idempotency_key", "task_id", "agent_id", "role", "proposal", "constraints", "metadata", "status",
-     "duration_ms", "timestamp", "model", "error", "story_id", "num_agents", "total_agents", "success", "from_state", "to_state",
-     "agent_deliberations", "results", "failed_agents", "final_state", "council_id", "title", "tokens", "producer"]
+    ["event_type", "payload", "idempotency_key", "task_id", "agent_id", "role", "proposal", "constraints", "metadata",
+     "status", "duration_ms", "timestamp", "model", "error", "story_id", "num_agents", "total_agents", "success", "from_state",
+     "to_state", "agent_deliberations", "results", "failed_agents", "final_state", "council_id", "title", "tokens", "producer"]
 )  # fmt: skip
 SUBJECTS = st.sampled_from([row[0] for row in SHAPES]) | st.text(min_size=1, max_size=30)
 BODIES = st.dictionaries(FIELDS, ANY_JSON | st.dictionaries(FIELDS, ANY_JSON, max_size=5), max_size=8)

@@ -34,8 +34,9 @@ class Story:
         return self
 
     def answers(self, number: int, *, role: str = "DEV", failed: bool = False, **more: Any) -> Story:
-        body = {"task_id": "T", "agent_id": f"agent-{role.lower()}-{number}", "role": role, "num_agents": 3} | more
-        return self.tells(f"agent.response.{'failed' if failed else 'completed'}", **{"duration_ms": 500} | body)
+        agent = {"task_id": "T", "agent_id": f"agent-{role.lower()}-{number}", "role": role}
+        body: dict[str, Any] = {"num_agents": 3, "duration_ms": 500, **agent, **more}
+        return self.tells(f"agent.response.{'failed' if failed else 'completed'}", **body)
 
     def states(self, later: float = 0.0) -> dict[str, str]:
         agents = self.fleet.agents
@@ -84,7 +85,11 @@ def test_an_agent_that_others_speak_of_is_unknown() -> None:
     story = Story().tells(
         "planning.backlog_review.deliberations.complete",
         story_id="US-1",
-        agent_deliberations=[{"agent_id": "agent-architect-001", "role": "ARCHITECT", "proposal": "{}"}, None, {"agent_id": {}}],
+        agent_deliberations=[
+            {"agent_id": "agent-architect-001", "role": "ARCHITECT", "proposal": "{}"},
+            None,
+            {"agent_id": {}},
+        ],
     )
 
     assert story.states() == {"agent-architect-001": "unknown"}
@@ -264,7 +269,9 @@ def test_a_million_names_do_not_push_out_the_living() -> None:
         name = f"x{number}"
         story.answers(1, role=f"R{number}", after=0.001, task_id=name, agent_id=name, story_id=name, model=name)
         story.tells(f"planning.{name}", after=0.001, payload={}, producer=name)
-        story.tells("planning.story.transitioned", after=0.001, story_id=name, from_state=f"A{number}", to_state=f"B{number}")
+        story.tells(
+            "planning.story.transitioned", after=0.001, story_id=name, from_state=f"A{number}", to_state=f"B{number}"
+        )
 
     fleet = story.fleet
     assert fleet.agents.known.get("agent-dev-1") is not None

@@ -1,0 +1,86 @@
+"""The event reader on a NATS server of the test's own, and somebody who publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from exporter.fleet import FleetEvents
+from exporter.source import Address, SourceError
+from tests.reading import eventually, series
+
+
+@dataclass
+class Fleet:
+    """A client that publishes, and the reader's page."""
+
+    client: Client
+    js: JetStreamContext
+
+    async def stream(self, name: str, *subjects: str, **more: Any) -> None:
+        await self.js.add_stream(name=name, subjects=list(subjects), **more)
+
+    async def says(self, subject: str, **body: Any) -> None:
+        await self.js.publish(subject, json.dumps(body).encode())
+
+
+@asynccontextmanager
+async def fleet_on(url: str) -> AsyncIterator[Fleet]:
+    client = await nats.connect(url)
+    try:
+        yield Fleet(client, client.jetstream())
+    finally:
+        await client.close()
+
+
+@dataclass
+class Reader:
+    source: FleetEvents
+
+    async def page(self) -> dict[str, float]:
+        return series(await self.source.collect())
+
+    async def shows(self, name: str, value: float) -> dict[str, float]:
+        """The first page on which a series has that value."""
+        last: dict[str, float] = {}
+
+        async def so() -> bool:
+            nonlocal last
+            try:
+                last = await self.page()
+            except SourceError:
+                return False
+            return last.get(name) == value
+
+        try:
+            await eventually(so)
+        except TimeoutError:
+            raise AssertionError(f"{name} is {last.get(name)}, not {value}") from None
+        return last
+
+
+def events(subject: str, **more: str) -> str:
+    """The series that counts the events of a subject."""
+    family = subject.partition(".")[0]
+    labels = {"family": family, "subject": subject, "producer": "planning-service", "outcome": "none"} | more
+    inner = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"fleet_events_total{{{inner}}}"
+
+
+@asynccontextmanager
+async def reading(url: str, **options: Any) -> AsyncIterator[Reader]:
+    source = FleetEvents.model_validate({"url": (Address(url),), "timeout": 5, **options})
+    task = asyncio.create_task(source.follow())
+    try:
+        yield Reader(source)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
