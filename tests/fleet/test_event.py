@@ -261,11 +261,12 @@ ANY_JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=20,
 )
-FIELDS = st.sampled_from(
-    ["event_type", "payload", "idempotency_key", "task_id", "agent_id", "role", "proposal", "constraints", "metadata",
-     "status", "duration_ms", "timestamp", "model", "error", "story_id", "num_agents", "total_agents", "success", "from_state",
-     "to_state", "agent_deliberations", "results", "failed_agents", "final_state", "council_id", "title", "tokens", "producer"]
-)  # fmt: skip
+_FIELDS = (
+    "event_type payload idempotency_key task_id agent_id role proposal constraints metadata status duration_ms timestamp "
+    "model error story_id num_agents total_agents success from_state to_state agent_deliberations results failed_agents "
+    "final_state council_id title tokens producer"
+)
+FIELDS = st.sampled_from(_FIELDS.split())
 SUBJECTS = st.sampled_from([row[0] for row in SHAPES]) | st.text(min_size=1, max_size=30)
 BODIES = st.dictionaries(FIELDS, ANY_JSON | st.dictionaries(FIELDS, ANY_JSON, max_size=5), max_size=8)
 

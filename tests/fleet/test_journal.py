@@ -1,0 +1,286 @@
+"""The copy in a real Loki: every event once, whatever happens to the exporter, to Loki or to NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo.servers import loki as loki_servers
+from demo.servers import nats as nats_servers
+from demo.servers.loki import Loki
+from demo.servers.nats import Nats
+from demo.servers.process import free_port, wait_for
+from exporter.fleet.event import Message
+from exporter.fleet.journal import Journal
+from exporter.fleet.loki import Entry, Position, Style, entry, last_position, push_body, rejected, roles
+from exporter.source import Address, Reason, SourceError
+from tests.conftest import required
+from tests.fleet.following import Fleet, fleet_on
+from tests.reading import eventually, run, series
+from tests.running import Exporter, exporter
+
+STYLE = Style(frozenset({"password"}), 40, 400)
+NOW = 1_763_632_800.0
+
+
+@pytest.fixture(scope="module")
+def loki() -> Iterator[Loki]:
+    with required():
+        loki_servers.prepare()
+    with loki_servers.start() as running:
+        wait_for(running.answers_queries, what="Loki to answer queries")
+        yield running
+
+
+@pytest.fixture
+def server() -> Iterator[Nats]:
+    with nats_servers.start() as running:
+        yield running
+
+
+def message(sequence: int, body: Any, stored: float = NOW) -> Message:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Message("agent.response.completed", data, stored, "AGENT_RESPONSES", sequence)
+
+
+def entered(one: Message, position: Position | None = None) -> Entry:
+    return entry(one, position or Position(), STYLE, roles())
+
+
+def test_ids_are_metadata_and_never_labels() -> None:
+    found = entered(message(7, {"task_id": "T", "story_id": "US-1", "agent_id": "agent-dev-1", "model": "Q"}))
+
+    assert dict(found.labels) == {"stream": "AGENT_RESPONSES", "family": "agent", "outcome": "completed", "role": "DEV"}
+    assert found.metadata == {
+        "subject": "agent.response.completed",
+        "sequence": "7",
+        "type": "agent.response.completed",
+        "producer": "ray-executor",
+        "story": "US-1",
+        "task": "T",
+        "agent": "agent-dev-1",
+    }
+
+
+def test_secrets_are_taken_out_and_long_texts_cut() -> None:
+    line = entered(message(1, {"Password": "hunter2", "deep": [{"password": "hunter2"}], "proposal": "x" * 100})).line
+
+    assert "hunter2" not in line
+    assert "x" * 41 not in line
+    assert "(100 characters)" in line
+
+
+def test_a_line_has_a_largest_size() -> None:
+    assert len(entered(message(1, {f"k{number}": "x" * 30 for number in range(50)})).line) < 430
+
+
+def test_what_is_no_event_is_copied_too() -> None:
+    found = entered(message(1, b"\xff not json"))
+
+    assert dict(found.labels)["outcome"] == "unparsed"
+    assert found.metadata["reason"] == "not_json"
+    assert found.line.endswith("not json")
+
+
+def test_times_rise_strictly_so_that_equal_lines_stay_apart() -> None:
+    first = entered(message(1, {}))
+    second = entered(message(2, {}), Position(1, first.nanoseconds))
+
+    assert second.nanoseconds == first.nanoseconds + 1
+    assert entered(message(2, {}, NOW + 1), Position(1, first.nanoseconds)).nanoseconds == first.nanoseconds + 10**9
+
+
+@given(data=st.binary(max_size=200), sequence=st.integers(1, 10**9))
+def test_anything_can_be_copied(data: bytes, sequence: int) -> None:
+    body = json.loads(push_body([entered(message(sequence, data))]))
+
+    [[moment, line, metadata]] = body["streams"][0]["values"]
+    assert (int(moment), metadata["sequence"], type(line)) == (int(NOW * 1e9), str(sequence), str)
+
+
+def test_the_last_position_in_a_reply() -> None:
+    results = [
+        {"stream": {"stream": "A", "sequence": "4"}, "values": [["100", "x"]]},
+        {"stream": {"stream": "A", "sequence": "5"}, "values": [["101", "y"]]},
+    ]
+
+    assert last_position(json.dumps({"data": {"result": results}}).encode()) == Position(5, 101)
+    assert last_position(b'{"data":{"result":[]}}') == Position()
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the decoder calls it
+        last_position(b"<html>")
+
+
+def test_how_many_a_refusal_refuses() -> None:
+    assert rejected("entry for stream '{}' has timestamp too old, total ignored: 3 out of 10", 10) == 3
+    assert rejected("something else", 10) == 10
+
+
+def held(loki: Loki, stream: str) -> list[int]:
+    """The sequences that Loki holds of a stream, in the order of their times, each as often as it is there."""
+    found: list[tuple[int, int]] = []
+    start, end = int((time.time() - 86400) * 1e9), int((time.time() + 60) * 1e9)
+    while True:
+        query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": 5000, "direction": "forward"}
+        reply = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query | {"start": start, "end": end}, timeout=60)
+        results = reply.json()["data"]["result"]
+        rows = sorted(
+            (int(moment), int(result["stream"]["sequence"])) for result in results for moment, _ in result["values"]
+        )
+        if not rows:
+            return [sequence for _, sequence in found]
+        found += rows
+        start = rows[-1][0] + 1
+
+
+@asynccontextmanager
+async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[Journal]:
+    given = {"url": (Address(server.url),), "loki_url": Address(loki_url), "timeout": 5, **options}
+    journal = Journal.model_validate(given)
+    task = asyncio.create_task(journal.follow())
+    try:
+        yield journal
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def has_copied(journal: Journal, stream: str, sequence: int) -> bool:
+    try:
+        page = series(await journal.collect())
+    except SourceError:
+        return False
+    return page.get(f'fleet_journal_position{{stream="{stream}"}}') == sequence
+
+
+async def publish(fleet: Fleet, subject: str, number: int) -> None:
+    for index in range(number):
+        body = {"story_id": f"US-{index}", "agent_id": f"agent-dev-{index % 3}", "role": ("DEV", "QA")[index % 2]}
+        await fleet.client.publish(subject, json.dumps(body).encode())
+        if index % 200 == 0:
+            await fleet.client.flush()
+    await fleet.client.flush()
+
+
+def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet, copying(server, loki.url) as journal:
+            await fleet.stream("FOUND", "planning.>")
+            await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
+            await eventually(lambda: has_copied(journal, "FOUND", 1))
+
+    run(main())
+    query = {"query": '{family="planning"} | story="US-77"'}
+    [result] = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query).json()["data"]["result"]
+    assert result["stream"]["stream"] == "FOUND"
+    assert "hunter2" not in result["values"][0][1]
+
+
+def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
+    port = free_port()
+
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as journal:
+            await fleet.stream("WAITING", "planning.>")
+            await publish(fleet, "planning.story.created", 300)
+            with pytest.raises(SourceError) as down:
+                await journal.collect()
+            assert down.value.reason is Reason.UNREACHABLE
+            forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
+            async with forwarder:
+                await eventually(lambda: has_copied(journal, "WAITING", 300))
+
+    run(main())
+    assert held(loki, "WAITING") == list(range(1, 301))
+
+
+async def _forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one connection to a port of this machine and back."""
+    there, back = await asyncio.open_connection("127.0.0.1", port)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+
+def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("ANEW", "planning.>")
+            async with copying(server, loki.url) as journal:
+                await publish(fleet, "planning.story.created", 5)
+                await eventually(lambda: has_copied(journal, "ANEW", 5))
+            await fleet.js.delete_stream("ANEW")
+            await fleet.stream("ANEW", "planning.>")
+            await publish(fleet, "planning.story.created", 3)
+            async with copying(server, loki.url) as journal:
+                await eventually(lambda: has_copied(journal, "ANEW", 3))
+
+    run(main())
+    assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
+
+
+def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("TWICE", "planning.>")
+            async with copying(server, loki.url) as one, copying(server, loki.url) as other:
+                await publish(fleet, "planning.story.created", 1000)
+                for journal in (one, other):
+                    await eventually(lambda journal=journal: has_copied(journal, "TWICE", 1000))  # type: ignore[misc]
+
+    run(main())
+    assert held(loki, "TWICE") == list(range(1, 1001))
+
+
+def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(server: Nats, loki: Loki) -> None:
+    variables = {"NATS_URL": server.url, "LOKI_URL": loki.url, "FLEET_EXPORTER_FLEET_FOLLOW_EVENTS": "false"}
+    streams = {"KILLED_A": "agent.response.completed", "KILLED_B": "planning.story.created"}
+
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("KILLED_A", "agent.response.>")
+            await fleet.stream("KILLED_B", "planning.>")
+            for _ in range(20):
+                with exporter(variables=variables) as running:
+                    for subject in streams.values():
+                        await publish(fleet, subject, 2500)
+                    # It is killed as soon as it has begun to copy, with thousands of events before it.
+                    await eventually(lambda running=running: copies(running))  # type: ignore[misc]
+                    running.process.kill()
+            async with copying(server, loki.url):
+                for stream in streams:
+                    await eventually(lambda stream=stream: reaches(loki, stream, 50_000))  # type: ignore[misc]
+
+    run(main())
+    for stream in streams:
+        assert held(loki, stream) == list(range(1, 50_001))
+
+
+async def copies(running: Exporter) -> bool:
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"{running.url}/metrics", params={"name[]": "fleet_journal_entries_total"})).text
+    return any(float(line.rpartition(" ")[2]) > 0 for line in page.splitlines() if not line.startswith("#"))
+
+
+async def newest(loki: Loki, stream: str) -> int:
+    async with httpx.AsyncClient() as client:
+        query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": 1, "direction": "backward"}
+        reply = await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)
+    return last_position(reply.content).sequence
+
+
+async def reaches(loki: Loki, stream: str, sequence: int) -> bool:
+    return await newest(loki, stream) >= sequence
