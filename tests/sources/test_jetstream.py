@@ -18,10 +18,11 @@ from pydantic import SecretStr
 
 from demo.servers import nats as nats_servers
 from demo.servers.nats import Nats
-from exporter.jetstream_api import Account, StreamList, decoded
+from exporter.jetstream_api import Account, Consumer, Position, StreamList, decoded
 from exporter.source import Address, Reason, SourceError
 from exporter.sources.jetstream import Jetstream
-from exporter.sources.jetstream.samples import seconds, service_of
+from exporter.sources.jetstream.ack_estimate import AckEstimates
+from exporter.sources.jetstream.samples import known_consumer, seconds, service_of
 from tests.reading import collected, run, series
 
 
@@ -247,3 +248,27 @@ def test_the_longest_prefix_names_the_service() -> None:
     assert service_of("planning-ceremony-x", prefixes) == "ceremony"
     assert service_of("planning-x", prefixes) == "planning"
     assert service_of("x", prefixes) == ""
+
+
+def _consumer(delivered: tuple[int, str], floor: tuple[int, str]) -> Consumer:
+    at = "2025-11-20T10:00:{}Z".format
+    return Consumer(
+        name="c",
+        delivered=Position(consumer_seq=delivered[0], last_active=at(delivered[1])),
+        ack_floor=Position(consumer_seq=floor[0], last_active=at(floor[1])),
+    )
+
+
+def test_the_time_to_acknowledge_is_estimated_from_the_floors_movement() -> None:
+    estimates = AckEstimates()
+
+    def seen(delivered: tuple[int, str], floor: tuple[int, str]) -> dict[str, float]:
+        consumer = _consumer(delivered, floor)
+        return series([estimates.see([("S", consumer, known_consumer("S", consumer, {}))])])
+
+    name = 'nats_consumer_ack_duration_estimate_seconds{stream="S",consumer="c"}'
+    assert seen((10, "00"), (10, "01")) == {}
+    assert seen((20, "10"), (10, "01")) == {}
+    assert seen((30, "20"), (15, "12")) == {name: 7}  # 15 lies half-way between what was delivered at 0 s and at 10 s
+    assert seen((30, "20"), (30, "24")) == {name: 4}
+    assert seen((3, "30"), (2, "30")) == {}  # made anew

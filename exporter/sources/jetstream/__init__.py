@@ -18,6 +18,7 @@ from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer, together
 from exporter.source import Count, Names, Reason, Source, SourceError, option
 from exporter.sources.jetstream import samples
+from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 
 _AT_ONCE = 8  # requests in flight: enough to keep a server busy, too few to bother it
 
@@ -46,7 +47,7 @@ class Jetstream(NatsServer, Source):
     """One NATS deployment; several addresses are members of one cluster."""
 
     kind: ClassVar[str] = "jetstream"
-    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
+    metrics: ClassVar[tuple[Metric, ...]] = (*samples.METRICS, ACK_ESTIMATE)
 
     expected: Annotated[Names, option("Streams, and consumers as stream/consumer, reported as present or missing.")] = ()
     services: Annotated[
@@ -58,6 +59,7 @@ class Jetstream(NatsServer, Source):
     oldest_reads: Annotated[Count, option("Most messages looked up per scrape for the oldest unacknowledged one.")] = 32
 
     _connection: Connection | None = PrivateAttr(None)
+    _estimates: AckEstimates = PrivateAttr(default_factory=AckEstimates)
     _known: dict[tuple[str, str], samples.Known] = PrivateAttr(default_factory=dict)
     _oldest: dict[tuple[str, str], tuple[int, float]] = PrivateAttr(default_factory=dict)
 
@@ -77,6 +79,7 @@ class Jetstream(NatsServer, Source):
             *samples.account_samples(account, round_trip=round_trip, server=self.server, version=connection.version),
             *(sample for stream in streams for sample in samples.stream_samples(stream)),
             *samples.consumer_samples(durable, oldest),
+            self._estimates.see(durable),
             *samples.expected_samples(self.expected, names, rows),
         ]
         ephemeral = [row for row in rows if not row[2].config.durable_name]
