@@ -1,4 +1,4 @@
-"""The exporter as a process with all five sources: start, rest, and a hung backend."""
+"""The exporter as a process with all sources: start, rest, and a hung backend."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from demo.servers.cache import cached
 from tests.running import exporter
 
 _ROOT = Path(__file__).parents[1]
+_SOURCES = 6
+"""The five backends and the fleet's events."""
 
 
 def _installed() -> Path:
@@ -71,8 +73,8 @@ def figures() -> list[Figure]:
             cache.process.resume()
     whole = sorted(starts)[2]
     return [
-        Figure("start to the first complete page, five sources", f"{whole:.2f} s", "≤ 1.5 s", whole <= 1.5),
-        Figure("at rest, five sources connected", f"{resident:.0f} MiB", "≤ 120 MiB", resident <= 120),
+        Figure("start to the first complete page, five backends and the events", f"{whole:.2f} s", "≤ 1.5 s", whole <= 1.5),
+        Figure("at rest, five backends and the events connected", f"{resident:.0f} MiB", "≤ 120 MiB", resident <= 120),
         Figure(
             "a hung backend, budget 2.0 s",
             f"first page {first:.2f} s, later pages {later * 1000:.0f} ms",
@@ -90,5 +92,5 @@ def _start(http: httpx.Client, variables: dict[str, str], python: Path) -> float
         while True:
             page = http.get(f"{process.url}/metrics").text
             up = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
-            if len(up) == 5 and all(line.endswith(" 1") for line in up):
+            if len(up) == _SOURCES and all(line.endswith(" 1") for line in up):
                 return time.perf_counter() - began

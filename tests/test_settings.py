@@ -43,16 +43,16 @@ def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "kind"),
+    ("variable", "value", "kinds"),
     [
-        ("NATS_URL", "nats://x:4222", "jetstream"),
-        ("NEO4J_URI", "bolt://x:7687", "neo4j"),
-        ("REDIS_URL", "redis://x", "valkey"),
-        ("VLLM_URL", "http://x:8000,http://y:8000", "vllm"),
+        ("NATS_URL", "nats://x:4222", ["jetstream", "fleet"]),
+        ("NEO4J_URI", "bolt://x:7687", ["neo4j"]),
+        ("REDIS_URL", "redis://x", ["valkey"]),
+        ("VLLM_URL", "http://x:8000,http://y:8000", ["vllm"]),
     ],
 )
-def test_a_source_is_on_when_it_has_an_address(variable: str, value: str, kind: str) -> None:
-    assert [source.kind for source in load({}, {variable: value}).sources] == [kind]
+def test_a_source_is_on_when_it_has_an_address(variable: str, value: str, kinds: list[str]) -> None:
+    assert [source.kind for source in load({}, {variable: value}).sources] == kinds
 
 
 def test_every_mistake_is_told_at_once_and_without_secrets(tmp_path: Path) -> None:
@@ -102,5 +102,19 @@ def test_an_address_shows_no_credentials() -> None:
 def test_secrets_have_no_flag_and_every_option_has_help() -> None:
     secrets = {option.path for option in options() if option.flag is None}
 
-    assert secrets == {"jetstream.password", "jetstream.token", "neo4j.password", "valkey.password", "vllm.token"}
+    at_nats = {f"{group}.{name}" for group in ("jetstream", "fleet", "journal") for name in ("password", "token")}
+    assert secrets == at_nats | {
+        "journal.loki_password", "journal.loki_token", "neo4j.password", "valkey.password", "vllm.token",
+    }  # fmt: skip
     assert all(option.help.endswith(".") for option in options())
+
+
+def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials() -> None:
+    fleet = load({"jetstream.url": "nats://a", "jetstream.user": "u"}, {"NATS_PASSWORD": "p"}).sources[1]
+    elsewhere = load({"jetstream.url": "nats://a", "jetstream.user": "u", "fleet.url": "nats://b"}, {}).sources[1]
+
+    assert (fleet.server, getattr(fleet, "user", None)) == ("a", "u")
+    assert (elsewhere.server, getattr(elsewhere, "user", None)) == ("b", "")
+    assert [source.kind for source in load({"fleet.follow_events": "false"}, {"NATS_URL": "nats://a"}).sources] == [
+        "jetstream"
+    ]

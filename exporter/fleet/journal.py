@@ -28,7 +28,7 @@ from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.fleet.tap import How, how_to_read, wanted
 from exporter.jetstream_api import Stream, StreamInfo
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
-from exporter.nats_connection import Connection, NatsServer
+from exporter.nats_connection import Connection, NatsServer, first_of
 from exporter.source import Address, Count, Names, Options, Reason, Source, SourceError, option
 
 ENTRIES = counter("fleet_journal_entries_total", "Events copied to Loki.", "stream")
@@ -163,9 +163,8 @@ class Journal(NatsServer, Source):
     async def _copy_all(self, connection: Connection) -> None:
         """Every stream side by side, until the connection to NATS is lost."""
         tasks: dict[str, asyncio.Task[None]] = {}
-        lost = asyncio.create_task(connection.lost.wait())
         try:
-            while not lost.done():
+            while not connection.lost.is_set():
                 streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self.streams)}
                 kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
                 if not kept:
@@ -180,10 +179,9 @@ class Journal(NatsServer, Source):
                         tasks.pop(name).cancel()
                     if name not in tasks or tasks[name].done():
                         tasks[name] = asyncio.create_task(self._copy(connection, stream), name=f"copy {name}")
-                await asyncio.wait([lost], timeout=_LOOK_AGAIN)
+                await first_of(connection.lost, within=_LOOK_AGAIN)
             self._problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
         finally:
-            lost.cancel()
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -20,7 +20,7 @@ from exporter.fleet.event import Message
 from exporter.fleet.history import history
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.jetstream_api import Stream
-from exporter.nats_connection import Connection, NatsServer
+from exporter.nats_connection import Connection, NatsServer, first_of
 from exporter.source import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -174,20 +174,15 @@ class Tap:
                 found.position = last.get(found.name, 0)
             self._caught_up = True
             self._listener.caught_up()
-        lost = asyncio.create_task(self.connection.lost.wait())
-        try:
-            while not lost.done():
-                await self._adopt(streams)
-                self.problem = None
-                self.tried.set()
-                look = asyncio.create_task(self._look.wait())
-                await asyncio.wait([lost, look], timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
-                look.cancel()
-                self._look.clear()
-                if not lost.done():
-                    streams = wanted(await self.connection.streams(), self._names)
-        finally:
-            lost.cancel()
+        lost = self.connection.lost
+        while not lost.is_set():
+            await self._adopt(streams)
+            self.problem = None
+            self.tried.set()
+            await first_of(lost, self._look, within=_LOOK_AGAIN)
+            self._look.clear()
+            if not lost.is_set():
+                streams = wanted(await self.connection.streams(), self._names)
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
         self._listener.begins()
@@ -282,6 +277,7 @@ class Tap:
 
         client = self.connection.client
         self._subscriptions[name] = [await client.subscribe(subject, cb=take) for subject in followed.subjects]
+        await client.flush()  # from here on nothing is missed
 
     async def _let_go(self, name: str) -> None:
         if (reader := self._readers.pop(name, None)) is not None:
