@@ -44,7 +44,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 async def _bare(url: str) -> float:
-    """Seconds for a subscriber that counts, and for nothing else."""
+    """Seconds of CPU for a subscriber that counts, and for nothing else."""
     client = await nats.connect(url)
     seen = 0
 
@@ -71,12 +71,11 @@ async def _tapped(url: str) -> float:
 
 
 async def _timed(url: str, seen: Callable[[], int], stop: Callable[[], Awaitable[None]]) -> float:
-    """From the first message seen to the last."""
+    """Seconds of CPU that this process takes for all messages: what it takes decides how many it can follow."""
+    began = time.process_time()
     publishing = await asyncio.to_thread(_publisher, url, TAPPED)
-    await _until(lambda: seen() > 0)
-    began, before = time.perf_counter(), seen()
     await _until(lambda: seen() >= TAPPED)
-    taken = (time.perf_counter() - began) * TAPPED / (TAPPED - before)
+    taken = time.process_time() - began
     await asyncio.to_thread(publishing.wait)
     await stop()
     return taken
@@ -94,7 +93,7 @@ def _beside_a_bare_subscriber() -> Figure:
     tapped, counted = statistics.median(ours), statistics.median(bare)
     ratio = counted / tapped
     return Figure(
-        "live tap: events a second, understood and counted",
+        "live tap: events a second of CPU, understood and counted",
         f"{TAPPED / tapped:,.0f}, {ratio:.2f} of a bare subscriber",
         "≥ 0.5 of a bare subscriber",
         ratio >= 0.5,
@@ -130,13 +129,13 @@ async def _to_the_page(url: str, page: str) -> list[float]:
 
 
 async def _to_the_stream(page: str) -> list[float]:
-    """From the sending of each event to its coming out of the live stream."""
+    """From the sending of each event without an envelope to its coming out of the live stream."""
     delays = []
     async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", f"{page}/api/events/stream") as reply:
         async for line in reply.aiter_lines():
             if line.startswith("data: ") and (sent := json.loads(line[6:])["payload"].get("sent")):
                 delays.append(time.time() - sent)
-                if len(delays) >= RATE * SECONDS:
+                if len(delays) >= RATE * SECONDS // 3:
                     break
     return delays
 

@@ -19,19 +19,23 @@ from pathlib import Path
 import httpx
 
 from demo.fleet import Fleet, Step
-from demo.servers import kubernetes, nats, neo4j, prometheus, valkey, vllm
+from demo.servers import kubernetes, loki, nats, neo4j, prometheus, valkey, vllm
 from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed, answers, free_port, process, temporary_folder
 from demo.traffic import Cache, Events, Graph, Jobs, answer_with
 
 _PAUSE = 0.3  # seconds between two steps of the simulated fleet
-_SOURCES = {"jetstream", "neo4j", "rayjob", "valkey", "vllm"}
+_SOURCES = {"fleet", "jetstream", "journal", "neo4j", "rayjob", "valkey", "vllm"}
 _EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
 
 _QUERIES = (
+    ("agents by state", "sum by (role, state) (fleet_agents)"),
+    ("answers a minute, and how many fail", "sum by (outcome) (rate(fleet_agent_responses_total[1m])) * 60"),
+    ("time of an answer, 95 of 100",
+     "histogram_quantile(0.95, sum by (le, role) (rate(fleet_agent_response_duration_seconds_bucket[1m])))"),
+    ("stories by stage", "fleet_stories"),
     ("consumers that lag", "nats_consumer_lag > 0"),
     ("messages refused again and again", "nats_consumer_num_redelivered > 0"),
-    ("answers per minute", 'rate(nats_consumer_acknowledged_total{consumer=~"deliberation.*"}[1m]) * 60'),
     ("RayJobs by state", "sum by (state) (ray_jobs)"),
     ("tokens per second", "rate(vllm_generation_tokens_total[1m])"),
     ("growth of the graph", "deriv(neo4j_nodes[1m])"),
@@ -94,6 +98,17 @@ async def _kubernetes(demo: Demo, stack: contextlib.AsyncExitStack, kubeconfig: 
     demo.say("The Kubernetes API server has joined")
 
 
+async def _loki(demo: Demo, stack: contextlib.AsyncExitStack, port: int) -> None:
+    try:
+        await asyncio.to_thread(loki.prepare, demo.say)
+        server = await _entered(stack, loki.start(port=port))
+    except (ServerMissing, ServerFailed) as missing:
+        demo.say(f"Without Loki: {missing}")
+        return
+    assert isinstance(server, loki.Loki)
+    demo.say(f"Loki has joined at {server.url}; the journal follows when it answers queries, in about ten seconds")
+
+
 async def _fleet(demo: Demo) -> None:
     """Send step after step for ever; a server that is away for a moment does not end the fleet."""
     for step in Fleet().steps():
@@ -116,7 +131,8 @@ async def _up(url: str) -> set[str]:
 def _table(exporter: str, monitor: str) -> str:
     rows = [
         ("The page", f"{exporter}/metrics"),
-        ("State of every source", exporter),
+        ("The fleet as it moves", exporter),
+        ("The API", f"{exporter}/docs"),
         ("Prometheus", monitor),
     ]
     queries = "\n".join(f"    # {text}\n    {query}" for text, query in _QUERIES)
@@ -145,12 +161,13 @@ async def _run(
     assert isinstance(engine, vllm.VllmStandIn)
     demo.say("NATS, ValKey and a stand-in for vLLM are up")
 
-    graph_port, kubeconfig = free_port(), folder / "kubeconfig"
+    graph_port, loki_port, kubeconfig = free_port(), free_port(), folder / "kubeconfig"
     exporter_url = f"http://127.0.0.1:{_wished(_EXPORTER_PORT)}"
     environment = {
         "NATS_URL": bus.url,
         "REDIS_URL": cache.url,
         "VLLM_URL": engine.url,
+        "LOKI_URL": f"http://127.0.0.1:{loki_port}",
         "NEO4J_URI": f"bolt://127.0.0.1:{graph_port}",
         "NEO4J_PASSWORD": "fleet-demo",
         "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
@@ -181,7 +198,11 @@ async def _run(
         up = await _up(exporter_url)
         demo.say(f"The first page is there, with {', '.join(sorted(up))}")
         print(_table(exporter_url, monitor.url), flush=True)
-        joining = [_neo4j(demo, servers, graph_port), _kubernetes(demo, servers, kubeconfig)]
+        joining = [
+            _neo4j(demo, servers, graph_port),
+            _kubernetes(demo, servers, kubeconfig),
+            _loki(demo, servers, loki_port),
+        ]
         tasks += [group.create_task(join) for join in joining]
         while not until_ready or not up >= _SOURCES:
             await asyncio.sleep(1)

@@ -36,6 +36,10 @@ _VANISHES_AFTER = 60.0
 """Seconds after which the server drops a consumer that nobody asks for messages."""
 
 
+_REQUEST_IS_OVER = ("batch completed", "message size exceeds maxbytes")
+"""What servers say with status 409 when a request has ended and all is well; every other 409 is about the consumer."""
+
+
 class Lost(Exception):
     """The consumer is gone or skipped a delivery; a new one goes on where it was."""
 
@@ -159,12 +163,12 @@ class StreamReader:
         self._something.set()
 
     def _status(self, headers: Mapping[str, str]) -> None:
-        """What the server says of a request: alive, expired with so many messages left, or no such consumer."""
+        """What the server says of a request: alive, over with so many messages not sent, or no such consumer."""
         status = headers.get("Status", "")
         if status == "100":
             return
-        full = status == "409" and "maxbytes" in headers.get("Description", "").lower().replace(" ", "")
-        if status == "408" or full:
+        over = status == "409" and headers.get("Description", "").lower() in _REQUEST_IS_OVER
+        if status == "408" or over:
             left = headers.get("Nats-Pending-Messages", "")
             self._wanted -= int(left) if left.isdecimal() else self._wanted
         else:

@@ -233,8 +233,26 @@ def test_messages_of_many_megabytes_pass(server: Nats) -> None:
                     await fleet.says("planning.story.created", story_id="US-1")
                     page = await reader.shows(CREATED, 1)
                     assert page['fleet_events_unparsed_total{reason="too_large"}'] == 6
+                    restarts = [value for name, value in page.items() if name.startswith("fleet_stream_restarts_total")]
+                    assert set(restarts) == {0}
 
         run(main())
+
+
+def test_many_more_messages_than_a_request_brings_come_through_one_consumer(server: Nats) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("PLANNING_EVENTS", "planning.>")
+            async with reading(server.url) as reader:
+                await reader.page()
+                for _ in range(5000):
+                    await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
+                await fleet.client.flush()
+                page = await reader.shows(CREATED, 5000)
+                restarts = [value for name, value in page.items() if name.startswith("fleet_stream_restarts_total")]
+                assert set(restarts) == {0}
+
+    run(main())
 
 
 def test_how_consumers_deal_with_what_they_get(server: Nats) -> None:
