@@ -6,12 +6,23 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from exporter.fleet.capped import Capped
-from exporter.fleet.event import UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
+from exporter.fleet.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
 
 HISTORY = 10
 """Tasks remembered of each agent."""
+
+
+_ANSWERS = ANSWERS | {"orchestration.task.completed", "orchestration.task.failed"}
+_QUESTIONS = frozenset({"agent.response.progress", "orchestration.task.dispatched"})
+_COUNCILS = frozenset({"orchestration.council.created", "orchestration.deliberation.started"})
+_LISTS = {
+    "planning.backlog_review.deliberations.complete": "agent_deliberations",
+    "orchestration.deliberation.completed": "results",
+}
+"""Events that speak of agents in a list, and the field that it is in."""
 
 
 class AgentState(StrEnum):
@@ -25,8 +36,7 @@ class AgentState(StrEnum):
     UNRESPONSIVE = "unresponsive"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """One task of an agent's: duration in seconds, time in seconds since 1970."""
 
     task: str | None
@@ -96,18 +106,14 @@ class Agents:
     def apply(self, event: Event) -> None:
         """Take note of an event that names an agent, a council, or agents in its lists."""
         kind = event.kind
-        if kind in ("agent.response.completed", "agent.response.failed", "agent.response"):
+        if kind in _ANSWERS:
             self._answered(event)
-        elif kind in ("agent.response.progress", "orchestration.task.dispatched"):
+        elif kind in _QUESTIONS:
             self._asked(event)
-        elif kind in ("orchestration.task.completed", "orchestration.task.failed"):
-            self._answered(event)
-        elif kind in ("orchestration.council.created", "orchestration.deliberation.started"):
+        elif kind in _COUNCILS:
             self._expects(event, event.payload.get("num_agents"))
-        elif kind == "planning.backlog_review.deliberations.complete":
-            self._mentioned(event, event.payload.get("agent_deliberations"))
-        elif kind == "orchestration.deliberation.completed":
-            self._mentioned(event, event.payload.get("results"))
+        elif kind in _LISTS:
+            self._mentioned(event, event.payload.get(_LISTS[kind]))
 
     def _heard(self, event: Event) -> Agent | None:
         if event.agent is None:

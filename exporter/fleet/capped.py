@@ -111,12 +111,20 @@ class Distribution:
         self.total = 0.0
         self.exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
 
-    def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def observe_with(self, value: float, at: float, **ids: str | None) -> None:
+        """As `observe`, with an exemplar of the ids that are there; each bucket takes a new one once a second."""
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.total += value
-        if exemplar is not None:
-            self.exemplars[bucket] = exemplar
+        last = self.exemplars[bucket]
+        if last is None or not last.at <= at < last.at + 1.0:
+            told = tuple([(name, text) for name, text in ids.items() if text])
+            if told:
+                self.exemplars[bucket] = Exemplar(told, value, at)
 
     def clear(self) -> None:
         self.counts = [0] * len(self.counts)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.fleet.capped import Admitted, Capped, Distribution
-from exporter.fleet.event import UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
+from exporter.fleet.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
 
 SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
@@ -23,6 +23,8 @@ class Ending(StrEnum):
     FAILED = "failed"
     TIMEOUT = "timeout"
     UNKNOWN = "unknown"
+
+    __hash__ = str.__hash__
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Deliberation:
 
 Key = tuple[str, str]
 
+_ENDS = frozenset({"orchestration.deliberation.completed", "orchestration.deliberation.failed"})
+
 _MOST_AGENTS = 1000
 """Names remembered of one deliberation."""
 
@@ -71,11 +75,11 @@ class Deliberations:
         kind = event.kind
         if event.task is None:
             return None
-        if kind in ("agent.response.completed", "agent.response.failed", "agent.response") and event.agent is not None:
-            return self._answer(event, event.agent)
+        if kind in ANSWERS:
+            return self._answer(event, event.agent) if event.agent is not None else None
         if kind == "orchestration.deliberation.started":
             return self._begin(event, started=event.time or event.stored, inferred=False)
-        if kind in ("orchestration.deliberation.completed", "orchestration.deliberation.failed"):
+        if kind in _ENDS:
             self._told_ended(event)
         return None
 

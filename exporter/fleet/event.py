@@ -32,6 +32,8 @@ class Outcome(StrEnum):
     NEEDS_HUMAN = "needs_human"
     NONE = "none"
 
+    __hash__ = str.__hash__  # an Enum's own is a Python function, called for every event several times
+
 
 _OUTCOMES = {
     "completed": Outcome.COMPLETED,
@@ -68,6 +70,10 @@ ROLES = tuple(dict.fromkeys(_ROLES.values()))
 
 UNKNOWN_ROLE = "unknown"
 """The label of what has no role, or none that was said."""
+
+
+ANSWERS = frozenset({"agent.response.completed", "agent.response.failed", "agent.response"})
+"""Kinds of event by which an agent tells how it did what it was asked."""
 
 
 class Unreadable(StrEnum):
@@ -224,9 +230,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 def identifier(value: Any) -> str | None:
     """A text or number as an identifier, at most 200 characters; None for null, empty, true, lists and the like."""
+    if value is None:
+        return None
     if type(value) is str:
-        text = value if len(value) <= _LONGEST_ID else value[:_LONGEST_ID]
-        return text.strip() or None
+        return value[:_LONGEST_ID].strip() or None
     if type(value) in (int, float) and abs(value) < 1e18:  # NaN is not
         return str(int(value)) if value == int(value) else str(value)
     return None

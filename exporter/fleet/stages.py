@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from exporter.fleet.capped import Admitted, Capped, Distribution
-from exporter.fleet.event import Event, Outcome, identifier
+from exporter.fleet.event import ANSWERS, Event, Outcome, identifier
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 _STAGES = 32
@@ -135,21 +135,26 @@ class Stages:
         self.things.expire(now - _FORGOTTEN)
 
 
+_MOVES = frozenset({"planning.story.transitioned", "orchestration.phase.changed", "agile.transition"})
+_CREATIONS = frozenset({"planning.story.created", "agile.case_created"})
+_STORY_KINDS = _MOVES | _CREATIONS | {"planning.plan.approved"}
+
+
 class Stories(Stages):
     def __init__(self, limit: int) -> None:
         super().__init__(limit, STORY_STAGES)
 
     def apply(self, event: Event) -> None:
-        if event.story is None:
+        if event.story is None or event.kind not in _STORY_KINDS:
             return
         kind, body = event.kind, event.payload
-        if kind == "planning.story.created" or kind == "agile.case_created":
+        if kind in _CREATIONS:
             story = self.things.get(event.story) or self.enter(
                 event.story, _stage(body, "phase", "state") or "BACKLOG", event
             )
             if story is not None:
                 story.title = identifier(body.get("title")) or story.title
-        elif kind in ("planning.story.transitioned", "orchestration.phase.changed", "agile.transition"):
+        elif kind in _MOVES:
             before = _stage(body, "from_state", "from_phase", "from")
             after = _stage(body, "to_state", "to_phase", "to")
             if after is None:
@@ -160,7 +165,7 @@ class Stories(Stages):
                 return  # the orchestrator's echo of a move that planning told of
             after = after.upper()
             self.move(event.story, before, after, event, legal=story_move_is_legal(before or "", after))
-        elif kind == "planning.plan.approved":
+        else:
             story = self.things.heard(event.story, event.stored)
             if story is not None:
                 story.plan = event.plan or story.plan
@@ -183,7 +188,7 @@ class Tasks(Stages):
             self.enter(event.task, (_stage(body, "final_state") or "done").lower(), event)
         elif kind in _TOLD:
             self.enter(event.task, _TOLD[kind], event)
-        elif kind.startswith("agent.response") and event.agent is not None:
+        elif kind in ANSWERS and event.agent is not None:
             known = self.things.get(event.task)
             if known is None or known.stage in _BEFORE_DELIBERATION:
                 self.enter(event.task, "deliberating", event)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from exporter.fleet.agents import Agents, Patience
 from exporter.fleet.capped import Admitted, Distribution
 from exporter.fleet.deliberations import Deliberations
-from exporter.fleet.event import ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
+from exporter.fleet.event import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
 from exporter.fleet.stages import Stories, Tasks
 from exporter.fleet.subject import OTHER, known
-from exporter.metric import Exemplar
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -111,26 +110,27 @@ class Fleet:
 
     def _count(self, event: Event | Unparsed, seen: float | None) -> None:
         counts = self.counts
-        facts = known(event.subject, "")
-        family = facts.family
-        if isinstance(event, Unparsed):
-            counts.unparsed[event.reason] += 1
-            key = (family, facts.label, facts.producer, Outcome.NONE)
-        else:
-            key = (family, facts.label, self.producers(event.producer), event.outcome)
-            if event.kind.startswith("agent.response") and event.agent is not None:
+        _, family, label, producer, _ = known(event.subject, "")
+        if type(event) is Event:
+            key = (family, label, self.producers(event.producer), event.outcome)
+            if event.kind in ANSWERS and event.agent is not None:
                 self._count_response(event)
-        number = counts.events.get(key)
-        if number is None and len(counts.events) >= self._caps.series:
-            counts.refused += 1
-            key = (family, OTHER, OTHER, key[3])
-            number = counts.events.get(key)
-        counts.events[key] = (number or 0) + 1
-        size = counts.sizes.get(family)
-        if size is None:
-            size = counts.sizes[family] = Distribution(SIZES)
-            counts.delays[family] = Distribution(DELAYS)
-        size.observe(event.size)
+        else:
+            assert isinstance(event, Unparsed)
+            counts.unparsed[event.reason] += 1
+            key = (family, label, producer, Outcome.NONE)
+        try:
+            counts.events[key] += 1
+        except KeyError:
+            if len(counts.events) >= self._caps.series:
+                counts.refused += 1
+                key = (family, OTHER, OTHER, key[3])
+            counts.events[key] = counts.events.get(key, 0) + 1
+        try:
+            counts.sizes[family].observe(event.size)
+        except KeyError:
+            counts.sizes[family], counts.delays[family] = Distribution(SIZES), Distribution(DELAYS)
+            counts.sizes[family].observe(event.size)
         if seen is not None:
             counts.delays[family].observe(max(seen - event.stored, 0.0))
 
@@ -142,7 +142,6 @@ class Fleet:
         if event.duration is None and event.tokens is None:
             return
         series = (role, self.models(event.model or "unknown"))
-        pairs = tuple((name, value) for name, value in (("task_id", event.task), ("story_id", event.story)) if value)
         for value, distributions, bounds in (
             (event.duration, counts.seconds, RESPONSE_SECONDS),
             (event.tokens, counts.tokens, RESPONSE_TOKENS),
@@ -151,7 +150,7 @@ class Fleet:
                 distribution = distributions.get(series)
                 if distribution is None:
                     distribution = distributions[series] = Distribution(bounds)
-                distribution.observe(value, Exemplar(pairs, value, event.stored) if pairs else None)
+                distribution.observe_with(value, event.stored, task_id=event.task, story_id=event.story)
 
     def start_counting(self) -> None:
         """Keep what the past says of the present, and count from here on.

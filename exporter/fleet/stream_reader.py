@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,9 @@ _NANO = 1_000_000_000
 _VANISHES_AFTER = 60.0
 """Seconds after which the server drops a consumer that nobody asks for messages."""
 
+
+_DOTS = 8
+"""In the reply subject of a delivery without a domain."""
 
 _REQUEST_IS_OVER = ("batch completed", "message size exceeds maxbytes")
 """What servers say with status 409 when a request has ended and all is well; every other 409 is about the consumer."""
@@ -78,11 +80,10 @@ class StreamReader:
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._next = ""
-        self._arrived: list[Message] = []
+        self._arrived: list[Msg] = []
         self._something = asyncio.Event()
         self._wanted = 0
         self._delivered = 0
-        self._last_sign = 0.0
         self._failure: Lost | None = None
         self.position = 0
         self.pending = 0
@@ -111,7 +112,6 @@ class StreamReader:
         self._inbox = client.new_inbox()
         self._next = f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{created.name}"
         self._subscription = await client.subscribe(self._inbox, cb=self._take)
-        self._last_sign = time.monotonic()
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """What has arrived, again and again, for ever. Raises Lost or SourceError."""
@@ -122,14 +122,12 @@ class StreamReader:
                 async with asyncio.timeout(_SILENCE):
                     await self._something.wait()
             except TimeoutError:
-                if time.monotonic() - self._last_sign >= _SILENCE:
-                    raise Lost("silence") from None
-                continue
+                raise Lost("silence") from None
             self._something.clear()
             arrived, self._arrived = self._arrived, []
-            if arrived:
-                self.position = arrived[-1].sequence
-                yield arrived
+            if messages := self._in_order(arrived):
+                self.position = messages[-1].sequence
+                yield messages
             if self._failure is not None:
                 raise self._failure
 
@@ -144,36 +142,46 @@ class StreamReader:
         await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _take(self, message: Msg) -> None:
-        self._last_sign = time.monotonic()
-        tokens = message.reply.split(".") if message.reply else []
-        if len(tokens) < 9 or tokens[1] != "ACK":
+        # As little as can be done for each message: what it is, is seen to for all that have arrived together.
+        if message.reply:
+            self._arrived.append(message)
+        else:
             self._status(message.headers or {})
-            return
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's sequence>.<time>.<pending>, after two more
-        # tokens (domain, account) and before one (random) where the server has domains.
-        at = 9 if len(tokens) > 9 else 7
-        self._delivered += 1
-        self._wanted -= 1
-        if int(tokens[at - 1]) != self._delivered:
-            self._failure = Lost("gap")
-        if self._failure is None:
-            stored = int(tokens[at]) / _NANO
-            self._arrived.append(Message(message.subject, message.data, stored, self._stream, int(tokens[at - 2])))
-            self.pending = int(tokens[at + 1])
         self._something.set()
+
+    def _in_order(self, arrived: Sequence[Msg]) -> list[Message]:
+        """The messages up to the first delivery that is missing."""
+        self._wanted -= len(arrived)
+        stream, delivered = self._stream, self._delivered
+        found = []
+        for message in arrived:
+            # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's sequence>.<time>.<pending>, after two more
+            # tokens (domain, account) and before one (random) where the server has domains.
+            reply = message.reply
+            _, sequence, own, stored, pending = reply.rsplit(".", 4)
+            if reply.count(".") > _DOTS:
+                _, sequence, own, stored, pending, _ = reply.rsplit(".", 5)
+            delivered += 1
+            if int(own) != delivered:
+                self._failure = Lost("gap")
+                break
+            found.append(Message(message.subject, message.data, int(stored) / _NANO, stream, int(sequence)))
+        if found:
+            self.pending = int(pending)
+        self._delivered = delivered
+        return found
 
     def _status(self, headers: Mapping[str, str]) -> None:
         """What the server says of a request: alive, over with so many messages not sent, or no such consumer."""
         status = headers.get("Status", "")
         if status == "100":
-            return
+            return  # all is quiet
         over = status == "409" and headers.get("Description", "").lower() in _REQUEST_IS_OVER
         if status == "408" or over:
             left = headers.get("Nats-Pending-Messages", "")
             self._wanted -= int(left) if left.isdecimal() else self._wanted
         else:
             self._failure = Lost("consumer")
-        self._something.set()
 
     async def close(self) -> None:
         """Take the consumer away; where that cannot be said to the server, it vanishes by itself."""
