@@ -104,7 +104,8 @@ def test_secrets_have_no_flag_and_every_option_has_help() -> None:
 
     at_nats = {f"{group}.{name}" for group in ("jetstream", "fleet", "journal") for name in ("password", "token")}
     assert secrets == at_nats | {
-        "journal.loki_password", "journal.loki_token", "neo4j.password", "valkey.password", "vllm.token",
+        "fleet.grafana_token", "journal.loki_password", "journal.loki_token", "neo4j.password", "valkey.password",
+        "vllm.token",
     }  # fmt: skip
     assert all(option.help.endswith(".") for option in options())
 

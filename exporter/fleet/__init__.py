@@ -7,13 +7,14 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, SecretStr
 
-from exporter.fleet import delivery, live, samples, tap
+from exporter.fleet import delivery, grafana_live, live, samples, tap
 from exporter.fleet.agents import Patience
 from exporter.fleet.delivery import Deliveries
 from exporter.fleet.event import Event, Message, Unparsed, parsed
 from exporter.fleet.event_view import REDACT, event_view
+from exporter.fleet.grafana_live import GrafanaLive
 from exporter.fleet.history import history
 from exporter.fleet.live import LiveStream
 from exporter.fleet.state import Caps, Fleet
@@ -22,14 +23,20 @@ from exporter.fleet.tap_samples import METRICS as TAP_METRICS
 from exporter.fleet.tap_samples import tap_samples
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer
-from exporter.source import Count, Names, Options, Seconds, Source, option
+from exporter.source import Address, Count, Names, Options, Seconds, Source, option
 
 
 class FleetEvents(NatsServer, Source):
     """One fleet, on one NATS deployment."""
 
     kind: ClassVar[str] = "fleet"
-    metrics: ClassVar[tuple[Metric, ...]] = (*samples.METRICS, *TAP_METRICS, *delivery.METRICS, *live.METRICS)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *samples.METRICS,
+        *TAP_METRICS,
+        *delivery.METRICS,
+        *live.METRICS,
+        *grafana_live.METRICS,
+    )
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
 
     follow_events: Annotated[bool, option("Follow the fleet's events wherever NATS has an address.")] = True
@@ -45,6 +52,11 @@ class FleetEvents(NatsServer, Source):
     max_stories: Annotated[Count, option("Stories told apart.")] = 5000
     max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
 
+    grafana_url: Annotated[Address, option("Grafana to push events to as they come (Grafana Live).")] = Address("")
+    grafana_token: Annotated[SecretStr, option("Token of a Grafana service account that may push.")] = SecretStr("")
+    grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
+
+    _grafana: GrafanaLive | None = PrivateAttr(None)
     _redact: frozenset[str] = PrivateAttr()
     _fleet: Fleet = PrivateAttr()
     _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
@@ -106,7 +118,11 @@ class FleetEvents(NatsServer, Source):
     async def follow(self) -> None:
         self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
         self._following.set()
-        await self._tap.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tap.run(), name="follow the streams")
+            if url := self.grafana_url.get_secret_value():
+                self._grafana = GrafanaLive(url, self.grafana_token.get_secret_value(), self.grafana_stream)
+                group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
 
     async def settled(self) -> None:
         await self._caught_up.wait()
@@ -125,6 +141,7 @@ class FleetEvents(NatsServer, Source):
             *tap_samples(reader),
             *self._deliveries.samples(),
             *self._live.samples(),
+            *(self._grafana.samples() if self._grafana else ()),
         ]
 
     async def past(self, since: float) -> AsyncGenerator[Sequence[Message], None]:

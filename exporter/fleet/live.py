@@ -44,6 +44,17 @@ class Listening:
         """The next event; None when it was let go."""
         return await self._queue.get()
 
+    def waiting(self, most: int) -> list[Event]:
+        """What is there already, without waiting."""
+        found: list[Event] = []
+        while len(found) < most and not self._queue.empty():
+            event = self._queue.get_nowait()
+            if event is None:
+                self._queue.put_nowait(None)
+                break
+            found.append(event)
+        return found
+
 
 class LiveStream:
     """All who listen."""
