@@ -167,8 +167,8 @@ class Journal(NatsServer, Source):
             while not connection.lost.is_set():
                 streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self.streams)}
                 kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
-                if not kept:
-                    self._problem = None
+                if not kept:  # nothing to ask Loki for, and yet it is told whether Loki is there
+                    await self._patiently(lambda: self._asked("GET", "/loki/api/v1/status/buildinfo"))
                     self._tried.set()
                 for name in tasks.keys() - kept.keys():
                     tasks.pop(name).cancel()
