@@ -6,16 +6,21 @@ Figures are those of a page: asked for like one, shared with scrapes that come a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.responses import JSONResponse, Response
 
+from exporter.api.table import csv_table
 from exporter.exposition import Format, grouped, rendered
 from exporter.fleet.event_view import timestamp
 from exporter.metric import Metric
 from exporter.scrape import Scraper, State
 from exporter.source import Source, SourceError
+from exporter.sources.broker import Broker
+from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
 from exporter.sources.rayjob import Rayjob
 from exporter.sources.valkey import Valkey, keys
@@ -23,6 +28,14 @@ from exporter.sources.vllm import Vllm
 
 _BUDGET = 9.5
 """Seconds a request may wait for the backends; Prometheus's default scrape timeout less half a second."""
+
+
+COST_COLUMNS = ("day", "model", "invocations", "prompt_tokens", "completion_tokens", "cost_usd")
+
+
+class CostFormat(StrEnum):
+    JSON = "json"
+    CSV = "csv"
 
 
 class Figures:
@@ -153,5 +166,40 @@ def router(scraper: Scraper) -> APIRouter:
             }
             for row, value in found.of(keys.GROUP_KEYS)
         ]
+
+    @routes.get("/api/costs", summary="Cost, tokens and invocations by day and model, the newest day first")
+    async def costs(
+        days: Annotated[int, Query(ge=1, le=400)] = 30, format: Annotated[CostFormat, Query()] = CostFormat.JSON
+    ) -> Response:
+        source = on(Costs, "--costs.database")
+        assert isinstance(source, Costs)
+        try:
+            rows = source.by_day(days)
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+        if format is CostFormat.JSON:
+            return JSONResponse(rows)
+        return Response(csv_table(COST_COLUMNS, rows), media_type="text/csv; charset=utf-8")
+
+    @routes.get("/api/monitoring/dashboard", summary="The agent broker's dashboard")
+    async def monitoring() -> dict[str, Any]:
+        source = on(Broker, "--broker.database")
+        assert isinstance(source, Broker)
+        try:
+            return await source.dashboard()
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+
+    @routes.get("/api/monitoring/agents/{agent}", summary="One of the broker's agents: figures, events, errors")
+    async def monitored(agent: str, hours: Annotated[float, Query(gt=0, le=168)] = 1.0) -> dict[str, Any]:
+        source = on(Broker, "--broker.database")
+        assert isinstance(source, Broker)
+        try:
+            found = await source.agent(agent, hours)
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+        if found is None:
+            raise HTTPException(404, f"the broker knows no agent {agent}")
+        return found
 
     return routes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -16,6 +14,7 @@ from starlette.responses import StreamingResponse
 
 from exporter.api.filter import EventFilter, moment
 from exporter.api.fleet import NO_FLEET, story_view
+from exporter.api.table import csv_row
 from exporter.fleet import FleetEvents
 from exporter.fleet.event import Event, Unparsed, parsed
 from exporter.source import SourceError
@@ -84,20 +83,12 @@ _COLUMNS = ("time", "subject", "type", "producer", "story", "task", "agent", "ro
 _MEDIA = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
 
 
-def _csv_row(values: list[Any]) -> str:
-    """One row; a text that a spreadsheet would run as a formula is made text by an apostrophe."""
-    line = io.StringIO()
-    safe = [f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value for value in values]
-    csv.writer(line).writerow(safe)
-    return line.getvalue()
-
-
 async def _written(
     events: AsyncGenerator[Event, None], limit: int, as_format: Format, view: Callable[[Event], dict[str, Any]]
 ) -> AsyncGenerator[str, None]:
     """The answer's text, piece by piece; JSON says at its end whether there was more."""
     if as_format is Format.CSV:
-        yield _csv_row(list(_COLUMNS))
+        yield csv_row(_COLUMNS)
     elif as_format is Format.JSON:
         yield '{"events":['
     number, truncated, problem = 0, False, None
@@ -110,7 +101,7 @@ async def _written(
                     break
                 shown = view(event)
                 if as_format is Format.CSV:
-                    yield _csv_row([shown[name] for name in _COLUMNS])
+                    yield csv_row([shown[name] for name in _COLUMNS])
                 else:
                     text = msgspec.json.encode(shown).decode()
                     yield f"{text}\n" if as_format is Format.NDJSON else f"{',' if number else ''}{text}"

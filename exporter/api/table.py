@@ -1,0 +1,21 @@
+"""Rows as CSV that is safe to open in a spreadsheet. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def csv_row(values: Iterable[Any]) -> str:
+    """One row; a text that a spreadsheet would run as a formula is made text by an apostrophe."""
+    line = io.StringIO()
+    safe = [f"'{value}" if isinstance(value, str) and value and value[0] in "=+-@\t\r" else value for value in values]
+    csv.writer(line).writerow(safe)
+    return line.getvalue()
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A table with its headings."""
+    return csv_row(columns) + "".join(csv_row([row[name] for name in columns]) for row in rows)
