@@ -29,7 +29,8 @@ CREATE TABLE tickets (ticket_id TEXT PRIMARY KEY, target_agent TEXT, origin_agen
 CREATE TABLE messages (id INTEGER PRIMARY KEY, message_id TEXT, from_agent TEXT, to_agent TEXT, thread_id TEXT, payload TEXT,
     metadata TEXT, status TEXT DEFAULT 'sent', latency_ms INTEGER, timestamp TEXT);
 CREATE TABLE agent_metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT,
-    timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP, cpu_percent REAL, memory_mb INTEGER, status TEXT, error_count INTEGER, message_count INTEGER);
+    timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP, cpu_percent REAL, memory_mb INTEGER, status TEXT, error_count INTEGER,
+    message_count INTEGER);
 CREATE TABLE agent_events (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT, event_type TEXT, message TEXT, metadata JSON,
     timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
 CREATE TABLE error_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT, error_type TEXT, message TEXT,
