@@ -22,9 +22,9 @@ from demo.fleet import STREAMS
 from demo.servers import loki, process
 from demo.servers import nats as servers
 from exporter import program
+from exporter.event import Message, parsed
 from exporter.exposition import Format, grouped, rendered
 from exporter.fleet import FleetEvents
-from exporter.fleet.event import Message, parsed
 from exporter.fleet.samples import samples
 from exporter.fleet.state import Fleet
 from exporter.fleet.tap import Tap

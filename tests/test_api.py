@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from demo.servers import nats as nats_servers
 from exporter.api.filter import EventFilter, moment, span
-from exporter.fleet.event import Event, Message, parsed
+from exporter.event import Event, Message, parsed
 from tests.fleet.following import Fleet, fleet_on
 from tests.fleet.test_event import BODIES, SUBJECTS
 from tests.reading import eventually, run

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from exporter import __version__
 from exporter.api import backends, events, fleet, live
 from exporter.fleet import FleetEvents
+from exporter.live import Tells
 from exporter.scrape import Scraper
 
 _DESCRIPTION = """What a fleet of LLM agents does, read-only: its agents, councils and stories, its events as they come
@@ -24,6 +25,6 @@ def api(scraper: Scraper) -> ASGIApp:
     following = next((source for source in scraper.sources if isinstance(source, FleetEvents)), None)
     app.include_router(fleet.router(following))
     app.include_router(events.router(following))
-    app.include_router(live.router(following))
+    app.include_router(live.router(following, [source.live for source in scraper.sources if isinstance(source, Tells)]))
     app.include_router(backends.router(scraper))
     return app

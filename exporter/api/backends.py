@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import JSONResponse, Response
 
 from exporter.api.table import csv_table
+from exporter.event_view import timestamp
 from exporter.exposition import Format, grouped, rendered
-from exporter.fleet.event_view import timestamp
 from exporter.metric import Metric
 from exporter.scrape import Scraper, State
 from exporter.source import Source, SourceError
@@ -23,6 +23,7 @@ from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
 from exporter.sources.rayjob import Rayjob
+from exporter.sources.taskboard import Taskboard
 from exporter.sources.valkey import Valkey, keys
 from exporter.sources.vllm import Vllm
 
@@ -180,6 +181,19 @@ def router(scraper: Scraper) -> APIRouter:
         if format is CostFormat.JSON:
             return JSONResponse(rows)
         return Response(csv_table(COST_COLUMNS, rows), media_type="text/csv; charset=utf-8")
+
+    @routes.get("/api/tasks", summary="The task board: its columns as the folders have them")
+    async def board_tasks() -> dict[str, Any]:
+        return board().columns()
+
+    @routes.get("/api/stats", summary="The task board in numbers")
+    async def stats() -> dict[str, Any]:
+        return board().stats()
+
+    def board() -> Taskboard:
+        source = on(Taskboard, "--taskboard.root")
+        assert isinstance(source, Taskboard)
+        return source
 
     @routes.get("/api/monitoring/dashboard", summary="The agent broker's dashboard")
     async def monitoring() -> dict[str, Any]:

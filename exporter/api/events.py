@@ -15,8 +15,8 @@ from starlette.responses import StreamingResponse
 from exporter.api.filter import EventFilter, moment
 from exporter.api.fleet import NO_FLEET, story_view
 from exporter.api.table import csv_row
+from exporter.event import Event, Unparsed, parsed
 from exporter.fleet import FleetEvents
-from exporter.fleet.event import Event, Unparsed, parsed
 from exporter.source import SourceError
 
 _SCAN_SECONDS = 20.0
@@ -52,7 +52,7 @@ class Past:
             # What was only listened to is in no stream; of that the last events are remembered.
             unnumbered = [
                 event
-                for event in self._following.fleet.recent.newest(MOST)
+                for event in self._following.live.recent.newest(MOST)
                 if not event.sequence and event.stored >= since and wanted.matches(event)
             ]
             async with aclosing(self._following.past(since)) as batches:

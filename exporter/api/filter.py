@@ -9,8 +9,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from exporter.fleet.event import Event, Message, Outcome, role_of
-from exporter.fleet.event_time import instant
+from exporter.event import Event, Message, Outcome, role_of
+from exporter.event_time import instant
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
+from exporter.event import role_of
+from exporter.event_view import timestamp
 from exporter.fleet import FleetEvents
 from exporter.fleet.agents import Agent, AgentState
-from exporter.fleet.event import role_of
-from exporter.fleet.event_view import timestamp
 from exporter.fleet.stages import Staged
 from exporter.fleet.state import Fleet
 
@@ -135,7 +135,7 @@ def router(following: FleetEvents | None) -> APIRouter:
     async def stories() -> list[dict[str, Any]]:
         return [story_view(story.id, story) for story in known().stories.things]
 
-    @routes.get("/api/tasks", summary="Tasks and the stage each is in")
+    @routes.get("/api/fleet/tasks", summary="The fleet's tasks and the stage each is in")
     async def tasks() -> list[dict[str, Any]]:
         return [
             {

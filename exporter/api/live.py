@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, NamedTuple
 
@@ -18,10 +18,10 @@ from starlette.responses import StreamingResponse
 from exporter.api.events import Busy, Past, since_of
 from exporter.api.filter import EventFilter
 from exporter.api.fleet import NO_FLEET, overview
+from exporter.event import Event
+from exporter.event_view import REDACT, TEXT_LIMIT, event_view, summary
 from exporter.fleet import FleetEvents
-from exporter.fleet.event import Event
-from exporter.fleet.event_view import summary
-from exporter.fleet.live import Listening, TooManyListeners
+from exporter.live import Listening, LiveStream, TooManyListeners, listening_to, newest
 from exporter.source import SourceError
 
 _OVERVIEW_SECONDS = 1.0
@@ -40,8 +40,16 @@ class Stream:
     """What one client follows: the past since a time, at a speed, then the present, without a gap or a repetition."""
 
     def __init__(
-        self, following: FleetEvents, past: Past, wanted: EventFilter, *, with_fleet: bool = False, recent: int = 0
+        self,
+        streams: Sequence[LiveStream],
+        following: FleetEvents | None,
+        past: Past | None,
+        wanted: EventFilter,
+        *,
+        with_fleet: bool = False,
+        recent: int = 0,
     ) -> None:
+        self._streams = streams
         self._recent = recent
         self._following = following
         self._past = past
@@ -51,7 +59,8 @@ class Stream:
 
     def _part(self, event: Event) -> Part:
         self._read[event.stream] = max(self._read.get(event.stream, 0), event.sequence)
-        view = self._following.view(event) | {"summary": summary(event)}
+        view = self._following.view(event) if self._following else event_view(event, REDACT, TEXT_LIMIT)
+        view["summary"] = summary(event)
         return Part("event", view, f"{event.stream}:{event.sequence}" if event.sequence else "")
 
     async def parts(self, since: float | None, speed: float) -> AsyncGenerator[Part, None]:
@@ -64,11 +73,11 @@ class Stream:
                         last = event.stored
                         yield self._part(event)
                 since = last
-            with self._following.live.listening() as listening:
-                for event in self._following.fleet.recent.newest(self._recent) if self._recent else ():
+            with listening_to(self._streams) as listening:
+                for event in newest(self._streams, self._recent):
                     if self._wanted.matches(event):
                         yield self._part(event)
-                if since is not None:
+                if since is not None and self._past is not None:
                     async with aclosing(self._past.events(since, self._wanted)) as events:
                         async for event in events:
                             if event.sequence > self._read.get(event.stream, 0):
@@ -86,6 +95,8 @@ class Stream:
     async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Event, None]:
         """The past in its own rhythm, `speed` times as fast."""
         began, first = time.monotonic(), None
+        if self._past is None:
+            return
         async with aclosing(self._past.events(since, self._wanted)) as events:
             async for event in events:
                 first = event.stored if first is None else first
@@ -97,7 +108,7 @@ class Stream:
     async def _live(self, listening: Listening) -> AsyncGenerator[Part, None]:
         told = 0.0
         while True:
-            if self._with_fleet and time.monotonic() - told >= _OVERVIEW_SECONDS:
+            if self._with_fleet and self._following is not None and time.monotonic() - told >= _OVERVIEW_SECONDS:
                 told = time.monotonic()
                 yield Part("fleet", overview(self._following, time.time()))
             wait = _OVERVIEW_SECONDS if self._with_fleet else _KEEPALIVE_SECONDS
@@ -133,15 +144,15 @@ _Since = Annotated[str | None, Query(description="Begin with the past: a span be
 _Speed = Annotated[float, Query(ge=0, le=1000, description="Replay so many times as fast as it was; 0: at once.")]
 
 
-def router(following: FleetEvents | None) -> APIRouter:
-    """The live routes; without events to follow they say so."""
+def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
+    """The live routes; without anything that tells events they say so."""
     routes = APIRouter(tags=["events"])
     past = Past(following) if following is not None else None
 
     def opened(wanted: EventFilter, *, with_fleet: bool = False, recent: int = 0) -> Stream:
-        if following is None or past is None:
+        if not streams:
             raise HTTPException(404, NO_FLEET)
-        return Stream(following, past, wanted, with_fleet=with_fleet, recent=recent)
+        return Stream(streams, following, past, wanted, with_fleet=with_fleet, recent=recent)
 
     @routes.get("/api/events/stream", summary="Events as they come (Server-Sent Events)")
     async def stream(
@@ -167,8 +178,8 @@ def router(following: FleetEvents | None) -> APIRouter:
     async def socket(
         websocket: WebSocket, wanted: Annotated[EventFilter, Depends()], replay: _Since = None, speed: _Speed = 0
     ) -> None:
-        if not _same_origin(websocket) or following is None:
-            await websocket.close(1008, "not from another site" if following is not None else NO_FLEET)
+        if not _same_origin(websocket) or not streams:
+            await websocket.close(1008, "not from another site" if streams else NO_FLEET)
             return
         try:
             since = since_of(replay) if replay else None

@@ -9,18 +9,19 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr, SecretStr
 
-from exporter.fleet import delivery, grafana_live, live, samples, tap
+from exporter import live
+from exporter.event import Event, Message, Unparsed, parsed
+from exporter.event_view import REDACT, TEXT_LIMIT, event_view
+from exporter.fleet import delivery, grafana_live, samples, tap
 from exporter.fleet.agents import Patience
 from exporter.fleet.delivery import Deliveries
-from exporter.fleet.event import Event, Message, Unparsed, parsed
-from exporter.fleet.event_view import REDACT, event_view
 from exporter.fleet.grafana_live import GrafanaLive
 from exporter.fleet.history import history
-from exporter.fleet.live import LiveStream
 from exporter.fleet.state import Caps, Fleet
 from exporter.fleet.tap import Tap
 from exporter.fleet.tap_samples import METRICS as TAP_METRICS
 from exporter.fleet.tap_samples import tap_samples
+from exporter.live import LiveStream
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer
 from exporter.source import Address, Count, Names, Options, Seconds, Source, option
@@ -47,7 +48,7 @@ class FleetEvents(NatsServer, Source):
     gone_after: Annotated[Seconds, option("Seconds of silence after which an agent is forgotten.")] = 3600.0
     deliberation_timeout: Annotated[Seconds, option("Seconds after which a deliberation has failed by timeout.")] = 300.0
     redact: Annotated[Names, option("Fields of events whose values are never shown.")] = REDACT
-    text_limit: Annotated[Count, option("Characters shown of a text in an event.")] = 2000
+    text_limit: Annotated[Count, option("Characters shown of a text in an event.")] = TEXT_LIMIT
     max_agents: Annotated[Count, option("Agents told apart.")] = 500
     max_stories: Annotated[Count, option("Stories told apart.")] = 5000
     max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
@@ -108,8 +109,8 @@ class FleetEvents(NatsServer, Source):
         """Take one message into account."""
         event = parsed(message)
         self._fleet.apply(event, time.time() if live else None)
-        if live and not isinstance(event, Unparsed):
-            self._live.publish(event)
+        if not isinstance(event, Unparsed):
+            (self._live.publish if live else self._live.recent.add)(event)
 
     def advisory(self, data: bytes) -> None:
         """Take one of the server's own messages about a consumer into account."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
 from exporter.fleet.capped import Capped
-from exporter.fleet.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
 
 HISTORY = 10
 """Tasks remembered of each agent."""

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from exporter.fleet.subject import OTHER
 from exporter.metric import Exemplar
+from exporter.subject import OTHER
 
 
 class Seen(Protocol):

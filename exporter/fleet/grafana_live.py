@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from exporter.fleet.event import Event
-from exporter.fleet.event_view import summary
-from exporter.fleet.live import LiveStream
+from exporter.event import Event
+from exporter.event_view import summary
+from exporter.live import LiveStream, listening_to
 from exporter.metric import Metric, Sample, counter
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class GrafanaLive:
 
         async with httpx.AsyncClient(headers=self._headers, timeout=_REST, trust_env=False) as client:
             while True:
-                with live.listening() as listening:
+                with listening_to([live]) as listening:
                     while (first := await listening.next()) is not None:
                         await asyncio.sleep(_EVERY)
                         await self._push(client, [first, *listening.waiting(_AT_MOST)])

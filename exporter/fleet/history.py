@@ -6,7 +6,7 @@ import contextlib
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
-from exporter.fleet.event import Message
+from exporter.event import Message
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.nats_connection import Connection
 from exporter.source import Reason, SourceError

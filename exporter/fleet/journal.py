@@ -20,10 +20,10 @@ import httpx
 import msgspec
 from pydantic import PrivateAttr, SecretStr
 
+from exporter.event import Message
+from exporter.event_view import REDACT
 from exporter.fleet import loki
 from exporter.fleet.capped import Admitted, Distribution
-from exporter.fleet.event import Message
-from exporter.fleet.event_view import REDACT
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.fleet.tap import How, how_to_read, wanted
 from exporter.jetstream_api import Stream, StreamInfo

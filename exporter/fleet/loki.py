@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from exporter.event import ROLES, Event, Message, Unparsed, parsed
+from exporter.event_view import shown
 from exporter.fleet.capped import Admitted
-from exporter.fleet.event import ROLES, Event, Message, Unparsed, parsed
-from exporter.fleet.event_view import shown
-from exporter.fleet.subject import known
+from exporter.subject import known
 
 UNPARSED = "unparsed"
 _NANO = 1_000_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from exporter.event import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
 from exporter.fleet.capped import Distribution
-from exporter.fleet.event import UNKNOWN_ROLE
 from exporter.fleet.stages import Stages
 from exporter.fleet.state import Fleet
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
+from exporter.event import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
 from exporter.fleet.agents import Agents, Patience
 from exporter.fleet.capped import Admitted, Distribution
 from exporter.fleet.deliberations import Deliberations
-from exporter.fleet.event import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
 from exporter.fleet.stages import Stories, Tasks
-from exporter.fleet.subject import OTHER, known
+from exporter.subject import OTHER, known
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 RESPONSE_SECONDS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 RESPONSE_TOKENS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0, 25600.0)
-
-_RECENT_BYTES = 4 * 1024 * 1024
-_RECENT_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +55,6 @@ class Counts:
                 distribution.clear()
 
 
-class Recent:
-    """The last events, for those who come to look: bounded by number and by bytes."""
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._bytes = 0
-
-    def add(self, event: Event) -> None:
-        self._events.append(event)
-        self._bytes += event.size
-        while len(self._events) > _RECENT_EVENTS or self._bytes > _RECENT_BYTES:
-            self._bytes -= self._events.popleft().size
-
-    def newest(self, number: int) -> list[Event]:
-        """At most that many, the oldest of them first."""
-        return list(self._events)[-number:]
-
-
 _CAPS, _PATIENCE = Caps(), Patience()
 
 
@@ -93,14 +71,12 @@ class Fleet:
         self.deliberations = Deliberations(caps.deliberations, deliberation_timeout, self.roles)
         self.stories = Stories(caps.stories)
         self.tasks = Tasks(caps.tasks)
-        self.recent = Recent()
 
     def apply(self, event: Event | Unparsed, seen: float | None = None) -> None:
         """Take an event into account. `seen` is when it was read, given for events that were followed as they came."""
         self._count(event, seen)
         if isinstance(event, Unparsed):
             return
-        self.recent.add(event)
         begun = self.deliberations.apply(event)
         self.agents.apply(event)
         if begun is not None and begun.asked is not None and begun.inferred:

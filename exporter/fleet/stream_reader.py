@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from exporter.fleet.event import Message
+from exporter.event import Message
 from exporter.jetstream_api import OWN_READER, CreatedConsumer, Reply
 from exporter.nats_connection import Connection
 from exporter.source import SourceError

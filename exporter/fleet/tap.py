@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.fleet.event import Message
+from exporter.event import Message
 from exporter.fleet.history import history
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.jetstream_api import Stream

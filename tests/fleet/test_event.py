@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fleet.event import LARGEST, Event, Message, Outcome, Unparsed, Unreadable, parsed, role_of
-from exporter.fleet.event_time import event_time, instant
+from exporter.event import LARGEST, Event, Message, Outcome, Unparsed, Unreadable, parsed, role_of
+from exporter.event_time import event_time, instant
 
 STORED = 1_763_632_801.0  # 2025-11-20T10:00:01Z
 TIME = "2025-11-20T10:00:00+00:00"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from demo.servers import nats as nats_servers
-from exporter.fleet.event import Event, Message, parsed
+from exporter.event import Event, Message, parsed
 from exporter.fleet.grafana_live import line
 from exporter.source import Address
 from tests.fleet.following import fleet_on, reading

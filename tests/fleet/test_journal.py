@@ -19,7 +19,7 @@ from demo.servers import nats as nats_servers
 from demo.servers.loki import Loki
 from demo.servers.nats import Nats
 from demo.servers.process import free_port, wait_for
-from exporter.fleet.event import Message
+from exporter.event import Message
 from exporter.fleet.journal import Journal
 from exporter.fleet.loki import Entry, Position, Style, entry, last_position, push_body, rejected, roles
 from exporter.source import Address, Reason, SourceError

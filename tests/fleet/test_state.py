@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.event import Message, parsed
 from exporter.fleet.agents import AgentState, Patience
 from exporter.fleet.deliberations import Ending
-from exporter.fleet.event import Message, parsed
 from exporter.fleet.samples import samples
 from exporter.fleet.stages import story_move_is_legal, task_move_is_legal
 from exporter.fleet.state import Caps, Fleet

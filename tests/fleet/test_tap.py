@@ -81,7 +81,7 @@ def test_two_streams_are_read_back_in_the_order_of_their_messages(server: Nats) 
             await fleet.says("planning.story.transitioned", story_id="US-2", to_state="DRAFT")
             async with reading(server.url) as reader:
                 await reader.page()
-                subjects = [event.subject.rpartition(".")[2] for event in reader.source.fleet.recent.newest(9)]
+                subjects = [event.subject.rpartition(".")[2] for event in reader.source.live.recent.newest(9)]
                 assert subjects == ["created", "transitioned"] * 2
 
     run(main())

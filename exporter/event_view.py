@@ -6,10 +6,13 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.fleet.event import Event
+from exporter.event import Event
 
 REDACT = ("password", "secret", "token", "api_key", "apikey", "authorization", "credentials", "private_key")
 """Fields whose values nobody needs to see; `tokens`, which counts, is none of them."""
+
+TEXT_LIMIT = 2000
+"""Characters shown of a text unless an option says otherwise."""
 
 REDACTED = "[redacted]"
 _DEEPEST = 12

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from exporter.fleet import subject as subjects
-from exporter.fleet.event_time import event_time
+from exporter import subject as subjects
+from exporter.event_time import event_time
 
 LARGEST = 1024 * 1024
 """Bytes of a body that is still decoded; the fleet's own servers refuse larger ones."""
