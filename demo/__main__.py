@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 
+from demo.files import Board, Broker, Ledger
 from demo.fleet import Fleet, Step
 from demo.servers import kubernetes, loki, nats, neo4j, prometheus, valkey, vllm
 from demo.servers.cache import ServerMissing
@@ -25,7 +26,7 @@ from demo.servers.process import ServerFailed, answers, free_port, process, temp
 from demo.traffic import Cache, Events, Graph, Jobs, answer_with
 
 _PAUSE = 0.3  # seconds between two steps of the simulated fleet
-_SOURCES = {"fleet", "jetstream", "journal", "neo4j", "rayjob", "valkey", "vllm"}
+_SOURCES = {"broker", "costs", "fleet", "jetstream", "journal", "neo4j", "rayjob", "taskboard", "valkey", "vllm"}
 _EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
 
 _QUERIES = (
@@ -34,6 +35,8 @@ _QUERIES = (
     ("time of an answer, 95 of 100",
      "histogram_quantile(0.95, sum by (le, role) (rate(fleet_agent_response_duration_seconds_bucket[1m])))"),
     ("stories by stage", "fleet_stories"),
+    ("the task board", "fleet_board_column_tasks"),
+    ("US dollars spent", "fleet_cost_spent_usd"),
     ("consumers that lag", "nats_consumer_lag > 0"),
     ("messages refused again and again", "nats_consumer_num_redelivered > 0"),
     ("RayJobs by state", "sum by (state) (ray_jobs)"),
@@ -174,7 +177,12 @@ async def _run(
         "FLEET_EXPORTER_JETSTREAM_EXPECTED": "PLANNING_EVENTS,AGENT_RESPONSES,AGENT_RESULTS",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",
+        "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
+        "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),
+        "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "5",
+        "FLEET_EXPORTER_BROKER_DATABASE": str(folder / "broker.db"),
     }
+    files = (Board(folder / "collaboration"), Ledger(folder / "telemetry.db"), Broker(folder / "broker.db"))
     command = [sys.executable, "-m", "exporter", f"--web.listen-address={exporter_url.removeprefix('http://')}"]
     ready = f"{exporter_url}/-/healthy"
     await _entered(
@@ -192,7 +200,11 @@ async def _run(
     async def at_engine(step: Step) -> None:
         answer_with(engine, step)
 
-    demo.sends += [events.send, keys.send, at_engine]
+    async def in_files(step: Step) -> None:
+        for system in files:
+            await asyncio.to_thread(system.send, step)
+
+    demo.sends += [events.send, keys.send, at_engine, in_files]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(events.run()), group.create_task(_fleet(demo))]
         up = await _up(exporter_url)

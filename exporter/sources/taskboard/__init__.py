@@ -42,7 +42,10 @@ class Taskboard(Source):
 
     _board: Board | None = PrivateAttr(None)
     _problem: SourceError | None = PrivateAttr(None)
+    _samples: list[Sample] = PrivateAttr(default_factory=list)
     _looked: float = PrivateAttr(0.0)
+    _changed: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+    _paths: set[str] = PrivateAttr(default_factory=set)
     _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
     _queue: samples.Times = PrivateAttr(default_factory=samples.Times)
@@ -67,8 +70,12 @@ class Taskboard(Source):
         await self._tried.wait()
         if self._problem is not None or self._board is None:
             raise self._problem or SourceError(Reason.TIMEOUT, f"{self.root} is still being read")
-        found = await asyncio.to_thread(lambda board: list(samples.samples(board)), self._board)
-        return [*found, self._queue.sample(samples.QUEUE), self._cycle.sample(samples.CYCLE), samples.LOOKED(self._looked)]
+        return [
+            *self._samples,
+            self._queue.sample(samples.QUEUE),
+            self._cycle.sample(samples.CYCLE),
+            samples.LOOKED(self._looked),
+        ]
 
     def columns(self) -> dict[str, Any]:
         """The tasks by column. Raises SourceError while they are not known."""
@@ -84,47 +91,60 @@ class Taskboard(Source):
         return self._board
 
     async def follow(self) -> None:
-        """Look whenever something has changed, and every so often; for ever."""
+        """Look whenever something has changed, at what has changed, and at everything every so often; for ever."""
         assert self.root is not None
-        board, changed = Board(self.root, max_files=self.max_files), asyncio.Event()
+        board = Board(self.root, max_files=self.max_files)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(self.root, changed), name=f"watch {self.root}")
+            group.create_task(self._watch(self.root), name=f"watch {self.root}")
+            whole = time.monotonic()
+            paths: frozenset[str] | None = None
             while True:
-                changed.clear()
-                again = await self._look(board)
-                wait = _AGAIN if again else min(self.rescan, _MISSING) if self._problem else self.rescan
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await changed.wait()
+                again = await self._look(board, paths)
+                if paths is None:
+                    whole = time.monotonic()
+                wait = min(self.rescan, _MISSING) if self._problem else self.rescan - (time.monotonic() - whole)
+                paths = await self._changes_within(_AGAIN if again else max(wait, 0.0))
 
-    async def _watch(self, root: Path, changed: asyncio.Event) -> None:
-        """Set `changed` whenever something below the root does; a root that goes and comes again is watched anew."""
+    async def _changes_within(self, seconds: float) -> frozenset[str] | None:
+        """The paths that have changed; None when it is time to look at everything."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return None
+        self._changed.clear()
+        paths, self._paths = self._paths, set()
+        return frozenset(paths) or None
+
+    async def _watch(self, root: Path) -> None:
+        """Note every path below the root that changes; a root that goes and comes again is watched anew."""
         from watchfiles import awatch
 
         while True:
             watched, stop = _identity(root), asyncio.Event()
             if watched is not None:
+                watching = awatch(
+                    root, debounce=50, step=10, rust_timeout=1000, yield_on_timeout=True, watch_filter=None, stop_event=stop
+                )
                 with contextlib.suppress(OSError):
-                    async for changes in awatch(
-                        root,
-                        debounce=50,
-                        step=10,
-                        rust_timeout=1000,
-                        yield_on_timeout=True,
-                        watch_filter=None,
-                        stop_event=stop,
-                    ):
+                    async for changes in watching:
                         if changes:
-                            changed.set()
+                            self._paths |= {path for _, path in changes}
+                            self._changed.set()
                         if _identity(root) != watched:
                             stop.set()
-                changed.set()
+                self._changed.set()
             await asyncio.sleep(_AGAIN)
 
-    async def _look(self, board: Board) -> bool:
-        """One look; whether another one is due soon."""
+    async def _look(self, board: Board, paths: frozenset[str] | None) -> bool:
+        """One look, at some files or at everything; whether another one is due soon."""
+
+        def looked() -> Look:
+            look = board.look_at(paths) if paths is not None and self._problem is None else None
+            return look or board.look()
+
         try:
-            look = await asyncio.to_thread(board.look)
+            look = await asyncio.to_thread(looked)
         except BoardMissing:
             self._problem = SourceError(Reason.UNREACHABLE, f"there is no folder {self.root}")
             look = Look()
@@ -133,9 +153,10 @@ class Taskboard(Source):
             self._problem = SourceError(reason, f"{self.root}: {error.strerror or error}")
             look = Look()
         else:
+            for change in look.changes:
+                self._told(change)
+            self._samples = await asyncio.to_thread(lambda: list(samples.samples(board)))
             self._problem, self._board, self._looked = None, board, time.time()
-        for change in look.changes:
-            self._told(change)
         self._tried.set()
         return look.again
 

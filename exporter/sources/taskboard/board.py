@@ -6,9 +6,10 @@ A look lists the folders and reads only files that have changed. Links are not f
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,7 @@ class Board:
         self._root = root
         self._max_files = max_files
         self._files: dict[str, _File] = {}
+        self._by_stem: dict[str, _File] = {}
         self._seen_before = False
         self.left_out = 0
         self.side: dict[str, int] = {}
@@ -86,29 +88,59 @@ class Board:
             raise BoardMissing
         found: dict[str, _File] = {}
         result = Look()
-        before = {file.place.stem: file for file in self._files.values()}
         self.left_out = 0
         for path, place, stamp in self._listed():
             if len(found) >= self._max_files:
                 self.left_out += 1
-                continue
-            known = self._files.get(path) or before.get(place.stem)
-            if known is not None and known.stamp == stamp and known.place == place:
-                found[path] = known
-                continue
-            content = self._read(path, place, stamp)
-            if isinstance(content, Unreadable) and time.time() - stamp.modified / 1e9 < _SETTLED:
-                result.again = True
-                if known is not None:
-                    found[path] = known
-                continue
-            found[path] = _File(stamp, place, content)
-            if isinstance(content, Task):
-                self._changed(known.content if known is not None else None, content, result)
+            elif (file := self._file(path, place, stamp, result)) is not None:
+                found[path] = file
         self._files = found
+        self._by_stem = {file.place.stem: file for file in found.values()}
         self._seen_before = True
         self.side = {name: sum(1 for _ in self._files_below(self._root / name)) for name in SIDE_FOLDERS}
         return result
+
+    def look_at(self, paths: Iterable[str]) -> Look | None:
+        """Look at these files only; None when one of them is no task file, and only a look at everything will do."""
+        here: dict[str, _File] = {}
+        gone: list[str] = []
+        result = Look()
+        for full in paths:
+            path = os.path.relpath(full, self._root)
+            place, entry = _place(path), Path(full)
+            try:
+                found = entry.lstat()
+            except OSError:
+                if place is None and not entry.suffix:
+                    return None  # a folder, perhaps
+                gone.append(path)
+                continue
+            if stat.S_ISDIR(found.st_mode) or len(self._files) >= self._max_files:
+                return None
+            if place is None or not stat.S_ISREG(found.st_mode):
+                continue
+            stamp = Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+            if (file := self._file(path, place, stamp, result)) is not None:
+                here[path] = file
+        for path in gone:
+            if (file := self._files.pop(path, None)) is not None and self._by_stem.get(file.place.stem) is file:
+                del self._by_stem[file.place.stem]
+        self._files |= here
+        self._by_stem |= {file.place.stem: file for file in here.values()}
+        return result
+
+    def _file(self, path: str, place: Place, stamp: Stamp, result: Look) -> _File | None:
+        """A file as it is now; what it was while it is still being written."""
+        known = self._files.get(path) or self._by_stem.get(place.stem)
+        if known is not None and known.stamp == stamp and known.place == place:
+            return known
+        content = self._read(path, place, stamp)
+        if isinstance(content, Unreadable) and time.time() - stamp.modified / 1e9 < _SETTLED:
+            result.again = True
+            return known
+        if isinstance(content, Task):
+            self._changed(known.content if known is not None else None, content, result)
+        return _File(stamp, place, content)
 
     def _changed(self, before: Task | Unreadable | None, task: Task, result: Look) -> None:
         if not self._seen_before:
@@ -165,6 +197,18 @@ class Board:
             return parsed(place, (self._root / path).read_bytes())
         except OSError:
             return Unreadable(Reason.UNREACHABLE)
+
+
+def _place(path: str) -> Place | None:
+    """Where a path below the root lies on the board; None where it does not."""
+    parts = Path(path).parts
+    stem, _, ending = parts[-1].rpartition(".") if parts else ("", "", "")
+    if ending.lower() not in ENDINGS or parts[0] not in tuple(Column):
+        return None
+    column = Column(parts[0])
+    if len(parts) == 2 and column is Column.INBOX:
+        return Place(column, "", stem)
+    return Place(column, parts[1], stem) if len(parts) == 3 and column is not Column.INBOX else None
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
