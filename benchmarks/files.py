@@ -44,7 +44,8 @@ def _broker(path: Path) -> None:
         )
         connection.execute(
             f"""{_COUNT} INSERT INTO agent_metrics (agent_id, timestamp, cpu_percent, memory_mb, status, error_count,
-            message_count) SELECT 'agent-' || (i % {AGENTS} + 1), '2026-02-06 10:11:12', i % 100, i % 1000, 'online', 0, 3 FROM n""",
+            message_count) SELECT 'agent-' || (i % {AGENTS} + 1), '2026-02-06 10:11:12', i % 100, i % 1000, 'online', 0, 3
+            FROM n""",
             (BROKER_ROWS,),
         )
         connection.execute(

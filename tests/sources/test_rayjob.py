@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from demo.servers import kubernetes as kubernetes_servers
 from demo.servers.kubernetes import Kubernetes
+from exporter.kubernetes_quantity import quantity
 from exporter.source import Reason, SourceError
 from exporter.sources.rayjob import Rayjob
-from exporter.sources.rayjob.objects import quantity, ray_cluster, ray_job
+from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from exporter.sources.rayjob.store import Clusters, Correlation, Jobs
 from tests.reading import eventually, run, series
 

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from exporter.kubernetes_quantity import quantity
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
-from exporter.sources.rayjob.objects import Metadata, RayCluster, RayJob, quantity, ray_cluster, ray_job, seconds
+from exporter.sources.rayjob.objects import Metadata, RayCluster, RayJob, ray_cluster, ray_job, seconds
 
 OTHER: Final = "other"
 NEW: Final = "New"

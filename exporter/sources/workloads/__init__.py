@@ -1,0 +1,97 @@
+"""Pods by workload, followed by list and watch; nodes and the metrics API where the account may read them.
+
+A scrape asks nothing but the metrics API, and that only when it is asked for; without it its series are absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+from pydantic import PrivateAttr
+
+from exporter.kubernetes_watch import Cluster, NotServed, Watch
+from exporter.metric import Metric, Sample
+from exporter.source import Count, Names, Source, SourceError, option
+from exporter.sources.workloads.pod import Resources, used_of
+from exporter.sources.workloads.store import METRICS, Nodes, Pods
+
+
+class Workloads(Source):
+    """One Kubernetes cluster, all namespaces or some."""
+
+    kind: ClassVar[str] = "workloads"
+    metrics: ClassVar[tuple[Metric, ...]] = METRICS
+
+    max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 500_000
+    kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
+    context: Annotated[str, option("Context of the kubeconfig, another than its current one.")] = ""
+    in_cluster: Annotated[bool, option("Use the service account of the pod this runs in.")] = False
+    namespaces: Annotated[Names, option("Namespaces to follow; all of them when none is named.")] = ()
+    expected: Annotated[Names, option("Workloads that must be there, as namespace/name.")] = ()
+    nodes: Annotated[bool, option("Follow nodes too, for the GPUs of each pool.")] = False
+    pool_label: Annotated[str, option("Label of a node that names its pool.")] = "node.kubernetes.io/instance-type"
+    usage: Annotated[bool, option("Ask metrics.k8s.io for the CPU and memory in use.")] = False
+
+    _pods: Pods = PrivateAttr(default_factory=Pods)
+    _nodes: Nodes | None = PrivateAttr(None)
+    _cluster: Cluster | None = PrivateAttr(None)
+    _watches: tuple[Watch, ...] = PrivateAttr(())
+    _node_watch: Watch | None = PrivateAttr(None)
+    _started: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    @property
+    def enabled(self) -> bool:
+        return self.in_cluster or self.kubeconfig is not None
+
+    async def follow(self) -> None:
+        self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
+        self._pods = Pods()
+        scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
+        self._watches = tuple(Watch(cluster, f"/api/v1/{scope}pods", self._pods) for scope in scopes)
+        if self.nodes:
+            self._nodes = Nodes(self.pool_label)
+            self._node_watch = Watch(cluster, "/api/v1/nodes", self._nodes)
+        self._started.set()
+        every = [*self._watches, *([self._node_watch] if self._node_watch else [])]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for watch in every:
+                    group.create_task(watch.run())
+        finally:
+            await cluster.close()
+
+    async def settled(self) -> None:
+        await self._started.wait()
+        for watch in self._watches:
+            await watch.settled()
+
+    async def collect(self) -> Iterable[Sample]:
+        await self._started.wait()
+        for watch in self._watches:
+            if watch.problem is not None:
+                raise watch.problem
+        found = [*self._pods.samples(), *self._pods.expected(self.expected)]
+        if self._nodes is not None and self._node_watch is not None and self._node_watch.problem is None:
+            found.extend(self._nodes.samples(self._pods.gpus_by_node()))
+        if self.usage:
+            found.extend(await self._used())
+        return found
+
+    async def _used(self) -> Iterable[Sample]:
+        """What is in use; nothing where the metrics API is not there, forbidden or slow: that is no fault of the pods'."""
+        assert self._cluster is not None
+        used: dict[tuple[str, str], Resources] = {}
+        for scope in [f"namespaces/{name}/" for name in self.namespaces] or [""]:
+            try:
+                reply = await self._cluster.get(f"/apis/metrics.k8s.io/v1beta1/{scope}pods", {})
+                try:
+                    used |= used_of(await reply.read())
+                finally:
+                    reply.close()
+            except (NotServed, SourceError, OSError, TimeoutError, msgspec.DecodeError, msgspec.ValidationError):
+                return ()
+        return self._pods.used(used)

@@ -1,0 +1,227 @@
+"""Pods on a real Kubernetes API server, as workloads; and pods of every odd shape."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo.servers.kubernetes import Kubernetes
+from exporter.source import Reason, SourceError
+from exporter.sources.workloads import Workloads
+from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_of, workload_of
+from exporter.sources.workloads.store import Pods
+from tests.reading import eventually, run, series
+
+NAMES = itertools.count(1)
+MERGE = "application/merge-patch+json"
+
+
+@pytest.fixture
+def namespace(kubernetes_server: Kubernetes) -> str:
+    """A namespace of the test's own: without controllers a deleted one would stay."""
+    name = f"workloads-{next(NAMES)}"
+    kubernetes_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+def pod(server: Kubernetes, namespace: str, name: str, status: dict[str, Any], **meta: Any) -> None:
+    resources = {
+        "requests": {"cpu": "250m", "memory": "64Mi", "nvidia.com/gpu": "1"},
+        "limits": {"cpu": "1", "memory": "128Mi", "nvidia.com/gpu": "1"},
+    }
+    container = {"name": "c", "image": "registry.example/fleet/planning:v1.2", "resources": resources}
+    spec = {"containers": [container], "nodeName": "node-1"}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    assert server.request("POST", path, {"metadata": {"name": name, **meta}, "spec": spec})[0] == 201
+    set_status(server, namespace, name, status)
+
+
+def set_status(server: Kubernetes, namespace: str, name: str, status: dict[str, Any]) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
+    assert server.request("PATCH", path, {"status": status}, content_type=MERGE)[0] == 200
+
+
+def of_deployment(name: str) -> dict[str, Any]:
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name}-abc12", "uid": "u", "controller": True}
+    return {"labels": {"pod-template-hash": "abc12"}, "ownerReferences": [owner]}
+
+
+def running(*, ready: bool = True, restarts: int = 0, **state: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "i", "imageID": "", "ready": ready, "restartCount": restarts, **state}
+    return {
+        "phase": "Running",
+        "startTime": "2026-02-06T10:00:00Z",
+        "conditions": [{"type": "Ready", "status": str(ready)}],
+        "containerStatuses": [container],
+    }
+
+
+class Follower:
+    def __init__(self, source: Workloads) -> None:
+        self.source = source
+
+    async def shows(self, name: str, value: float) -> dict[str, float]:
+        page: dict[str, float] = {}
+
+        async def so() -> bool:
+            nonlocal page
+            try:
+                page = series(await self.source.collect())
+            except SourceError:
+                return False
+            return page.get(name) == value
+
+        await eventually(so)
+        return page
+
+
+@asynccontextmanager
+async def followed(source: Workloads) -> AsyncIterator[Follower]:
+    task = asyncio.create_task(source.follow())
+    try:
+        yield Follower(source)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, namespace: str) -> None:
+    server = kubernetes_server
+    who = f'namespace="{namespace}",kind="Deployment",workload="planning"'
+    pod(server, namespace, "planning-1", running(), **of_deployment("planning"))
+    crash = {
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}},
+    }
+    pod(server, namespace, "planning-2", running(ready=False, restarts=3, **crash), **of_deployment("planning"))
+
+    async def main() -> None:
+        expected = (f"{namespace}/planning", f"{namespace}/context")
+        source = Workloads(kubeconfig=server.kubeconfig, namespaces=(namespace,), expected=expected)
+        async with followed(source) as follower:
+            page = await follower.shows(f'fleet_workload_status{{{who},state="degraded"}}', 1)
+            assert page[f'fleet_workload_pods{{{who},phase="Running"}}'] == 2
+            assert page[f"fleet_workload_ready_pods{{{who}}}"] == 1
+            assert page[f"fleet_workload_restarts_total{{{who}}}"] == 3
+            assert page[f'fleet_workload_waiting_containers{{{who},reason="CrashLoopBackOff"}}'] == 1
+            assert page[f'fleet_workload_terminated_containers{{{who},reason="OOMKilled"}}'] == 1
+            assert page[f'fleet_workload_image_info{{{who},image="registry.example/fleet/planning",version="v1.2"}}'] == 1
+            assert page[f"fleet_workload_cpu_requested_cores{{{who}}}"] == 0.5
+            assert page[f"fleet_workload_memory_limit_bytes{{{who}}}"] == 2 * 128 * 2**20
+            assert page[f"fleet_workload_gpus_requested{{{who}}}"] == 2
+            assert page[f"fleet_workload_start_timestamp_seconds{{{who}}}"] == 1_770_372_000
+            absent = f'fleet_expected_workload_status{{namespace="{namespace}",workload="context",state="absent"}}'
+            assert page[absent] == 1
+
+            set_status(server, namespace, "planning-1", running(ready=False, restarts=1))
+            page = await follower.shows(f'fleet_workload_status{{{who},state="down"}}', 1)
+            assert page[f"fleet_workload_restarts_total{{{who}}}"] == 4
+            for name in ("planning-1", "planning-2"):
+                server.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", {"gracePeriodSeconds": 0})
+            page = await follower.shows(
+                f'fleet_expected_workload_status{{namespace="{namespace}",workload="planning",state="absent"}}', 1
+            )
+            assert not [name for name in page if 'workload="planning",phase' in name]
+
+    run(main())
+
+
+def test_pools_of_nodes_and_their_gpus(kubernetes_server: Kubernetes, namespace: str) -> None:
+    server = kubernetes_server
+    server.request("POST", "/api/v1/nodes", {"metadata": {"name": "node-1", "labels": {"pool": "gpu"}}})
+    allocatable = {"status": {"allocatable": {"nvidia.com/gpu": "4", "cpu": "8"}, "capacity": {"nvidia.com/gpu": "4"}}}
+    assert server.request("PATCH", "/api/v1/nodes/node-1/status", allocatable, content_type=MERGE)[0] == 200
+    pod(server, namespace, "worker", running())
+
+    async def main() -> None:
+        source = Workloads(kubeconfig=server.kubeconfig, namespaces=(namespace,), nodes=True, pool_label="pool", usage=True)
+        async with followed(source) as follower:
+            page = await follower.shows('fleet_node_pool_gpus_allocatable{pool="gpu"}', 4)
+            assert page['fleet_node_pool_gpus_requested{pool="gpu"}'] == 1
+            assert not [name for name in page if "_used_" in name]  # there is no metrics API here
+
+    run(main())
+
+
+def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:
+    kubeconfig = kubernetes_server.write_kubeconfig("nobody", tmp_path / "kubeconfig")
+
+    async def main() -> None:
+        source = Workloads(kubeconfig=kubeconfig, timeout=3)
+        async with followed(source):
+            await source.settled()
+            with pytest.raises(SourceError) as denied:
+                await source.collect()
+            assert denied.value.reason is Reason.UNAUTHORIZED
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("meta", "workload"),
+    [
+        ({}, ("Pod", "p")),
+        (of_deployment("planning"), ("Deployment", "planning")),
+        ({"ownerReferences": [{"kind": "ReplicaSet", "name": "r-1", "controller": True}]}, ("ReplicaSet", "r-1")),
+        ({"ownerReferences": [{"kind": "RayCluster", "name": "ray-gpu", "controller": True}]}, ("RayCluster", "ray-gpu")),
+        ({"ownerReferences": [{"kind": "Job", "name": "j", "controller": False}]}, ("Pod", "p")),
+    ],
+)
+def test_what_a_pod_belongs_to(meta: dict[str, Any], workload: tuple[str, str]) -> None:
+    found = pod_of(json.dumps({"metadata": {"name": "p", "namespace": "n", **meta}}).encode())
+
+    assert workload_of(found) == ("n", *workload)
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("nats", ("nats", "latest")),
+        ("nats:2.10-alpine", ("nats", "2.10-alpine")),
+        ("registry:5000/fleet/context", ("registry:5000/fleet/context", "latest")),
+        ("registry:5000/fleet/context:v1@sha256:" + "a" * 64, ("registry:5000/fleet/context", "v1")),
+        ("fleet/context@sha256:" + "a" * 64, ("fleet/context", "sha256:aaaaaaaaaaaa")),
+    ],
+)
+def test_versions_of_images(image: str, version: tuple[str, str]) -> None:
+    assert image_version(image) == version
+
+
+def test_what_the_metrics_api_says() -> None:
+    usage = {"usage": {"cpu": "250m", "memory": "64Mi"}}
+    body = {"items": [{"metadata": {"name": "p", "namespace": "n"}, "containers": [usage, usage]}]}
+
+    used = used_of(json.dumps(body).encode())
+    assert used["n", "p"][:2] == (0.5, 2 * 64 * 2**20)
+    store = Pods()
+    store.change("", "ADDED", msgspec.Raw(b'{"metadata":{"name":"p","namespace":"n"}}'))
+    page = series(store.used(used))
+    assert page['fleet_workload_cpu_used_cores{namespace="n",kind="Pod",workload="p"}'] == 0.5
+
+
+ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3)
+                   | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)  # fmt: skip
+STATUS = st.dictionaries(
+    st.sampled_from(["phase", "reason", "startTime", "conditions", "containerStatuses", "initContainerStatuses"]), ANY
+)
+SPEC = st.dictionaries(st.sampled_from(["containers", "nodeName"]), ANY)
+
+
+@given(status=STATUS | st.none(), spec=SPEC | st.none())
+def test_any_pod_is_read_without_an_error(status: Any, spec: Any) -> None:
+    raw = json.dumps({"metadata": {"name": "p", "namespace": "n"}, "status": status, "spec": spec}).encode()
+    store = Pods()
+    store.change("", "ADDED", msgspec.Raw(raw))
+
+    assert row_of(pod_of(raw)).workload.name == "p"
+    assert series(store.samples())['fleet_workload_ready_pods{namespace="n",kind="Pod",workload="p"}'] in (0, 1)
