@@ -26,7 +26,19 @@ from demo.servers.process import ServerFailed, answers, free_port, process, temp
 from demo.traffic import Cache, Events, Graph, Jobs, answer_with
 
 _PAUSE = 0.3  # seconds between two steps of the simulated fleet
-_SOURCES = {"broker", "costs", "fleet", "jetstream", "journal", "neo4j", "rayjob", "taskboard", "valkey", "vllm"}
+_SOURCES = {
+    "broker",
+    "costs",
+    "fleet",
+    "jetstream",
+    "journal",
+    "neo4j",
+    "rayjob",
+    "taskboard",
+    "valkey",
+    "vllm",
+    "workloads",
+}
 _EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
 
 _QUERIES = (
@@ -39,6 +51,7 @@ _QUERIES = (
     ("US dollars spent", "fleet_cost_spent_usd"),
     ("consumers that lag", "nats_consumer_lag > 0"),
     ("messages refused again and again", "nats_consumer_num_redelivered > 0"),
+    ("workloads that are not up", 'fleet_workload_status{state!="up"} == 1'),
     ("RayJobs by state", "sum by (state) (ray_jobs)"),
     ("tokens per second", "rate(vllm_generation_tokens_total[1m])"),
     ("growth of the graph", "deriv(neo4j_nodes[1m])"),
@@ -174,6 +187,8 @@ async def _run(
         "NEO4J_URI": f"bolt://127.0.0.1:{graph_port}",
         "NEO4J_PASSWORD": "fleet-demo",
         "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
+        "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(kubeconfig),
+        "FLEET_EXPORTER_WORKLOADS_EXPECTED": "default/planning,default/orchestrator,default/monitoring",
         "FLEET_EXPORTER_JETSTREAM_EXPECTED": "PLANNING_EVENTS,AGENT_RESPONSES,AGENT_RESULTS",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",

@@ -24,7 +24,10 @@ from demo.servers.vllm import VllmStandIn
 
 _JOBS = "/apis/ray.io/v1/namespaces/default/rayjobs"
 _CLUSTERS = "/apis/ray.io/v1/namespaces/default/rayclusters"
+_PODS = "/api/v1/namespaces/default/pods"
 _KEPT_JOBS = 20
+_SERVICES = ("planning", "orchestrator", "context", "ray-executor", "workflow")
+_BROKEN = "workflow"
 
 
 class Events:
@@ -121,6 +124,34 @@ class Jobs:
         workers = {f"{what}WorkerReplicas": 2 for what in ("desired", "available", "ready")}
         status = {"state": "ready", **workers, "minWorkerReplicas": 0, "maxWorkerReplicas": 4}
         self._patch(f"{_CLUSTERS}/ray-gpu", status | {"desiredCPU": "6", "desiredMemory": "32Gi", "desiredGPU": "2"})
+        for service in _SERVICES:
+            self._pod(service, ready=service != _BROKEN)
+
+    def _pod(self, service: str, *, ready: bool) -> None:
+        """A pod as a Deployment's controller would have made it; nobody runs it."""
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": f"{service}-7d9f",
+            "uid": service,
+            "controller": True,
+        }
+        resources = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
+        body = {
+            "metadata": {
+                "name": f"{service}-7d9f-1",
+                "labels": {"pod-template-hash": "7d9f"},
+                "ownerReferences": [owner],
+            },
+            "spec": {"containers": [{"name": service, "image": f"fleet/{service}:v1.4.2", "resources": resources}]},
+        }
+        self._server.request("POST", _PODS, body)
+        container: dict[str, Any] = {"name": service, "image": service, "imageID": "", "ready": ready, "restartCount": 0}
+        if not ready:
+            container |= {"restartCount": 7, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        conditions = [{"type": "Ready", "status": str(ready)}]
+        status = {"phase": "Running", "startTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")}
+        self._patch(f"{_PODS}/{service}-7d9f-1", status | {"conditions": conditions, "containerStatuses": [container]})
 
     def send(self, step: Step) -> None:
         if not step.task:
