@@ -49,14 +49,17 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _serve(settings: Settings) -> int:
+    from exporter.roster import introduce
     from exporter.scrape import Scraper
     from exporter.web import StartError, serve
     from exporter.web_config import WebConfigError
 
     log.configure(settings.log)
     program.tune_garbage_collection()
+    sources = settings.sources
+    introduce(sources)
     try:
-        _run(serve(Scraper(settings.sources), settings.web))
+        _run(serve(Scraper(sources), settings.web))
     except (StartError, WebConfigError) as error:
         print(f"fleet-exporter: {error}", file=sys.stderr)
         return 2

@@ -23,6 +23,8 @@ from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
 from exporter.sources.rayjob import Rayjob
+from exporter.sources.services import Services
+from exporter.sources.services.probe import Job
 from exporter.sources.taskboard import Taskboard
 from exporter.sources.valkey import Valkey, keys
 from exporter.sources.vllm import Vllm
@@ -75,6 +77,22 @@ def _source_view(state: State) -> dict[str, Any]:
     }
 
 
+def _running_job(job: Job) -> dict[str, Any]:
+    """A job of the Ray executor's in the shape of a RayJob; it has no namespace and no agent."""
+    return {
+        "namespace": None,
+        "name": job.name or job.id,
+        "status": job.status or "RUNNING",
+        "deployment_status": None,
+        "started": timestamp(job.started),
+        "ended": None,
+        "agent": None,
+        "task": job.task or None,
+        "role": job.role,
+        "story": None,
+    }
+
+
 def router(scraper: Scraper) -> APIRouter:
     """Routes for the backends that are configured; one that is not answers 404 and says how it would be."""
     routes = APIRouter(tags=["backends"])
@@ -99,12 +117,16 @@ def router(scraper: Scraper) -> APIRouter:
     async def all_sources() -> list[dict[str, Any]]:
         return [_source_view(state) for state in scraper.states]
 
-    @routes.get("/api/ray/jobs", summary="RayJobs with the agent, task, role and story each runs for")
+    @routes.get("/api/ray/jobs", summary="RayJobs, and what the Ray executor runs, with agent, task, role and story")
     async def ray_jobs() -> list[dict[str, Any]]:
+        executor = next((source for source in scraper.sources if isinstance(source, Services)), None)
+        running = [_running_job(job) for job in executor.jobs] if executor is not None else []
+        if running and not any(isinstance(source, Rayjob) for source in scraper.sources):
+            return running
         source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
         assert isinstance(source, Rayjob)
         try:
-            return source.jobs()
+            return [*source.jobs(), *running]
         except SourceError as error:
             raise HTTPException(502, str(error)) from None
 

@@ -24,6 +24,7 @@ from exporter.fleet.tap_samples import tap_samples
 from exporter.live import LiveStream
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer
+from exporter.roster import Member
 from exporter.source import Address, Count, Names, Options, Seconds, Source, option
 
 
@@ -115,6 +116,10 @@ class FleetEvents(NatsServer, Source):
     def advisory(self, data: bytes) -> None:
         """Take one of the server's own messages about a consumer into account."""
         self._deliveries.apply(data, time.time())
+
+    def meet(self, members: Iterable[Member]) -> None:
+        """Take note of who is on a roster."""
+        self._fleet.agents.meet(members, time.time())
 
     async def follow(self) -> None:
         self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)

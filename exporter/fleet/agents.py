@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
 from exporter.fleet.capped import Capped
+from exporter.roster import Member
 
 HISTORY = 10
 """Tasks remembered of each agent."""
@@ -170,6 +171,18 @@ class Agents:
         for agent in peers:
             if not any(done.task == event.task for done in agent.history):
                 self._deliberates(agent, event.task, event.story, event.stored)
+
+    def meet(self, members: Iterable[Member], at: float) -> None:
+        """Agents on the roster are there: idle, where nothing more is known of them."""
+        for member in members:
+            agent = self.known.heard(member.agent, at)
+            if agent is None:
+                agent = Agent(member.agent, member.role or UNKNOWN_ROLE, seen=at, since=at, state=AgentState.IDLE)
+                if not self.known.add(member.agent, agent):
+                    continue
+            elif agent.state is AgentState.UNKNOWN:
+                agent.state, agent.since = AgentState.IDLE, at
+            agent.model = agent.model or member.model
 
     def _expects(self, event: Event, number: object) -> None:
         if event.role is None:

@@ -1,0 +1,188 @@
+"""One gRPC address asked: health first, then what its kind of service tells. Nothing but reads is called."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from exporter.roster import Member
+from exporter.source import Reason
+from exporter.sources.services import health_pb2, orchestrator_pb2, ray_executor_pb2
+from exporter.sources.services.probe import Health, Job, Probe
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+M = TypeVar("M")
+
+ORCHESTRATOR_PACKAGES = ("fleet.orchestrator.v1", "orchestrator.v1")
+RAY_EXECUTOR_PACKAGES = ("fleet.ray_executor.v1", "ray_executor.v1")
+
+_HEALTH = {
+    health_pb2.HealthCheckResponse.SERVING: Health.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING: Health.NOT_SERVING,
+}
+
+
+class NotOffered(Exception):
+    """The server does not know the method."""
+
+
+def reason_of(code: grpc.StatusCode) -> Reason:
+    """The reason for a status that is none of success."""
+    import grpc
+
+    return {
+        grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED: Reason.TIMEOUT,
+        grpc.StatusCode.UNAUTHENTICATED: Reason.UNAUTHORIZED,
+        grpc.StatusCode.PERMISSION_DENIED: Reason.UNAUTHORIZED,
+    }.get(code, Reason.MALFORMED)
+
+
+class GrpcClient:
+    """A channel to one address."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, deadline: float) -> None:
+        self._channel = channel
+        self._deadline = deadline
+        self._packages: dict[str, str] = {}
+
+    async def _call(self, method: str, request: Any, reply: type[M]) -> M:
+        """Raises NotOffered for UNIMPLEMENTED, grpc's AioRpcError for every other failure."""
+        import grpc
+
+        call = self._channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply.FromString,  # type: ignore[attr-defined]
+        )
+        try:
+            return cast(M, await call(request, timeout=self._deadline))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                raise NotOffered from None
+            raise
+
+    async def _of_either(self, packages: tuple[str, ...], service: str, method: str, request: Any, reply: type[M]) -> M:
+        """A method under whichever package name the server has it; that is remembered."""
+        known = self._packages.get(service)
+        for package in (known,) if known else packages:
+            try:
+                answer = await self._call(f"/{package}.{service}/{method}", request, reply)
+            except NotOffered:
+                continue
+            self._packages[service] = package
+            return answer
+        raise NotOffered
+
+    async def probe(self, service: str, instance: str, kind: str) -> Probe:
+        """Ask everything; what fails makes the whole probe fail, what is not offered is left out."""
+        import grpc
+
+        began = time.perf_counter()
+        try:
+            health = await self._health()
+            round_trip = time.perf_counter() - began
+            if kind == "orchestrator":
+                told = await self._orchestrator()
+            elif kind == "ray_executor":
+                told = await self._ray_executor()
+            else:
+                told = {}
+        except grpc.aio.AioRpcError as error:
+            taken = time.perf_counter() - began
+            text = error.details() or error.code().name
+            return Probe(
+                service=service, instance=instance, round_trip=taken, reason=reason_of(error.code()), message=text[:200]
+            )
+        down = Reason.UNREACHABLE if health is Health.NOT_SERVING else None
+        return Probe(service=service, instance=instance, round_trip=round_trip, health=health, reason=down, **told)
+
+    async def _health(self) -> Health:
+        try:
+            reply = await self._call(
+                "/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse
+            )
+        except NotOffered:
+            return Health.NONE
+        return _HEALTH.get(reply.status, Health.UNKNOWN)
+
+    async def _orchestrator(self) -> dict[str, Any]:
+        try:
+            status = await self._of_either(
+                ORCHESTRATOR_PACKAGES,
+                "OrchestratorService",
+                "GetStatus",
+                orchestrator_pb2.GetStatusRequest(include_stats=True),
+                orchestrator_pb2.GetStatusResponse,
+            )
+        except NotOffered:
+            return {}
+        told: dict[str, Any] = {
+            "uptime": float(status.uptime_seconds),
+            "deliberations": (("all", status.stats.total_deliberations),),
+            "mean": status.stats.avg_deliberation_time_ms / 1000,
+            "councils": int(status.stats.active_councils),
+        }
+        # Without agents the server raises; an empty council raises too, and then nobody knows the roster.
+        import grpc
+
+        try:
+            councils = await self._of_either(
+                ORCHESTRATOR_PACKAGES,
+                "OrchestratorService",
+                "ListCouncils",
+                orchestrator_pb2.ListCouncilsRequest(include_agents=True),
+                orchestrator_pb2.ListCouncilsResponse,
+            )
+        except (NotOffered, grpc.aio.AioRpcError):
+            return told
+        told["roster"] = tuple(
+            Member(agent.agent_id, (agent.role or council.role).upper(), council.model or None)
+            for council in councils.councils
+            for agent in council.agents
+            if agent.agent_id
+        )
+        return told
+
+    async def _ray_executor(self) -> dict[str, Any]:
+        try:
+            status = await self._of_either(
+                RAY_EXECUTOR_PACKAGES,
+                "RayExecutorService",
+                "GetStatus",
+                ray_executor_pb2.GetStatusRequest(include_stats=True),
+                ray_executor_pb2.GetStatusResponse,
+            )
+        except NotOffered:
+            return {}
+        stats = status.stats
+        told: dict[str, Any] = {
+            "uptime": float(status.uptime_seconds),
+            "deliberations": (("completed", stats.completed_deliberations), ("failed", stats.failed_deliberations)),
+            "active": int(stats.active_deliberations),
+            "mean": stats.average_execution_time_ms / 1000,
+        }
+        try:
+            jobs = await self._of_either(
+                RAY_EXECUTOR_PACKAGES,
+                "RayExecutorService",
+                "GetActiveJobs",
+                ray_executor_pb2.GetActiveJobsRequest(),
+                ray_executor_pb2.GetActiveJobsResponse,
+            )
+        except NotOffered:
+            return told
+        told["jobs"] = tuple(
+            Job(job.job_id, job.name, job.status, job.role.upper() or "UNKNOWN", job.task_id, _seconds(job))
+            for job in jobs.jobs
+        )
+        return told
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _seconds(job: ray_executor_pb2.GetActiveJobsResponse.Job) -> float | None:
+    return job.start_time.seconds + job.start_time.nanos / 1e9 if job.HasField("start_time") else None

@@ -1,0 +1,117 @@
+"""What one address of one service answered, and how it becomes samples. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from exporter.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
+from exporter.roster import Member
+from exporter.source import Reason
+
+
+class Health(StrEnum):
+    """NONE answers, and has no health service."""
+
+    SERVING = "serving"
+    NOT_SERVING = "not_serving"
+    UNKNOWN = "unknown"
+    NONE = "none"
+
+
+_WHO: Final = ("service", "address")
+UP = gauge("fleet_service_up", "Whether an address of a service answered as it should.", *_WHO)
+FAILURE = state_set(
+    "fleet_service_failure", "Why it did not; all 0 when it did.", *_WHO, states=tuple(Reason), state_label="reason"
+)
+HEALTH = state_set(
+    "fleet_service_health",
+    "What a gRPC service says of itself (grpc.health.v1); none is up without a health service.",
+    *_WHO,
+    states=tuple(Health),
+    state_label="health",
+)
+ROUND_TRIP = gauge("fleet_service_round_trip_seconds", "Time of the answer.", *_WHO, unit=Unit.SECONDS)
+INSTANCES = gauge("fleet_service_instances", "Addresses that the service's name resolves to.", "service")
+STARTED = gauge(
+    "fleet_service_start_timestamp_seconds", "When it started, by its own account (uptime_seconds).", *_WHO,
+    unit=Unit.TIMESTAMP,
+)  # fmt: skip
+DELIBERATIONS = counter("fleet_service_deliberations_total", "Deliberations since its start (GetStatus).", *_WHO, "outcome")
+ACTIVE = gauge("fleet_service_active_deliberations", "Deliberations under way (GetStatus).", *_WHO)
+MEAN = gauge(
+    "fleet_service_deliberation_mean_seconds", "Mean time of a deliberation since its start (GetStatus).", *_WHO,
+    unit=Unit.SECONDS,
+)  # fmt: skip
+COUNCILS = gauge("fleet_orchestrator_active_councils", "Councils (GetStatus active_councils).", *_WHO)
+AGENTS = gauge(
+    "fleet_orchestrator_agents", "Agents on the roster (ListCouncils); it calls all of them ready.", *_WHO, "role"
+)
+JOBS = gauge("fleet_ray_executor_active_jobs", "Jobs that run (GetActiveJobs), by role.", *_WHO, "role")
+METRICS: Final[tuple[Metric, ...]] = (
+    UP, FAILURE, HEALTH, ROUND_TRIP, INSTANCES, STARTED, DELIBERATIONS, ACTIVE, MEAN, COUNCILS, AGENTS, JOBS,
+)  # fmt: skip
+
+_ROLES = 20
+
+
+class Job(NamedTuple):
+    """One of GetActiveJobs; `started` in seconds since 1970."""
+
+    id: str
+    name: str
+    status: str
+    role: str
+    task: str
+    started: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """`reason` where it failed; what the service does not tell is None or empty. Times in seconds."""
+
+    service: str
+    instance: str
+    round_trip: float
+    reason: Reason | None = None
+    message: str = ""
+    health: Health | None = None
+    uptime: float | None = None
+    deliberations: tuple[tuple[str, int], ...] = ()
+    active: int | None = None
+    mean: float | None = None
+    councils: int | None = None
+    roster: tuple[Member, ...] | None = None
+    jobs: tuple[Job, ...] | None = None
+
+
+def samples(probes: Sequence[Probe], services: Iterable[str], now: float) -> Iterable[Sample]:
+    """Everything; a service whose name resolves to nothing has 0 instances."""
+    instances = Counter(probe.service for probe in probes if probe.instance)
+    for service in services:
+        yield INSTANCES(instances[service], service=service)
+    for probe in probes:
+        who = labels(service=probe.service, address=probe.instance)
+        yield UP.at(who, probe.reason is None)
+        yield FAILURE.state_at(who, probe.reason)
+        if probe.reason is None:
+            yield ROUND_TRIP.at(who, probe.round_trip)
+        if probe.health is not None:
+            yield HEALTH.state_at(who, probe.health)
+        if probe.uptime is not None:
+            yield STARTED.at(who, round(now - probe.uptime))
+        for outcome, number in probe.deliberations:
+            yield DELIBERATIONS.at(who.with_label("outcome", outcome), number)
+        for metric, value in ((ACTIVE, probe.active), (MEAN, probe.mean), (COUNCILS, probe.councils)):
+            if value is not None:
+                yield metric.at(who, value)
+        for metric, roles in (
+            (AGENTS, None if probe.roster is None else [member.role for member in probe.roster]),
+            (JOBS, None if probe.jobs is None else [job.role for job in probe.jobs]),
+        ):
+            if roles is not None:
+                for role, number in Counter(roles).most_common(_ROLES):
+                    yield metric.at(who.with_label("role", role), number)

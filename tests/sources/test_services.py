@@ -1,0 +1,214 @@
+"""Services over real sockets: a gRPC server of either package, one without health, one that hangs, and HTTP by URL."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx
+import pytest
+
+from demo.servers import nats as nats_servers
+from exporter.source import Reason
+from exporter.sources.services import Services, health_pb2, orchestrator_pb2, ray_executor_pb2
+from exporter.sources.services.probe import Health
+from tests.reading import collected, listener, run, series
+from tests.running import exporter
+
+Handler = Callable[[Any], Any]
+
+
+def answering(service: str, methods: dict[str, tuple[Any, Handler]]) -> grpc.GenericRpcHandler:
+    """A service's methods: (request's message, request → reply)."""
+
+    def handler(request: Any, answer: Handler) -> grpc.RpcMethodHandler[Any, Any]:
+        async def answered(message: Any, _: Any) -> Any:
+            found = answer(message)
+            return await found if asyncio.iscoroutine(found) else found
+
+        return grpc.unary_unary_rpc_method_handler(
+            answered,
+            request_deserializer=request.FromString,
+            response_serializer=lambda reply: reply.SerializeToString(),
+        )
+
+    return grpc.method_handlers_generic_handler(service, {name: handler(*method) for name, method in methods.items()})
+
+
+@asynccontextmanager
+async def serving(handlers: Sequence[grpc.GenericRpcHandler]) -> AsyncIterator[str]:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(tuple(handlers))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+def health(status: Any) -> grpc.GenericRpcHandler:
+    reply = health_pb2.HealthCheckResponse(status=status)
+    return answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, lambda _: reply)})
+
+
+def orchestrator(package: str) -> grpc.GenericRpcHandler:
+    stats = orchestrator_pb2.GetStatusResponse.Stats(
+        total_deliberations=7, avg_deliberation_time_ms=1500, active_councils=1, role_counts={"DEV": 2}
+    )
+    status = orchestrator_pb2.GetStatusResponse(status="healthy", uptime_seconds=3600, stats=stats)
+    agents = [
+        orchestrator_pb2.ListCouncilsResponse.Agent(agent_id=f"agent-dev-{n}", role="DEV", status="ready") for n in (1, 2)
+    ]
+    council = orchestrator_pb2.ListCouncilsResponse.Council(council_id="council-dev", role="DEV", agents=agents, model="Q")
+
+    def councils(request: Any) -> Any:
+        assert request.include_agents, "the real server raises without"
+        return orchestrator_pb2.ListCouncilsResponse(councils=[council])
+
+    methods: dict[str, tuple[Any, Handler]] = {
+        "GetStatus": (orchestrator_pb2.GetStatusRequest, lambda _: status),
+        "ListCouncils": (orchestrator_pb2.ListCouncilsRequest, councils),
+    }
+    return answering(f"{package}.OrchestratorService", methods)
+
+
+def ray_executor() -> grpc.GenericRpcHandler:
+    stats = ray_executor_pb2.GetStatusResponse.Stats(
+        active_deliberations=1, completed_deliberations=5, failed_deliberations=2, average_execution_time_ms=2500
+    )
+    status = ray_executor_pb2.GetStatusResponse(status="healthy", uptime_seconds=60, stats=stats)
+    job = ray_executor_pb2.GetActiveJobsResponse.Job(
+        job_id="deliberation-T-1", name="job", status="RUNNING", role="dev", task_id="T"
+    )
+    methods: dict[str, tuple[Any, Handler]] = {
+        "GetStatus": (ray_executor_pb2.GetStatusRequest, lambda _: status),
+        "GetActiveJobs": (
+            ray_executor_pb2.GetActiveJobsRequest,
+            lambda _: ray_executor_pb2.GetActiveJobsResponse(jobs=[job]),
+        ),
+    }
+    return answering("fleet.ray_executor.v1.RayExecutorService", methods)
+
+
+async def page(**options: Any) -> dict[str, float]:
+    source = Services.model_validate({"deadline": 1, **options})
+    try:
+        return series(await source.collect())
+    finally:
+        await source.close()
+
+
+@pytest.mark.parametrize("package", ["fleet.orchestrator.v1", "orchestrator.v1"])
+def test_an_orchestrator_of_either_package_without_a_health_service(package: str) -> None:
+    async def main() -> None:
+        async with serving([orchestrator(package)]) as address:
+            found = await page(grpc={"orchestrator": address})
+            who = f'service="orchestrator",address="{address}"'
+            assert found[f"fleet_service_up{{{who}}}"] == 1
+            assert found[f'fleet_service_health{{{who},health="none"}}'] == 1
+            assert found[f'fleet_service_deliberations_total{{{who},outcome="all"}}'] == 7
+            assert found[f"fleet_service_deliberation_mean_seconds{{{who}}}"] == 1.5
+            assert found[f"fleet_orchestrator_active_councils{{{who}}}"] == 1
+            assert found[f'fleet_orchestrator_agents{{{who},role="DEV"}}'] == 2
+            assert found[f"fleet_service_start_timestamp_seconds{{{who}}}"] == pytest.approx(time.time() - 3600, abs=60)
+
+    run(main())
+
+
+def test_a_ray_executor_and_its_jobs() -> None:
+    async def main() -> None:
+        serving_now = health(health_pb2.HealthCheckResponse.SERVING)
+        async with serving([serving_now, ray_executor()]) as address:
+            found = await page(grpc={"ray-executor": address})
+            who = f'service="ray-executor",address="{address}"'
+            assert found[f'fleet_service_health{{{who},health="serving"}}'] == 1
+            assert found[f'fleet_service_deliberations_total{{{who},outcome="failed"}}'] == 2
+            assert found[f"fleet_service_active_deliberations{{{who}}}"] == 1
+            assert found[f'fleet_ray_executor_active_jobs{{{who},role="DEV"}}'] == 1
+
+    run(main())
+
+
+def test_one_that_says_it_does_not_serve_is_down() -> None:
+    async def main() -> None:
+        async with serving([health(health_pb2.HealthCheckResponse.NOT_SERVING)]) as address:
+            found = await page(grpc={"context": address})
+            who = f'service="context",address="{address}"'
+            assert found[f"fleet_service_up{{{who}}}"] == 0
+            assert found[f'fleet_service_health{{{who},health="{Health.NOT_SERVING}"}}'] == 1
+
+    run(main())
+
+
+def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
+    async def hang(_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def deny(_: Any) -> Any:
+        raise PermissionError
+
+    async def main(garbage: int) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            free = closed.getsockname()[1]
+        hanging = answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, hang)})
+        async with serving([hanging]) as slow, serving([]) as bare:
+            services = {"slow": slow, "bare": bare, "gone": f"127.0.0.1:{free}", "other": f"127.0.0.1:{garbage}"}
+            found = await page(grpc=services | {"nowhere": "does-not-exist.invalid:1"})
+            reasons = {
+                name.split('"')[1]: name.split('"')[-2]
+                for name, value in found.items()
+                if name.startswith("fleet_service_failure") and value
+            }
+            assert reasons.pop("other") in (Reason.UNREACHABLE, Reason.TIMEOUT, Reason.MALFORMED)
+            assert reasons == {"slow": Reason.TIMEOUT, "gone": Reason.UNREACHABLE, "nowhere": Reason.UNREACHABLE}
+            assert found[f'fleet_service_up{{service="bare",address="{bare}"}}'] == 1
+            assert found['fleet_service_instances{service="nowhere"}'] == 0
+            assert found['fleet_service_instances{service="bare"}'] == 1
+
+    with listener(lambda connection: connection.sendall(b"-ERR unknown command\r\n")) as garbage:
+        run(main(garbage))
+
+
+def test_http_services_by_url() -> None:
+    def replies(status: str) -> Callable[[socket.socket], None]:
+        def reply(connection: socket.socket) -> None:
+            connection.recv(4096)
+            connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            connection.close()
+
+        return reply
+
+    with listener(replies("200 OK")) as fine, listener(replies("503 No")) as broken:
+        urls = {"workspace": f"http://u:hunter2@127.0.0.1:{fine}/healthz", "web": f"http://127.0.0.1:{broken}/"}
+        found = collected(Services(http=urls))
+
+    assert found[f'fleet_service_up{{service="workspace",address="127.0.0.1:{fine}"}}'] == 1
+    assert found[f'fleet_service_up{{service="web",address="127.0.0.1:{broken}"}}'] == 0
+    assert "hunter2" not in str(found)
+
+
+def test_the_roster_makes_silent_agents_idle_and_running_jobs_appear() -> None:
+    async def main() -> None:
+        with nats_servers.start() as bus:
+            async with serving([orchestrator("fleet.orchestrator.v1"), ray_executor()]) as address:
+                flags = (f"--services.grpc=orchestrator={address},ray-executor={address}",)
+                with exporter(*flags, variables={"NATS_URL": bus.url}) as running:
+                    async with httpx.AsyncClient(timeout=20) as client:
+                        await client.get(f"{running.url}/metrics")
+                        shown = (await client.get(f"{running.url}/metrics")).text
+                        assert 'fleet_agents{role="DEV",state="idle"} 2' in shown
+                        agents = (await client.get(f"{running.url}/api/agents")).json()
+                        assert [(agent["id"], agent["state"], agent["model"]) for agent in agents] == [
+                            ("agent-dev-1", "idle", "Q"), ("agent-dev-2", "idle", "Q"),
+                        ]  # fmt: skip
+                        [job] = (await client.get(f"{running.url}/api/ray/jobs")).json()
+                        assert (job["name"], job["task"], job["role"]) == ("job", "T", "DEV")
+
+    run(main())
