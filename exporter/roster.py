@@ -1,11 +1,27 @@
-"""Who is known to be in the fleet: told by the source that asks the orchestrator, taken by the one that follows events."""
+"""Agents of every system: the metric and the view they share, and the roster that one source learns for another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from exporter.source import Source
+from exporter.metric import gauge
+
+AGENTS = gauge(
+    "fleet_agents",
+    "Agents by system (fleet: from events, board: from task files, broker: from its database), role and state.",
+    "system",
+    "role",
+    "state",
+)
+
+
+@runtime_checkable
+class KnowsAgents(Protocol):
+    """A source with agents of its own."""
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Each with at least system, id, role, state, since and task; what is not known is null."""
 
 
 class Member(NamedTuple):
@@ -33,7 +49,7 @@ class TellsRoster(Protocol):
     def tell_roster_to(self, meet: Meet) -> None: ...
 
 
-def introduce(sources: Sequence[Source]) -> None:
+def introduce(sources: Sequence[object]) -> None:
     """Connect those who learn the roster with those who want it."""
     for teller in sources:
         for taker in sources:

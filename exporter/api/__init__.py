@@ -12,6 +12,7 @@ from exporter import __version__
 from exporter.api import backends, events, fleet, live
 from exporter.fleet import FleetEvents
 from exporter.live import Tells
+from exporter.roster import KnowsAgents
 from exporter.scrape import Scraper
 
 _DESCRIPTION = """What a fleet of LLM agents does, read-only: its agents, councils and stories, its events as they come
@@ -23,8 +24,10 @@ def api(scraper: Scraper) -> ASGIApp:
     """The API as an application of its own, its documentation served from here."""
     app = FastAPIOffline(title="fleet-exporter", version=__version__, description=_DESCRIPTION, redoc_url=None)
     following = next((source for source in scraper.sources if isinstance(source, FleetEvents)), None)
-    app.include_router(fleet.router(following))
-    app.include_router(events.router(following))
-    app.include_router(live.router(following, [source.live for source in scraper.sources if isinstance(source, Tells)]))
+    others = [source for source in scraper.sources if isinstance(source, KnowsAgents)]
+    streams = [source.live for source in scraper.sources if isinstance(source, Tells)]
+    app.include_router(fleet.router(following, others))
+    app.include_router(events.router(following, streams))
+    app.include_router(live.router(following, streams))
     app.include_router(backends.router(scraper))
     return app

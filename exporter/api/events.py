@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,7 +16,9 @@ from exporter.api.filter import EventFilter, moment
 from exporter.api.fleet import NO_FLEET, story_view
 from exporter.api.table import csv_row
 from exporter.event import Event, Unparsed, parsed
+from exporter.event_view import REDACT, TEXT_LIMIT, event_view
 from exporter.fleet import FleetEvents
+from exporter.live import LiveStream, newest
 from exporter.source import SourceError
 
 _SCAN_SECONDS = 20.0
@@ -39,8 +41,9 @@ class Busy(Exception):
 class Past:
     """Searches of the streams' past, few at once: each has a connection and consumers of its own."""
 
-    def __init__(self, following: FleetEvents) -> None:
+    def __init__(self, following: FleetEvents | None, streams: Sequence[LiveStream]) -> None:
         self._following = following
+        self._streams = streams
         self._free = _READERS_AT_ONCE
 
     async def events(self, since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
@@ -52,18 +55,19 @@ class Past:
             # What was only listened to is in no stream; of that the last events are remembered.
             unnumbered = [
                 event
-                for event in self._following.live.recent.newest(MOST)
+                for event in newest(self._streams, MOST)
                 if not event.sequence and event.stored >= since and wanted.matches(event)
             ]
-            async with aclosing(self._following.past(since)) as batches:
-                async for messages in batches:
-                    for message in messages:
-                        while unnumbered and unnumbered[0].stored < message.stored:
-                            yield unnumbered.pop(0)
-                        if wanted.may_match(message):
-                            event = parsed(message)
-                            if not isinstance(event, Unparsed) and wanted.matches(event):
-                                yield event
+            if self._following is not None:
+                async with aclosing(self._following.past(since)) as batches:
+                    async for messages in batches:
+                        for message in messages:
+                            while unnumbered and unnumbered[0].stored < message.stored:
+                                yield unnumbered.pop(0)
+                            if wanted.may_match(message):
+                                event = parsed(message)
+                                if not isinstance(event, Unparsed) and wanted.matches(event):
+                                    yield event
             for event in unnumbered:
                 yield event
         finally:
@@ -113,10 +117,13 @@ async def _written(
         yield f"],{msgspec.json.encode(end).decode()[1:]}"
 
 
-def router(following: FleetEvents | None) -> APIRouter:
-    """Routes that read the streams; without events to follow they say so."""
+def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
+    """Routes that read the streams; without anything that tells events they say so."""
     routes = APIRouter(tags=["events"])
-    past = Past(following) if following is not None else None
+    past = Past(following, streams) if streams else None
+
+    def view(event: Event) -> dict[str, Any]:
+        return following.view(event) if following is not None else event_view(event, REDACT, TEXT_LIMIT)
 
     async def begun(since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
         """The search with its first event already read, so that what is wrong has a status of its own."""
@@ -147,8 +154,7 @@ def router(following: FleetEvents | None) -> APIRouter:
         format: Annotated[Format, Query(description="json, ndjson or csv (without payloads).")] = Format.JSON,
     ) -> StreamingResponse:
         found = await begun(since_of(since), wanted)
-        assert following is not None
-        return StreamingResponse(_written(found, limit, format, following.view), media_type=_MEDIA[format])
+        return StreamingResponse(_written(found, limit, format, view), media_type=_MEDIA[format])
 
     @routes.get("/api/stories/{story}", summary="A story's stage and its whole timeline")
     async def story(
@@ -156,8 +162,9 @@ def router(following: FleetEvents | None) -> APIRouter:
         since: Annotated[str, Query(description="How far back to look.")] = "30d",
         limit: Annotated[int, Query(ge=1, le=MOST)] = 1000,
     ) -> dict[str, Any]:
+        if following is None:
+            raise HTTPException(404, NO_FLEET)
         found = await begun(since_of(since), EventFilter(story=story))
-        assert following is not None
         timeline: list[dict[str, Any]] = []
         truncated = False
         until = time.monotonic() + _SCAN_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -11,8 +12,10 @@ from exporter.event import role_of
 from exporter.event_view import timestamp
 from exporter.fleet import FleetEvents
 from exporter.fleet.agents import Agent, AgentState
+from exporter.fleet.samples import SYSTEM
 from exporter.fleet.stages import Staged
 from exporter.fleet.state import Fleet
+from exporter.roster import KnowsAgents
 
 NO_FLEET = "no events are followed: give NATS an address (--jetstream.url or NATS_URL)"
 
@@ -21,6 +24,7 @@ def agent_view(fleet: Fleet, agent: Agent, now: float) -> dict[str, Any]:
     """An agent without its history."""
     state, since = fleet.agents.state_of(agent, now)
     return {
+        "system": SYSTEM,
         "id": agent.id,
         "role": agent.role,
         "state": state,
@@ -86,8 +90,8 @@ def overview(following: FleetEvents, now: float) -> dict[str, Any]:
     }
 
 
-def router(following: FleetEvents | None) -> APIRouter:
-    """Routes that answer from what is known; without events to follow they say so."""
+def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIRouter:
+    """Routes that answer from what is known; without events to follow they say so. `others` have agents of their own."""
     routes = APIRouter(tags=["fleet"])
 
     def known() -> Fleet:
@@ -101,15 +105,18 @@ def router(following: FleetEvents | None) -> APIRouter:
     async def councils() -> list[dict[str, Any]]:
         return councils_view(known(), time.time())
 
-    @routes.get("/api/agents", summary="Agents with state, task and success")
+    @routes.get("/api/agents", summary="Agents of every system with state and task")
     async def agents(
         role: Annotated[str | None, Query(description="Role, in any case.")] = None,
-        state: Annotated[AgentState | None, Query()] = None,
+        state: Annotated[str | None, Query(description="State, as the agent's system calls it.")] = None,
+        system: Annotated[str | None, Query(description="fleet, board or broker.")] = None,
     ) -> list[dict[str, Any]]:
-        fleet, now = known(), time.time()
-        views = [agent_view(fleet, agent, now) for agent in fleet.agents.known]
-        wanted = role_of(role)
-        return [view for view in views if (not wanted or view["role"] == wanted) and (not state or view["state"] == state)]
+        views = [view for one in others for view in one.agents()]
+        if following is not None or not others:
+            fleet, now = known(), time.time()
+            views = [*(agent_view(fleet, agent, now) for agent in fleet.agents.known), *views]
+        wanted = (("system", system), ("role", role_of(role)), ("state", state))
+        return [view for view in views if all(not asked or view[name] == asked for name, asked in wanted)]
 
     @routes.get("/api/agents/{agent}", summary="One agent and its last tasks")
     async def agent(agent: str) -> dict[str, Any]:

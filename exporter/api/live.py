@@ -147,7 +147,7 @@ _Speed = Annotated[float, Query(ge=0, le=1000, description="Replay so many times
 def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
     """The live routes; without anything that tells events they say so."""
     routes = APIRouter(tags=["events"])
-    past = Past(following) if following is not None else None
+    past = Past(following, streams) if streams else None
 
     def opened(wanted: EventFilter, *, with_fleet: bool = False, recent: int = 0) -> Stream:
         if not streams:

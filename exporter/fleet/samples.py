@@ -11,6 +11,7 @@ from exporter.fleet.capped import Distribution
 from exporter.fleet.stages import Stages
 from exporter.fleet.state import Fleet
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
+from exporter.roster import AGENTS
 
 EVENTS = counter(
     "fleet_events_total",
@@ -28,9 +29,6 @@ DELAY = histogram(
     unit=Unit.SECONDS,
 )
 UNPARSED = counter("fleet_events_unparsed_total", "Messages that are no events, by what is wrong with them.", "reason")
-AGENTS = gauge(
-    "fleet_agents", "Agents by role and state, from what they answer and what others say of them.", "role", "state"
-)
 AGENT_STATE = state_set(
     "fleet_agent_state",
     "State of each agent; deliberating is inferred from the first answer of its council.",
@@ -83,6 +81,9 @@ OPEN_SINCE = gauge(
 REFUSED = counter(
     "fleet_overflow_total", "Things not kept, or not told apart, because a cap was reached; by kind of thing.", "kind"
 )
+
+
+SYSTEM: Final = "fleet"
 
 
 class _StageMetrics:
@@ -195,7 +196,7 @@ def _agent_samples(fleet: Fleet, now: float) -> Iterable[Sample]:
         yield AGENT_SINCE.at(owner, since)
     for role, states in by_role.items():
         for state, number in states.items():
-            yield AGENTS(number, role=role, state=state)
+            yield AGENTS(number, system=SYSTEM, role=role, state=state)
         yield COUNCIL_AGENTS(sum(states.values()), role=role)
         yield COUNCIL_READY(sum(number for state, number in states.items() if state in _READY), role=role)
     for council in fleet.agents.councils:

@@ -93,7 +93,7 @@ def test_an_agent_that_others_speak_of_is_unknown() -> None:
     )
 
     assert story.states() == {"agent-architect-001": "unknown"}
-    assert story.page['fleet_agents{role="ARCHITECT",state="unknown"}'] == 1
+    assert story.page['fleet_agents{system="fleet",role="ARCHITECT",state="unknown"}'] == 1
 
 
 def test_a_council_has_a_size_and_an_expected_size() -> None:
@@ -250,7 +250,7 @@ def test_what_is_read_back_shapes_the_state_and_is_not_counted() -> None:
     counters = {name: value for name, value in page.items() if "_total{" in name or name.endswith("_total")}
     assert counters
     assert set(counters.values()) == {0}
-    assert page['fleet_agents{role="DEV",state="completed"}'] == 3
+    assert page['fleet_agents{system="fleet",role="DEV",state="completed"}'] == 3
     assert page['fleet_stories{stage="BACKLOG"}'] == 1
     assert page['fleet_agent_response_duration_seconds_count{role="DEV",model="unknown"}'] == 0
 

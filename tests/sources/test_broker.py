@@ -133,7 +133,6 @@ def test_it_reads_on(tmp_path: Path) -> None:
             source = Broker(database=path)
             following = asyncio.create_task(source.follow())
             await source.collect()
-            await following
             insert(connection, "agent_events", agent_id="a", event_type="stopped", message="", metadata=None)
             insert(connection, "agent_metrics", agent_id="a", cpu_percent=1, memory_mb=3, error_count=0, message_count=7)
             connection.execute("UPDATE agents SET status = 'offline' WHERE agent_id = 'a'")
@@ -142,6 +141,8 @@ def test_it_reads_on(tmp_path: Path) -> None:
             assert page['fleet_broker_events_total{type="started",origin="agent"}'] == 1
             assert page['fleet_broker_agent_memory_bytes{agent="a"}'] == 3 * 2**20
             assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     run(main())
 
@@ -176,3 +177,29 @@ def test_the_api_has_the_brokers_dashboard_and_the_ledgers_days(tmp_path: Path) 
             assert (day["model"], day["cost_usd"]) == ("=m", 0.5)
             table = httpx.get(f"{running.url}/api/costs", params={"format": "csv"}).text.splitlines()
             assert table[1].split(",")[1:3] == ["'=m", "1"]
+
+
+def test_its_events_and_agents_stand_beside_those_of_the_other_systems(tmp_path: Path) -> None:
+    async def main() -> None:
+        with broker(tmp_path / "broker.db") as connection:
+            filled(connection)
+            with exporter(f"--broker.database={tmp_path / 'broker.db'}") as running:
+                async with httpx.AsyncClient(timeout=20) as client:
+                    page = (await client.get(f"{running.url}/metrics")).text
+                    assert 'fleet_agents{system="broker",role="claude",state="online"} 2' in page
+                    agents = (await client.get(f"{running.url}/api/agents", params={"system": "broker"})).json()
+                    assert [(agent["id"], agent["state"]) for agent in agents] == [("a", "online"), ("b", "online")]
+                    async with client.stream("GET", f"{running.url}/api/events/stream") as reply:
+                        lines = reply.aiter_lines()
+                        await anext(lines)
+                        insert(connection, "agent_events", agent_id="a", event_type="error", message="no answer")
+                        async for line in lines:
+                            if line.startswith("data: "):
+                                event = json.loads(line.removeprefix("data: "))
+                                break
+                    told = (event["family"], event["type"], event["agent"], event["error"])
+                    assert told == ("broker", "broker.error", "a", "no answer")
+                    found = (await client.get(f"{running.url}/api/events", params={"since": "1h"})).json()
+                    assert [one["type"] for one in found["events"]] == ["broker.error"]
+
+    run(main())

@@ -203,7 +203,7 @@ def test_the_roster_makes_silent_agents_idle_and_running_jobs_appear() -> None:
                     async with httpx.AsyncClient(timeout=20) as client:
                         await client.get(f"{running.url}/metrics")
                         shown = (await client.get(f"{running.url}/metrics")).text
-                        assert 'fleet_agents{role="DEV",state="idle"} 2' in shown
+                        assert 'fleet_agents{system="fleet",role="DEV",state="idle"} 2' in shown
                         agents = (await client.get(f"{running.url}/api/agents")).json()
                         assert [(agent["id"], agent["state"], agent["model"]) for agent in agents] == [
                             ("agent-dev-1", "idle", "Q"), ("agent-dev-2", "idle", "Q"),

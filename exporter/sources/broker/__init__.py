@@ -6,6 +6,7 @@ The first reading of what only grows (events, messages) is made in stretches bes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -14,11 +15,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
+from exporter.live import LiveStream
 from exporter.metric import Metric, Sample
 from exporter.source import Count, Reason, Source, SourceError, option
 from exporter.sources.broker import dashboard, samples
+from exporter.sources.broker.events import event_of
+from exporter.sources.broker.tables import TOLD
 from exporter.sources.broker.tables import Broker as Tables
-from exporter.sqlite_file import Identity, SqliteFile
+from exporter.sqlite_file import Identity, Reading, SqliteFile
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks for new events."""
+_AT_ONCE = 500
 
 
 class Broker(Source):
@@ -35,6 +43,8 @@ class Broker(Source):
     _problem: SourceError | None = PrivateAttr(None)
     _current: bool = PrivateAttr(False)
     _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
+    _told: int | None = PrivateAttr(None)
     _reading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @property
@@ -46,7 +56,7 @@ class Broker(Source):
         return str(self.database or "")
 
     async def follow(self) -> None:
-        """The first reading, as often as it takes for it to succeed."""
+        """The first reading, as often as it takes for it to succeed; then the events as they come."""
         while not self._current:
             try:
                 while not await asyncio.to_thread(self._read_on):
@@ -57,6 +67,29 @@ class Broker(Source):
             self._tried.set()
             if not self._current:
                 await asyncio.sleep(1.0)
+        while True:
+            with contextlib.suppress(SourceError):  # a scrape says so
+                for row in await asyncio.to_thread(self._asked, self._new_events):
+                    self._live.publish(event_of(row, time.time()))
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def _new_events(self, reading: Reading) -> list[tuple[Any, ...]]:
+        """The rows since the last look; at the first one only where they end."""
+        newest = int(reading.value("SELECT MAX(id) FROM agent_events") or 0)
+        if self._told is None or newest < self._told:
+            self._told = newest
+        rows = reading.rows(TOLD, (self._told, _AT_ONCE))
+        if rows:
+            self._told = int(rows[-1][0])
+        return rows
+
+    @property
+    def live(self) -> LiveStream:
+        return self._live
+
+    def agents(self) -> list[dict[str, Any]]:
+        """The broker's agents."""
+        return samples.agents_view(self._tables)
 
     async def settled(self) -> None:
         await self._tried.wait()

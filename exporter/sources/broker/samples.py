@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+from exporter import roster
+from exporter.event_view import timestamp
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.sources.broker.tables import LATENCIES, Broker
 
 PENDING: Final = "pending"
+SYSTEM: Final = "broker"
 
 AGENTS = gauge("fleet_broker_agents", "Agents by status, type and mode (agents).", "status", "type", "mode")
 HEARTBEAT = gauge(
@@ -57,7 +60,7 @@ LATENCY = histogram(
 )
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
-    OVERDUE, LATENCY,
+    OVERDUE, LATENCY, roster.AGENTS,
 )  # fmt: skip
 
 _MIB = 1024 * 1024
@@ -91,6 +94,8 @@ def _agents(broker: Broker) -> Iterable[Sample]:
     groups = Counter((agent.status, agent.type, agent.mode) for agent in broker.agents)
     for (status, kind, mode), number in groups.items():
         yield AGENTS(number, status=status, type=kind, mode=mode)
+    for (kind, status), number in Counter((agent.type, agent.status) for agent in broker.agents).items():
+        yield roster.AGENTS(number, system=SYSTEM, role=kind, state=status)
     for agent in broker.agents:
         who = labels(agent=agent.id)
         if agent.heartbeat is not None:
@@ -110,3 +115,20 @@ def _agents(broker: Broker) -> Iterable[Sample]:
         yield AGENT_ERRORS.at(who, found.errors)
         if found.at is not None:
             yield MEASURED.at(who, found.at)
+
+
+def agents_view(broker: Broker) -> list[dict[str, Any]]:
+    """The broker's agents for the view that all systems share."""
+    return [
+        {
+            "system": SYSTEM,
+            "id": agent.id,
+            "role": agent.type,
+            "state": agent.status,
+            "since": None,
+            "task": None,
+            "mode": agent.mode,
+            "last_heard": timestamp(agent.heartbeat),
+        }
+        for agent in broker.agents
+    ]

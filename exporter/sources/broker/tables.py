@@ -79,6 +79,10 @@ EVENTS = """
     SELECT event_type, COALESCE(json_valid(metadata) AND json_extract(metadata, '$.alertType') IS NOT NULL, 0), COUNT(*)
     FROM agent_events WHERE id > ? AND id <= ? GROUP BY 1, 2"""
 
+TOLD = f"""
+    SELECT id, agent_id, event_type, message, metadata, {_seconds("timestamp")} FROM agent_events
+    WHERE id > ? ORDER BY id LIMIT ?"""  # noqa: S608
+
 _BUCKETS = ", ".join(f"SUM(latency_ms <= {bound * 1000:g})" for bound in LATENCIES)
 MESSAGES = f"SELECT COUNT(latency_ms), SUM(latency_ms), {_BUCKETS} FROM messages WHERE id > ? AND id <= ?"  # noqa: S608
 

@@ -81,6 +81,10 @@ class Taskboard(Source):
         """The tasks by column. Raises SourceError while they are not known."""
         return samples.columns_view(self._known())
 
+    def agents(self) -> list[dict[str, Any]]:
+        """Those whose name is on a task."""
+        return samples.agents_view(self._board) if self._board is not None else []
+
     def stats(self) -> dict[str, Any]:
         """Counts of tasks. Raises SourceError while they are not known."""
         return samples.stats_view(self._known())

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.roster import AGENTS
 from exporter.sources.taskboard.board import SIDE_FOLDERS, Board
-from exporter.sources.taskboard.task import Column, Reason, Task
+from exporter.sources.taskboard.task import NONE, Column, Reason, Task
 
 KINDS: Final = ("created", "assigned", "completed", "updated")
 SECONDS: Final = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 2592000.0)
+SYSTEM: Final = "board"
 _AGENTS = 100
 _OTHER = "other"
 
@@ -58,7 +60,7 @@ LEFT_OUT = gauge("fleet_board_left_out_files", "Files over the cap on files, whi
 LOOKED = gauge("fleet_board_last_look_timestamp_seconds", "When the folders were last looked at.", unit=Unit.TIMESTAMP)
 METRICS: Final[tuple[Metric, ...]] = (
     TASKS, COLUMNS, OLDEST, QUEUE, CYCLE, MEDIAN_QUEUE, MEDIAN_CYCLE, MOVES, ILLEGAL, DISAGREEING, UNREADABLE, ESTIMATED,
-    SIDE, LEFT_OUT, LOOKED,
+    SIDE, LEFT_OUT, LOOKED, AGENTS,
 )  # fmt: skip
 
 
@@ -105,6 +107,8 @@ def samples(board: Board) -> Iterable[Sample]:
     for kind in KINDS:
         yield MOVES(board.moves[kind], kind=kind)
     yield ILLEGAL(board.illegal)
+    for state, number in Counter(agent["state"] for agent in agents_view(board)).items():
+        yield AGENTS(number, system=SYSTEM, role="unknown", state=state)
     yield DISAGREEING(sum(task.disagrees for task in tasks))
     wrong = Counter(board.unreadable.values())
     for reason in Reason:
@@ -158,3 +162,24 @@ def stats_view(board: Board) -> dict[str, Any]:
             "unreadable": len(board.unreadable),
         }
     }
+
+
+def agents_view(board: Board) -> list[dict[str, Any]]:
+    """The board's agents for the view that all systems share: assigned while a task lies in their folder, else idle."""
+    at_work: dict[str, Task | None] = {}
+    for task in board.tasks:
+        if task.agent != NONE:
+            at_work.setdefault(task.agent, None)
+            if task.column is Column.ASSIGNED:
+                at_work[task.agent] = task
+    return [
+        {
+            "system": SYSTEM,
+            "id": agent,
+            "role": None,
+            "state": "assigned" if task else "idle",
+            "since": _iso(task.assigned) if task else None,
+            "task": task.id if task else None,
+        }
+        for agent, task in sorted(at_work.items())
+    ]
