@@ -23,6 +23,7 @@ from demo.fleet import Fleet, Step
 from demo.servers import kubernetes, loki, nats, neo4j, prometheus, valkey, vllm
 from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed, answers, free_port, process, temporary_folder
+from demo.services import Services, serving
 from demo.traffic import Cache, Events, Graph, Jobs, answer_with
 
 _PAUSE = 0.3  # seconds between two steps of the simulated fleet
@@ -177,6 +178,8 @@ async def _run(
     assert isinstance(engine, vllm.VllmStandIn)
     demo.say("NATS, ValKey and a stand-in for vLLM are up")
 
+    services = Services()
+    address = await readers.enter_async_context(serving(services))
     graph_port, loki_port, kubeconfig = free_port(), free_port(), folder / "kubeconfig"
     exporter_url = f"http://127.0.0.1:{_wished(_EXPORTER_PORT)}"
     environment = {
@@ -192,6 +195,7 @@ async def _run(
         "FLEET_EXPORTER_JETSTREAM_EXPECTED": "PLANNING_EVENTS,AGENT_RESPONSES,AGENT_RESULTS",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",
+        "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={address},ray-executor={address},context={address}",
         "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
         "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),
         "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "5",
@@ -215,11 +219,14 @@ async def _run(
     async def at_engine(step: Step) -> None:
         answer_with(engine, step)
 
+    async def at_services(step: Step) -> None:
+        services.send(step)
+
     async def in_files(step: Step) -> None:
         for system in files:
             await asyncio.to_thread(system.send, step)
 
-    demo.sends += [events.send, keys.send, at_engine, in_files]
+    demo.sends += [events.send, keys.send, at_engine, at_services, in_files]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(events.run()), group.create_task(_fleet(demo))]
         up = await _up(exporter_url)
