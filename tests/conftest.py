@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +64,14 @@ def promtool() -> Path:
     with required():
         return prometheus.promtool()
     raise AssertionError  # not reached: `required` ends the test
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed server certificate, and a client certificate with its own authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("server", "client"):
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"]
+        command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder

@@ -127,17 +127,6 @@ def test_basic_authentication_guards_every_path(tmp_path: Path) -> None:
     assert opened == 200
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed server certificate, and a client certificate with its own authority."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("server", "client"):
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"]
-        command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder
-
-
 def test_tls_and_client_certificates(certificates: Path) -> None:
     file = certificates / "web.yml"
     file.write_text(

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -42,10 +43,14 @@ def answering(service: str, methods: dict[str, tuple[Any, Handler]]) -> grpc.Gen
 
 
 @asynccontextmanager
-async def serving(handlers: Sequence[grpc.GenericRpcHandler]) -> AsyncIterator[str]:
+async def serving(handlers: Sequence[grpc.GenericRpcHandler], certificates: Path | None = None) -> AsyncIterator[str]:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(handlers))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if certificates is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        pair = ((certificates / "server.key").read_bytes(), (certificates / "server.crt").read_bytes())
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -174,6 +179,24 @@ def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
 
     with listener(lambda connection: connection.sendall(b"-ERR unknown command\r\n")) as garbage:
         run(main(garbage))
+
+
+def test_tls(certificates: Path) -> None:
+    async def main() -> None:
+        healthy = health(health_pb2.HealthCheckResponse.SERVING)
+        async with serving([healthy], certificates) as address:
+            up = f'fleet_service_up{{service="context",address="{address}"}}'
+            trusted = await page(grpc={"context": address}, tls=True, ca_file=certificates / "server.crt")
+            assert trusted[up] == 1
+            assert (await page(grpc={"context": address}, tls=True))[up] == 0
+            assert (await page(grpc={"context": address}))[up] == 0
+
+    run(main())
+
+
+def test_fields_that_are_newer_than_ours_are_passed_over() -> None:
+    newer = ray_executor_pb2.GetActiveJobsResponse.Job(job_id="7", runtime="x").SerializeToString()  # fields 1 and 9
+    assert orchestrator_pb2.GetStatusRequest.FromString(newer).include_stats is False
 
 
 def test_http_services_by_url() -> None:
