@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -21,6 +20,7 @@ import msgspec
 from pydantic import PrivateAttr, SecretStr
 
 from exporter.event import Message
+from exporter.event_time import instant
 from exporter.event_view import REDACT
 from exporter.fleet import loki
 from exporter.fleet.capped import Admitted, Distribution
@@ -220,7 +220,7 @@ class Journal(NatsServer, Source):
 
     async def _position(self, stream: Stream) -> loki.Position:
         """The last message of this stream that Loki holds; none of an earlier stream of the same name counts."""
-        created = int(_seconds(stream.created) * 1e9)
+        created = int((instant(stream.created)[0] or 0.0) * 1e9)
         now = time.time()
         query = {
             "query": f"{{stream={msgspec.json.encode(stream.config.name).decode()}}}",
@@ -292,10 +292,3 @@ class Journal(NatsServer, Source):
         denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
         reason = Reason.UNAUTHORIZED if denied else Reason.UNREACHABLE
         raise SourceError(reason, f"Loki at {self.server} answers {reply.status_code} to {path}")
-
-
-def _seconds(created: str) -> float:
-    try:
-        return datetime.fromisoformat(created).timestamp()
-    except ValueError:
-        return 0.0

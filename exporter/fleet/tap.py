@@ -195,8 +195,7 @@ class Tap:
     def _follow(self, stream: Stream) -> Followed:
         config = stream.config
         found = Followed(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
-        known = self.followed.get(config.name)
-        if known is not None:
+        if (known := self.followed.get(config.name)) is not None:
             found.restarts, found.skipped, found.repeated = known.restarts, known.skipped, known.repeated
         self.followed[config.name] = found
         return found

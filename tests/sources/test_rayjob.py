@@ -19,8 +19,9 @@ from demo.servers.kubernetes import Kubernetes
 from exporter.kubernetes_quantity import quantity
 from exporter.source import Reason, SourceError
 from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob.clusters import Clusters
+from exporter.sources.rayjob.jobs import Correlation, Jobs
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
-from exporter.sources.rayjob.store import Clusters, Correlation, Jobs
 from tests.reading import eventually, run, series
 
 NAMES = itertools.count(1)

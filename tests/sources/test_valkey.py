@@ -16,6 +16,7 @@ from demo.servers.valkey import Engine, Valkey
 from exporter.source import Address, Reason, SourceError
 from exporter.sources.valkey import Valkey as Source
 from exporter.sources.valkey import info
+from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.keys import KeyGroups, group_of
 from tests.conftest import required
 from tests.reading import collected, series
@@ -132,7 +133,7 @@ errorstat_ERR:count=4
 
 
 def test_info_is_read_by_name_whatever_stands_around() -> None:
-    page = series(info.samples(info.parsed(INFO.replace("used_memory:x\n", "")), "s"))
+    page = series(info.samples(parsed(INFO.replace("used_memory:x\n", "")), "s"))
 
     assert page['valkey_memory_used_bytes{server="s"}'] == 916720
     assert page['valkey_start_timestamp_seconds{server="s"}'] == 1700000000
@@ -150,7 +151,7 @@ def test_info_is_read_by_name_whatever_stands_around() -> None:
 
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
-    list(info.samples(info.parsed(text), "s"))
+    list(info.samples(parsed(text), "s"))
 
 
 @given(st.lists(st.sampled_from([*info.FIELDS, "db0", "cmdstat_x", "slave0", "errorstat_x", "role"])), st.text())

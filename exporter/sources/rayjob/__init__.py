@@ -14,9 +14,10 @@ from pydantic import PrivateAttr
 from exporter.kubernetes_watch import Cluster, NotServed, ObjectStore, Watch
 from exporter.metric import Metric, Sample, gauge
 from exporter.source import Count, Names, Reason, Source, SourceError, option
-from exporter.sources.rayjob import logs
+from exporter.sources.rayjob import clusters, jobs, logs
+from exporter.sources.rayjob.clusters import Clusters
+from exporter.sources.rayjob.jobs import Correlation, Jobs
 from exporter.sources.rayjob.objects import ray_job
-from exporter.sources.rayjob.store import METRICS, Clusters, Correlation, Jobs
 
 SERVED = gauge(
     "ray_kind_served", "Whether the Kubernetes API serves the kind, that is, whether KubeRay is installed.", "kind"
@@ -29,7 +30,7 @@ class Rayjob(Source):
     """One Kubernetes cluster, all namespaces or some."""
 
     kind: ClassVar[str] = "rayjob"
-    metrics: ClassVar[tuple[Metric, ...]] = (*METRICS, SERVED)
+    metrics: ClassVar[tuple[Metric, ...]] = (*jobs.METRICS, *clusters.METRICS, SERVED)
 
     max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 1_000_000
     kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None

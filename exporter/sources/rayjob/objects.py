@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -106,3 +108,21 @@ def seconds(timestamp: str | None) -> float | None:
     except (ValueError, OverflowError):
         return None
     return value if value > 0 else None
+
+
+OTHER: Final = "other"
+NEW: Final = "New"
+
+Key = tuple[str, str]
+"""(namespace, name)"""
+
+
+def known(value: str | None, states: Sequence[str]) -> str:
+    """The state under its own name, `New` for none, `other` for one that is not among them."""
+    if not value:
+        return NEW
+    return value if value in states else OTHER
+
+
+def key_of(meta: Metadata) -> Key:
+    return meta.namespace, meta.name

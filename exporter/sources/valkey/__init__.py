@@ -15,6 +15,7 @@ from pydantic import PrivateAttr, SecretStr
 from exporter.metric import Metric, Sample, gauge
 from exporter.source import Address, Addresses, Count, Names, Reason, Source, SourceError, option
 from exporter.sources.valkey import info, keys
+from exporter.sources.valkey.fields import parsed
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -83,7 +84,7 @@ class Valkey(Source):
         replies = await pipeline.execute(raise_on_error=False)
         if isinstance(replies[0], Exception):
             raise replies[0]
-        fields = info.parsed(_text(replies[0]))
+        fields = parsed(_text(replies[0]))
         if "redis_version" not in fields:
             raise SourceError(Reason.MALFORMED, f"ValKey at {self.server}: its INFO names no version")
         found = list(info.samples(fields, self.server))

@@ -5,11 +5,11 @@ Durations and fractions are brought to base units; a counter that INFO gives as 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from exporter.metric import Kind, Labels, Metric, Sample, Unit, counter, gauge, info, labels, state_set
+from exporter.sources.valkey.fields import parts_of, value_of
 
 SERVER: Final = "server"
 
@@ -214,32 +214,6 @@ _UNSET = {"rdb_last_bgsave_time_sec": -1, "aof_last_rewrite_time_sec": -1, "mast
 """Fields that say -1 for "has not happened"; no sample is truer than a duration of minus one second."""
 
 
-def parsed(text: str) -> dict[str, str]:
-    """INFO's `field:value` lines by field; headings, blank lines and lines without a colon are passed over."""
-    pairs = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
-    return {field: value for field, colon, value in pairs if colon}
-
-
-def value_of(text: str | None) -> float | None:
-    """A field's number, None when it is absent or no number. `1.5%` and `0x`-forms are no numbers here but `1.5%` is."""
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _parts(text: str) -> dict[str, str]:
-    """`keys=2,expires=0` by name."""
-    return dict(part.partition("=")[::2] for part in text.split(","))
-
-
 def samples(fields: Text, server: str) -> Iterable[Sample]:
     """The samples of one INFO reply, as `parsed` gives it, for the server of that name."""
     who = labels(server=server)
@@ -282,15 +256,15 @@ def _identity(fields: Text, server: str, who: Labels) -> Iterable[Sample]:
 def _named(field: str, text: str, who: Labels) -> Iterable[Sample]:
     """Samples of the fields whose names carry a command, an error, a database or a replica."""
     if field.startswith("cmdstat_"):
-        parts, named = _parts(text), who.with_label("command", field.removeprefix("cmdstat_"))
+        parts, named = parts_of(text), who.with_label("command", field.removeprefix("cmdstat_"))
         for part, metric, scale in _COMMAND_FIELDS:
             if (value := value_of(parts.get(part))) is not None:
                 yield metric.at(named, value if scale == 1 else value * scale)
     elif field.startswith("errorstat_"):
-        if (value := value_of(_parts(text).get("count"))) is not None:
+        if (value := value_of(parts_of(text).get("count"))) is not None:
             yield ERRORS.at(who.with_label("error", field.removeprefix("errorstat_")), value)
     elif field.startswith("db") and field[2:].isdecimal():
-        parts, named = _parts(text), who.with_label("db", field[2:])
+        parts, named = parts_of(text), who.with_label("db", field[2:])
         if (keys := value_of(parts.get("keys"))) is not None:
             yield DB_KEYS.at(named, keys)
         if (expires := value_of(parts.get("expires"))) is not None:
@@ -298,7 +272,7 @@ def _named(field: str, text: str, who: Labels) -> Iterable[Sample]:
         if ttl := value_of(parts.get("avg_ttl")):  # 0 means that no key has one
             yield DB_TTL.at(named, ttl / 1000)
     elif field.startswith("slave") and field[5:].isdecimal():
-        parts = _parts(text)
+        parts = parts_of(text)
         named = who.with_label("replica", f"{parts.get('ip', '')}:{parts.get('port', '')}")
         if (lag := value_of(parts.get("lag"))) is not None:
             yield REPLICA_LAG.at(named, lag)

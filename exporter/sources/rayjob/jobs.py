@@ -1,4 +1,4 @@
-"""The RayJobs and RayClusters that exist, each kept as the text of its samples: made once per change, joined per scrape."""
+"""The RayJobs that exist, each kept as the text of its samples: made once per change, joined per scrape."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.kubernetes_quantity import quantity
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
-from exporter.sources.rayjob.objects import Metadata, RayCluster, RayJob, ray_cluster, ray_job, seconds
-
-OTHER: Final = "other"
-NEW: Final = "New"
+from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, key_of, known, ray_job, seconds
 
 JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)
 DEPLOYMENT_STATES: Final = (
@@ -26,15 +22,10 @@ REASONS: Final = (
     "SubmissionFailed", "DeadlineExceeded", "PreRunningDeadlineExceeded", "AppFailed",
     "JobDeploymentStatusTransitionGracePeriodExceeded", "JobStatusCheckTimeoutExceeded", "ValidationFailed", OTHER,
 )  # fmt: skip
-CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
-CONDITIONS: Final = (
-    "RayClusterProvisioned", "HeadPodReady", "ReplicaFailure", "RayClusterSuspending", "RayClusterSuspended"
-)  # fmt: skip
 OUTCOMES: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
 BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, float("inf"))
 
 _JOB: Final = ("namespace", "rayjob")
-_CLUSTER: Final = ("namespace", "raycluster")
 
 JOB_STATUS = state_set("ray_job_status", "State of the Ray job (status.jobStatus).", *_JOB, states=JOB_STATES)
 JOB_DEPLOYMENT = state_set(
@@ -55,22 +46,6 @@ JOB_END = gauge("ray_job_end_timestamp_seconds", "When it ended (status.endTime)
 JOB_RETRIES = gauge("ray_job_failed_attempts", "Attempts that failed so far (status.failed).", *_JOB)
 JOB_BACKOFF = gauge("ray_job_backoff_limit", "Retries that are allowed (spec.backoffLimit).", *_JOB)
 JOB_INFO = info("ray_job_info", "The RayJob's cluster and the role it works for.", *_JOB, "raycluster", "role")
-CLUSTER_STATE = state_set("ray_cluster_state", "State of the RayCluster (status.state).", *_CLUSTER, states=CLUSTER_STATES)
-CLUSTER_CONDITION = gauge(
-    "ray_cluster_condition", "Whether a condition is True; absent where it is not reported (status.conditions).",
-    *_CLUSTER, "condition",
-)  # fmt: skip
-_WORKERS: Final = {
-    what: gauge(f"ray_cluster_workers_{what}", f"Workers, {what} (status.{what}WorkerReplicas).", *_CLUSTER)
-    for what in ("desired", "available", "ready", "min", "max")
-}
-CLUSTER_CPU = gauge(
-    "ray_cluster_desired_cpu_cores", "CPU asked for by all pods (status.desiredCPU).", *_CLUSTER, unit=Unit.CORES
-)
-CLUSTER_MEMORY = gauge(
-    "ray_cluster_desired_memory_bytes", "Memory asked for by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
-)
-CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
 
 JOBS = gauge("ray_jobs", "RayJobs by state of the resource (status.jobDeploymentStatus).", "namespace", "state")
 DURATION = histogram(
@@ -82,10 +57,7 @@ UNKNOWN = counter("ray_job_unknown_states_total", "Values of a state field that 
 JOB_METRICS: Final = (
     JOB_STATUS, JOB_DEPLOYMENT, JOB_REASON, JOB_CREATED, JOB_START, JOB_END, JOB_RETRIES, JOB_BACKOFF, JOB_INFO
 )  # fmt: skip
-CLUSTER_METRICS: Final = (
-    CLUSTER_STATE, CLUSTER_CONDITION, *_WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
-)  # fmt: skip
-METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, UNKNOWN, *CLUSTER_METRICS)
+METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -114,17 +86,6 @@ class JobRow(NamedTuple):
     story: str
 
 
-Key = tuple[str, str]
-"""(namespace, name)"""
-
-
-def known(value: str | None, states: Sequence[str]) -> str:
-    """The state under its own name, `New` for none, `other` for one that is not among them."""
-    if not value:
-        return NEW
-    return value if value in states else OTHER
-
-
 def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
     """The lines of one RayJob, one text for each of JOB_METRICS, empty where the metric does not apply."""
     meta, status = job.metadata, job.status
@@ -147,32 +108,6 @@ def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
             raycluster=status.ray_cluster_name or "",
             role=meta.named(correlation.role).lower(),
         ).text,
-    )
-
-
-def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
-    """As `job_texts`, for a RayCluster and CLUSTER_METRICS; a figure that is not reported is absent, not 0."""
-    meta, status = cluster.metadata, cluster.status
-    who = labels(namespace=meta.namespace, raycluster=meta.name)
-    conditions = "".join(
-        CLUSTER_CONDITION.at(who.with_label("condition", condition.type), condition.status == "True").text
-        for condition in {condition.type: condition for condition in status.conditions or ()}.values()
-        if condition.type in CONDITIONS
-    )
-    workers = (getattr(status, f"{what}_worker_replicas") for what in _WORKERS)
-    resources = (
-        (CLUSTER_CPU, quantity(status.desired_cpu)),
-        (CLUSTER_MEMORY, quantity(status.desired_memory)),
-        (CLUSTER_GPU, quantity(status.desired_gpu)),
-    )
-    return (
-        CLUSTER_STATE.state_at(who, known(status.state, CLUSTER_STATES)).text,
-        conditions,
-        *(
-            metric.at(who, count).text if count is not None else ""
-            for metric, count in zip(_WORKERS.values(), workers, strict=True)
-        ),
-        *(metric.at(who, amount).text if amount is not None else "" for metric, amount in resources),
     )
 
 
@@ -229,7 +164,7 @@ class Jobs:
         job = ray_job(raw)
         if kind == "DELETED":
             self._durations.see(job)  # its last state may be new to us
-            self._scopes[scope].pop(_key(job.metadata), None)
+            self._scopes[scope].pop(key_of(job.metadata), None)
             self._durations.forget(job.metadata.uid)
         elif kind in ("ADDED", "MODIFIED"):
             key, row = self._row(scope, job)
@@ -252,7 +187,7 @@ class Jobs:
             role=meta.named(names.role),
             story=meta.named(names.story),
         )
-        key = _key(meta)
+        key = key_of(meta)
         before = self._scopes[scope].get(key)
         if before is None or before.texts != row.texts:
             self._count_unknown(job)
@@ -286,33 +221,3 @@ class Jobs:
         yield from self._durations.samples()
         for name, count in self._unknown.items():
             yield UNKNOWN(count, field=name)
-
-
-class Clusters:
-    """An ObjectStore of RayClusters."""
-
-    def __init__(self) -> None:
-        self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
-
-    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, tuple[str, ...]]:  # noqa: ARG002 - the protocol's
-        clusters = [ray_cluster(raw) for raw in objects]
-        return {_key(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
-
-    def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
-        self._scopes[scope] = rows
-
-    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
-        cluster = ray_cluster(raw)
-        if kind == "DELETED":
-            self._scopes[scope].pop(_key(cluster.metadata), None)
-        elif kind in ("ADDED", "MODIFIED"):
-            self._scopes[scope][_key(cluster.metadata)] = cluster_texts(cluster)
-
-    def samples(self) -> Iterable[Sample]:
-        rows = [texts for scope in self._scopes.values() for texts in scope.values()]
-        for metric, texts in zip(CLUSTER_METRICS, zip(*rows, strict=True), strict=bool(rows)):
-            yield metric.lines("".join(texts))
-
-
-def _key(meta: Metadata) -> Key:
-    return meta.namespace, meta.name

@@ -1,0 +1,93 @@
+"""The RayClusters that exist, each kept as the text of its samples."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from exporter.kubernetes_quantity import quantity
+from exporter.metric import Metric, Sample, Unit, gauge, labels, state_set
+from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayCluster, key_of, known, ray_cluster
+
+CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
+CONDITIONS: Final = (
+    "RayClusterProvisioned", "HeadPodReady", "ReplicaFailure", "RayClusterSuspending", "RayClusterSuspended"
+)  # fmt: skip
+
+_CLUSTER: Final = ("namespace", "raycluster")
+
+CLUSTER_STATE = state_set("ray_cluster_state", "State of the RayCluster (status.state).", *_CLUSTER, states=CLUSTER_STATES)
+CLUSTER_CONDITION = gauge(
+    "ray_cluster_condition", "Whether a condition is True; absent where it is not reported (status.conditions).",
+    *_CLUSTER, "condition",
+)  # fmt: skip
+_WORKERS: Final = {
+    what: gauge(f"ray_cluster_workers_{what}", f"Workers, {what} (status.{what}WorkerReplicas).", *_CLUSTER)
+    for what in ("desired", "available", "ready", "min", "max")
+}
+CLUSTER_CPU = gauge(
+    "ray_cluster_desired_cpu_cores", "CPU asked for by all pods (status.desiredCPU).", *_CLUSTER, unit=Unit.CORES
+)
+CLUSTER_MEMORY = gauge(
+    "ray_cluster_desired_memory_bytes", "Memory asked for by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
+)
+CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
+
+METRICS: Final[tuple[Metric, ...]] = (
+    CLUSTER_STATE, CLUSTER_CONDITION, *_WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
+)  # fmt: skip
+
+
+def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
+    """As `job_texts`, for a RayCluster and METRICS; a figure that is not reported is absent, not 0."""
+    meta, status = cluster.metadata, cluster.status
+    who = labels(namespace=meta.namespace, raycluster=meta.name)
+    conditions = "".join(
+        CLUSTER_CONDITION.at(who.with_label("condition", condition.type), condition.status == "True").text
+        for condition in {condition.type: condition for condition in status.conditions or ()}.values()
+        if condition.type in CONDITIONS
+    )
+    workers = (getattr(status, f"{what}_worker_replicas") for what in _WORKERS)
+    resources = (
+        (CLUSTER_CPU, quantity(status.desired_cpu)),
+        (CLUSTER_MEMORY, quantity(status.desired_memory)),
+        (CLUSTER_GPU, quantity(status.desired_gpu)),
+    )
+    return (
+        CLUSTER_STATE.state_at(who, known(status.state, CLUSTER_STATES)).text,
+        conditions,
+        *(
+            metric.at(who, count).text if count is not None else ""
+            for metric, count in zip(_WORKERS.values(), workers, strict=True)
+        ),
+        *(metric.at(who, amount).text if amount is not None else "" for metric, amount in resources),
+    )
+
+
+class Clusters:
+    """An ObjectStore of RayClusters."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
+
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, tuple[str, ...]]:  # noqa: ARG002 - the protocol's
+        clusters = [ray_cluster(raw) for raw in objects]
+        return {key_of(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
+
+    def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
+        self._scopes[scope] = rows
+
+    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
+        cluster = ray_cluster(raw)
+        if kind == "DELETED":
+            self._scopes[scope].pop(key_of(cluster.metadata), None)
+        elif kind in ("ADDED", "MODIFIED"):
+            self._scopes[scope][key_of(cluster.metadata)] = cluster_texts(cluster)
+
+    def samples(self) -> Iterable[Sample]:
+        rows = [texts for scope in self._scopes.values() for texts in scope.values()]
+        for metric, texts in zip(METRICS, zip(*rows, strict=True), strict=bool(rows)):
+            yield metric.lines("".join(texts))
