@@ -167,8 +167,10 @@ class Metric:
         # What needs escaping shows in the rendered text: it has more quotes than the labels bring, or one of the others.
         if braced.count('"') != self._quotes or "\\" in braced or "\n" in braced or "\0" in braced:
             braced = self._line % {name: escaped(text) for name, text in values.items()}
-        shown = value if type(value) is int else number(value)
-        return _sample(Sample, (self, braced, f"{self.name}{braced} {shown}\n"))
+        kind = type(value)
+        if kind is int or (kind is float and value - value == 0.0):  # finite: `number` without its call
+            return _sample(Sample, (self, braced, f"{self.name}{braced} {value!r}\n"))
+        return _sample(Sample, (self, braced, f"{self.name}{braced} {number(value)}\n"))
 
     def at(self, labels: Labels, value: float) -> Sample:
         """One sample for a label set that was rendered before."""
