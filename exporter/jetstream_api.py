@@ -67,7 +67,6 @@ class StreamConfig(msgspec.Struct, frozen=True):
     max_msgs: int = -1
     max_bytes: int = -1
     max_age: int = 0  # nanoseconds
-    max_msg_size: int = -1
     max_consumers: int = -1
     num_replicas: int = 1
     mirror: Origin | None = None

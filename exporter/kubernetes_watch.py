@@ -171,7 +171,6 @@ class Watch:
         self.problem: SourceError | None = SourceError(Reason.TIMEOUT, f"the first list of {path} is not complete")
         """Why what the store holds may be old or incomplete; None while it is current."""
         self.lists = 0
-        self.resumes = 0
 
     async def settled(self) -> None:
         """Returns when the first list is complete, or it is known why there is none."""
@@ -186,7 +185,6 @@ class Watch:
                     version = await self._list()
                 async for reached in self._events(version):
                     version, self.problem, pause = reached, None, _FIRST_PAUSE
-                self.resumes += 1
                 continue
             except Gone:
                 version = ""

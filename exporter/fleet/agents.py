@@ -214,9 +214,6 @@ class Agents:
             return AgentState.IDLE, agent.since + patience.idle
         return agent.state, agent.since
 
-    def of_role(self, role: str) -> Iterable[Agent]:
-        return (agent for agent in self.known if agent.role == role)
-
     def expire(self, now: float) -> None:
         self.known.expire(now - self._patience.gone)
         self.councils.expire(now - self._patience.gone)

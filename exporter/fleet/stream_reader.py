@@ -71,11 +71,10 @@ class StreamReader:
     `position` is the last sequence read, `pending` how many are waiting after it, by the server's count.
     """
 
-    def __init__(self, connection: Connection, stream: str, start: Start, *, filter_subject: str = "") -> None:
+    def __init__(self, connection: Connection, stream: str, start: Start) -> None:
         self._connection = connection
         self._stream = stream
         self._start = start
-        self._filter = filter_subject
         self._name = f"{OWN_READER}{secrets.token_hex(8)}"
         self._subscription: Subscription | None = None
         self._inbox = ""
@@ -100,8 +99,6 @@ class StreamReader:
             "inactive_threshold": int(_VANISHES_AFTER * _NANO),
             **self._start.config,
         }
-        if self._filter:
-            config["filter_subject"] = self._filter
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         created = await self._connection.ask(verb, CreatedConsumer, stream_name=self._stream, config=config)
         if created.error is not None:  # 404
