@@ -16,6 +16,7 @@ bench: .venv/ready
 generate: .venv/ready
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
+	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml

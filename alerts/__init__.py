@@ -1,0 +1,1 @@
+"""Alerts and recording rules as code: what Prometheus is told, and what a person is told then."""

@@ -1,0 +1,193 @@
+"""PromQL written against Metrics: a label that a metric does not have, or the `rate()` of a gauge, fails here and not later.
+
+Used where dashboards, rules and their reference are generated; opens no socket.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exporter.metric import Kind, Metric, number
+
+SCRAPE_LABELS = frozenset({"instance", "job"})
+"""Labels that every series gets when it is scraped."""
+
+_DURATION = re.compile(r"(\d+(ms|s|m|h|d|w|y))+|\$__\w+")
+
+
+class QueryError(TypeError):
+    """One sentence: what in a query does not fit its metric."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """How a label's value is compared: `=`, `!=`, `=~` or `!~`."""
+
+    operator: str
+    value: str
+
+
+def is_not(value: str) -> Matcher:
+    return Matcher("!=", value)
+
+
+def like(pattern: str) -> Matcher:
+    """The value matches a regular expression, as a whole."""
+    return Matcher("=~", pattern)
+
+
+def unlike(pattern: str) -> Matcher:
+    return Matcher("!~", pattern)
+
+
+@dataclass(frozen=True)
+class Query:
+    """An instant vector: its text, and the labels that its series may have."""
+
+    text: str
+    labels: frozenset[str]
+    atomic: bool = True
+    """Whether it can stand in a larger query without parentheses."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def _inner(self) -> str:
+        return self.text if self.atomic else f"({self.text})"
+
+    def by(self, aggregation: str, *labels: str) -> Query:
+        """`sum by (…)`, `max by (…)` and their like; without labels one series is left."""
+        _known(labels, self.labels, self.text)
+        grouping = f" by ({', '.join(labels)})" if labels else ""
+        return Query(f"{aggregation}{grouping} ({self.text})", frozenset(labels))
+
+    def sum(self, *labels: str) -> Query:
+        return self.by("sum", *labels)
+
+    def max(self, *labels: str) -> Query:
+        return self.by("max", *labels)
+
+    def min(self, *labels: str) -> Query:
+        return self.by("min", *labels)
+
+    def count(self, *labels: str) -> Query:
+        return self.by("count", *labels)
+
+    def equals(self, value: float | Query) -> Query:
+        """Only the series that have this value."""
+        return self._with("==", value)
+
+    def __gt__(self, value: float | Query) -> Query:
+        return self._with(">", value)
+
+    def __ge__(self, value: float | Query) -> Query:
+        return self._with(">=", value)
+
+    def __lt__(self, value: float | Query) -> Query:
+        return self._with("<", value)
+
+    def __add__(self, other: float | Query) -> Query:
+        return self._with("+", other)
+
+    def __sub__(self, other: float | Query) -> Query:
+        return self._with("-", other)
+
+    def __mul__(self, other: float | Query) -> Query:
+        return self._with("*", other)
+
+    def __truediv__(self, other: float | Query) -> Query:
+        return self._with("/", other)
+
+    def __and__(self, other: Query) -> Query:
+        """Series of this one for which the other has one with the same labels."""
+        return self._with("and", other)
+
+    def unless(self, other: Query) -> Query:
+        return self._with("unless", other)
+
+    def matching(self, operator: str, other: Query, *labels: str) -> Query:
+        """An operation on pairs that have only these labels in common, many of this query to one of the other."""
+        _known(labels, self.labels & other.labels, f"{self.text} {operator} {other.text}")
+        text = f"{self._inner} {operator} on ({', '.join(labels)}) group_left () {other._inner}"
+        return Query(text, self.labels, atomic=False)
+
+    def _with(self, operator: str, other: float | Query) -> Query:
+        right = other._inner if isinstance(other, Query) else number(other)
+        return Query(f"{self._inner} {operator} {right}", self.labels, atomic=False)
+
+
+@dataclass(frozen=True)
+class Series(Query):
+    """The series of one metric that some matchers leave."""
+
+    name: str = ""
+    selector: str = ""
+    kind: Kind = Kind.GAUGE
+
+    def rate(self, window: str = "5m") -> Query:
+        """Increase a second. Raises QueryError for a gauge."""
+        return self._over("rate", window, Kind.COUNTER)
+
+    def increase(self, window: str = "5m") -> Query:
+        return self._over("increase", window, Kind.COUNTER)
+
+    def delta(self, window: str = "5m") -> Query:
+        """Change of a gauge. Raises QueryError for a counter."""
+        return self._over("delta", window, Kind.GAUGE)
+
+    def max_over(self, window: str) -> Query:
+        return self._over("max_over_time", window, Kind.GAUGE)
+
+    def age(self) -> Query:
+        """Seconds since a timestamp."""
+        return Query(f"time() - {self.text}", self.labels, atomic=False)
+
+    def quantile(self, share: float, *labels: str, window: str = "5m") -> Query:
+        """A histogram's quantile by some labels. Raises QueryError for what is no histogram."""
+        self._is(Kind.HISTOGRAM, "a quantile")
+        _known(labels, self.labels, self.text)
+        grouping = ", ".join(("le", *labels))
+        rate = f"rate({self.name}_bucket{self.selector}[{_window(window)}])"
+        return Query(f"histogram_quantile({number(share)}, sum by ({grouping}) ({rate}))", frozenset(labels))
+
+    def part(self, suffix: str) -> Series:
+        """A histogram's `_count` or `_sum`, which are counters."""
+        self._is(Kind.HISTOGRAM, f"a {suffix}")
+        name = f"{self.name}{suffix}"
+        return Series(f"{name}{self.selector}", self.labels, name=name, selector=self.selector, kind=Kind.COUNTER)
+
+    def _is(self, kind: Kind, what: str) -> None:
+        if self.kind is not kind:
+            raise QueryError(f"{self.name} is a {self.kind}; {what} is taken of a {kind}")
+
+    def _over(self, function: str, window: str, kind: Kind) -> Query:
+        self._is(kind, f"{function}()")
+        return Query(f"{function}({self.text}[{_window(window)}])", self.labels)
+
+
+def series(metric: Metric, **matchers: str | Matcher) -> Series:
+    """A metric's series; `**matchers` by label. Raises QueryError for a label that the metric does not have."""
+    known = frozenset(metric.labels) | SCRAPE_LABELS
+    _known(matchers, known, metric.name)
+    parts = []
+    for label, matcher in matchers.items():
+        told = matcher if isinstance(matcher, Matcher) else Matcher("=", matcher)
+        value = told.value.replace("\\", "\\\\").replace('"', '\\"')
+        parts.append(f'{label}{told.operator}"{value}"')
+    selector = f"{{{', '.join(parts)}}}" if parts else ""
+    return Series(f"{metric.name}{selector}", known, name=metric.name, selector=selector, kind=metric.kind)
+
+
+def _known(labels: Iterable[str], known: frozenset[str], where: str) -> None:
+    for label in labels:
+        if label not in known:
+            raise QueryError(f"{where} has no label {label}; it has {', '.join(sorted(known))}")
+
+
+def _window(window: str) -> str:
+    if not _DURATION.fullmatch(window):
+        raise QueryError(f"{window!r} is no duration (5m) and no variable of Grafana's ($__rate_interval)")
+    return window
