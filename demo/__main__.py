@@ -41,6 +41,7 @@ _SOURCES = {
     "workloads",
 }
 _EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
+_RULES = Path(__file__).parents[1] / "deploy/helm/files/alerts.yaml"
 
 _QUERIES = (
     ("agents by state", "sum by (role, state) (fleet_agents)"),
@@ -58,6 +59,7 @@ _QUERIES = (
     ("growth of the graph", "deriv(neo4j_nodes[1m])"),
     ("share of lookups that hit",
      "valkey_keyspace_hits_total / (valkey_keyspace_hits_total + valkey_keyspace_misses_total)"),
+    ("alerts that fire, or will", "ALERTS"),
     ("what is down, and why", "fleet_exporter_source_failure == 1"),
 )  # fmt: skip
 
@@ -150,10 +152,10 @@ def _table(exporter: str, monitor: str) -> str:
         ("The page", f"{exporter}/metrics"),
         ("The fleet as it moves", exporter),
         ("The API", f"{exporter}/docs"),
-        ("Prometheus", monitor),
+        ("Prometheus, with the alerts", f"{monitor}/alerts"),
     ]
     queries = "\n".join(f"    # {text}\n    {query}" for text, query in _QUERIES)
-    links = "\n".join(f"  {name:<24}{url}" for name, url in rows)
+    links = "\n".join(f"  {name:<30}{url}" for name, url in rows)
     return f"\n{links}\n\n  PromQL to try at {monitor}/graph:\n\n{queries}\n\n  Ctrl-C stops everything.\n"
 
 
@@ -209,7 +211,8 @@ async def _run(
     )
     target = exporter_url.removeprefix("http://")
     job = {"job_name": "fleet-exporter", "static_configs": [{"targets": [target]}]}
-    scrape = json.dumps({"global": {"scrape_interval": "2s"}, "scrape_configs": [job]})  # JSON is YAML
+    every = {"scrape_interval": "2s", "evaluation_interval": "2s"}
+    scrape = json.dumps({"global": every, "rule_files": [str(_RULES)], "scrape_configs": [job]})  # JSON is YAML
     monitor = await _entered(readers, prometheus.start(config=scrape, port=_wished(_PROMETHEUS_PORT)))
     assert isinstance(monitor, prometheus.Prometheus)
 
