@@ -174,14 +174,16 @@ class Tap:
                 found.position = last.get(found.name, 0)
             self._caught_up = True
             self._listener.caught_up()
-        lost = self.connection.lost
+        lost, reached = self.connection.lost, self._reached()
         while not lost.is_set():
-            await self._adopt(streams)
+            await self._adopt(streams, reached)
             self.problem = None
             self.tried.set()
             await first_of(lost, self._look, within=_LOOK_AGAIN)
             self._look.clear()
             if not lost.is_set():
+                # Noted before the streams are asked for: readers go on meanwhile, past what the answer will say.
+                reached = self._reached()
                 streams = wanted(await self.connection.streams(), self._names)
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
@@ -200,8 +202,15 @@ class Tap:
         self.followed[config.name] = found
         return found
 
-    async def _adopt(self, streams: Sequence[Stream]) -> None:
-        """Begin with new streams, begin anew with those made anew, let go of those that are gone."""
+    def _reached(self) -> dict[str, int]:
+        """The last sequence read of each stream."""
+        return {name: stream.position for name, stream in self.followed.items()}
+
+    async def _adopt(self, streams: Sequence[Stream], reached: Mapping[str, int]) -> None:
+        """Begin with new streams, begin anew with those made anew, let go of those that are gone.
+
+        `reached` is how far each had been read before the streams were listed.
+        """
         here = {stream.config.name: stream for stream in streams}
         for name in tuple(self.followed):
             if name not in here:
@@ -217,7 +226,7 @@ class Tap:
                 known = self._follow(stream)
                 known.position = position
                 known.restarts["recreated"] += not position
-            if known.position > stream.state.last_seq:
+            if known.position and reached.get(name, 0) > stream.state.last_seq:
                 # Sequences jumped back under the same name: what the stream holds now is all new.
                 await self._let_go(name)
                 known.position = 0
