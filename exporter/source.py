@@ -75,6 +75,14 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
 """A list of addresses: a YAML list, or one text with commas."""
 
+
+def _paired(value: Any) -> Any:
+    return dict(part.partition("=")[::2] for part in _split(value)) if isinstance(value, str) else value
+
+
+Pairs = Annotated[dict[str, str], BeforeValidator(_paired)]
+"""A mapping of words: a YAML mapping, or one text of name=value with commas."""
+
 Seconds = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(0)]
 

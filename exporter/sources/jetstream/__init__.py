@@ -9,25 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, PrivateAttr
+from pydantic import PrivateAttr
 
 from exporter.jetstream_api import OWN_READER, Account, Consumer, ConsumerList, MessageReply, Stream
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer, together
-from exporter.source import Count, Names, Reason, Source, SourceError, option
+from exporter.source import Count, Names, Pairs, Reason, Source, SourceError, option
 from exporter.sources.jetstream import samples
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 
 _AT_ONCE = 8  # requests in flight: enough to keep a server busy, too few to bother it
-
-
-def _pairs(value: Any) -> Any:
-    """`orch-=orchestrator,context-=context` as a mapping."""
-    if isinstance(value, str):
-        return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
-    return value
 
 
 SERVICES = {
@@ -51,8 +44,7 @@ class Jetstream(NatsServer, Source):
 
     expected: Annotated[Names, option("Streams, and consumers as stream/consumer, reported as present or missing.")] = ()
     services: Annotated[
-        dict[str, str],
-        BeforeValidator(_pairs),
+        Pairs,
         option("Service by prefix of the consumer's name: prefix=service, with commas."),
     ] = SERVICES
     ephemeral_consumers: Annotated[bool, option("Show ephemeral consumers one by one, not their sum.")] = False

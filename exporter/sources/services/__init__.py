@@ -12,13 +12,13 @@ import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BeforeValidator, PrivateAttr
+from pydantic import PrivateAttr
 
 from exporter.metric import Metric, Sample
 from exporter.roster import Meet
-from exporter.source import Names, Reason, Seconds, Source, SourceError, option
+from exporter.source import Names, Pairs, Reason, Seconds, Source, SourceError, option
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
 
 if TYPE_CHECKING:
@@ -27,15 +27,7 @@ if TYPE_CHECKING:
     from exporter.sources.services.grpc_client import GrpcClient
 
 
-def _pairs(value: Any) -> Any:
-    """`orchestrator=orchestrator:50055,context=context:50054` as a mapping."""
-    if isinstance(value, str):
-        return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
-    return value
-
-
 _NO_ADDRESSES: dict[str, str] = {}
-Addresses = Annotated[dict[str, str], BeforeValidator(_pairs)]
 
 
 class Services(Source):
@@ -44,8 +36,8 @@ class Services(Source):
     kind: ClassVar[str] = "services"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
 
-    grpc: Annotated[Addresses, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
-    http: Annotated[Addresses, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
+    grpc: Annotated[Pairs, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
+    http: Annotated[Pairs, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
     orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
     deadline: Annotated[Seconds, option("Longest time one answer may take, in seconds.")] = 2.0
