@@ -1,0 +1,22 @@
+"""The dashboards that alerts link to, by the uid that Grafana keeps them under."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class View(StrEnum):
+    """A dashboard's uid: `/d/<uid>` opens it."""
+
+    OVERVIEW = "fleet-overview"
+    AGENTS = "fleet-agents"
+    EVENTS = "fleet-events"
+    RAY_JOBS = "fleet-ray-jobs"
+    VLLM = "fleet-vllm"
+    GRAPH = "fleet-knowledge-graph"
+    VALKEY = "fleet-valkey"
+    COMMUNICATIONS = "fleet-communications"
+    STORIES = "fleet-stories"
+    BOARD = "fleet-board-costs"
+    MONITORING = "fleet-agent-monitoring"
+    EXPORTER = "fleet-exporter"

@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: one module for each, written to `deploy/helm/files/dashboards` by `make generate`."""
