@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.metric import Kind, Metric, number
 
 SCRAPE_LABELS = frozenset({"instance", "job"})
 """Labels that every series gets when it is scraped."""
+
+REPLICA_LABELS = ("instance", "pod")
+"""Labels that say which exporter told a series, and nothing of what it is about: another pod, another value."""
 
 _DURATION = re.compile(r"(\d+(ms|s|m|h|d|w|y))+|\$__\w+")
 
@@ -76,6 +79,26 @@ class Query:
     def count(self, *labels: str) -> Query:
         return self.by("count", *labels)
 
+    def without(self, aggregation: str, *labels: str) -> Query:
+        """`sum without (…)` and its like: drops these labels and those of the exporter's replica, and keeps all others.
+
+        What a site adds to its targets (cluster, namespace, …) stays, so two fleets are never taken for one.
+        """
+        _known((label for label in labels if label not in REPLICA_LABELS), self.labels, self.text)
+        dropped = tuple(dict.fromkeys((*REPLICA_LABELS, *labels)))
+        return Query(f"{aggregation} without ({', '.join(dropped)}) ({self.text})", self.labels.difference(dropped))
+
+    def age(self) -> Query:
+        """Seconds since a timestamp."""
+        return Query(f"time() - {self._inner}", self.labels, atomic=False)
+
+    def clamp_min(self, least: float) -> Query:
+        return Query(f"clamp_min({self.text}, {number(least)})", self.labels)
+
+    def share_of(self, whole: Query) -> Query:
+        """A ratio that has no series, and not NaN, where the whole is 0."""
+        return self / (whole > 0)
+
     def equals(self, value: float | Query) -> Query:
         """Only the series that have this value."""
         return self._with("==", value)
@@ -105,8 +128,22 @@ class Query:
         """Series of this one for which the other has one with the same labels."""
         return self._with("and", other)
 
-    def unless(self, other: Query) -> Query:
-        return self._with("unless", other)
+    def __or__(self, other: Query) -> Query:
+        """Series of this one, and those of the other that have labels of their own."""
+        return Query(f"{self._inner} or {other._inner}", self.labels & other.labels, atomic=False)
+
+    def unless(self, other: Query, *labels: str) -> Query:
+        """Series of this one for which the other has none with the same labels, or the same of these `labels`."""
+        return self._set("unless", other, labels)
+
+    def only_with(self, other: Query, *labels: str) -> Query:
+        """Series of this one for which the other has one with the same of these labels."""
+        return self._set("and", other, labels)
+
+    def _set(self, operator: str, other: Query, labels: tuple[str, ...]) -> Query:
+        _known(labels, self.labels & other.labels, f"{self.text} {operator} {other.text}")
+        on = f" on ({', '.join(labels)})" if labels else ""
+        return Query(f"{self._inner} {operator}{on} {other._inner}", self.labels, atomic=False)
 
     def matching(self, operator: str, other: Query, *labels: str) -> Query:
         """An operation on pairs that have only these labels in common, many of this query to one of the other."""
@@ -141,9 +178,21 @@ class Series(Query):
     def max_over(self, window: str) -> Query:
         return self._over("max_over_time", window, Kind.GAUGE)
 
-    def age(self) -> Query:
-        """Seconds since a timestamp."""
-        return Query(f"time() - {self.text}", self.labels, atomic=False)
+    def min_over(self, window: str) -> Query:
+        return self._over("min_over_time", window, Kind.GAUGE)
+
+    def slope(self, window: str) -> Query:
+        """Change of a gauge a second, by a straight line through its values."""
+        return self._over("deriv", window, Kind.GAUGE)
+
+    def absent(self, window: str) -> Query:
+        """One series of 1 where there was none of these for so long; it has no label."""
+        return Query(f"absent_over_time({self.text}[{_window(window)}])", frozenset())
+
+    def grown(self, window: str) -> Query:
+        """Where a counter has risen: one that was born in the window with a value counts, which `increase` does not see."""
+        born = f"({self.text} > 0 unless {self.text} offset {_window(window)})"
+        return Query(f"{self.increase(window).text} > 0 or {born}", self.labels, atomic=False)
 
     def quantile(self, share: float, *labels: str, window: str = "5m") -> Query:
         """A histogram's quantile by some labels. Raises QueryError for what is no histogram."""
@@ -152,6 +201,12 @@ class Series(Query):
         grouping = ", ".join(("le", *labels))
         rate = f"rate({self.name}_bucket{self.selector}[{_window(window)}])"
         return Query(f"histogram_quantile({number(share)}, sum by ({grouping}) ({rate}))", frozenset(labels))
+
+    def bucket(self, bound: float) -> Series:
+        """A histogram's count of what was at most `bound`, which must be one of its buckets'."""
+        told = self.part("_bucket")
+        selector = f'{{{f"{self.selector[1:-1]}, " if self.selector else ""}le="{number(float(bound))}"}}'
+        return replace(told, text=f"{told.name}{selector}", labels=self.labels | {"le"}, selector=selector)
 
     def part(self, suffix: str) -> Series:
         """A histogram's `_count` or `_sum`, which are counters."""
