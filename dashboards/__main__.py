@@ -1,0 +1,53 @@
+"""`python -m dashboards FOLDER`: write every dashboard, and those that differ without Loki into `without-loki`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+
+import dashboards
+from dashboards.panels import Dashboard
+
+
+def all_dashboards() -> tuple[Dashboard, ...]:
+    """Every dashboard of this package, by the name of its module."""
+    modules = [importlib.import_module(f"dashboards.{found.name}") for found in pkgutil.iter_modules(dashboards.__path__)]
+    return tuple(module.DASHBOARD for module in modules if hasattr(module, "DASHBOARD"))
+
+
+def files() -> dict[str, str]:
+    """What is written, by the path inside the folder."""
+    made = {}
+    for dashboard in all_dashboards():
+        made[f"{dashboard.view}.json"] = _text(dashboard.document())
+        if dashboard.needs_loki:
+            made[f"without-loki/{dashboard.view}.json"] = _text(dashboard.document(loki=False))
+    return made
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write them; what is there and no longer made goes."""
+    parser = argparse.ArgumentParser("python -m dashboards", description="Write the dashboards.")
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    made = files()
+    for name, text in made.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for path in folder.rglob("*.json"):
+        if str(path.relative_to(folder)) not in made:
+            path.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Panels with a time axis: lines, heatmaps, states over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dashboards.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
+from dashboards.panels.panel import Panel, panel, targets
+from dashboards.query import Line
+
+_TOOLTIP = {"mode": "multi", "sort": "desc"}
+
+
+def graph(
+    title: str,
+    description: str,
+    *lines: Line,
+    unit: str,
+    width: int | None = None,
+    height: int = 8,
+    limits: Sequence[Limit] = (),
+    below: bool = False,
+    stacked: bool = False,
+    bars: bool = False,
+    maximum: float | None = None,
+    minimum: float | None = 0,
+    links: Sequence[Link] = (),
+    columns: Sequence[Column] = (),
+    decimals: int | None = None,
+    calcs: Sequence[str] = ("lastNotNull", "max"),
+) -> Panel:
+    """Lines over time. `limits` are drawn where the alert compares; stack only what are parts of a whole."""
+    shading = 25 if stacked or bars else 8
+    custom: Document = {
+        "drawStyle": "bars" if bars else "line",
+        "lineInterpolation": "linear",
+        "lineWidth": 1,
+        "fillOpacity": 60 if bars else shading,
+        "gradientMode": "none",
+        "spanNulls": False,  # a gap is a reading that failed, and must look like one
+        "showPoints": "never",
+        "pointSize": 4,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "axisPlacement": "auto",
+        "axisLabel": "",
+        "axisBorderShow": False,
+        "barAlignment": 0,
+        "scaleDistribution": {"type": "linear"},
+        "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+        "thresholdsStyle": {"mode": "dashed" if limits else "off"},
+    }
+    field: Document = {
+        "color": {"mode": "palette-classic"},
+        "custom": custom,
+        "unit": unit,
+        "noValue": NO_DATA,
+        "mappings": [],
+        "thresholds": steps(limits, base="transparent", below=below),
+        "links": [link.document(of_row=False) for link in links],
+    }
+    for name, value in (("min", minimum), ("max", maximum), ("decimals", decimals)):
+        if value is not None:
+            field[name] = value
+    many = len(lines) > 1 or any(line.query.labels for line in lines)
+    options: Document = {
+        "legend": {
+            "showLegend": many,
+            "displayMode": "table",
+            "placement": "bottom",
+            "calcs": list(calcs),
+            "sortBy": "Last *",
+            "sortDesc": True,
+        },
+        "tooltip": _TOOLTIP,
+    }
+    return panel(
+        "timeseries",
+        title,
+        description,
+        targets(lines),
+        options=options,
+        field=field,
+        overrides=[column.document() for column in columns],
+        width=width,
+        height=height,
+    )
+
+
+def heatmap(title: str, description: str, line: Line, *, unit: str, width: int | None = None, height: int = 8) -> Panel:
+    """How often each bucket of a histogram is met. The query gives increases by `le`."""
+    options: Document = {
+        "calculate": False,
+        "cellGap": 1,
+        "cellValues": {"unit": "short", "decimals": 1},
+        "color": {
+            "mode": "scheme",
+            "scheme": "Blues",
+            "scale": "exponential",
+            "exponent": 0.5,
+            "steps": 64,
+            "reverse": False,
+            "fill": ACCENT,
+        },
+        "exemplars": {"color": "rgba(255,0,255,0.7)"},
+        "filterValues": {"le": 1e-9},  # cells of nothing stay empty
+        "legend": {"show": True},
+        "rowsFrame": {"layout": "auto"},
+        "tooltip": {"mode": "single", "yHistogram": True, "showColorScale": True},
+        "yAxis": {"unit": unit, "axisPlacement": "left", "reverse": False},
+        "showValue": "never",
+    }
+    field: Document = {
+        "custom": {
+            "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+            "scaleDistribution": {"type": "linear"},
+        },
+        "unit": unit,
+        "noValue": NO_DATA,
+    }
+    made = targets([line])
+    made[0].extra["format"] = "heatmap"
+    return panel("heatmap", title, description, made, options=options, field=field, width=width, height=height)
+
+
+def timeline(
+    title: str,
+    description: str,
+    *lines: Line,
+    states: Mapping[str, tuple[str, str]],
+    width: int | None = None,
+    height: int = 10,
+    links: Sequence[Link] = (),
+    rows: int = 20,
+) -> Panel:
+    """One row for each series, coloured by its state over time; a gap is no data. `rows` a page."""
+    options: Document = {
+        "alignValue": "left",
+        "mergeValues": True,
+        "perPage": rows,
+        "rowHeight": 0.85,
+        "showValue": "never",
+        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    field: Document = {
+        "color": {"mode": "thresholds"},
+        "custom": {
+            "fillOpacity": 80,
+            "lineWidth": 0,
+            "spanNulls": False,
+            "insertNulls": False,
+            "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+            "axisPlacement": "auto",
+        },
+        "mappings": words(states),
+        "thresholds": steps((), base=QUIET),
+        "noValue": NO_DATA,
+        "links": [link.document(of_row=False) for link in links],
+    }
+    return panel(
+        "state-timeline", title, description, targets(lines), options=options, field=field, width=width, height=height
+    )

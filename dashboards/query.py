@@ -1,0 +1,52 @@
+"""What a panel asks: queries kept to the job and the instances that the dashboard shows, and their legends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from exporter.metric import Metric
+from exporter.promql import Matcher, Query, QueryError, Series, like, series
+
+RATE = "$__rate_interval"
+"""The window of every rate that is drawn over time: Grafana makes it four scrapes at least."""
+RANGE = "$__range"
+"""The window of a figure for the whole time shown."""
+
+_NAMED = re.compile(r"{{\s*(\w+)\s*}}")
+
+
+def shown(metric: Metric, **matchers: str | Matcher) -> Series:
+    """A metric's series of the exporters that the dashboard's variables `job` and `instance` name."""
+    return series(metric, **matchers, job=like("$job"), instance=like("$instance"))
+
+
+def chosen(variable: str) -> Matcher:
+    """A label's value is one of those chosen for a variable of the dashboard."""
+    return like(f"${variable}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One query of a panel. `legend` names its series by their labels (`{{consumer}}`); refused if they lack them."""
+
+    query: Query
+    legend: str = ""
+    exemplar: bool = False
+
+    def __post_init__(self) -> None:
+        for label in _NAMED.findall(self.legend):
+            if label not in self.query.labels:
+                raise QueryError(f"the legend {self.legend!r} names {label}, which {self.query.text} does not have")
+
+
+@dataclass(frozen=True)
+class Logs:
+    """LogQL for a panel that needs Loki; such panels are left out where there is none."""
+
+    text: str
+
+
+def raw(text: str, *labels: str) -> Query:
+    """PromQL that `exporter.promql` has no words for, and the labels that its series have."""
+    return Query(text, frozenset(labels), atomic=False)
