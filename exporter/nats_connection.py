@@ -42,6 +42,13 @@ class NatsServer(Options):
     cert_file: Annotated[Path | None, option("Client certificate, for mutual TLS.")] = None
     key_file: Annotated[Path | None, option("Key of the client certificate.")] = None
     api_prefix: Annotated[str, option("Prefix of the JetStream API, another one for a domain.")] = "$JS.API"
+    inbox_prefix: Annotated[
+        str, option("Prefix of the subjects on which replies come, one of its own where accounts are shared.")
+    ] = "_INBOX"
+    delete_consumers: Annotated[
+        bool,
+        option("Delete the exporter's own consumers when they are done with; without it they vanish after a minute."),
+    ] = True
 
     @property
     def enabled(self) -> bool:
@@ -89,7 +96,9 @@ class Connection:
         self._timeout = timeout
         self._client: Client | None = None
         self._asked: dict[asyncio.Future[str], str] = {}
+        self._inboxes = f"{server.inbox_prefix}.".lower()
         self.api_prefix = server.api_prefix
+        self.deletes_consumers = server.delete_consumers
         self.lost = asyncio.Event()
         self.dropped = 0
         self.refused_subjects: set[str] = set()
@@ -126,7 +135,7 @@ class Connection:
                 return
             told.append(str(error))
             subscription = _SUBSCRIPTION.search(str(error))
-            if subscription is not None and not subscription[1].startswith("_INBOX."):
+            if subscription is not None and not subscription[1].lower().startswith(self._inboxes):
                 self.refused_subjects.add(subscription[1])
                 return
             if "permissions violation" in str(error).lower():
@@ -141,6 +150,7 @@ class Connection:
             await self._client.connect(
                 [url.get_secret_value() for url in self._server.url],
                 name="fleet-exporter",
+                inbox_prefix=self._server.inbox_prefix,
                 connect_timeout=max(1, int(self._timeout)),
                 allow_reconnect=False,  # who uses the connection connects again, and says so until it has
                 max_reconnect_attempts=1,  # the library's own tries before the first connection, at once

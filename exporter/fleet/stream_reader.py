@@ -187,5 +187,7 @@ class StreamReader:
             return
         with contextlib.suppress(Exception):
             await subscription.unsubscribe()
+        if not self._connection.deletes_consumers:
+            return
         with contextlib.suppress(SourceError, OSError, TimeoutError):
             await self._connection.ask(f"CONSUMER.DELETE.{self._stream}.{self._name}", Reply)

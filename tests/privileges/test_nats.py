@@ -1,0 +1,335 @@
+"""The exporter's NATS user, as documented, on a server that denies all else: it reads everything and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig
+from pydantic import SecretStr
+
+from demo.servers import nats as nats_servers
+from demo.servers.nats import Nats
+from demo.servers.process import free_port, wait_for
+from exporter.source import Address, Reason, SourceError
+from exporter.sources.jetstream import Jetstream
+from tests.fleet.following import Fleet, events, fleet_on, reading
+from tests.privileges.documented import block
+from tests.reading import collected, eventually, run
+from tests.running import exporter
+
+INBOX = "_INBOX_FLEET_EXPORTER"
+WORKER = 'stream="PLANNING_EVENTS",consumer="planning-worker"'
+_SUBJECT = re.compile(r'"([^"]+)"')
+
+
+def allowed(permissions: str) -> list[str]:
+    """The subjects of both `allow` lists."""
+    lists = re.findall(r"allow: \[(.*?)\]", permissions, re.DOTALL)
+    return [subject for one in lists for subject in _SUBJECT.findall(re.sub(r"#.*", "", one))]
+
+
+def without(permissions: str, subject: str) -> str:
+    return permissions.replace(f'"{subject}"', '"nothing"', 1)
+
+
+def with_journal(permissions: str) -> str:
+    return permissions.replace('"$JS.API.INFO"', f'"$JS.API.INFO"\n{block("nats-journal")}', 1)
+
+
+METADATA, EVENTS = block("nats-jetstream"), block("nats-events")
+LACKING = {f"lacking-{number}": subject for number, subject in enumerate(allowed(EVENTS))}
+
+
+def configuration(users: dict[str, str], *more: str) -> str:
+    """nats-server's own: one account with an unlimited user, the fleet, and those with these permissions."""
+    named = "".join(f"{{ user: {name}, password: p, {permissions} }}\n" for name, permissions in users.items())
+    top = "\n".join(more)
+    return f"{top}\naccounts {{ A {{ jetstream: enabled, users: [ {{ user: fleet, password: p }}\n{named} ] }} }}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Nats]:
+    users = {"metadata": METADATA, "blind": without(METADATA, "$JS.API.STREAM.MSG.GET.*"), "events": EVENTS}
+    users |= {name: without(EVENTS, subject) for name, subject in LACKING.items()}
+    with nats_servers.start(config=configuration(users)) as running:
+        run(_fleet(running))
+        yield running
+
+
+async def _fleet(server: Nats) -> None:
+    """A stream that keeps its messages with a lagging durable consumer, and a work queue."""
+    async with fleet_on(of(server, "fleet")) as fleet:
+        await fleet.stream("PLANNING_EVENTS", "planning.>")
+        await fleet.stream("AGENT_WORK", "agent.work.>", retention="workqueue")
+        await fleet.js.add_consumer("PLANNING_EVENTS", ConsumerConfig(durable_name="planning-worker", sample_freq="100"))
+        for number in range(3):
+            await fleet.says("planning.story.created", story_id=f"US-{number}")
+
+
+def of(server: Nats, user: str) -> str:
+    return server.url.replace("//", f"//{user}:p@")
+
+
+def options(user: str) -> dict[str, object]:
+    return {"user": user, "password": SecretStr("p"), "inbox_prefix": INBOX, "delete_consumers": False}
+
+
+def source(server: Nats, user: str, **more: object) -> Jetstream:
+    return Jetstream.model_validate({"url": (Address(server.url),), **options(user), **more})
+
+
+def refused(server: Nats, user: str) -> list[str]:
+    """The subjects that the server has refused that user, by its own log."""
+    log = server.process.log.read_text()
+    return re.findall(rf'"A/user:{user}" - \w+ Violation - Subject "([^"]+)"', log)
+
+
+@asynccontextmanager
+async def client_of(server: Nats, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """That user's own client, and what it was told it may not, in lower case as the client tells it."""
+    told: list[str] = []
+
+    async def on_error(error: Exception) -> None:
+        told.append(str(error).lower())
+
+    client = await nats.connect(of(server, user), inbox_prefix=INBOX, error_cb=on_error)
+    try:
+        yield client, told
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("user", ["metadata", "events"])
+def test_lag_is_read_and_nothing_refused(server: Nats, user: str) -> None:
+    page = collected(source(server, user))
+
+    assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
+    assert f"nats_consumer_oldest_unacknowledged_timestamp_seconds{{{WORKER}}}" in page
+    assert page['nats_stream_messages{stream="AGENT_WORK"}'] >= 0
+    assert refused(server, user) == []
+
+
+def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> None:
+    page = collected(source(server, "blind", oldest_reads=0))
+
+    assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
+    assert refused(server, "blind") == []
+    with pytest.raises(SourceError) as denied:
+        collected(source(server, "blind"))
+    assert denied.value.reason is Reason.UNAUTHORIZED
+
+
+async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
+    """Follow as that user until both kinds of stream have told something."""
+    async with reading(server.url, **options(user)) as reader:
+        page = await reader.page()
+        assert page['fleet_stream_followed{stream="PLANNING_EVENTS",how="consumer"}'] == 1
+        assert page['fleet_stream_followed{stream="AGENT_WORK",how="subscription"}'] == 1
+        await fleet.says("planning.story.created", story_id="US-9")
+        await reader.shows(events("planning.story.created"), 1)
+        await fleet.says("agent.work.completed", task_id="T")
+        await reader.shows(events("agent.work.completed", producer="workspace", outcome="completed"), 1)
+        worker = await fleet.js.pull_subscribe_bind("planning-worker", "PLANNING_EVENTS")
+        [message] = await worker.fetch(1)
+        await message.ack_sync()
+        await reader.shows(f"nats_consumer_ack_duration_seconds_count{{{WORKER}}}", 1)
+        past = [message async for batch in reader.source.past(0) for message in batch]
+        assert len(past) > 3
+
+
+def test_events_are_followed_and_nothing_refused(server: Nats) -> None:
+    async def main() -> None:
+        async with fleet_on(of(server, "fleet")) as fleet:
+            await _follow(server, "events", fleet)
+            left = await fleet.js.consumers_info("PLANNING_EVENTS")
+            assert {one.config.durable_name for one in left} == {"planning-worker", None}
+            assert {one.config.inactive_threshold for one in left if one.config.durable_name is None} == {60}
+
+    run(main())
+
+    assert refused(server, "events") == []
+
+
+def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
+    variables = {"NATS_URL": server.url, "NATS_USER": "events", "NATS_PASSWORD": "p"}
+    flags = (f"--jetstream.inbox-prefix={INBOX}", "--jetstream.delete-consumers=false")
+    with exporter(*flags, variables=variables) as running:
+
+        async def is_up() -> bool:
+            async with httpx.AsyncClient(timeout=30) as client:
+                page = (await client.get(f"{running.url}/metrics")).text
+            up = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
+            return len(up) == 2 and all(line.endswith(" 1") for line in up) and f"nats_consumer_lag{{{WORKER}}}" in page
+
+        run(eventually(is_up))
+        past = httpx.get(f"{running.url}/api/events?since=1h", timeout=30)
+        assert past.status_code == 200
+        assert "planning.story.created" in past.text
+        running.stop()
+        assert running.process.stderr is not None
+        log = "".join([*running.log, *running.process.stderr])
+
+    assert not re.search("violation|denied|refused|level=(warn|error)", log), log
+    assert refused(server, "events") == []
+
+
+@pytest.mark.parametrize(("user", "subject"), LACKING.items(), ids=LACKING.values())
+def test_no_subject_can_be_left_out(server: Nats, user: str, subject: str) -> None:
+    """Without it, the server refuses the exporter something that this subject covers."""
+    pattern = re.compile(re.escape(subject).replace(r"\*", r"[^.]+").replace(">", ".+"))
+
+    async def is_refused() -> bool:
+        return any(pattern.fullmatch(one) or one == subject for one in refused(server, user))
+
+    async def main() -> None:
+        with suppress(SourceError):
+            await asyncio.to_thread(collected, source(server, user, timeout=1))
+        async with reading(server.url, **options(user) | {"timeout": 1}):
+            await eventually(is_refused)
+
+    run(main())
+
+
+FORBIDDEN = (
+    "planning.story.created",
+    "agent.work.completed",
+    "$JS.ACK.PLANNING_EVENTS.planning-worker.1.1.1.1.0",
+    "$KV.leases.leader",
+    "$JS.API.STREAM.CREATE.MINE",
+    "$JS.API.STREAM.UPDATE.PLANNING_EVENTS",
+    "$JS.API.STREAM.DELETE.PLANNING_EVENTS",
+    "$JS.API.STREAM.PURGE.PLANNING_EVENTS",
+    "$JS.API.STREAM.MSG.DELETE.PLANNING_EVENTS",
+    "$JS.API.STREAM.SNAPSHOT.PLANNING_EVENTS",
+    "$JS.API.STREAM.RESTORE.PLANNING_EVENTS",
+    "$JS.API.STREAM.PEER.REMOVE.PLANNING_EVENTS",
+    "$JS.API.STREAM.LEADER.STEPDOWN.PLANNING_EVENTS",
+    "$JS.API.DIRECT.GET.PLANNING_EVENTS",
+    "$JS.API.CONSUMER.CREATE.PLANNING_EVENTS",
+    "$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.planning-worker",
+    "$JS.API.CONSUMER.CREATE.AGENT_WORK.thief",
+    "$JS.API.CONSUMER.DURABLE.CREATE.PLANNING_EVENTS.mine",
+    "$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.planning-worker",
+    "$JS.API.CONSUMER.MSG.NEXT.AGENT_WORK.thief",
+    "$JS.API.CONSUMER.DELETE.PLANNING_EVENTS.planning-worker",
+    "$JS.API.CONSUMER.PAUSE.PLANNING_EVENTS.planning-worker",
+    "$JS.API.CONSUMER.LEADER.STEPDOWN.PLANNING_EVENTS.planning-worker",
+)
+
+
+FORBIDDEN_TO_HEAR = (">", "_INBOX.>", "planning.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$SYS.>")
+
+
+@pytest.mark.parametrize("user", ["metadata", "events"])
+def test_everything_else_is_refused(user: str) -> None:
+    events_only = ("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.mine", "$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.mine")
+    to_say = (*FORBIDDEN, *(events_only if user == "metadata" else ()))
+
+    async def main(server: Nats) -> None:
+        await _fleet(server)
+        async with fleet_on(of(server, "fleet")) as fleet, client_of(server, user) as (client, told):
+
+            async def state() -> object:
+                worker = await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")
+                streams = [(one.config, one.state) for one in await fleet.js.streams_info()]
+                return streams, worker.config, worker.delivered, worker.ack_floor
+
+            before = await state()
+            for subject in to_say:
+                await client.publish(subject, b"{}")
+            for subject in FORBIDDEN_TO_HEAR:
+                await client.subscribe(subject)
+            await client.flush()
+            expected = {subject.lower() for subject in (*to_say, *FORBIDDEN_TO_HEAR)}
+
+            async def all_are_refused() -> bool:
+                return expected <= {found for one in told for found in _SUBJECT.findall(one)}
+
+            await eventually(all_are_refused)
+            assert await state() == before
+
+    with nats_servers.start(config=configuration({user: METADATA if user == "metadata" else EVENTS})) as server:
+        run(main(server))
+
+
+@pytest.mark.parametrize("body", [{"name": "planning-worker"}, {"durable_name": "planning-worker"}])
+def test_a_durable_of_the_fleets_cannot_be_reached_under_another_name(server: Nats, body: dict[str, str]) -> None:
+    """The name in the subject, which is what NATS has permissions on, holds against the one in the request."""
+
+    async def main() -> None:
+        async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
+            before = (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config
+            request = {
+                "stream_name": "PLANNING_EVENTS",
+                "config": {**body, "ack_policy": "none", "inactive_threshold": 10**9},
+            }
+            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.another", json.dumps(request).encode())
+            assert (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config == before
+
+    run(main())
+
+
+def test_what_the_page_says_the_account_can_still_do(server: Nats) -> None:
+    """The page owns up to it; should NATS ever refuse this, the page is to be changed."""
+
+    async def main() -> None:
+        async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
+            body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
+            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.kept", json.dumps(body).encode())
+            assert (await fleet.js.consumer_info("PLANNING_EVENTS", "kept")).config.durable_name == "kept"
+            heard = await fleet.client.subscribe("fleet.hears.this")
+            body = {
+                "stream_name": "PLANNING_EVENTS",
+                "config": {"name": "told", "ack_policy": "none", "deliver_subject": "fleet.hears.this"},
+            }
+            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.told", json.dumps(body).encode())
+            assert json.loads((await heard.next_msg(timeout=10)).data)["story_id"] == "US-0"
+            for name in ("kept", "told"):
+                await fleet.js.delete_consumer("PLANNING_EVENTS", name)
+
+    run(main())
+
+
+async def _reads_through(hub: Nats, asked: Nats) -> None:
+    """Follow the hub's events under its domain, and lag too, with the user `events` of the server that is asked."""
+    await _fleet(hub)
+    async with fleet_on(of(hub, "fleet")) as fleet:
+        given = options("events") | {"api_prefix": "$JS.hub.API"}
+        async with reading(asked.url, **given) as reader:
+            page = await reader.shows('fleet_stream_followed{stream="PLANNING_EVENTS",how="consumer"}', 1)
+            before = page.get(events("planning.story.created"), 0)
+            await fleet.says("planning.story.created", story_id="US-9")
+            await reader.shows(events("planning.story.created"), before + 1)
+    page = await asyncio.to_thread(collected, source(asked, "events", api_prefix="$JS.hub.API"))
+    assert page[f"nats_consumer_lag{{{WORKER}}}"] == 4
+    assert refused(asked, "events") == []
+
+
+def test_a_domain_of_the_server_that_is_asked_needs_the_same_subjects() -> None:
+    with nats_servers.start(config=configuration({"events": EVENTS}, "jetstream: { domain: hub }")) as hub:
+        run(_reads_through(hub, hub))
+
+
+def test_the_domain_of_another_server_stands_in_the_subjects() -> None:
+    port = free_port()
+    leafs = f"leafnodes {{ listen: 127.0.0.1:{port} }}"
+    remote = f'leafnodes {{ remotes: [ {{ url: "nats-leaf://fleet:p@127.0.0.1:{port}", account: A }} ] }}'
+    behind = EVENTS.replace("$JS.API.", "$JS.hub.API.")
+    with (
+        nats_servers.start(config=configuration({}, "jetstream: { domain: hub }", leafs)) as hub,
+        nats_servers.start(config=configuration({"events": behind}, "jetstream: { domain: leaf }", remote)) as leaf,
+    ):
+        wait_for(lambda: "JetStream using domains" in leaf.process.log.read_text(), what="the leaf node to join its hub")
+        run(_reads_through(hub, leaf))
+        with pytest.raises(SourceError) as denied:
+            collected(source(leaf, "events"))
+
+    assert denied.value.reason is Reason.UNAUTHORIZED
