@@ -1,20 +1,24 @@
-"""The command `fleet-exporter`: serve (default), collect NAME, metrics, schema."""
+"""The command `fleet-exporter`: serve (default), collect NAME, dashboards, rules, health, metrics, schema."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
-from exporter import __version__, log, program
+from exporter import __version__, bundled, log, program
+from exporter.links import GRAFANA_URL, RUNBOOK_URL
 from exporter.settings import Settings, SettingsError, add_flags, load, source_types
 from exporter.source import Source, SourceError
 
 _DESCRIPTION = "Prometheus exporter for a fleet of LLM agents: NATS JetStream, RayJobs, vLLM, Neo4j and ValKey."
+_RULE_FORMATS = ("rules", "prometheusrule")
 _EPILOG = "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
 
 
@@ -33,6 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     command("serve", "serve /metrics; what happens without a command")
     collect = command("collect", "read one source now and print its part of the page")
     collect.add_argument("name", choices=[kind.kind for kind in source_types()])
+    boards = command("dashboards", "write Grafana's dashboards as JSON files, one for each")
+    boards.add_argument("--out", metavar="DIR", required=True, help="Folder to write into; made where there is none.")
+    rules = command("rules", "print or write the rules for Prometheus")
+    rules.add_argument("--out", metavar="FILE", default="-", help="File to write; - prints it. Default: -.")
+    rules.add_argument("--format", choices=_RULE_FORMATS, default="rules", help="Rule file, or Kubernetes resource.")
+    rules.add_argument("--grafana-url", metavar="URL", default=GRAFANA_URL, help=f"Grafana. Default: {GRAFANA_URL}.")
+    rules.add_argument("--runbook-url", metavar="URL", default=RUNBOOK_URL, help=f"Runbooks. Default: {RUNBOOK_URL}.")
+    command("health", "ask whether the exporter answers at web.listen_address; exit code 1 and a sentence when not")
     command("metrics", "print the reference of all metrics (Markdown)")
     command("schema", "print the JSON Schema of the configuration file")
     return parser
@@ -56,22 +68,29 @@ def _serve(settings: Settings) -> int:
 
     log.configure(settings.log)
     program.tune_garbage_collection()
-    sources = settings.sources
+    sources, shard = settings.sources, settings.part
     introduce(sources)
+    if shard.count > 1:
+        kinds = ", ".join(source.kind for source in sources)
+        logging.getLogger("exporter").info("one of several shards", extra={"shard": str(shard), "sources": kinds})
     try:
-        _run(serve(Scraper(sources), settings.web))
+        _run(serve(Scraper(sources, shard=shard), settings.web))
     except (StartError, WebConfigError) as error:
         print(f"fleet-exporter: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _collect(source: Source) -> int:
+def _collect(source: Source, settings: Settings) -> int:
     from exporter.exposition import Format, grouped, rendered
     from exporter.scrape import read_once
 
     if not source.enabled:
         print(f"fleet-exporter: {source.kind} has no address; see `fleet-exporter --help`", file=sys.stderr)
+        return 1
+    if source not in settings.sources:
+        first = f"0/{settings.part.count}"
+        print(f"fleet-exporter: {source.kind} is not divided among shards; --shard={first} reads it", file=sys.stderr)
         return 1
 
     async def read() -> None:
@@ -81,6 +100,47 @@ def _collect(source: Source) -> int:
         _run(read())
     except SourceError as error:
         print(f"fleet-exporter: {source.kind}: {error.reason}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _write_dashboards(out: Path) -> None:
+    written = bundled.dashboards()
+    for name, text in written.items():
+        bundled.write(out / name, text)
+    print(f"{len(written)} dashboards written to {out}", file=sys.stderr)
+
+
+def _write_rules(out: str, form: str, *, grafana_url: str, runbook_url: str) -> None:
+    text = bundled.rules(grafana_url=grafana_url, runbook_url=runbook_url)
+    text = text if form == "rules" else bundled.prometheus_rule(text)
+    if out == "-":
+        sys.stdout.write(text)
+    else:
+        bundled.write(Path(out), text)
+
+
+def _write_bundled(given: dict[str, Any]) -> int:
+    try:
+        if given["command"] == "dashboards":
+            _write_dashboards(Path(given["out"]))
+        else:
+            links = {name: given[name] for name in ("grafana_url", "runbook_url")}
+            _write_rules(given["out"], given["format"], **links)
+    except bundled.BundleError as error:
+        print(f"fleet-exporter: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _health(settings: Settings) -> int:
+    from exporter.health import Unhealthy, check
+    from exporter.web_config import WebConfigError
+
+    try:
+        check(settings.web)
+    except (Unhealthy, WebConfigError) as error:
+        print(f"fleet-exporter: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -96,7 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     match given["command"]:
         case "collect":
-            return _collect(getattr(settings, given["name"]))
+            return _collect(getattr(settings, given["name"]), settings)
+        case "dashboards" | "rules":
+            return _write_bundled(given)
+        case "health":
+            return _health(settings)
         case "metrics":
             from exporter.reference import metrics_markdown
 

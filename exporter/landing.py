@@ -8,6 +8,7 @@ from html import escape
 
 from exporter import __version__
 from exporter.scrape import State
+from exporter.shard import Shard
 
 _NOTHING = """<p>No source is configured. Give one its address, for example
 <code>fleet-exporter --valkey.url=redis://127.0.0.1:6379</code>, or set <code>NATS_URL</code>, <code>REDIS_URL</code>,
@@ -51,10 +52,17 @@ _LIVE = """<section id="fleet">
 <script src="static/live.js" defer></script>"""
 
 
-def landing_page(states: Sequence[State], *, live: bool) -> str:
+def _shard_said(shard: Shard) -> str:
+    if shard.count == 1:
+        return ""
+    rest = "all that is not divided" if shard.is_first else f"what is not divided is shown by 0/{shard.count}"
+    return f"<p>Shard {shard}: its own RayJobs, RayClusters and streams with their consumers; {rest}.</p>\n"
+
+
+def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
     """The whole page; everything that came from a backend is escaped. `live` adds the view of the fleet as it moves."""
     rows = "\n".join(_row(state) for state in states)
-    table = f"<table>{_HEADINGS}\n{rows}</table>" if states else _NOTHING
+    table = f"<table>{_HEADINGS}\n{rows}</table>" if states or shard.count > 1 else _NOTHING
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>fleet-exporter</title><link rel="icon" href="data:,">
@@ -64,6 +72,6 @@ def landing_page(states: Sequence[State], *, live: bool) -> str:
 <a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
 {_LIVE if live else ""}
 <section><h2>Sources <small>at the last scrape</small></h2>
-<div class="scroll">{table}</div></section>
+{_shard_said(shard)}<div class="scroll">{table}</div></section>
 </body></html>
 """

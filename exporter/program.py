@@ -1,4 +1,4 @@
-"""The exporter's own metrics: what was built, and the process it runs as."""
+"""The exporter's own metrics: what was built, which shard it is, and the process it runs as."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from prometheus_client import ProcessCollector
 
 from exporter import __version__
 from exporter.metric import Metric, Sample, Unit, counter, gauge, info
+from exporter.shard import Shard
 
 BUILD = info("fleet_exporter_build_info", "The running version.", "version", "python_version")
+SHARD = gauge("fleet_exporter_shard", "Number of this exporter among those that divide the fleet, from 0 (--shard).")
+SHARDS = gauge("fleet_exporter_shards", "How many exporters divide the fleet, as this one was told (--shard).")
 _CPU = counter("process_cpu_seconds_total", "CPU time of this process, user and system.", unit=Unit.SECONDS)
 _PROCESS: Final = (
     _CPU,
@@ -22,7 +25,7 @@ _PROCESS: Final = (
     gauge("process_open_fds", "Open file descriptors of this process."),
     gauge("process_max_fds", "Limit on open file descriptors."),
 )
-METRICS: Final[tuple[Metric, ...]] = (BUILD, *_PROCESS)
+METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, *_PROCESS)
 
 _YOUNG_OBJECTS = 100_000
 
@@ -35,9 +38,11 @@ def tune_garbage_collection() -> None:
 _collector = ProcessCollector(registry=None)
 
 
-def samples() -> Iterable[Sample]:
-    """Read /proc; empty but for the build on a system without it."""
+def samples(shard: Shard) -> Iterable[Sample]:
+    """Read /proc; of a system without it, only the build and the shard."""
     yield BUILD(1, version=__version__, python_version=platform.python_version())
+    yield SHARD(shard.number)
+    yield SHARDS(shard.count)
     values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
     for metric in _PROCESS:
         if metric.name in values:

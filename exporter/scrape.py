@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from exporter.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
+from exporter.shard import WHOLE, Shard
 from exporter.source import Reason, Source, SourceError, reason_of
 
 UP = gauge("fleet_exporter_source_up", "Whether the last reading of a source succeeded.", "source", "server")
@@ -126,8 +127,10 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
 class Scraper:
     """Asks the sources. `follow()` and `close()` bracket its life; scrapes that overlap share one reading."""
 
-    def __init__(self, sources: Sequence[Source], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, sources: Sequence[Source], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time) -> None:
         self._sources = sources
+        self.shard = shard
+        """Which part of the fleet the sources were told to show."""
         self._clock = clock
         self._states: dict[int, State] = {}
         self._shared: asyncio.Task[list[Sample]] | None = None

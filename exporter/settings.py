@@ -1,4 +1,4 @@
-"""Options: `web`, `log` and one group for each source found; a flag, a variable or a YAML key sets any of them.
+"""Options: `shard`, `web`, `log` and one group for each source found; a flag, a variable or a YAML key sets any of them.
 
 Flags win over `FLEET_EXPORTER_…` variables, those over the well-known ones (`NATS_URL`), those over the file, that over
 the defaults. What is unknown or wrong is told all together, each as one sentence.
@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 import exporter.sources
 from exporter.log import Log
+from exporter.shard import WHOLE, Shard, ShardText, read_by
 from exporter.source import Address, Options, Source
 from exporter.web_options import Web
 
@@ -59,15 +60,20 @@ def source_types() -> tuple[type[Source], ...]:
 
 
 class Settings(Options):
-    """The whole configuration; `sources` are those that have an address."""
+    """The whole configuration; `sources` are those that have an address and are read by this shard."""
 
+    shard: ShardText = str(WHOLE)
     web: Web = Web()
     log: Log = Log()
 
     @property
+    def part(self) -> Shard:
+        return Shard.parse(self.shard)
+
+    @property
     def sources(self) -> tuple[Source, ...]:
-        groups = [getattr(self, kind.kind) for kind in source_types()]
-        return tuple(group for group in groups if group.enabled)
+        groups = (getattr(self, kind.kind) for kind in source_types())
+        return read_by(self.part, [group for group in groups if group.enabled])
 
 
 @functools.cache
@@ -79,7 +85,7 @@ def settings_type() -> type[Settings]:
 
 @dataclass(frozen=True)
 class Option:
-    """One field of one group under the names by which people set it."""
+    """One field of one group, or of none (""), under the names by which people set it."""
 
     group: str
     name: str
@@ -87,7 +93,7 @@ class Option:
 
     @property
     def path(self) -> str:
-        return f"{self.group}.{self.name}"
+        return f"{self.group}.{self.name}" if self.group else self.name
 
     @property
     def flag(self) -> str | None:
@@ -96,11 +102,15 @@ class Option:
         secret = secret or SecretStr in getattr(self.field.annotation, "__args__", ())
         if secret and Address not in (self.field.annotation, *getattr(self.field.annotation, "__args__", ())):
             return None
-        return self._extra("flag") or f"--{self.group}.{self.name.replace('_', '-')}"
+        return self._extra("flag") or f"--{self.path.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
-        return f"{PREFIX}{self.group}_{self.name}".upper()
+        return f"{PREFIX}{self.path.replace('.', '_')}".upper()
+
+    def put(self, value: Any, into: dict[str, Any]) -> None:
+        """Set it in a mapping of groups."""
+        (into.setdefault(self.group, {}) if self.group else into)[self.name] = value
 
     @property
     def well_known_variable(self) -> str | None:
@@ -125,12 +135,21 @@ class Option:
 
 @functools.cache
 def options() -> tuple[Option, ...]:
-    """Every option, group by group, in the order of declaration."""
-    return tuple(
-        Option(group, name, field)
-        for group, group_field in settings_type().model_fields.items()
-        for name, field in cast(type[BaseModel], group_field.annotation).model_fields.items()
+    """Every option, those of no group first, then group by group, in the order of declaration."""
+    fields = settings_type().model_fields
+    groups = {name: field.annotation for name, field in fields.items() if _is_group(field)}
+    return (
+        *(Option("", name, field) for name, field in fields.items() if name not in groups),
+        *(
+            Option(group, name, field)
+            for group, kind in groups.items()
+            for name, field in cast(type[BaseModel], kind).model_fields.items()
+        ),
     )
+
+
+def _is_group(field: FieldInfo) -> bool:
+    return inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -159,10 +178,13 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
         return {}
     if content is None:
         return {}
-    if not isinstance(content, dict) or not all(isinstance(group, dict | None) for group in content.values()):
+    alone = {option.name for option in options() if not option.group}
+    if not isinstance(content, dict) or not all(
+        name in alone or isinstance(group, dict | None) for name, group in content.items()
+    ):
         mistakes.append(f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options")
         return {}
-    return {str(name): dict(group or {}) for name, group in content.items()}
+    return {str(name): value if name in alone else dict(value or {}) for name, value in content.items()}
 
 
 def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> Iterator[tuple[Option, str]]:
@@ -212,11 +234,11 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     path = flags.get(CONFIG_FILE) or environment.get(f"{PREFIX}CONFIG_FILE")
     merged = _from_file(path, mistakes) if path else {}
     for option, value in _from_environment(environment, mistakes):
-        merged.setdefault(option.group, {})[option.name] = value
+        option.put(value, merged)
     known = {option.path: option for option in options()}
     for name, text in flags.items():
         if text is not None and name in known:
-            merged.setdefault(known[name].group, {})[known[name].name] = text
+            known[name].put(text, merged)
     _share_servers(merged)
     try:
         settings = settings_type().model_validate(merged)

@@ -60,7 +60,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     async def metrics(request: Request) -> Response:
         samples = await scraper.read(budget(request.headers, options.timeout_offset))
         page_format = negotiated(request.headers.get("accept", ""))
-        groups = grouped([*samples, *program.samples()])
+        groups = grouped([*samples, *program.samples(scraper.shard)])
         page = rendered(groups, page_format, frozenset(request.query_params.getlist("name[]")))
         served.set()
         headers = {"content-type": page_format.value, "vary": "Accept, Accept-Encoding"}
@@ -70,7 +70,8 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         return Response(page, headers=headers)
 
     async def landing(_: Request) -> Response:
-        page = landing_page(scraper.states, live=any(isinstance(source, FleetEvents) for source in scraper.sources))
+        live = any(isinstance(source, FleetEvents) for source in scraper.sources)
+        page = landing_page(scraper.states, live=live, shard=scraper.shard)
         return HTMLResponse(page, headers={"content-security-policy": "default-src 'self'; img-src data:"})
 
     async def healthy(_: Request) -> Response:

@@ -2,6 +2,9 @@
 
 Lists come in pages of 256, asked side by side. For lagging consumers the oldest message above the acknowledgement floor
 is looked up once (STREAM.MSG.GET) and remembered until the floor moves; how many of these a scrape makes is capped.
+
+A shard shows the streams that are its own by their names, with all their consumers: each stream's consumers are asked for
+by one exporter, and a consumer is on the page of its stream. The account's figures are the first shard's.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from pydantic import PrivateAttr
 from exporter.jetstream_api import OWN_READER, Account, Consumer, ConsumerList, MessageReply, Stream
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer, together
-from exporter.source import Count, Names, Pairs, Reason, Source, SourceError, option
+from exporter.shard import ShardedSource
+from exporter.source import Count, Names, Pairs, Reason, SourceError, option
 from exporter.sources.jetstream import samples
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 
@@ -36,7 +40,7 @@ SERVICES = {
 }
 
 
-class Jetstream(NatsServer, Source):
+class Jetstream(NatsServer, ShardedSource):
     """One NATS deployment; several addresses are members of one cluster."""
 
     kind: ClassVar[str] = "jetstream"
@@ -57,26 +61,34 @@ class Jetstream(NatsServer, Source):
 
     async def collect(self) -> Iterable[Sample]:
         connection = await self._connected()
-        began = time.perf_counter()
-        account = await connection.ask("INFO", Account)
-        round_trip = time.perf_counter() - began
-        if account.error is not None:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {self.server}: {account.error.description}")
-        streams = await connection.streams()
+        account = await self._account(connection) if self._shard.is_first else ()
+        streams = [stream for stream in await connection.streams() if self._shard.owns(stream.config.name)]
         rows = await self._rows(connection, streams)
         durable = rows if self.ephemeral_consumers else [row for row in rows if row[2].config.durable_name]
         oldest = await self._oldest_unacknowledged(connection, durable)
         names = [stream.config.name for stream in streams]
         found = [
-            *samples.account_samples(account, round_trip=round_trip, server=self.server, version=connection.version),
+            *account,
             *(sample for stream in streams for sample in samples.stream_samples(stream)),
             *samples.consumer_samples(durable, oldest),
             self._estimates.see(durable),
-            *samples.expected_samples(self.expected, names, rows),
+            *samples.expected_samples(self._own(self.expected), names, rows),
         ]
         ephemeral = [row for row in rows if not row[2].config.durable_name]
         found.extend(samples.ephemeral_samples(names, ephemeral))
         return found
+
+    async def _account(self, connection: Connection) -> Iterable[Sample]:
+        began = time.perf_counter()
+        account = await connection.ask("INFO", Account)
+        round_trip = time.perf_counter() - began
+        if account.error is not None:
+            raise SourceError(Reason.UNREACHABLE, f"NATS at {self.server}: {account.error.description}")
+        return samples.account_samples(account, round_trip=round_trip, server=self.server, version=connection.version)
+
+    def _own(self, expected: Iterable[str]) -> Iterable[str]:
+        """The expected names, `stream` or `stream/consumer`, whose stream is this shard's, there or not."""
+        return (name for name in expected if self._shard.owns(name.partition("/")[0]))
 
     async def _rows(self, connection: Connection, streams: Sequence[Stream]) -> list[samples.Row]:
         """Every consumer of every stream with what is kept about it; what vanished is forgotten."""

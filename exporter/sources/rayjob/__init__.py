@@ -1,4 +1,8 @@
-"""KubeRay's RayJobs and RayClusters (`ray.io/v1`), followed by list and watch; a scrape asks the API nothing."""
+"""KubeRay's RayJobs and RayClusters (`ray.io/v1`), followed by list and watch; a scrape asks the API nothing.
+
+A shard keeps and shows the objects that are its own by namespace and name, which are known before an object is made and
+stay when it is made anew. It is told of all of them, as the API cannot select by a hash.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from pydantic import PrivateAttr
 
 from exporter.kubernetes_watch import Cluster, NotServed, ObjectStore, Watch
 from exporter.metric import Metric, Sample, gauge
-from exporter.source import Count, Names, Reason, Source, SourceError, option
+from exporter.shard import ShardedSource
+from exporter.source import Count, Names, Reason, SourceError, option
 from exporter.sources.rayjob import clusters, jobs, logs
 from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, Jobs
@@ -26,7 +31,7 @@ SERVED = gauge(
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
 
 
-class Rayjob(Source):
+class Rayjob(ShardedSource):
     """One Kubernetes cluster, all namespaces or some."""
 
     kind: ClassVar[str] = "rayjob"
@@ -57,7 +62,7 @@ class Rayjob(Source):
     async def follow(self) -> None:
         self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
-        self._jobs, self._clusters = Jobs(correlation), Clusters()
+        self._jobs, self._clusters = Jobs(correlation, self._shard), Clusters(self._shard)
         stores: dict[str, ObjectStore[Any]] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
         scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
         self._watches = tuple(
@@ -84,12 +89,13 @@ class Rayjob(Source):
             if watch.problem is not None:
                 raise watch.problem
         found = [*(self._jobs.samples() if self._jobs is not None else ()), *self._clusters.samples()]
-        served = {plural: bool(watch.served) for plural, watch in self._watches}
-        found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
+        if self._shard.is_first:
+            served = {plural: bool(watch.served) for plural, watch in self._watches}
+            found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
         return found
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Every RayJob with what it runs for; times in RFC 3339. Raises SourceError while they are not all known."""
+        """Every RayJob of this shard, and for whom it runs; times in RFC 3339. Raises SourceError until all are known."""
         for _, watch in self._watches:
             if watch.problem is not None:
                 raise watch.problem

@@ -10,6 +10,7 @@ import msgspec
 
 from exporter.kubernetes_quantity import quantity
 from exporter.metric import Metric, Sample, Unit, gauge, labels, state_set
+from exporter.shard import WHOLE, Shard
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayCluster, key_of, known, ray_cluster
 
 CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
@@ -24,7 +25,7 @@ CLUSTER_CONDITION = gauge(
     "ray_cluster_condition", "Whether a condition is True; absent where it is not reported (status.conditions).",
     *_CLUSTER, "condition",
 )  # fmt: skip
-_WORKERS: Final = {
+WORKERS: Final = {
     what: gauge(f"ray_cluster_workers_{what}", f"Workers, {what} (status.{what}WorkerReplicas).", *_CLUSTER)
     for what in ("desired", "available", "ready", "min", "max")
 }
@@ -37,7 +38,7 @@ CLUSTER_MEMORY = gauge(
 CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
 
 METRICS: Final[tuple[Metric, ...]] = (
-    CLUSTER_STATE, CLUSTER_CONDITION, *_WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
+    CLUSTER_STATE, CLUSTER_CONDITION, *WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
 )  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
         for condition in {condition.type: condition for condition in status.conditions or ()}.values()
         if condition.type in CONDITIONS
     )
-    workers = (getattr(status, f"{what}_worker_replicas") for what in _WORKERS)
+    workers = (getattr(status, f"{what}_worker_replicas") for what in WORKERS)
     resources = (
         (CLUSTER_CPU, quantity(status.desired_cpu)),
         (CLUSTER_MEMORY, quantity(status.desired_memory)),
@@ -61,31 +62,36 @@ def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
         conditions,
         *(
             metric.at(who, count).text if count is not None else ""
-            for metric, count in zip(_WORKERS.values(), workers, strict=True)
+            for metric, count in zip(WORKERS.values(), workers, strict=True)
         ),
         *(metric.at(who, amount).text if amount is not None else "" for metric, amount in resources),
     )
 
 
 class Clusters:
-    """An ObjectStore of RayClusters."""
+    """An ObjectStore of RayClusters; those of other shards are passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, shard: Shard = WHOLE) -> None:
+        self._shard = shard
         self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, tuple[str, ...]]:  # noqa: ARG002 - the protocol's
         clusters = [ray_cluster(raw) for raw in objects]
-        return {key_of(cluster.metadata): cluster_texts(cluster) for cluster in clusters}
+        keyed = [(key_of(cluster.metadata), cluster) for cluster in clusters]
+        return {key: cluster_texts(cluster) for key, cluster in keyed if self._shard.owns(*key)}
 
     def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
         self._scopes[scope] = rows
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         cluster = ray_cluster(raw)
+        key = key_of(cluster.metadata)
+        if not self._shard.owns(*key):
+            return
         if kind == "DELETED":
-            self._scopes[scope].pop(key_of(cluster.metadata), None)
+            self._scopes[scope].pop(key, None)
         elif kind in ("ADDED", "MODIFIED"):
-            self._scopes[scope][key_of(cluster.metadata)] = cluster_texts(cluster)
+            self._scopes[scope][key] = cluster_texts(cluster)
 
     def samples(self) -> Iterable[Sample]:
         rows = [texts for scope in self._scopes.values() for texts in scope.values()]

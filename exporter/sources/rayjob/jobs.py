@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
+from exporter.shard import WHOLE, Shard
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, key_of, known, ray_job, seconds
 
 JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)
@@ -142,16 +143,18 @@ class Durations:
 
 
 class Jobs:
-    """An ObjectStore of RayJobs."""
+    """An ObjectStore of RayJobs; those of other shards are passed over."""
 
-    def __init__(self, correlation: Correlation) -> None:
+    def __init__(self, correlation: Correlation, shard: Shard = WHOLE) -> None:
         self._correlation = correlation
+        self._shard = shard
         self._scopes: dict[str, dict[Key, JobRow]] = defaultdict(dict)
         self._durations = Durations()
         self._unknown = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, JobRow]:
-        return dict(self._row(scope, ray_job(raw)) for raw in objects)
+        jobs = [ray_job(raw) for raw in objects]
+        return dict(self._row(scope, job) for job in jobs if self._shard.owns(*key_of(job.metadata)))
 
     def replace(self, scope: str, rows: dict[Key, JobRow]) -> None:
         kept = {row.uid for row in rows.values()}
@@ -162,6 +165,8 @@ class Jobs:
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         job = ray_job(raw)
+        if not self._shard.owns(*key_of(job.metadata)):
+            return
         if kind == "DELETED":
             self._durations.see(job)  # its last state may be new to us
             self._scopes[scope].pop(key_of(job.metadata), None)
