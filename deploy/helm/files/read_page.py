@@ -1,0 +1,34 @@
+"""What `helm test` runs in the image: read a page as Prometheus does, and say in one sentence what is wrong with it.
+
+    python -c THIS http://fleet-exporter.monitoring.svc:9847/metrics [authenticated]
+
+Where the page asks for a password or a client certificate, being asked is all that can be seen from here.
+"""
+
+import ssl
+import sys
+import urllib.error
+import urllib.request
+
+url, authenticated = sys.argv[1], "authenticated" in sys.argv[2:]
+# The certificate is the cluster's own; whether it can be trusted is for Prometheus to know.
+context = ssl._create_unverified_context()  # noqa: S323
+try:
+    with urllib.request.urlopen(url, timeout=30, context=context) as reply:  # noqa: S310
+        page = reply.read().decode()
+except urllib.error.HTTPError as error:
+    if not (authenticated and error.code == 401):
+        sys.exit(f"{url} answers {error.code}")
+    page = "fleet_exporter_build_info"
+except ssl.SSLError as error:
+    if not authenticated:
+        sys.exit(f"{url}: {error}")
+    page = "fleet_exporter_build_info"
+except OSError as error:
+    reason = getattr(error, "reason", error)
+    if not (authenticated and isinstance(reason, ssl.SSLError)):
+        sys.exit(f"{url}: {reason}")
+    page = "fleet_exporter_build_info"
+if "fleet_exporter_build_info" not in page:
+    sys.exit(f"{url} is no page of fleet-exporter: fleet_exporter_build_info is not on it")
+sys.stdout.write(f"{url} can be read\n")
