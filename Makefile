@@ -17,6 +17,8 @@ generate: .venv/ready
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
 	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
+	@$(BIN)/python -m alerts --reference > docs/alerts.md
+	@$(BIN)/python -m alerts --runbooks docs/runbooks
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.

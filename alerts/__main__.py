@@ -1,11 +1,35 @@
-"""`python -m alerts`: print the rule file."""
+"""`python -m alerts`: print the rule file; with an option, one of the other things that are generated from the rules."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 
-from alerts.rule import rules_file
-from alerts.rules import RULES
+from alerts.files import prometheus_rule, reference, rules_file
+from alerts.rules import RECORDINGS, RULES
+from alerts.runbooks import RunbookError, renew
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m alerts", description=__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--prometheusrule", action="store_true", help="print the Prometheus operator's PrometheusRule")
+    what.add_argument("--reference", action="store_true", help="print the table of all alerts (docs/alerts.md)")
+    what.add_argument("--runbooks", type=Path, metavar="FOLDER", help="renew the generated part of every runbook")
+    options = parser.parse_args()
+    if options.runbooks:
+        try:
+            renew(options.runbooks, RULES)
+        except RunbookError as error:
+            print(error, file=sys.stderr)
+            return 1
+    elif options.reference:
+        sys.stdout.write(reference(RULES, RECORDINGS))
+    else:
+        sys.stdout.write((prometheus_rule if options.prometheusrule else rules_file)(RULES, RECORDINGS))
+    return 0
+
 
 if __name__ == "__main__":
-    sys.stdout.write(rules_file(RULES))
+    sys.exit(main())

@@ -88,6 +88,12 @@ class Query:
         dropped = tuple(dict.fromkeys((*REPLICA_LABELS, *labels)))
         return Query(f"{aggregation} without ({', '.join(dropped)}) ({self.text})", self.labels.difference(dropped))
 
+    def histogram_quantile(self, share: float) -> Query:
+        """The quantile of a query that still has the label `le`."""
+        if "le" not in self.labels:
+            raise QueryError(f"{self.text} has no label le, so it has no quantiles")
+        return Query(f"histogram_quantile({number(share)}, {self.text})", self.labels - {"le"})
+
     def age(self) -> Query:
         """Seconds since a timestamp."""
         return Query(f"time() - {self._inner}", self.labels, atomic=False)
@@ -129,21 +135,19 @@ class Query:
         return self._with("and", other)
 
     def __or__(self, other: Query) -> Query:
-        """Series of this one, and those of the other that have labels of their own."""
-        return Query(f"{self._inner} or {other._inner}", self.labels & other.labels, atomic=False)
+        """Series of this one, and those of the other whose labels no series of this one has."""
+        return Query(f"{self._inner} or {other._inner}", self.labels | other.labels, atomic=False)
 
-    def unless(self, other: Query, *labels: str) -> Query:
-        """Series of this one for which the other has none with the same labels, or the same of these `labels`."""
-        return self._set("unless", other, labels)
+    def unless(self, other: Query, *, ignoring: tuple[str, ...] = ()) -> Query:
+        """Series of this one for which the other has none with the same labels, some left aside."""
+        _known(ignoring, self.labels | other.labels, f"{self.text} unless {other.text}")
+        aside = f" ignoring ({', '.join(ignoring)})" if ignoring else ""
+        return Query(f"{self._inner} unless{aside} {other._inner}", self.labels, atomic=False)
 
     def only_with(self, other: Query, *labels: str) -> Query:
         """Series of this one for which the other has one with the same of these labels."""
-        return self._set("and", other, labels)
-
-    def _set(self, operator: str, other: Query, labels: tuple[str, ...]) -> Query:
-        _known(labels, self.labels & other.labels, f"{self.text} {operator} {other.text}")
-        on = f" on ({', '.join(labels)})" if labels else ""
-        return Query(f"{self._inner} {operator}{on} {other._inner}", self.labels, atomic=False)
+        _known(labels, self.labels & other.labels, f"{self.text} and {other.text}")
+        return Query(f"{self._inner} and on ({', '.join(labels)}) {other._inner}", self.labels, atomic=False)
 
     def matching(self, operator: str, other: Query, *labels: str) -> Query:
         """An operation on pairs that have only these labels in common, many of this query to one of the other."""
@@ -201,6 +205,11 @@ class Series(Query):
         grouping = ", ".join(("le", *labels))
         rate = f"rate({self.name}_bucket{self.selector}[{_window(window)}])"
         return Query(f"histogram_quantile({number(share)}, sum by ({grouping}) ({rate}))", frozenset(labels))
+
+    def bucket_rate(self, window: str) -> Query:
+        """All buckets of a histogram, each as increase a second under its own `le`."""
+        told = self.part("_bucket").rate(window)
+        return replace(told, labels=told.labels | {"le"})
 
     def bucket(self, bound: float) -> Series:
         """A histogram's count of what was at most `bound`, which must be one of its buckets'."""

@@ -1,0 +1,31 @@
+"""All alerts and recorded queries, a module for each component or two."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.rule import Recording, Rule
+from alerts.rules import board, broker, budgets, exporter, fleet, kubernetes, nats, neo4j, ray, services, valkey, vllm
+
+RECORDINGS: Final[tuple[Recording, ...]] = (
+    *fleet.RECORDINGS,
+    *nats.RECORDINGS,
+    *vllm.RECORDINGS,
+    *valkey.RECORDINGS,
+    *budgets.RECORDINGS,
+)
+
+RULES: Final[tuple[Rule, ...]] = (
+    *exporter.RULES,
+    *fleet.RULES,
+    *nats.RULES,
+    *ray.RULES,
+    *vllm.RULES,
+    *budgets.RULES,
+    *neo4j.RULES,
+    *valkey.RULES,
+    *kubernetes.RULES,
+    *services.RULES,
+    *board.RULES,
+    *broker.RULES,
+)

@@ -1,0 +1,155 @@
+"""Error budgets: how fast the share of failures that a target allows is being used up, looked at over four pairs of windows.
+
+A pair tells when both its windows burn faster than `factor` times what the target allows: the long one shows that it
+matters, the short one that it still goes on. At 14.4 a budget of thirty days is gone in two, at 1 in just thirty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from alerts.rule import Component, Recording, Rule, Severity
+from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LEAST_REQUESTS, TASK_SUCCESS_TARGET
+from alerts.view import View
+from exporter.fleet import samples as fleet
+from exporter.promql import Query, like, series
+from exporter.sources.vllm import concepts as vllm
+
+WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
+
+class Pair(NamedTuple):
+    """A long and a short window, and how much faster than allowed the budget may be spent in both."""
+
+    severity: Severity
+    lasting: str
+    long: str
+    short: str
+    factor: float
+
+
+PAIRS: Final = (
+    Pair(Severity.CRITICAL, "2m", "1h", "5m", 14.4),
+    Pair(Severity.CRITICAL, "15m", "6h", "30m", 6.0),
+    Pair(Severity.WARNING, "1h", "1d", "2h", 3.0),
+    Pair(Severity.WARNING, "3h", "3d", "6h", 1.0),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indicator:
+    """A service level indicator: `bad` of `all` events may be no more than 1 - `target`.
+
+    `windowed` gives the increase of the bad and of all events in a window. Fewer than `least` events in the long window
+    tell nothing.
+    """
+
+    name: str
+    windowed: dict[str, tuple[Query, Query]]
+    target: float
+    least: int
+    unit: str
+
+    def burnrate(self, window: str) -> Recording:
+        bad, everything = self.windowed[window]
+        return Recording(
+            name=f"fleet:{self.name}:burnrate{window}",
+            query=bad.share_of(everything),
+            meaning=f"Share of {self.unit} in {window} that went against the target.",
+        )
+
+    def volume(self, window: str) -> Recording:
+        return Recording(
+            name=f"fleet:{self.name}:volume{window}",
+            query=self.windowed[window][1],
+            meaning=f"Number of {self.unit} in {window}.",
+        )
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        return (
+            *(self.burnrate(window) for window in WINDOWS),
+            *(self.volume(pair.long) for pair in PAIRS),
+        )
+
+    def query(self, pair: Pair) -> Query:
+        allowed = round(pair.factor * (1 - self.target), 6)
+        long, short = self.burnrate(pair.long).series, self.burnrate(pair.short).series
+        return (long > allowed) & (short > allowed) & (self.volume(pair.long).series >= self.least)
+
+
+def _answers(window: str) -> tuple[Query, Query]:
+    """Answers that end in approval, rejection or a question to a person are neither, so they count on neither side."""
+    failed = series(fleet.RESPONSES, outcome="failed").increase(window).without("sum", "outcome", "role")
+    ended = series(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).without("sum", "outcome", "role")
+    return failed, ended
+
+
+def _requests(window: str) -> tuple[Query, Query]:
+    duration = series(vllm.DURATION.metric)
+    aside = ("engine", "server")
+    everything = duration.part("_count").increase(window).without("sum", *aside)
+    quick = duration.bucket(LATENCY_SECONDS).increase(window).without("sum", *aside, "le")
+    return (everything - quick).clamp_min(0), everything
+
+
+TASK_SUCCESS: Final = Indicator(
+    name="task_success",
+    windowed={window: _answers(window) for window in WINDOWS},
+    target=TASK_SUCCESS_TARGET,
+    least=LEAST_ANSWERS,
+    unit="agents' answers",
+)
+VLLM_LATENCY: Final = Indicator(
+    name="vllm_latency",
+    windowed={window: _requests(window) for window in WINDOWS},
+    target=LATENCY_TARGET,
+    least=LEAST_REQUESTS,
+    unit="requests to vLLM",
+)
+RECORDINGS: Final = (*TASK_SUCCESS.recordings, *VLLM_LATENCY.recordings)
+
+
+def _success(pair: Pair) -> Rule:
+    return Rule(
+        name="FleetSuccessBudgetBurning",
+        query=TASK_SUCCESS.query(pair),
+        severity=pair.severity,
+        component=Component.FLEET,
+        summary="Agents fail faster than their error budget allows",
+        description="{{ $value | humanizePercentage }} of the agents' answers of {{ $labels.long }} have failed, and those of "
+        "the last {{ $labels.short }} no less.",
+        view=View.AGENTS,
+        limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
+        lasting=pair.lasting,
+        kept="5m",
+        labels={"long": pair.long, "short": pair.short},
+    )
+
+
+def _latency(pair: Pair) -> Rule:
+    return Rule(
+        name="VllmLatencyBudgetBurning",
+        query=VLLM_LATENCY.query(pair),
+        severity=pair.severity,
+        component=Component.VLLM,
+        summary="Requests to vLLM are slow more often than their error budget allows",
+        description="{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} in {{ $labels.long }} took "
+        "longer than the target, and those of the last {{ $labels.short }} no less.",
+        view=View.VLLM,
+        variables=("model",),
+        limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),
+        lasting=pair.lasting,
+        kept="5m",
+        labels={"long": pair.long, "short": pair.short},
+    )
+
+
+def _rules() -> Iterable[Rule]:
+    yield from map(_success, PAIRS)
+    yield from map(_latency, PAIRS)
+
+
+RULES: Final[tuple[Rule, ...]] = tuple(_rules())

@@ -1,0 +1,183 @@
+"""The exporter itself: whether it is there, reads everything, and follows the events without a gap."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.rule import Component, Rule, Severity
+from alerts.rules import sources
+from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, FOLLOWER_RESTARTS, UNPARSED_MESSAGES
+from alerts.view import View
+from exporter import scrape
+from exporter.fleet import journal
+from exporter.fleet import samples as fleet
+from exporter.fleet.tap_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
+from exporter.metric import gauge
+from exporter.promql import Query, like, series
+from exporter.sources.jetstream import samples as jetstream
+
+_UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
+_READ = series(POSITION)
+_STREAM = ("stream",)
+
+OF_NO_COMPONENT: Final = "services|journal"
+"""Sources that have no alert of their own: what they read is many things, or none of the fleet's."""
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        name="Watchdog",
+        query=Query("vector(1)", frozenset()),
+        severity=Severity.NONE,
+        component=Component.EXPORTER,
+        summary="Alerts are evaluated and sent",
+        description="This alert always fires; who receives it knows that Prometheus and Alertmanager work, and that they do "
+        "not when it stops.",
+        view=View.OVERVIEW,
+    ),
+    Rule(
+        name="FleetExporterDown",
+        # One that was never found has no `up`; that is told only after ten minutes, when no rollout explains it.
+        query=_UP.max_over("3m").equals(0) | _UP.absent("10m"),
+        severity=Severity.CRITICAL,
+        component=Component.EXPORTER,
+        summary="The fleet exporter cannot be scraped",
+        description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for five minutes{{ else }}Prometheus has "
+        "had no target of the job for ten minutes{{ end }}; nothing else about the fleet can be told.",
+        view=View.EXPORTER,
+        limits=("EXPORTER_JOB",),
+        lasting="2m",
+        down=True,
+        told_by_replica=True,
+    ),
+    Rule(
+        name="FleetSourceDown",
+        query=series(scrape.UP, source=like(OF_NO_COMPONENT)).max_over(sources.UNREAD_FOR).equals(0).unless(
+            sources.unread("jetstream"), ignoring=("source", "server")
+        ),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="A source cannot be read",
+        description="{{ $labels.source }} {{ $labels.server }} could not be read for two minutes; "
+        "fleet_exporter_source_failure names the reason.",
+        view=View.EXPORTER,
+        lasting="1m",
+        kept="2m",
+    ),
+    Rule(
+        name="FleetSeriesDropped",
+        query=series(scrape.DROPPED).max_over("5m") > 0,
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="A source has more series than it may",
+        description="{{ $value }} series of {{ $labels.source }} {{ $labels.server }} are left out of the page.",
+        view=View.EXPORTER,
+        lasting="5m",
+    ),
+    Rule(
+        name="FleetFollowerRestarting",
+        query=series(scrape.RESTARTS).increase("1h") >= FOLLOWER_RESTARTS,
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="Following a backend ends again and again",
+        description="What follows {{ $labels.source }} has ended unexpectedly {{ $value | humanize }} times in an hour.",
+        view=View.EXPORTER,
+        limits=("FOLLOWER_RESTARTS",),
+    ),
+    Rule(
+        name="FleetEventGap",
+        query=series(SKIPPED).grown("15m"),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="Events were lost before they could be read",
+        description="Messages of {{ $labels.stream }} were deleted from the stream before the exporter had read them.",
+        view=View.EVENTS,
+        variables=_STREAM,
+    ),
+    Rule(
+        name="FleetEventsDropped",
+        query=series(DROPPED).grown("15m"),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="Events came faster than they could be read",
+        description="The connection to NATS dropped messages that the exporter did not take in time.",
+        view=View.EVENTS,
+    ),
+    Rule(
+        name="FleetEventsBehind",
+        query=series(UNREAD).min_over("5m") >= EVENTS_BEHIND,
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="The exporter is behind with reading events",
+        description="{{ $value }} messages of {{ $labels.stream }} or more are still to be read.",
+        view=View.EVENTS,
+        variables=_STREAM,
+        limits=("EVENTS_BEHIND",),
+        lasting="5m",
+    ),
+    Rule(
+        name="FleetEventsStalled",
+        query=(series(jetstream.STREAM_LAST).delta("10m") > 0) & _READ.delta("10m").equals(0),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="A stream grows and its events are not read",
+        description="{{ $labels.stream }} has got {{ $value | humanize }} messages in ten minutes, and the exporter has read "
+        "none of them.",
+        view=View.EVENTS,
+        variables=_STREAM,
+        lasting="5m",
+    ),
+    Rule(
+        name="FleetStreamRefused",
+        query=series(FOLLOWED, how="refused").equals(1),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="The exporter may not read a stream",
+        description="NATS refuses the exporter's account the subjects of {{ $labels.stream }}.",
+        view=View.EVENTS,
+        variables=_STREAM,
+        lasting="5m",
+    ),
+    Rule(
+        name="FleetEventsUnparsed",
+        query=series(fleet.UNPARSED).increase("15m") >= UNPARSED_MESSAGES,
+        severity=Severity.INFO,
+        component=Component.EXPORTER,
+        summary="Messages are no events",
+        description="{{ $value | humanize }} messages of a quarter of an hour are no events ({{ $labels.reason }}).",
+        view=View.EVENTS,
+        limits=("UNPARSED_MESSAGES",),
+    ),
+    Rule(
+        name="FleetCapReached",
+        query=series(fleet.REFUSED).grown("1h"),
+        severity=Severity.INFO,
+        component=Component.EXPORTER,
+        summary="The exporter no longer tells everything apart",
+        description="There are more {{ $labels.kind }} than the exporter keeps; the oldest are forgotten, or counted "
+        "together as `other`.",
+        view=View.EXPORTER,
+    ),
+    Rule(
+        name="JournalBehind",
+        query=series(journal.PENDING).min_over("5m") >= EVENTS_BEHIND,
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="The copy of events to Loki is behind",
+        description="{{ $value }} messages of {{ $labels.stream }} or more are still to be copied.",
+        view=View.EVENTS,
+        variables=_STREAM,
+        limits=("EVENTS_BEHIND",),
+        lasting="5m",
+    ),
+    Rule(
+        name="JournalLosing",
+        query=series(journal.REJECTED).grown("15m") | series(journal.MISSED).grown("15m"),
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="Events are missing from Loki",
+        description="Events of {{ $labels.stream }} were refused by Loki, or deleted from their stream before they were "
+        "copied.",
+        view=View.EVENTS,
+        variables=_STREAM,
+    ),
+)  # fmt: skip

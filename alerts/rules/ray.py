@@ -1,0 +1,90 @@
+"""RayJobs and RayClusters, as the Kubernetes API has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.rule import Component, Rule, Severity
+from alerts.rules import sources
+from alerts.thresholds import RAY_JOB_NEWS_SECONDS, RAY_JOB_PENDING_SECONDS
+from alerts.view import View
+from exporter.promql import like, series
+from exporter.sources.rayjob import clusters, jobs
+
+_JOB = ("namespace", "rayjob")
+_WHICH = "{{ $labels.namespace }}/{{ $labels.rayjob }}"
+_WHICH_CLUSTER = "{{ $labels.namespace }}/{{ $labels.raycluster }}"
+
+# KubeRay keeps a failed RayJob for as long as nobody deletes it, so its state alone would be told for ever. One that was
+# refused before it started has no end, but a creation.
+_NEWS = (series(jobs.JOB_END) | series(jobs.JOB_CREATED)).age() < RAY_JOB_NEWS_SECONDS
+_FAILED = (
+    series(jobs.JOB_DEPLOYMENT, state=like("Failed|ValidationFailed")).equals(1)
+    | series(jobs.JOB_STATUS, state="FAILED").equals(1)
+).without("max", "state")  # fmt: skip
+_NOT_OVER = series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Running|Retrying|Waiting")).equals(1)
+_NOT_RUNNING = (
+    series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1)
+    | series(jobs.JOB_STATUS, state="PENDING").equals(1)
+).without("max", "state")  # fmt: skip
+
+RULES: Final[tuple[Rule, ...]] = (
+    sources.down("RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", View.RAY_JOBS, because="workloads"),
+    Rule(
+        name="RayJobFailed",
+        query=_FAILED.only_with(_NEWS, *_JOB).unless(
+            series(jobs.JOB_DEPLOYMENT, state="Retrying").equals(1).without("max", "state")
+        ),
+        severity=Severity.WARNING,
+        component=Component.RAY,
+        summary="A RayJob has failed",
+        description=f"{_WHICH} has failed within the last quarter of an hour; ray_job_failure_reason_info names the reason.",
+        view=View.RAY_JOBS,
+        variables=_JOB,
+        limits=("RAY_JOB_NEWS_SECONDS",),
+    ),
+    Rule(
+        name="RayJobRetrying",
+        query=(series(jobs.JOB_RETRIES) > 0).only_with(_NOT_OVER, *_JOB),
+        severity=Severity.INFO,
+        component=Component.RAY,
+        summary="A RayJob is tried again",
+        description=f"{_WHICH} has failed {{{{ $value }}}} times and is being tried again.",
+        view=View.RAY_JOBS,
+        variables=_JOB,
+    ),
+    Rule(
+        name="RayJobPending",
+        query=_NOT_RUNNING.only_with(series(jobs.JOB_CREATED).age() > RAY_JOB_PENDING_SECONDS, *_JOB),
+        severity=Severity.WARNING,
+        component=Component.RAY,
+        summary="A RayJob does not begin to run",
+        description=f"{_WHICH} was created more than a quarter of an hour ago and does not run yet.",
+        view=View.RAY_JOBS,
+        variables=_JOB,
+        limits=("RAY_JOB_PENDING_SECONDS",),
+        lasting="5m",
+    ),
+    Rule(
+        name="RayClusterShortOfWorkers",
+        query=series(clusters.WORKERS["ready"]).max_over("5m") < series(clusters.WORKERS["desired"]).min_over("5m"),
+        severity=Severity.WARNING,
+        component=Component.RAY,
+        summary="A RayCluster has fewer workers than it wants",
+        description=f"{_WHICH_CLUSTER} has {{{{ $value }}}} ready workers, fewer than it wants.",
+        view=View.RAY_JOBS,
+        variables=("namespace",),
+        lasting="15m",
+    ),
+    Rule(
+        name="RayClusterFailed",
+        query=series(clusters.CLUSTER_STATE, state="failed").equals(1),
+        severity=Severity.CRITICAL,
+        component=Component.RAY,
+        summary="A RayCluster has failed",
+        description=f"KubeRay calls {_WHICH_CLUSTER} failed; no agent can run on it.",
+        view=View.RAY_JOBS,
+        variables=("namespace",),
+        lasting="2m",
+    ),
+)

@@ -1,0 +1,143 @@
+"""vLLM: slow, full, failing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rules import sources
+from alerts.thresholds import (
+    KV_CACHE_FULL_RATIO, LATENCY_SECONDS, PREEMPTIONS_A_SECOND, VLLM_FAILURE_RATIO, VLLM_HTTP_ERROR_RATIO,
+    VLLM_REQUESTS_A_SECOND, VLLM_WAITING,
+)  # fmt: skip
+from alerts.view import View
+from exporter.promql import like, series
+from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import page
+
+_MODEL = ("server", "model")
+_WHICH = "{{ $labels.model }} on {{ $labels.server }}"
+_BY_REASON = ("engine", "finished_reason")
+_BY_REQUEST = ("handler", "method", "status")
+
+REQUESTS: Final = Recording(
+    name="fleet:vllm_requests:rate10m",
+    query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", "engine"),
+    meaning="Requests a second that a server finished for a model.",
+)
+P95: Final = Recording(
+    name="fleet:vllm_request_duration_seconds:p95_10m",
+    query=series(vllm.DURATION.metric).bucket_rate("10m").without("sum", "engine").histogram_quantile(0.95),
+    meaning="95th percentile of the time of a request to a server for a model.",
+)
+FAILED_SHARE: Final = Recording(
+    name="fleet:vllm_requests_failed:ratio10m",
+    query=series(vllm.FINISHED.metric, finished_reason=like("error|abort")).rate("10m").without("sum", *_BY_REASON).share_of(
+        series(vllm.FINISHED.metric).rate("10m").without("sum", *_BY_REASON)
+    ),
+    meaning="Share of the finished requests that ended in an error or were broken off.",
+)  # fmt: skip
+HTTP_ERROR_SHARE: Final = Recording(
+    name="fleet:vllm_http_errors:ratio10m",
+    query=series(page.HTTP_REQUESTS, status="5xx").rate("10m").without("sum", *_BY_REQUEST).share_of(
+        series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST)
+    ),
+    meaning="Share of a server's HTTP answers that are of status 5xx.",
+)  # fmt: skip
+RECORDINGS: Final = (REQUESTS, P95, FAILED_SHARE, HTTP_ERROR_SHARE)
+
+_ENOUGH = REQUESTS.series > VLLM_REQUESTS_A_SECOND
+_WAITING = series(vllm.WAITING.metric)
+
+RULES: Final[tuple[Rule, ...]] = (
+    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM cannot be read", View.VLLM, variables=("server",)),
+    Rule(
+        name="VllmEngineUnhealthy",
+        query=series(vllm.HEALTHY.metric).max_over("2m").equals(0),
+        severity=Severity.CRITICAL,
+        component=Component.VLLM,
+        summary="A vLLM engine says it is not healthy",
+        description=f"The engine {{{{ $labels.engine }}}} of {_WHICH} says it is not healthy.",
+        view=View.VLLM,
+        variables=_MODEL,
+        lasting="1m",
+    ),
+    Rule(
+        name="VllmSlow",
+        query=(P95.series > LATENCY_SECONDS) & _ENOUGH,
+        severity=Severity.WARNING,
+        component=Component.VLLM,
+        summary="Requests to vLLM take long",
+        description=f"One in twenty requests to {_WHICH} takes more than {{{{ $value | humanizeDuration }}}}.",
+        view=View.VLLM,
+        variables=_MODEL,
+        limits=("LATENCY_SECONDS", "VLLM_REQUESTS_A_SECOND"),
+        lasting="5m",
+        kept="5m",
+    ),
+    Rule(
+        name="VllmQueueGrowing",
+        query=(_WAITING.min_over("10m") >= VLLM_WAITING) & (_WAITING.slope("10m") > 0),
+        severity=Severity.WARNING,
+        component=Component.VLLM,
+        summary="More and more requests wait for vLLM",
+        description=f"{{{{ $value }}}} requests or more have waited for {_WHICH} for ten minutes, and they grow in number.",
+        view=View.VLLM,
+        variables=_MODEL,
+        limits=("VLLM_WAITING",),
+        lasting="5m",
+        kept="5m",
+    ),
+    Rule(
+        name="VllmKvCacheFull",
+        query=series(vllm.KV_CACHE.metric).max_over("5m") >= KV_CACHE_FULL_RATIO,
+        severity=Severity.WARNING,
+        component=Component.VLLM,
+        summary="The KV cache of a vLLM engine is full",
+        description=f"{{{{ $value | humanizePercentage }}}} of the KV cache of {_WHICH} is in use.",
+        view=View.VLLM,
+        variables=_MODEL,
+        limits=("KV_CACHE_FULL_RATIO",),
+        lasting="5m",
+    ),
+    Rule(
+        name="VllmPreempting",
+        query=series(vllm.PREEMPTIONS.metric).rate("10m").without("sum", "engine") > PREEMPTIONS_A_SECOND,
+        severity=Severity.WARNING,
+        component=Component.VLLM,
+        summary="vLLM pushes requests out of execution",
+        description=f"{_WHICH} pushes {{{{ $value | humanize }}}} requests a second out of execution for lack of KV cache.",
+        view=View.VLLM,
+        variables=_MODEL,
+        limits=("PREEMPTIONS_A_SECOND",),
+        lasting="5m",
+        kept="5m",
+    ),
+    Rule(
+        name="VllmRequestsFailing",
+        query=(FAILED_SHARE.series > VLLM_FAILURE_RATIO) & _ENOUGH,
+        severity=Severity.WARNING,
+        component=Component.VLLM,
+        summary="Requests to vLLM end in errors or are broken off",
+        description=f"{{{{ $value | humanizePercentage }}}} of the requests to {_WHICH} ended with the reason error or abort.",
+        view=View.VLLM,
+        variables=_MODEL,
+        limits=("VLLM_FAILURE_RATIO", "VLLM_REQUESTS_A_SECOND"),
+        lasting="5m",
+        kept="5m",
+    ),
+    Rule(
+        name="VllmHttpErrors",
+        query=(HTTP_ERROR_SHARE.series > VLLM_HTTP_ERROR_RATIO)
+        & (series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST) > VLLM_REQUESTS_A_SECOND),
+        severity=Severity.CRITICAL,
+        component=Component.VLLM,
+        summary="vLLM answers with server errors",
+        description="{{ $value | humanizePercentage }} of the answers of {{ $labels.server }} are of status 5xx.",
+        view=View.VLLM,
+        variables=("server",),
+        limits=("VLLM_HTTP_ERROR_RATIO", "VLLM_REQUESTS_A_SECOND"),
+        lasting="5m",
+        kept="5m",
+    ),
+)
