@@ -11,7 +11,7 @@ from alerts.rules import RECORDINGS, RULES
 from alerts.runbooks import RunbookError, renew
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m alerts", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--prometheusrule", action="store_true", help="print the Prometheus operator's PrometheusRule")
@@ -22,14 +22,12 @@ def main() -> int:
         try:
             renew(options.runbooks, RULES)
         except RunbookError as error:
-            print(error, file=sys.stderr)
-            return 1
+            sys.exit(str(error))
     elif options.reference:
         sys.stdout.write(reference(RULES, RECORDINGS))
     else:
         sys.stdout.write((prometheus_rule if options.prometheusrule else rules_file)(RULES, RECORDINGS))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Every threshold that an alert has, by name: dashboards draw the same one. Times are seconds, sizes bytes, shares 0 to 1."""
+"""Every threshold of an alert, by name: dashboards draw the same one. Times are seconds, sizes bytes, shares 0 to 1."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.rule import Recording, Rule
-from alerts.rules import board, broker, budgets, exporter, fleet, kubernetes, nats, neo4j, ray, services, valkey, vllm
+from alerts.rules import board, broker, budgets, fleet, kubernetes, nats, neo4j, ray, self_monitoring, services, valkey, vllm
 
 RECORDINGS: Final[tuple[Recording, ...]] = (
     *fleet.RECORDINGS,
@@ -16,7 +16,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
 )
 
 RULES: Final[tuple[Rule, ...]] = (
-    *exporter.RULES,
+    *self_monitoring.RULES,
     *fleet.RULES,
     *nats.RULES,
     *ray.RULES,

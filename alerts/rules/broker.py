@@ -7,9 +7,14 @@ from typing import Final
 from alerts.rule import Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
-    AGENT_CPU_CRITICAL, AGENT_CPU_WARNING, AGENT_ERRORS_CRITICAL, AGENT_ERRORS_WARNING, AGENT_MEMORY_CRITICAL,
-    AGENT_MEMORY_WARNING, HEARTBEATS_MISSED,
-)  # fmt: skip
+    AGENT_CPU_CRITICAL,
+    AGENT_CPU_WARNING,
+    AGENT_ERRORS_CRITICAL,
+    AGENT_ERRORS_WARNING,
+    AGENT_MEMORY_CRITICAL,
+    AGENT_MEMORY_WARNING,
+    HEARTBEATS_MISSED,
+)
 from alerts.view import View
 from exporter.metric import Metric
 from exporter.promql import series

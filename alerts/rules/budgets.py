@@ -119,8 +119,8 @@ def _success(pair: Pair) -> Rule:
         severity=pair.severity,
         component=Component.FLEET,
         summary="Agents fail faster than their error budget allows",
-        description="{{ $value | humanizePercentage }} of the agents' answers of {{ $labels.long }} have failed, and those of "
-        "the last {{ $labels.short }} no less.",
+        description="{{ $value | humanizePercentage }} of the agents' answers of {{ $labels.long }} have failed, and those "
+        "of the last {{ $labels.short }} no less.",
         view=View.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
         lasting=pair.lasting,

@@ -7,8 +7,13 @@ from typing import Final
 from alerts.rule import Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
-    ACCOUNT_FULL_RATIO, CONSUMER_LAG, CONSUMER_PENDING, REDELIVERIES_A_SECOND, ROUND_TRIP_SECONDS, STREAM_FULL_RATIO,
-)  # fmt: skip
+    ACCOUNT_FULL_RATIO,
+    CONSUMER_LAG,
+    CONSUMER_PENDING,
+    REDELIVERIES_A_SECOND,
+    ROUND_TRIP_SECONDS,
+    STREAM_FULL_RATIO,
+)
 from alerts.view import View
 from exporter.fleet import delivery
 from exporter.promql import series

@@ -22,8 +22,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NEO4J,
         summary="The knowledge graph has lost nodes",
-        description="The database {{ $labels.database }} has {{ $value }} nodes, less than nine tenths of what it had within "
-        "the hour; the fleet itself never deletes so many.",
+        description="The database {{ $labels.database }} has {{ $value }} nodes, less than nine tenths of what it had "
+        "within the hour; the fleet itself never deletes so many.",
         view=View.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),
         kept="10m",

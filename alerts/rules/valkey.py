@@ -81,8 +81,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey cannot write its data to disk",
-        description=f"The last {{{{ $labels.operation }}}} of {_WHICH} failed; a restart would lose what came after the last "
-        "good one.",
+        description=f"The last {{{{ $labels.operation }}}} of {_WHICH} failed; a restart would lose what came after the "
+        "last good one.",
         view=View.VALKEY,
         variables=_SERVER,
         lasting="1m",

@@ -7,9 +7,14 @@ from typing import Final
 from alerts.rule import Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
-    KV_CACHE_FULL_RATIO, LATENCY_SECONDS, PREEMPTIONS_A_SECOND, VLLM_FAILURE_RATIO, VLLM_HTTP_ERROR_RATIO,
-    VLLM_REQUESTS_A_SECOND, VLLM_WAITING,
-)  # fmt: skip
+    KV_CACHE_FULL_RATIO,
+    LATENCY_SECONDS,
+    PREEMPTIONS_A_SECOND,
+    VLLM_FAILURE_RATIO,
+    VLLM_HTTP_ERROR_RATIO,
+    VLLM_REQUESTS_A_SECOND,
+    VLLM_WAITING,
+)
 from alerts.view import View
 from exporter.promql import like, series
 from exporter.sources.vllm import concepts as vllm
@@ -119,7 +124,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="Requests to vLLM end in errors or are broken off",
-        description=f"{{{{ $value | humanizePercentage }}}} of the requests to {_WHICH} ended with the reason error or abort.",
+        description=f"{{{{ $value | humanizePercentage }}}} of the requests to {_WHICH} ended with the reason error or "
+        "abort.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("VLLM_FAILURE_RATIO", "VLLM_REQUESTS_A_SECOND"),

@@ -120,8 +120,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="A stream grows and its events are not read",
-        description="{{ $labels.stream }} has got {{ $value | humanize }} messages in ten minutes, and the exporter has read "
-        "none of them.",
+        description="{{ $labels.stream }} has got {{ $value | humanize }} messages in ten minutes, and the exporter has "
+        "read none of them.",
         view=View.EVENTS,
         variables=_STREAM,
         lasting="5m",
