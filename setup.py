@@ -1,19 +1,30 @@
-"""Compiles the messages of `exporter/sources/services/*.proto` when the package is built; the rest is in pyproject.toml."""
+"""What pyproject.toml cannot say: messages are compiled, and the generated files come along, when the package is built."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 PROTOS = Path("exporter/sources/services")
+GENERATED = Path("deploy/helm/files")  # dashboards and rules: the chart's files, of which a wheel has a copy
+BUNDLED = Path("exporter/generated")  # where `exporter/bundled.py` finds them in a wheel
 
 
-class BuildWithProtos(build_py):
-    """`build_py`, after the messages are there."""
+class BuildWithGenerated(build_py):
+    """`build_py`, after the messages are there, and with the generated files beside the modules."""
 
     def run(self) -> None:
+        self._compile_protos()
+        super().run()
+        if not self.editable_mode:  # a checkout has them already
+            bundled = Path(self.build_lib) / BUNDLED
+            shutil.rmtree(bundled, ignore_errors=True)  # an earlier build's, among them what is no more
+            shutil.copytree(GENERATED, bundled)
+
+    def _compile_protos(self) -> None:
         import grpc_tools
         from grpc_tools import protoc
 
@@ -21,7 +32,6 @@ class BuildWithProtos(build_py):
         for proto in sorted(PROTOS.glob("*.proto")):
             if protoc.main(["protoc", "-I.", f"-I{standard}", "--python_out=.", "--pyi_out=.", str(proto)]) != 0:
                 raise SystemExit(f"{proto} cannot be compiled")
-        super().run()
 
 
-setup(cmdclass={"build_py": BuildWithProtos})
+setup(cmdclass={"build_py": BuildWithGenerated})
