@@ -29,8 +29,12 @@ def stat(
     decimals: int | None = None,
     background: bool = False,
     text: bool = False,
+    columns: Sequence[Column] = (),
 ) -> Panel:
-    """Figures in large type. `states` are words for values; `names` shows each series' legend, `text` that alone."""
+    """Figures in large type. `states` are words for values; `names` shows each series' legend, `text` that alone.
+
+    `columns` say how single series, by their legends, differ from the rest: where each leads to, say.
+    """
     mode = "name" if text else "value_and_name" if names else "value"
     colour = base or (QUIET if states else ACCENT if not limits else None)
     field: Document = {
@@ -54,8 +58,17 @@ def stat(
         "textMode": mode,
         "wideLayout": True,
     }
-    made = targets(lines, instant=not sparkline)
-    return panel("stat", title, description, made, options=options, field=field, width=width, height=height)
+    return panel(
+        "stat",
+        title,
+        description,
+        targets(lines, instant=not sparkline),
+        options=options,
+        field=field,
+        overrides=[column.document() for column in columns],
+        width=width,
+        height=height,
+    )
 
 
 def bars(
