@@ -50,3 +50,14 @@ class Logs:
 def raw(text: str, *labels: str) -> Query:
     """PromQL that `exporter.promql` has no words for, and the labels that its series have."""
     return Query(text, frozenset(labels), atomic=False)
+
+
+def labelled(query: Query, label: str, value: str, source: str = "", pattern: str = "") -> Query:
+    """The query with one label more. `value` may hold `$1` of what `pattern` finds in the label `source` as a whole.
+
+    Series whose `source` does not match get no such label; without a source every series gets the value.
+    """
+    if source and source not in query.labels:
+        raise QueryError(f"{query.text} has no label {source} to make {label} of")
+    told = pattern.replace("\\", "\\\\").replace('"', '\\"')
+    return Query(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{told}")', query.labels | {label})
