@@ -28,7 +28,7 @@ def coded(metric: Metric, states: Sequence[str], *by: str, label: str = "state",
     parts = [shown(metric, **matchers, **{label: state}) * place for place, state in enumerate(states, 1)]
     text = " or ".join(part.text for part in parts)
     grouping = ", ".join(by)
-    return Query(f"sum by ({grouping}) ({text})", frozenset(by))
+    return Query(f"max by ({grouping}) ({text})", frozenset(by))  # a sum of two replicas' codes would be a third state
 
 
 def worded(states: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -75,6 +76,23 @@ class Link:
         parts = ["${prometheus_datasource:queryparam}", "${job:queryparam}", "${instance:queryparam}", "${__url_time_range}"]
         parts += [f"var-{name}={place.format(label)}" for name, label in (self.variables or {}).items()]
         return {"title": self.title, "url": f"/d/{self.view}?{'&'.join(parts)}", "targetBlank": False}
+
+
+@dataclass(frozen=True)
+class ApiLink(Link):
+    """From a value to the exporter's own API, which knows what no label may hold: tasks, stories, errors.
+
+    `path` may name labels of the value, as `/api/agents/{agent}`. The dashboard needs the variable `EXPORTER_URL`.
+    """
+
+    view: View = View.EXPORTER
+    path: str = "/"
+
+    def document(self, *, of_row: bool) -> Document:
+        """As Grafana has it; opened beside the dashboard."""
+        place = "${__data.fields.%s}" if of_row else "${__field.labels.%s}"
+        path = re.sub(r"{(\w+)}", lambda found: place % found.group(1), self.path)
+        return {"title": self.title, "url": f"${{exporter_url:raw}}{path}", "targetBlank": True}
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Logs:
-    """LogQL for a panel that needs Loki; such panels are left out where there is none."""
+    """LogQL for a panel that needs Loki; such panels are left out where there is none. `legend` names a metric's series."""
 
     text: str
+    legend: str = ""
 
 
 def raw(text: str, *labels: str) -> Query:

@@ -76,15 +76,20 @@ def data_source(kind: str, title: str) -> dict[str, Any]:
     }
 
 
-def text_box(name: str, title: str, description: str) -> dict[str, Any]:
-    """A line to write a search text into."""
+def text_box(name: str, title: str, description: str, value: str = "") -> dict[str, Any]:
+    """A line to write a search text into, and what stands there at first."""
     return {
         "type": "textbox",
         "name": name,
         "label": title,
         "description": description,
-        "query": "",
-        "current": {"text": "", "value": ""},
+        "query": value,
+        "current": {"text": value, "value": value},
         "options": [],
         "hide": 0,
     }
+
+
+EXPORTER_URL: Final = text_box(
+    "exporter_url", "Exporter", "Where a browser reaches the exporter's API, for links to it.", "http://localhost:9847"
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -67,6 +68,8 @@ class Dashboard:
     def document(self, *, loki: bool = True) -> Document:
         """The dashboard; without `loki` its panels and annotations that ask Loki are left out, and empty rows with them.
 
+        Texts to search for that nothing else asks with go too.
+
         Raises ValueError where there are more panels than a reader can take in.
         """
         made = _with_ids(self._rows(loki=loki))
@@ -75,7 +78,12 @@ class Dashboard:
             raise ValueError(f"{self.title} has {count} panels; {MOST_PANELS} are the most that a reader can take in")
         variables: list[Document] = [data_source("prometheus", "Prometheus data source")]
         variables += [data_source("loki", "Loki data source")] * (loki and self.needs_loki)
-        variables += [one.document() if isinstance(one, Variable) else one for one in (JOB, INSTANCE, *self.variables)]
+        asked = json.dumps(made, cls=DashboardEncoder)
+        variables += [
+            one.document() if isinstance(one, Variable) else one
+            for one in (JOB, INSTANCE, *self.variables)
+            if isinstance(one, Variable) or loki or _names(asked, one["name"])
+        ]
         marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
         whole = core.Dashboard(
             title=f"Fleet / {self.title}",
@@ -125,6 +133,10 @@ class Dashboard:
                 made += placed
                 top = max(panel.gridPos.y + panel.gridPos.h for panel in placed)
         return made
+
+
+def _names(text: str, variable: str) -> bool:
+    return re.search(rf"\$({variable}\b|{{{variable}\b)", text) is not None
 
 
 def _with_ids(panels: list[core.Panel]) -> list[core.Panel]:

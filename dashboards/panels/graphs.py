@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dashboards.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
-from dashboards.panels.panel import Panel, panel, targets
-from dashboards.query import Line
+from dashboards.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
+from dashboards.query import Line, Logs
 
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
@@ -125,14 +125,21 @@ def heatmap(title: str, description: str, line: Line, *, unit: str, width: int |
 def timeline(
     title: str,
     description: str,
-    *lines: Line,
+    *lines: Line | Logs,
     states: Mapping[str, tuple[str, str]],
     width: int | None = None,
     height: int = 10,
     links: Sequence[Link] = (),
     rows: int = 20,
 ) -> Panel:
-    """One row for each series, coloured by its state over time; a gap is no data. `rows` a page."""
+    """One row for each series, coloured by its state over time. `rows` a page.
+
+    A gap between readings of Prometheus is no data; Loki has a point where a state begins, and it lasts until the next.
+    """
+    from_prometheus = [line for line in lines if isinstance(line, Line)]
+    from_loki = [line for line in lines if isinstance(line, Logs)]
+    if from_prometheus and from_loki:
+        raise ValueError(f"{title}: a timeline is of Prometheus or of Loki, not of both")
     options: Document = {
         "alignValue": "left",
         "mergeValues": True,
@@ -147,7 +154,7 @@ def timeline(
         "custom": {
             "fillOpacity": 80,
             "lineWidth": 0,
-            "spanNulls": False,
+            "spanNulls": bool(from_loki),
             "insertNulls": False,
             "hideFrom": {"legend": False, "tooltip": False, "viz": False},
             "axisPlacement": "auto",
@@ -158,5 +165,13 @@ def timeline(
         "links": [link.document(of_row=False) for link in links],
     }
     return panel(
-        "state-timeline", title, description, targets(lines), options=options, field=field, width=width, height=height
+        "state-timeline",
+        title,
+        description,
+        log_targets(from_loki[0]) if from_loki else targets(from_prometheus),
+        options=options,
+        field=field,
+        width=width,
+        height=height,
+        datasource=LOKI if from_loki else PROMETHEUS,
     )

@@ -74,6 +74,8 @@ def targets(lines: Sequence[Line], *, instant: bool = False, table: bool = False
 def log_targets(logs: Logs, *, instant: bool = False) -> list[Target]:
     """One Loki query."""
     extra = {"editorMode": "code", "queryType": "instant" if instant else "range"}
+    if logs.legend:
+        extra["legendFormat"] = logs.legend
     return [_target(refId="A", expr=logs.text, datasource=LOKI, extra=extra)]
 
 
