@@ -140,7 +140,7 @@ def _custom_resources() -> Schema:
 def chart_schema() -> Schema:
     """JSON Schema (2020-12) of the chart's values."""
     config, definitions, variables = _configuration()
-    from_secret = {**_group(name=_NAME, key=_TEXT, optional=_SWITCH), "required": ["name", "key"]}
+    definitions["KeyOfSecret"] = {**_group(name=_NAME, key=_TEXT, optional=_SWITCH), "required": ["name", "key"]}
     properties = {
         "global": {"type": "object", "description": "What a parent chart shares with its parts; not read here."},
         "enabled": {"type": "boolean", "description": "For the condition of a parent chart; not read here."},
@@ -151,7 +151,7 @@ def chart_schema() -> Schema:
         "imagePullSecrets": _KUBERNETES_LIST,
         "config": config,
         "existingSecret": _NAME,
-        "secretEnv": {"type": "object", "propertyNames": {"enum": variables}, "additionalProperties": from_secret},
+        "secretEnv": _group(**{name: {"$ref": "#/$defs/KeyOfSecret"} for name in variables}),
         "extraEnv": _KUBERNETES_LIST,
         "extraEnvFrom": _KUBERNETES_LIST,
         "extraArgs": {"type": "array", "items": _TEXT},

@@ -20,18 +20,31 @@ VERSIONS = ["1.25", kubernetes_validate.latest_version()]
 """The oldest that Chart.yaml allows, and the newest whose schemas are at hand."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as such."""
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+)
+
+
 def short(objects: Objects) -> Objects:
-    """The rules of files/alerts.yaml as their file's name: they are looked at where they are written."""
+    """What a file of the chart holds, as the file's name: it is looked at where it is written."""
     rules = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
+    script = (CHART / "files/read_page.py").read_text()
     for each in objects:
         if each["kind"] == "PrometheusRule" and each["spec"]["groups"] == rules:
             each["spec"]["groups"] = "files/alerts.yaml"
+        if each["kind"] == "Pod":
+            (container,) = each["spec"]["containers"]
+            container["args"] = ["files/read_page.py" if text == script else text for text in container["args"]]
     return objects
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_the_objects_are_those_that_were_looked_at(render: Render, case: Path) -> None:
-    rendered = yaml.safe_dump_all(short(render(case)), sort_keys=False, width=120)
+    rendered = yaml.dump_all(short(render(case)), Dumper=_Dumper, sort_keys=False, width=120)
     golden = GOLDEN / case.name
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(rendered)
@@ -126,7 +139,8 @@ def rights(objects: Objects) -> Rights:
         ({"vllm": {"service": ["a/x"], "kubeconfig": "/k"}}, {}),
         ({"vllm": {"url": ["http://vllm:8000"]}}, {}),
         (
-            {"rayjob": {"in_cluster": True}, "workloads": {"in_cluster": True, "namespaces": ["a"]}, "vllm": {"service": ["a/x"]}},
+            {"rayjob": {"in_cluster": True}, "workloads": {"in_cluster": True, "namespaces": ["a"]}}
+            | {"vllm": {"service": ["a/x"]}},
             {"*": RAY, "a": PODS | ENDPOINTS},
         ),
     ],
