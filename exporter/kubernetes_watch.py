@@ -113,6 +113,8 @@ class Cluster:
         if reply.status == 200:
             return reply
         status = reply.status
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            await reply.read()  # to its end, so that the connection is kept and not left half closed
         reply.close()
         if status == 410:
             raise Gone

@@ -1,0 +1,194 @@
+"""The exporter's ACL lines, as documented, after `reset` has denied all: they suffice, and all else gets NOPERM."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from pydantic import SecretStr
+from redis.exceptions import NoPermissionError, ResponseError
+
+from demo.servers import valkey as valkey_servers
+from demo.servers.valkey import Engine, Valkey
+from exporter.source import Address, SourceError
+from exporter.sources.valkey import Valkey as Source
+from tests.conftest import required
+from tests.privileges.documented import lines
+from tests.reading import run, series
+
+BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-sizes", "valkey-key-groups"
+ALL = (BASE, SIZES, KEY_GROUPS)
+SET = "planning:stories:all"
+NOT_THERE = {"valkey": (), "redis": ("+commandlog|len", "+client|setinfo")}
+"""What the page says to leave out for Redis before 7.2."""
+WITHOUT_ACL = {"auth", "hello", "quit", "reset"}
+"""Commands that everybody may use before there is a user."""
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    found: Engine = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(engine: Engine) -> Iterator[Valkey]:
+    with required():
+        valkey_servers.prepare(engine=engine)
+    with valkey_servers.start(engine=engine) as running, redis.Redis(port=running.port) as client:
+        client.sadd(SET, "1", "2")
+        client.set("planning:story:1", "secret", ex=1000)
+        yield running
+
+
+@pytest.fixture
+def administrator(server: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis(port=server.port, decode_responses=True) as client:
+        client.execute_command("ACL", "LOG", "RESET")
+        yield client
+
+
+def statements(engine: Engine, names: Iterable[str]) -> list[list[str]]:
+    """The documented lines as words, without what that engine does not know."""
+    return [[word for word in shlex.split(line) if word not in NOT_THERE[engine]] for name in names for line in lines(name)]
+
+
+def grant(administrator: redis.Redis, engine: Engine, *names: str, without: str = "") -> None:
+    for words in statements(engine, names):
+        administrator.execute_command(*[word for word in words if word != without])
+
+
+def source(server: Valkey, **more: object) -> Source:
+    named = {"username": "fleet-exporter", "password": SecretStr("change-me")}
+    return Source.model_validate({"url": (Address(server.url),), **named, **more})
+
+
+def read_twice(reader: Source) -> dict[str, float]:
+    """The second reading, which knows what the server offers. Raises SourceError."""
+
+    async def main() -> dict[str, float]:
+        try:
+            await reader.collect()
+            return series(await reader.collect())
+        finally:
+            await reader.close()
+
+    return run(main())
+
+
+def refused(administrator: redis.Redis) -> list[Any]:
+    return list(administrator.execute_command("ACL", "LOG"))
+
+
+def test_info_and_the_logs_are_read_and_nothing_refused(server: Valkey, engine: Engine, administrator: redis.Redis) -> None:
+    grant(administrator, engine, BASE)
+    page = read_twice(source(server))
+    who = f'server="127.0.0.1:{server.port}"'
+
+    assert page[f"valkey_memory_used_bytes{{{who}}}"] > 0
+    assert page[f"valkey_slowlog_length{{{who}}}"] >= 0
+    assert (f"valkey_large_reply_log_length{{{who}}}" in page) == (engine == "valkey")
+    assert refused(administrator) == []
+
+
+def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
+    server: Valkey, engine: Engine, administrator: redis.Redis
+) -> None:
+    who = f'server="127.0.0.1:{server.port}"'
+    grant(administrator, engine, BASE, SIZES)
+    page = read_twice(source(server, sizes=[SET]))
+    assert page[f'valkey_collection_size{{{who},key="{SET}"}}'] == 2
+    assert refused(administrator) == []
+
+    grant(administrator, engine, BASE, KEY_GROUPS)
+    page = read_twice(source(server, key_groups=True))
+    assert page[f'valkey_key_group_keys{{{who},group="planning:story"}}'] == 1
+    assert page[f"valkey_key_groups_complete{{{who}}}"] == 1
+    assert refused(administrator) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [(name, word) for name in ALL for line in lines(name) for word in shlex.split(line) if word[0] in "+%~"],
+)
+def test_no_word_can_be_left_out(server: Valkey, engine: Engine, administrator: redis.Redis, name: str, word: str) -> None:
+    """Without it, the server refuses the exporter something."""
+    if word in NOT_THERE[engine]:
+        with pytest.raises(ResponseError, match="Unknown command"):
+            administrator.execute_command("ACL", "SETUSER", "nobody", word)
+        return
+    names = tuple(dict.fromkeys((BASE, name)))
+    grant(administrator, engine, *names, without=word)
+    with suppress(SourceError):
+        read_twice(source(server, sizes=[SET] if SIZES in names else (), key_groups=KEY_GROUPS in names))
+
+    assert refused(administrator)
+
+
+def commands(administrator: redis.Redis) -> dict[str, int]:
+    """Every command and subcommand (`config|get`) that the server has, with the words it takes at least."""
+    found: dict[str, int] = {}
+
+    def add(rows: list[Any]) -> None:
+        for row in rows:
+            subcommands = row[9] if len(row) > 9 else []
+            if subcommands:
+                add(subcommands)
+            else:
+                found[row[0]] = abs(row[1])
+
+    with redis.Redis(port=administrator.connection_pool.connection_kwargs["port"], decode_responses=True) as plain:
+        plain.response_callbacks.clear()
+        add(plain.execute_command("COMMAND"))
+    return found
+
+
+@pytest.mark.parametrize("names", [(BASE,), (BASE, SIZES), (BASE, KEY_GROUPS)], ids=" ".join)
+def test_every_other_command_is_refused(
+    server: Valkey, engine: Engine, administrator: redis.Redis, names: tuple[str, ...]
+) -> None:
+    grant(administrator, engine, *names)
+    granted = {word.removeprefix("+") for words in statements(engine, names) for word in words if word.startswith("+")}
+    every = commands(administrator)
+    permitted = set()
+    for name, words in every.items():
+        asked = name.split("|")
+        # Numbers, so that commands which count their keys find one.
+        dry = administrator.execute_command("ACL", "DRYRUN", "fleet-exporter", *asked, *["1"] * (words - len(asked)))
+        if dry == "OK" or "command" not in str(dry):
+            permitted.add(name)
+
+    assert len(every) > 200
+    assert permitted - WITHOUT_ACL == granted
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["GET planning:story:1", "SET a b", "TYPE a",
+     "DEL planning:story:1", "KEYS *", "FLUSHALL", "CONFIG GET *", "CONFIG SET maxmemory 1",
+     "SLOWLOG GET", "SLOWLOG RESET", "CLIENT LIST", "CLIENT KILL 127.0.0.1:1", "ACL LIST", "MODULE LIST", "SHUTDOWN",
+     "MONITOR", "SUBSCRIBE x", "EVAL 'return 1' 0", "SMEMBERS planning:stories:all"],
+)  # fmt: skip
+def test_what_would_read_or_change_something_is_noperm(
+    server: Valkey, engine: Engine, administrator: redis.Redis, command: str
+) -> None:
+    grant(administrator, engine, BASE, SIZES, KEY_GROUPS)
+    with (
+        redis.Redis(port=server.port, username="fleet-exporter", password="change-me") as client,
+        pytest.raises(NoPermissionError),
+    ):
+        client.execute_command(*shlex.split(command))
+
+    assert administrator.get("planning:story:1") == "secret"
+
+
+def test_only_the_named_keys_have_a_size(server: Valkey, engine: Engine, administrator: redis.Redis) -> None:
+    grant(administrator, engine, BASE, SIZES)
+    with redis.Redis(port=server.port, username="fleet-exporter", password="change-me") as client:
+        assert client.scard(SET) == 2
+        with pytest.raises(NoPermissionError):
+            client.scard("planning:stories:other")
