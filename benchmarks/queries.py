@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from benchmarks import fleet_history
 from benchmarks.figure import Figure, median
 from dashboards.__main__ import all_dashboards
+from dashboards.asked import Question, questions
 from demo.servers import prometheus
 
 BAR = 0.1
 POINTS = 500
 """Points of a graph half a screen wide."""
 
-_VARIABLES = {
+_WINDOWS = {
     "$__rate_interval": "4m",  # what Grafana takes for a day on half a screen: a step and a scrape
     "$__interval": "3m",
     "$__range": "24h",
 }
-_CHOSEN = re.compile(r"\$\{?\w+(:\w+)?\}?")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One query of a panel, as Grafana sends it."""
-
-    panel: str
-    text: str
-    instant: bool
-
-
-def asked() -> Iterator[Asked]:
-    """The Prometheus queries of all panels, "all" being chosen for every variable."""
-    for dashboard in all_dashboards():
-        for panel in _panels(dashboard.document()["panels"]):
-            for target in panel.get("targets", ()):
-                if target["datasource"]["type"] != "prometheus":
-                    continue
-                yield Asked(f"{dashboard.title} / {panel['title']}", _filled(target["expr"]), bool(target["instant"]))
-
-
-def _panels(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for panel in panels:
-        yield panel
-        yield from panel.get("panels", ())
-
-
-def _filled(text: str) -> str:
-    for variable, value in _VARIABLES.items():
-        text = text.replace(variable, value)
-    return _CHOSEN.sub(".+", text)
+def _asked() -> tuple[tuple[str, Question], ...]:
+    """The Prometheus queries of all panels, each with its dashboard's title and its place."""
+    return tuple(
+        (f"{dashboard.title} / {question.where}", question)
+        for dashboard in all_dashboards()
+        for question in questions(dashboard.document(), _WINDOWS)
+        if question.kind == "prometheus"
+    )
 
 
 def figures() -> list[Figure]:
     until = int(time.time()) // 60 * 60
-    queries = tuple(asked())
+    asked = _asked()
     with tempfile.TemporaryDirectory(prefix="fleet-history-") as folder:
         samples = _blocks(Path(folder), until)
         with (
@@ -72,16 +47,16 @@ def figures() -> list[Figure]:
             ) as server,
             httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client,
         ):
-            times = {one: _seconds(client, one, until) for one in queries}
+            times = {name: _seconds(client, one, until) for name, one in asked}
     slowest = sorted(times, key=lambda one: times[one], reverse=True)
     over = sum(1 for seconds in times.values() if seconds > BAR)
     for one in slowest[:10]:
-        print(f"{times[one] * 1000:7.1f} ms  {one.panel}: {one.text}")
+        print(f"{times[one] * 1000:7.1f} ms  {one}")
     middle = sorted(times.values())[len(times) // 2]
     return [
         Figure(
             f"slowest of {len(times)} panel queries, a day of {fleet_history.AGENTS} agents",
-            f"{times[slowest[0]] * 1000:.0f} ms ({slowest[0].panel}; median {middle * 1000:.1f} ms)",
+            f"{times[slowest[0]] * 1000:.0f} ms ({slowest[0]}; median {middle * 1000:.1f} ms)",
             "≤ 100 ms",
             over == 0,
             f"{samples / 1e6:.1f} million samples",
@@ -96,13 +71,13 @@ def _blocks(folder: Path, until: int) -> int:
     for begin, end in fleet_history.pieces(until):
         text = folder / "piece.txt"
         samples += fleet_history.write(text, begin, end)
-        command = [tool, "tsdb", "create-blocks-from", "openmetrics", text, folder / "blocks"]
+        command: list[str | Path] = [tool, "tsdb", "create-blocks-from", "openmetrics", text, folder / "blocks"]
         subprocess.run(command, check=True, capture_output=True)
         text.unlink()
     return samples
 
 
-def _seconds(client: httpx.Client, one: Asked, until: int) -> float:
+def _seconds(client: httpx.Client, one: Question, until: int) -> float:
     """Median time of one query, as a client meets it."""
     begin = until - fleet_history.HOURS * 3600
     at = {"time": until - 60} if one.instant else {"start": begin, "end": until - 60, "step": (until - begin) // POINTS}
@@ -111,6 +86,6 @@ def _seconds(client: httpx.Client, one: Asked, until: int) -> float:
     def ask() -> None:
         answer = client.post(path, data={"query": one.text} | {key: str(value) for key, value in at.items()})
         if answer.status_code != httpx.codes.OK:
-            raise ValueError(f"{one.panel}: {answer.text[:300]}")
+            raise ValueError(f"{one.where}: {answer.text[:300]}")
 
     return median(ask, rounds=3)
