@@ -1,6 +1,7 @@
-"""`make demo`: real servers, the simulated fleet on them, the exporter and Prometheus, until Ctrl-C.
+"""`make demo`: real servers, the simulated fleet on them, the exporter and what reads it, until Ctrl-C.
 
-What starts at once is up within seconds; Neo4j and the Kubernetes API server join when they are ready and say so.
+What starts at once is up within seconds; Neo4j, the Kubernetes API server, Loki and Alertmanager join when they are ready
+and say so. Faults begin and end on request: type `faults`.
 """
 
 from __future__ import annotations
@@ -8,25 +9,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from demo.faults import USUAL, Backend, Fault, FaultError, Faults, named
 from demo.files import Board, Broker, Ledger
-from demo.fleet import Fleet, Step
-from demo.servers import kubernetes, loki, nats, neo4j, prometheus, valkey, vllm
+from demo.fleet import EXPECTED_STREAM, Fleet, Step
+from demo.joining import join_alertmanager, join_kubernetes, join_loki, join_neo4j
+from demo.monitoring import Monitoring, monitored
+from demo.running import Demo, Servers, entered, wished_port
+from demo.servers import nats, prometheus, valkey, vllm
 from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed, answers, free_port, process, temporary_folder
 from demo.services import Services, serving
-from demo.traffic import Cache, Events, Graph, Jobs, answer_with
+from demo.terminal import lines
+from demo.traffic import Cache, Events, answer_with
 
-_PAUSE = 0.3  # seconds between two steps of the simulated fleet
 _SOURCES = {
     "broker",
     "costs",
@@ -40,8 +41,7 @@ _SOURCES = {
     "vllm",
     "workloads",
 }
-_EXPORTER_PORT, _PROMETHEUS_PORT = 9847, 9090
-_RULES = Path(__file__).parents[1] / "deploy/helm/files/alerts.yaml"
+_EXPORTER_PORT = 9847
 
 _QUERIES = (
     ("agents by state", "sum by (role, state) (fleet_agents)"),
@@ -63,81 +63,6 @@ _QUERIES = (
     ("what is down, and why", "fleet_exporter_source_failure == 1"),
 )  # fmt: skip
 
-Send = Callable[[Step], Awaitable[None]]
-
-
-@dataclass
-class Demo:
-    """What is running: the simulated fleet's ways to the servers grow as those join."""
-
-    began: float = field(default_factory=time.monotonic)
-    sends: list[Send] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
-
-
-async def _entered(stack: contextlib.AsyncExitStack, context: contextlib.AbstractContextManager[object]) -> object:
-    """Start a server in a thread, and have it stopped in one at the end."""
-    server = await asyncio.to_thread(context.__enter__)
-    stack.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
-    return server
-
-
-async def _neo4j(demo: Demo, stack: contextlib.AsyncExitStack, port: int) -> None:
-    try:
-        await asyncio.to_thread(neo4j.prepare, demo.say)
-        server = await _entered(stack, neo4j.start(port=port))
-    except (ServerMissing, ServerFailed) as missing:
-        demo.say(f"Without Neo4j: {missing}")
-        return
-    assert isinstance(server, neo4j.Neo4j)
-    graph = Graph(server)
-    stack.push_async_callback(graph.close)
-    demo.sends.append(graph.send)
-    demo.say("Neo4j has joined")
-
-
-async def _kubernetes(demo: Demo, stack: contextlib.AsyncExitStack, kubeconfig: Path) -> None:
-    try:
-        await asyncio.to_thread(kubernetes.prepare, demo.say)
-        server = await _entered(stack, kubernetes.start())
-    except (ServerMissing, ServerFailed) as missing:
-        demo.say(f"Without Kubernetes: {missing}")
-        return
-    assert isinstance(server, kubernetes.Kubernetes)
-    jobs = Jobs(server)
-    await asyncio.to_thread(jobs.prepare)
-    server.write_kubeconfig(server.admin_token, kubeconfig)
-
-    async def send(step: Step) -> None:
-        await asyncio.to_thread(jobs.send, step)
-
-    demo.sends.append(send)
-    demo.say("The Kubernetes API server has joined")
-
-
-async def _loki(demo: Demo, stack: contextlib.AsyncExitStack, port: int) -> None:
-    try:
-        await asyncio.to_thread(loki.prepare, demo.say)
-        server = await _entered(stack, loki.start(port=port))
-    except (ServerMissing, ServerFailed) as missing:
-        demo.say(f"Without Loki: {missing}")
-        return
-    assert isinstance(server, loki.Loki)
-    demo.say(f"Loki has joined at {server.url}; the journal follows when it answers queries, in about ten seconds")
-
-
-async def _fleet(demo: Demo) -> None:
-    """Send step after step for ever; a server that is away for a moment does not end the fleet."""
-    for step in Fleet().steps():
-        for send in tuple(demo.sends):
-            try:
-                await send(step)
-            except Exception as error:  # noqa: BLE001 - a simulated service logs and goes on, as the real ones do
-                demo.say(f"the simulated fleet met {type(error).__name__}: {error}")
-        await asyncio.sleep(_PAUSE)
-
 
 async def _up(url: str) -> set[str]:
     """The sources whose last reading succeeded."""
@@ -147,80 +72,79 @@ async def _up(url: str) -> set[str]:
     return {line.partition('source="')[2].partition('"')[0] for line in lines}
 
 
-def _table(exporter: str, monitor: str) -> str:
+def _table(exporter: str, monitoring: Monitoring, loki: str) -> str:
     rows = [
         ("The page", f"{exporter}/metrics"),
         ("The fleet as it moves", exporter),
         ("The API", f"{exporter}/docs"),
-        ("Prometheus, with the alerts", f"{monitor}/alerts"),
+        ("Prometheus, with the alerts", f"{monitoring.prometheus}/alerts"),
+        ("Alertmanager", monitoring.alertmanager),
+        ("What Slack would show", monitoring.slack),
+        ("Loki", loki),
     ]
+    if monitoring.grafana:
+        rows.append(("Grafana", monitoring.grafana))
     queries = "\n".join(f"    # {text}\n    {query}" for text, query in _QUERIES)
     links = "\n".join(f"  {name:<30}{url}" for name, url in rows)
-    return f"\n{links}\n\n  PromQL to try at {monitor}/graph:\n\n{queries}\n\n  Ctrl-C stops everything.\n"
+    return (
+        f"\n{links}\n\n  PromQL to try at {monitoring.prometheus}/graph:\n\n{queries}\n\n"
+        "  The alerts are those of production in a hurry: windows are 30 times shorter, but ten seconds or more, and\n"
+        "  waits 60 times. Type `break NAME`, `mend NAME` or `faults`; Ctrl-C stops everything.\n"
+    )
 
 
-def _wished(port: int) -> int:
-    """A well-known port where it is free, another where it is not."""
-    try:
-        return free_port(port)
-    except ServerFailed:
-        return free_port()
-
-
-async def _run(
-    demo: Demo, servers: contextlib.AsyncExitStack, readers: contextlib.AsyncExitStack, folder: Path, *, until_ready: bool
-) -> None:
-    demo.say("Getting what is needed for the first page")
-    for prepare in (nats.prepare, valkey.prepare, prometheus.prepare):
-        await asyncio.to_thread(prepare, demo.say)
-    bus, cache = await _entered(servers, nats.start()), await _entered(servers, valkey.start())
-    engine = await _entered(servers, vllm.start())
-    assert isinstance(bus, nats.Nats)
-    assert isinstance(cache, valkey.Valkey)
-    assert isinstance(engine, vllm.VllmStandIn)
-    demo.say("NATS, ValKey and a stand-in for vLLM are up")
-
-    services = Services()
-    address = await readers.enter_async_context(serving(services))
-    graph_port, loki_port, kubeconfig = free_port(), free_port(), folder / "kubeconfig"
-    exporter_url = f"http://127.0.0.1:{_wished(_EXPORTER_PORT)}"
-    environment = {
-        "NATS_URL": bus.url,
-        "REDIS_URL": cache.url,
-        "VLLM_URL": engine.url,
-        "LOKI_URL": f"http://127.0.0.1:{loki_port}",
-        "NEO4J_URI": f"bolt://127.0.0.1:{graph_port}",
+def _environment(folder: Path, kubeconfig: Path, services: str) -> dict[str, str]:
+    """What the exporter is told besides the addresses of the fleet's own servers."""
+    return {
         "NEO4J_PASSWORD": "fleet-demo",
         "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
         "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(kubeconfig),
         "FLEET_EXPORTER_WORKLOADS_EXPECTED": "default/planning,default/orchestrator,default/monitoring",
-        "FLEET_EXPORTER_JETSTREAM_EXPECTED": "PLANNING_EVENTS,AGENT_RESPONSES,AGENT_RESULTS",
+        "FLEET_EXPORTER_FLEET_UNRESPONSIVE_AFTER": "10",
+        "FLEET_EXPORTER_JETSTREAM_EXPECTED": f"PLANNING_EVENTS,AGENT_RESPONSES,{EXPECTED_STREAM[0]}",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",
-        "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={address},ray-executor={address},context={address}",
+        "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={services},ray-executor={services},context={services}",
         "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
         "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),
         "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "5",
         "FLEET_EXPORTER_BROKER_DATABASE": str(folder / "broker.db"),
     }
+
+
+async def _run(demo: Demo, servers: Servers, readers: Servers, folder: Path, *, until_ready: bool) -> None:
+    demo.say("Getting what is needed for the first page")
+    for prepare in (nats.prepare, valkey.prepare, prometheus.prepare):
+        await asyncio.to_thread(prepare, demo.say)
+    bus, cache = await entered(servers, nats.start()), await entered(servers, valkey.start())
+    engine = await entered(servers, vllm.start())
+    demo.faults.joined |= {Backend.NATS, Backend.VLLM}
+    demo.say("NATS, ValKey and a stand-in for vLLM are up")
+
+    services = Services()
+    address = await readers.enter_async_context(serving(services))
+    graph_port, loki_port, kubeconfig = free_port(), free_port(), folder / "kubeconfig"
+    exporter_url, loki_url = f"http://127.0.0.1:{wished_port(_EXPORTER_PORT)}", f"http://127.0.0.1:{loki_port}"
+    environment = _environment(folder, kubeconfig, address) | {
+        "NATS_URL": bus.url,
+        "REDIS_URL": cache.url,
+        "VLLM_URL": engine.url,
+        "LOKI_URL": loki_url,
+        "NEO4J_URI": f"bolt://127.0.0.1:{graph_port}",
+    }
     files = (Board(folder / "collaboration"), Ledger(folder / "telemetry.db"), Broker(folder / "broker.db"))
     command = [sys.executable, "-m", "exporter", f"--web.listen-address={exporter_url.removeprefix('http://')}"]
     ready = f"{exporter_url}/-/healthy"
-    await _entered(
+    await entered(
         readers, process(command, name="fleet-exporter", folder=folder, ready=lambda: answers(ready), env=environment)
     )
-    target = exporter_url.removeprefix("http://")
-    job = {"job_name": "fleet-exporter", "static_configs": [{"targets": [target]}]}
-    every = {"scrape_interval": "2s", "evaluation_interval": "2s"}
-    scrape = json.dumps({"global": every, "rule_files": [str(_RULES)], "scrape_configs": [job]})  # JSON is YAML
-    monitor = await _entered(readers, prometheus.start(config=scrape, port=_wished(_PROMETHEUS_PORT)))
-    assert isinstance(monitor, prometheus.Prometheus)
+    monitoring = await monitored(demo, readers, folder, exporter=exporter_url, loki=loki_url)
 
-    events, keys = Events(bus.url), Cache(cache.url)
+    events, keys = Events(bus.url, demo.faults), Cache(cache.url)
     readers.push_async_callback(keys.close)
 
     async def at_engine(step: Step) -> None:
-        answer_with(engine, step)
+        answer_with(engine, step, slow=Fault.VLLM in demo.faults)
 
     async def at_services(step: Step) -> None:
         services.send(step)
@@ -229,33 +153,48 @@ async def _run(
         for system in files:
             await asyncio.to_thread(system.send, step)
 
+    fleet = Fleet()
+
+    def look_at_faults() -> None:
+        fleet.silent = Fault.AGENT in demo.faults
+
     demo.sends += [events.send, keys.send, at_engine, at_services, in_files]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(events.run()), group.create_task(_fleet(demo))]
+        tasks = [group.create_task(events.run()), group.create_task(demo.run(fleet, look_at_faults))]
         up = await _up(exporter_url)
         demo.say(f"The first page is there, with {', '.join(sorted(up))}")
-        print(_table(exporter_url, monitor.url), flush=True)
+        print(_table(exporter_url, monitoring, loki_url), flush=True)
         joining = [
-            _neo4j(demo, servers, graph_port),
-            _kubernetes(demo, servers, kubeconfig),
-            _loki(demo, servers, loki_port),
+            group.create_task(join)
+            for join in (
+                join_alertmanager(demo, readers, monitoring.alertmanager_port, monitoring.alertmanager_config),
+                join_neo4j(demo, servers, graph_port),
+                join_kubernetes(demo, servers, kubeconfig),
+                join_loki(demo, servers, loki_port),
+            )
         ]
-        tasks += [group.create_task(join) for join in joining]
-        while not until_ready or not up >= _SOURCES:
+        while not (up >= _SOURCES and all(join.done() for join in joining)):
             await asyncio.sleep(1)
-            up = await _up(exporter_url) if until_ready else up
+            up = await _up(exporter_url)
         demo.say("Every source is up")
+        if not until_ready:
+            await asyncio.Event().wait()
         for task in tasks:
             task.cancel()
 
 
-async def _main(*, until_ready: bool) -> None:
-    demo = Demo()
+async def _main(faults: Faults, *, until_ready: bool) -> None:
+    demo = Demo(faults)
     asked = asyncio.current_task()
     assert asked is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked.cancel)
-    with temporary_folder("demo") as folder:
+
+    def heard(line: str) -> None:
+        if answer := faults.obey(line):
+            print(answer, flush=True)
+
+    with temporary_folder("demo") as folder, lines(heard):
         # Those who read end before what they read, so that no server waits for them to hang up.
         async with contextlib.AsyncExitStack() as servers, contextlib.AsyncExitStack() as readers:
             try:
@@ -267,12 +206,30 @@ async def _main(*, until_ready: bool) -> None:
     demo.say("Nothing is left running")
 
 
+def _initial(text: str) -> Faults:
+    try:
+        return Faults(set(named(text)))
+    except FaultError as unknown:
+        raise argparse.ArgumentTypeError(str(unknown)) from None
+
+
 def main() -> int:
+    """Exit code 1 when a server that the first page needs cannot be had."""
     parser = argparse.ArgumentParser("python -m demo", description="A simulated fleet on real servers, and its exporter.")
     parser.add_argument("--until-ready", action="store_true", help="stop as soon as every source is up")
+    usual = ",".join(sorted(USUAL))
+    parser.add_argument(
+        "--break",
+        dest="faults",
+        type=_initial,
+        default=usual,
+        metavar="NAME,...|none",
+        help=f"what is broken from the beginning (default {usual}; others: {', '.join(sorted(set(Fault) - USUAL))})",
+    )
+    chosen = parser.parse_args()
     failed = False
     try:
-        asyncio.run(_main(until_ready=parser.parse_args().until_ready))
+        asyncio.run(_main(chosen.faults, until_ready=chosen.until_ready))
     except* (ServerMissing, ServerFailed) as group:
         failed = True
         for error in group.exceptions:

@@ -15,6 +15,9 @@ ROLES = ("DEV", "QA", "ARCHITECT", "DEVOPS", "DATA")
 AGENTS_PER_ROLE = 3
 STATES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
 
+_FAILING = 0.03
+"""Share of answers that fail: within the fleet's error budget, so that what the demo tells of is what is broken in it."""
+
 STREAMS = {
     "PLANNING_EVENTS": "planning.>",
     "CONTEXT": "context.>",
@@ -34,10 +37,16 @@ CONSUMERS = (
     ("ORCHESTRATOR_EVENTS", "context-orch-deliberation-completed", "orchestration.deliberation.completed"),
     ("WORKFLOW_EVENTS", "planning-workflow-state", "workflow.state.changed"),
 )
+DERIVATION = ("task_derivation", "task-derivation-worker", "task.derivation.requested")
+"""A consumer with little to do, until it stops reading."""
 POISONED = ("PLANNING_EVENTS", "orch-planning-story-transitions", "planning.story.transitioned")
 """A consumer that refuses every message, as the real orchestrator does with the newer payload."""
 SLOW = ("CONTEXT", "context-events-archive", "context.>")
-"""A consumer that nobody reads: its lag grows."""
+"""A consumer that nobody needs to read: when nobody does, its lag grows."""
+EXPECTED_STREAM = ("AGENT_RESULTS", "agent.results.>")
+"""A stream that the configuration expects besides those of STREAMS."""
+SILENT = ("DEV", "agent-dev-002")
+"""The role and the name of the agent that may fall silent."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +85,14 @@ class Step:
 
 @dataclass
 class Fleet:
-    """Stories without end, one after the other; the same seed gives the same fleet."""
+    """Stories without end, one after the other; the same seed gives the same fleet.
+
+    While `silent`, one agent answers nothing: its council is asked once more, then left alone until the agent is back.
+    """
 
     seed: int = 1
+    silent: bool = False
+    _noticed: bool = False
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,12 +113,22 @@ class Fleet:
             context = {"event_type": "context.updated", "story_id": story, "version": 1, "timestamp": 12345.6}
             messages = (Message("planning.story.transitioned", moved | _time()), Message("context.events.updated", context))
             yield Step(messages, story, after)
-            yield from self._deliberation(story, plan, self._random.choice(ROLES))
+            yield from self._deliberation(story, plan, self._role())
+
+    def _role(self) -> str:
+        """Whose turn it is. Who falls silent or comes back is asked at once, so that it shows."""
+        if self.silent != self._noticed:
+            self._noticed = self.silent
+            return SILENT[0]
+        role = self._random.choice(ROLES)
+        others = [other for other in ROLES if other != SILENT[0]]
+        return self._random.choice(others) if self.silent and role == SILENT[0] else role
 
     def _deliberation(self, story: str, plan: str, role: str) -> Iterator[Step]:
         """The agents of a council answer one after the other; what follows from it comes with the last step."""
         task = f"TSK-{uuid.UUID(int=self._random.getrandbits(128))}"
-        answers = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
+        council = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
+        answers = tuple(answer for answer in council if not (self._noticed and answer.agent == SILENT[1]))
         for answer in answers:
             yield Step((self._response(answer, task, story, plan),), story)
         done = {
@@ -136,7 +160,7 @@ class Fleet:
             seconds=self._random.lognormvariate(0.5, 0.7),
             prompt_tokens=self._random.randint(50, 900),
             tokens=self._random.randint(40, 700),
-            failed=self._random.random() < 0.08,
+            failed=self._random.random() < _FAILING,
         )
 
     def _response(self, answer: Answer, task: str, story: str, plan: str) -> Message:

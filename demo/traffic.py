@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections import deque
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import json
 
 import nats
 import nats.errors
@@ -17,26 +14,27 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from demo.fleet import CONSUMERS, POISONED, SLOW, STREAMS, Step
-from demo.servers.kubernetes import Kubernetes
+from demo.faults import Fault, Faults
+from demo.fleet import CONSUMERS, DERIVATION, EXPECTED_STREAM, POISONED, SLOW, STREAMS, Step
 from demo.servers.neo4j import Neo4j
 from demo.servers.vllm import VllmStandIn
 
-_JOBS = "/apis/ray.io/v1/namespaces/default/rayjobs"
-_CLUSTERS = "/apis/ray.io/v1/namespaces/default/rayclusters"
-_PODS = "/api/v1/namespaces/default/pods"
-_KEPT_JOBS = 20
-_SERVICES = ("planning", "orchestrator", "context", "ray-executor", "workflow")
-_BROKEN = "workflow"
+_FLOOD = 150
+_FETCH = 1.0  # seconds; what is fetched when a fault begins is dealt with still
+_REST = 0.2
+_SLOWER = 10.0
 
 
 class Events:
     """NATS: the fleet's streams, its durable consumers at work, and its messages."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, faults: Faults) -> None:
         self._url = url
+        self._faults = faults
         self._client = Client()
         self._js: JetStreamContext
+        self._has_expected: bool | None = None
+        self._flooded = False
 
     async def run(self) -> None:
         """Create streams and consumers and let the consumers work until cancelled."""
@@ -44,28 +42,56 @@ class Events:
         self._js = self._client.jetstream()
         try:
             for name, subjects in STREAMS.items():
-                await self._js.add_stream(StreamConfig(name=name, subjects=[subjects], max_age=3600, max_msgs=100_000))
-            stream, name, subject = SLOW
-            await self._js.add_consumer(stream, ConsumerConfig(durable_name=name, filter_subject=subject))
+                await self._add_stream(name, subjects)
             async with asyncio.TaskGroup() as group:
-                for stream, name, subject in CONSUMERS:
-                    group.create_task(self._consume(stream, name, subject, accept=True))
-                group.create_task(self._consume(*POISONED, accept=False))
+                for consumer in CONSUMERS:
+                    group.create_task(self._consume(*consumer))
+                group.create_task(self._consume(*POISONED, refusing=Fault.POISON))
+                group.create_task(self._consume(*SLOW, resting=Fault.UNREAD))
+                group.create_task(self._consume(*DERIVATION, resting=Fault.LAG))
         finally:
             await self._client.close()
 
-    async def _consume(self, stream: str, name: str, subject: str, *, accept: bool) -> None:
-        config = ConsumerConfig(ack_wait=30, sample_freq="100" if accept else None)
+    async def _add_stream(self, name: str, subjects: str) -> None:
+        await self._js.add_stream(StreamConfig(name=name, subjects=[subjects], max_age=3600, max_msgs=100_000))
+
+    async def _consume(
+        self, stream: str, name: str, subject: str, *, resting: Fault | None = None, refusing: Fault | None = None
+    ) -> None:
+        """Acknowledge what comes, but for the time of a fault: then fetch nothing, or refuse everything."""
+        config = ConsumerConfig(ack_wait=30, sample_freq=None if refusing else "100")
         subscription = await self._js.pull_subscribe(subject, durable=name, stream=stream, config=config)
         while True:
+            if resting is not None and resting in self._faults:
+                await asyncio.sleep(_REST)
+                continue
             with contextlib.suppress(nats.errors.TimeoutError, TimeoutError):
-                for message in await subscription.fetch(10, timeout=5):
-                    await (message.ack() if accept else message.nak(delay=2))
+                for message in await subscription.fetch(10, timeout=_FETCH):
+                    refused = refusing is not None and refusing in self._faults
+                    await (message.nak(delay=2) if refused else message.ack())
 
     async def send(self, step: Step) -> None:
-        if self._client.is_connected:
-            for message in step.messages:
-                await self._js.publish(message.subject, message.data)
+        """A step's messages, and what faults that began or ended since the last one do to streams."""
+        if not self._client.is_connected:
+            return
+        await self._look_at_faults()
+        for message in step.messages:
+            await self._js.publish(message.subject, message.data)
+
+    async def _look_at_faults(self) -> None:
+        wanted = Fault.STREAM not in self._faults
+        if wanted != self._has_expected:
+            if wanted:
+                await self._add_stream(*EXPECTED_STREAM)
+            elif self._has_expected:
+                await self._js.delete_stream(EXPECTED_STREAM[0])
+            self._has_expected = wanted
+        flooding = Fault.LAG in self._faults
+        if flooding and not self._flooded:
+            for number in range(_FLOOD):
+                request = {"event_type": "task.derivation.requested", "request_id": f"REQ-{number}"}
+                await self._js.publish(DERIVATION[2], json.dumps(request).encode())
+        self._flooded = flooding
 
 
 class Cache:
@@ -110,80 +136,8 @@ class Graph:
         await self._driver.close()
 
 
-class Jobs:
-    """Kubernetes: a RayCluster, and a RayJob for each deliberation that runs and ends."""
-
-    def __init__(self, server: Kubernetes) -> None:
-        self._server = server
-        self._names: deque[str] = deque()
-        self._numbers = itertools.count(1)
-
-    def prepare(self) -> None:
-        self._server.apply_ray_crds()
-        self._create(_CLUSTERS, "RayCluster", "ray-gpu")
-        workers = {f"{what}WorkerReplicas": 2 for what in ("desired", "available", "ready")}
-        status = {"state": "ready", **workers, "minWorkerReplicas": 0, "maxWorkerReplicas": 4}
-        self._patch(f"{_CLUSTERS}/ray-gpu", status | {"desiredCPU": "6", "desiredMemory": "32Gi", "desiredGPU": "2"})
-        for service in _SERVICES:
-            self._pod(service, ready=service != _BROKEN)
-
-    def _pod(self, service: str, *, ready: bool) -> None:
-        """A pod as a Deployment's controller would have made it; nobody runs it."""
-        owner = {
-            "apiVersion": "apps/v1",
-            "kind": "ReplicaSet",
-            "name": f"{service}-7d9f",
-            "uid": service,
-            "controller": True,
-        }
-        resources = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
-        body = {
-            "metadata": {
-                "name": f"{service}-7d9f-1",
-                "labels": {"pod-template-hash": "7d9f"},
-                "ownerReferences": [owner],
-            },
-            "spec": {"containers": [{"name": service, "image": f"fleet/{service}:v1.4.2", "resources": resources}]},
-        }
-        self._server.request("POST", _PODS, body)
-        container: dict[str, Any] = {"name": service, "image": service, "imageID": "", "ready": ready, "restartCount": 0}
-        if not ready:
-            container |= {"restartCount": 7, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
-        conditions = [{"type": "Ready", "status": str(ready)}]
-        status = {"phase": "Running", "startTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")}
-        self._patch(f"{_PODS}/{service}-7d9f-1", status | {"conditions": conditions, "containerStatuses": [container]})
-
-    def send(self, step: Step) -> None:
-        if not step.task:
-            return
-        name = f"deliberation-{next(self._numbers)}"
-        labels = {"fleet/role": step.role, "fleet/story": step.story, "fleet/task": step.task}
-        self._create(_JOBS, "RayJob", name, labels)
-        self._names.append(name)
-        ended = datetime.now(UTC)
-        started = ended - timedelta(seconds=max(answer.seconds for answer in step.answers))
-        failed = all(answer.failed for answer in step.answers) or int(name.rpartition("-")[2]) % 12 == 0
-        status: dict[str, Any] = {
-            "rayClusterName": "ray-gpu",
-            "jobStatus": "FAILED" if failed else "SUCCEEDED",
-            "jobDeploymentStatus": "Failed" if failed else "Complete",
-            "startTime": started.isoformat(),
-            "endTime": ended.isoformat(),
-        }
-        self._patch(f"{_JOBS}/{name}", status | ({"reason": "AppFailed", "failed": 1} if failed else {"succeeded": 1}))
-        while len(self._names) > _KEPT_JOBS:
-            self._server.request("DELETE", f"{_JOBS}/{self._names.popleft()}")
-
-    def _create(self, path: str, kind: str, name: str, labels: dict[str, str] | None = None) -> None:
-        meta = {"name": name, "labels": labels or {}}
-        self._server.request("POST", path, {"apiVersion": "ray.io/v1", "kind": kind, "metadata": meta, "spec": {}})
-
-    def _patch(self, path: str, status: dict[str, Any]) -> None:
-        self._server.request("PATCH", f"{path}/status", {"status": status}, content_type="application/merge-patch+json")
-
-
-def answer_with(engine: VllmStandIn, step: Step) -> None:
-    """Count a step's answers at the pretended engine."""
+def answer_with(engine: VllmStandIn, step: Step, *, slow: bool = False) -> None:
+    """Count a step's answers at the pretended engine, ten seconds longer each when it is slow."""
     engine.load(len(step.answers) * 2)
     for answer in step.answers:
-        engine.generate(answer.prompt_tokens, answer.tokens, answer.seconds)
+        engine.generate(answer.prompt_tokens, answer.tokens, answer.seconds + _SLOWER * slow)

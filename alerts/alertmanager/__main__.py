@@ -1,0 +1,68 @@
+"""`python -m alerts.alertmanager`: print alertmanager.yaml, a template file, or the AlertmanagerConfig resource."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from alerts.alertmanager.configuration import as_yaml, configuration
+from alerts.alertmanager.options import TEMPLATES, Email, OptionError, Options, WorkingHours
+from alerts.alertmanager.resource import resource
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    mail = (chosen.email_to, chosen.email_from, chosen.smarthost)
+    if any(mail) and not all(mail):
+        raise OptionError("e-mail needs --email-to, --email-from and --smarthost together")
+    return Options(
+        critical_channel=chosen.critical_channel,
+        warning_channel=chosen.warning_channel,
+        secrets=chosen.secrets,
+        templates=chosen.templates,
+        preview=chosen.preview,
+        heartbeat=not chosen.no_heartbeat,
+        working_hours=WorkingHours.parse(chosen.working_hours) if chosen.working_hours else None,
+        email=Email(*mail) if all(mail) else None,
+        same_fleet=tuple(chosen.same_fleet.split(",")),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = Options()
+    parser = argparse.ArgumentParser("python -m alerts.alertmanager", description=__doc__)
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--template", choices=TEMPLATES, const=TEMPLATES[0], nargs="?", help="print a template file")
+    printed.add_argument("--resource", action="store_true", help="print the AlertmanagerConfig for the operator")
+    parser.add_argument("--critical-channel", default=usual.critical_channel, metavar="#NAME")
+    parser.add_argument("--warning-channel", default=usual.warning_channel, metavar="#NAME")
+    parser.add_argument("--secrets", default=usual.secrets, metavar="FOLDER", help="where Alertmanager finds its secrets")
+    parser.add_argument("--templates", default=usual.templates, metavar="FOLDER", help="where it finds the templates")
+    parser.add_argument("--preview", action="store_true", help="send the line that a phone shows (Alertmanager 0.31)")
+    parser.add_argument("--no-heartbeat", action="store_true", help="send the Watchdog nowhere")
+    parser.add_argument("--working-hours", metavar="HOURS", help='when warnings are told: "09:00-18:00 monday:friday UTC"')
+    parser.add_argument("--same-fleet", default=",".join(usual.same_fleet), metavar="LABELS", help="what tells fleets apart")
+    parser.add_argument("--email-to", metavar="ADDRESS")
+    parser.add_argument("--email-from", metavar="ADDRESS")
+    parser.add_argument("--smarthost", metavar="HOST:PORT")
+    return parser
+
+
+def main() -> int:
+    """Exit code 2 and one sentence for options that do not fit."""
+    parser = _parser()
+    chosen = parser.parse_args()
+    try:
+        options = _options(chosen)
+    except OptionError as wrong:
+        parser.error(str(wrong))
+    if chosen.template:
+        text = (Path(__file__).parent / chosen.template).read_text()
+    else:
+        text = as_yaml(resource(options) if chosen.resource else configuration(options))
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

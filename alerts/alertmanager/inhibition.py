@@ -1,0 +1,72 @@
+"""Which alert makes which others unnecessary to tell.
+
+Alertmanager takes a label that both alerts lack for equal, so `equal` may list labels that only some alerts have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from alerts.alertmanager.options import Options
+from alerts.alertmanager.routes import PRODUCT, WATCHDOG
+from alerts.rule import Rule, Severity
+from exporter.promql import SCRAPE_LABELS
+
+EXPORTER_DOWN: Final = "FleetExporterDown"
+
+GRAVER: Final = (
+    ("BrokerAgentCpuFull", "BrokerAgentCpuHigh"),
+    ("BrokerAgentManyErrors", "BrokerAgentErrors"),
+    ("BrokerAgentMemoryFull", "BrokerAgentMemoryHigh"),
+    ("BudgetSpent", "BudgetNearlySpent"),
+    ("NatsConsumerStalled", "NatsConsumerLagging"),
+    ("NatsConsumerStalled", "NatsConsumerPending"),
+    ("NatsPoisonLoop", "NatsConsumerLagging"),
+    ("NatsPoisonLoop", "NatsConsumerPending"),
+    ("NatsPoisonLoop", "NatsRedelivering"),
+    ("PodCrashLooping", "WorkloadNotReady"),
+)
+"""The first says what the second does and more, of the same agent, consumer or workload: where it has grown to, or why."""
+
+
+def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """From the broadest to the narrowest. Raises KeyError when a pair names an alert that is not among `rules`."""
+    fleet, who = list(options.same_fleet), _subjects(rules)
+    return [
+        # Nothing that is read through the exporter is known while it is away.
+        _rule([f'alertname="{EXPORTER_DOWN}"'], [f'alertname!~"{EXPORTER_DOWN}|{WATCHDOG}"'], fleet),
+        # Who speaks of no server of its component speaks of all of them; who names one is muted by that one alone.
+        _rule(['kind="down"'], ['kind!="down"', 'server=""'], [*fleet, "component"]),
+        _rule(['kind="down"'], ['kind!="down"', 'server!=""'], [*fleet, "component", "server"]),
+        *(
+            _rule([f'severity="{graver}"'], [f'severity=~"{milder}"'], [*fleet, "namespace", "component", "alertname", *who])
+            for graver, milder in ((Severity.CRITICAL, "warning|info"), (Severity.WARNING, "info"))
+        ),
+        *_pairs(fleet, rules),
+    ]
+
+
+def _pairs(fleet: list[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    named = {rule.name: rule for rule in rules}
+    return [
+        _rule(
+            [f'alertname="{graver}"'],
+            [f'alertname="{milder}"'],
+            [*fleet, *sorted((named[graver].query.labels & named[milder].query.labels) - SCRAPE_LABELS)],
+        )
+        for graver, milder in GRAVER
+    ]
+
+
+def _subjects(rules: Sequence[Rule]) -> list[str]:
+    """The labels by which alerts of one name and two severities speak of one agent, role or server and not of another."""
+    names: dict[str, set[Severity]] = {}
+    for rule in rules:
+        names.setdefault(rule.name, set()).add(rule.severity)
+    twice = [rule for rule in rules if len(names[rule.name]) > 1]
+    return sorted({label for rule in twice for label in rule.query.labels} - SCRAPE_LABELS - {"namespace", "le"})
+
+
+def _rule(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
+    return {"source_matchers": [PRODUCT, *source], "target_matchers": [PRODUCT, *target], "equal": equal}

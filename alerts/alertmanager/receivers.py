@@ -1,0 +1,82 @@
+"""The receivers: Slack for each severity, e-mail beside it where wished, a heartbeat, and nobody. Secrets are files."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from alerts.alertmanager.options import Options, Secret
+from alerts.alertmanager.routes import CRITICAL, HEARTBEAT, NOBODY, WARNING
+
+
+def _template(name: str) -> str:
+    return f'{{{{ template "{name}" . }}}}'
+
+
+FIELDS: Final = ("cluster", "namespace", "when")
+BUTTONS: Final = ("runbook", "dashboard", "silence")
+
+
+def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
+    """One Slack receiver's settings; every text is a template of slack.tmpl."""
+    message = {
+        "api_url_file": options.secret(secret),
+        "channel": channel,
+        "send_resolved": True,
+        "username": "fleet-exporter",
+        "icon_emoji": ":satellite:",
+        "color": _template("fleet.slack.color"),
+        "title": _template("fleet.slack.title"),
+        "title_link": _template("fleet.slack.alerts.url"),
+        "text": _template("fleet.slack.text"),
+        "fallback": _template("fleet.slack.preview"),
+        "fields": [
+            {"title": _template(f"fleet.slack.{name}.title"), "value": _template(f"fleet.slack.{name}"), "short": True}
+            for name in FIELDS
+        ],
+        "actions": [
+            {"type": "button", "text": name.capitalize(), "url": _template(f"fleet.slack.{name}.url")} for name in BUTTONS
+        ],
+        "footer": "fleet-exporter",
+        "mrkdwn_in": ["text"],
+        "link_names": False,  # else the text `@channel` of an agent would call everybody
+    }
+    if options.preview:
+        message["message_text"] = _template("fleet.slack.preview")
+    return message
+
+
+def email(options: Options) -> list[dict[str, Any]]:
+    """The settings of e-mail where a site wishes it."""
+    if options.email is None:
+        return []
+    return [
+        {
+            "to": options.email.to,
+            "from": options.email.sender,
+            "smarthost": options.email.smarthost,
+            "auth_username": options.email.sender,
+            "auth_password_file": options.secret(Secret.EMAIL),
+            "send_resolved": True,
+            "headers": {"Subject": _template("fleet.title")},
+            "html": _template("fleet.email.html"),
+            "text": _template("fleet.email.text"),
+        }
+    ]
+
+
+def receivers(options: Options) -> list[dict[str, Any]]:
+    """Every receiver that the routes name."""
+    channels = (
+        (CRITICAL, options.critical_channel, Secret.CRITICAL),
+        (WARNING, options.warning_channel, Secret.WARNING),
+    )
+    told: list[dict[str, Any]] = []
+    for name, channel, secret in channels:
+        receiver: dict[str, Any] = {"name": name, "slack_configs": [slack(options, channel, secret)]}
+        if mails := email(options):
+            receiver["email_configs"] = mails
+        told.append(receiver)
+    if options.heartbeat:
+        beat = {"url_file": options.secret(Secret.HEARTBEAT), "send_resolved": False, "max_alerts": 1}
+        told.append({"name": HEARTBEAT, "webhook_configs": [beat]})
+    return [*told, {"name": NOBODY}]

@@ -1,0 +1,93 @@
+"""What reads the exporter: Prometheus with hurried rules, Alertmanager, a receiver in Slack's place, Grafana if there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import alerts.alertmanager
+from alerts.alertmanager.configuration import as_yaml, configuration
+from alerts.alertmanager.options import Options, Secret
+from demo import slack
+from demo.hurry import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, hurried
+from demo.running import Demo, Servers, entered, wished_port
+from demo.servers import grafana, prometheus
+from demo.servers.cache import ServerMissing
+from demo.servers.process import ServerFailed
+
+_FILES = Path(__file__).parents[1] / "deploy/helm/files"
+_PROMETHEUS_PORT, _ALERTMANAGER_PORT, _SLACK_PORT, _GRAFANA_PORT = 9090, 9093, 9094, 3000
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """The addresses, and the configuration of the Alertmanager that joins later; `grafana` is None where there is none."""
+
+    prometheus: str
+    alertmanager_port: int
+    alertmanager_config: str
+    slack: str
+    grafana: str | None
+
+    @property
+    def alertmanager(self) -> str:
+        return _local(self.alertmanager_port)
+
+
+def alertmanager_options(receiver: slack.SlackReceiver, folder: Path) -> Options:
+    """The production tree, pointed to the receiver by its secrets, which are written to `folder`, and told to hurry."""
+    hooks = {
+        Secret.CRITICAL: receiver.webhook("critical"),
+        Secret.WARNING: receiver.webhook("warnings"),
+        Secret.HEARTBEAT: receiver.heartbeat_url,
+    }
+    for secret, url in hooks.items():
+        file = folder / secret
+        file.touch(mode=0o600)
+        file.write_text(url)
+    templates = str(Path(alerts.alertmanager.__file__).parent)
+    return Options(secrets=str(folder), templates=templates, preview=True, paces=PACES)
+
+
+def prometheus_configuration(exporter: str, rules: Path, alertmanager: str) -> dict[str, Any]:
+    """prometheus.yml for one exporter and one Alertmanager, each given as host:port."""
+    return {
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{EVALUATION_SECONDS}s"},
+        "rule_files": [str(rules)],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [{"job_name": "fleet-exporter", "static_configs": [{"targets": [exporter]}]}],
+    }
+
+
+async def monitored(demo: Demo, stack: Servers, folder: Path, *, exporter: str, loki: str) -> Monitoring:
+    """Start all but Alertmanager, which may have to be built first; nobody misses it until then."""
+    receiver = await entered(stack, slack.start(port=wished_port(_SLACK_PORT)))
+    told_at = wished_port(_ALERTMANAGER_PORT)
+    rules = folder / "alerts.yaml"
+    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()))
+    config = prometheus_configuration(exporter.removeprefix("http://"), rules, f"127.0.0.1:{told_at}")
+    monitor = await entered(stack, prometheus.start(config=json.dumps(config), port=wished_port(_PROMETHEUS_PORT)))
+    tree = as_yaml(configuration(alertmanager_options(receiver, folder)))
+    shown = await _grafana(demo, stack, prometheus=monitor.url, loki=loki, alertmanager=_local(told_at))
+    return Monitoring(monitor.url, told_at, tree, receiver.url, shown)
+
+
+async def _grafana(demo: Demo, stack: Servers, *, prometheus: str, loki: str, alertmanager: str) -> str | None:
+    try:
+        grafana.prepare()
+    except ServerMissing:
+        return None
+    sources = grafana.data_sources(prometheus=prometheus, loki=loki, alertmanager=alertmanager, interval=SCRAPE_SECONDS)
+    boards = grafana.dashboards(_FILES / "dashboards")
+    try:
+        server = await entered(stack, grafana.start(sources=sources, boards=boards, port=wished_port(_GRAFANA_PORT)))
+    except ServerFailed as failed:
+        demo.say(f"Without Grafana: {failed}")
+        return None
+    return server.url
+
+
+def _local(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
