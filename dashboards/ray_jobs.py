@@ -1,0 +1,342 @@
+"""Ray jobs: what runs for the agents, what failed and why, and has the cluster room for it?"""
+
+from __future__ import annotations
+
+from alerts import thresholds
+from alerts.view import View
+from dashboards import variables
+from dashboards.common import alert_marks, coded, source_health, worded
+from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, YES_NO, ApiLink, Column, Limit, Link
+from dashboards.journal import events
+from dashboards.layout import Row
+from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
+from dashboards.query import RANGE, RATE, Line, chosen, shown
+from exporter.metric import Metric
+from exporter.promql import Matcher, Query, Series, like
+from exporter.sources.rayjob import SERVED, clusters, jobs
+from exporter.sources.workloads import store as workloads
+
+_JOB = ("namespace", "rayjob")
+_CLUSTER = ("namespace", "raycluster")
+_CONDITIONS = {
+    "RayClusterProvisioned": "all pods were ready",
+    "HeadPodReady": "head ready",
+    "ReplicaFailure": "pods refused",
+}
+_STATES = {
+    "New": ("new", QUIET),
+    "Initializing": ("initializing", QUIET),
+    "Running": ("running", ACCENT),
+    "Complete": ("complete", OK),
+    "Failed": ("failed", BAD),
+    "ValidationFailed": ("refused", BAD),
+    "Suspending": ("suspending", WARN),
+    "Suspended": ("suspended", WARN),
+    "Retrying": ("retrying", WARN),
+    "Waiting": ("waiting", QUIET),
+    "other": ("not known", "#a855f7"),
+}
+_RAY_STATES = {
+    "New": ("new", QUIET),
+    "PENDING": ("pending", QUIET),
+    "RUNNING": ("running", ACCENT),
+    "STOPPED": ("stopped", WARN),
+    "SUCCEEDED": ("succeeded", OK),
+    "FAILED": ("failed", BAD),
+    "other": ("not known", "#a855f7"),
+}
+_CLUSTER_STATES = {
+    "New": ("new", QUIET),
+    "ready": ("ready", OK),
+    "suspended": ("suspended", WARN),
+    "failed": ("failed", BAD),
+    "other": ("not known", "#a855f7"),
+}
+
+
+def _job(metric: Metric, **matchers: str | Matcher) -> Series:
+    return shown(metric, namespace=chosen("namespace"), rayjob=chosen("rayjob"), **matchers)
+
+
+def _cluster(metric: Metric, **matchers: str | Matcher) -> Series:
+    return shown(metric, namespace=chosen("namespace"), **matchers)
+
+
+def _count(states: str) -> Line:
+    return Line(_cluster(jobs.JOBS, state=like(states)).sum())
+
+
+def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
+    return coded(metric, tuple(states), *_JOB, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
+
+
+def _workers(what: str) -> Line:
+    return Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
+
+
+_started = _job(jobs.JOB_START)
+_duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)
+_ended = _cluster(jobs.DURATION).part("_count")
+_failed_ones = _job(jobs.JOB_RETRIES).max(*_JOB)
+_why = Link("What it consists of", View.OVERVIEW, {"namespace": "namespace"})
+_agents = [Link("Agents", View.AGENTS)]
+
+DASHBOARD = Dashboard(
+    view=View.RAY_JOBS,
+    title="Ray jobs",
+    description="What runs on Ray for the agents, what failed and why, and whether the cluster has room for it.",
+    variables=[
+        variables.of("namespace", "namespace", "Namespace", "Namespaces of the RayJobs.", shown(jobs.JOBS)),
+        variables.of(
+            "rayjob", "rayjob", "RayJob", "RayJobs that exist.", shown(jobs.JOB_CREATED, namespace=chosen("namespace"))
+        ),
+        variables.EXPORTER_URL,
+    ],
+    annotations=[alert_marks("ray")],
+    rows=[
+        Row(
+            "",
+            [
+                *source_health("rayjob", "RayJobs", width=3),
+                stat(
+                    "Running",
+                    "RayJobs that run now (ray_jobs, state Running).",
+                    _count("Running"),
+                    width=3,
+                    decimals=0,
+                    sparkline=True,
+                ),
+                stat(
+                    "On their way",
+                    "RayJobs that are accepted and do not run: new, initializing, waiting or suspended (ray_jobs).",
+                    _count("New|Initializing|Waiting|Suspending|Suspended"),
+                    width=3,
+                    decimals=0,
+                    sparkline=True,
+                ),
+                stat(
+                    "Tried again",
+                    "RayJobs that exist with at least one attempt that failed (ray_job_failed_attempts).",
+                    Line((_failed_ones > 0).count() | _failed_ones.count() * 0),
+                    width=3,
+                    decimals=0,
+                    limits=[Limit(1, WARN)],
+                ),
+                stat(
+                    "Completed",
+                    "Attempts that succeeded in the time shown (ray_job_duration_seconds_count, outcome succeeded).",
+                    Line(_cluster(jobs.DURATION, outcome="succeeded").part("_count").increase(RANGE).sum()),
+                    width=3,
+                    decimals=0,
+                    base=OK,
+                ),
+                stat(
+                    "Failed",
+                    "Attempts that failed in the time shown (ray_job_duration_seconds_count, outcome failed); no data "
+                    "before the first.",
+                    Line(_cluster(jobs.DURATION, outcome="failed").part("_count").increase(RANGE).sum()),
+                    width=3,
+                    decimals=0,
+                    limits=[Limit(1, BAD)],
+                ),
+                stat(
+                    "Duration, p95",
+                    "95th percentile of the time of the attempts that ended in the time shown (ray_job_duration_seconds).",
+                    Line(_cluster(jobs.DURATION).quantile(0.95, window=RANGE)),
+                    unit="s",
+                    width=3,
+                ),
+                table(
+                    "RayJobs",
+                    "Each RayJob that exists: its state as KubeRay and as Ray have it, how long it ran or runs, the "
+                    "attempts that failed, and why (ray_job_deployment_status, ray_job_status, "
+                    "ray_job_failure_reason_info).",
+                    _JOB,
+                    [
+                        (
+                            Column("state", states=worded(_STATES), width=110),
+                            Line(_state(jobs.JOB_DEPLOYMENT, _STATES)),
+                        ),
+                        (
+                            Column("Ray says", states=worded(_RAY_STATES), width=110),
+                            Line(_state(jobs.JOB_STATUS, _RAY_STATES)),
+                        ),
+                        (Column("began", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
+                        (Column("duration", unit="s"), Line(_duration)),
+                        (Column("failed attempts", limits=[Limit(1, WARN)], decimals=0), Line(_failed_ones)),
+                        (Column("retries allowed", decimals=0), Line(_job(jobs.JOB_BACKOFF).max(*_JOB))),
+                        (
+                            Column("why", hidden=True),
+                            Line(_job(jobs.JOB_REASON).max(*_JOB, "reason")),
+                        ),
+                        (
+                            Column("for", hidden=True),
+                            Line(_job(jobs.JOB_INFO).max(*_JOB, "raycluster", "role")),
+                        ),
+                    ],
+                    labels={"reason": "reason", "role": "role", "raycluster": "cluster"},
+                    key_columns=[
+                        Column("namespace", links=[_why]),
+                        Column(
+                            "rayjob",
+                            links=[
+                                Link("Only this one", View.RAY_JOBS, {"rayjob": "rayjob"}),
+                                ApiLink("Its end and the driver's log", path="/api/ray/jobs/{namespace}/{rayjob}"),
+                            ],
+                        ),
+                        Column("role", links=_agents),
+                    ],
+                    sort="began",
+                    width=24,
+                    height=10,
+                    rows=25,
+                ),
+                timeline(
+                    "States",
+                    "Each RayJob's state over time, by KubeRay's account (ray_job_deployment_status); a gap is a RayJob "
+                    "that did not exist, or an exporter that could not read it.",
+                    Line(_state(jobs.JOB_DEPLOYMENT, _STATES), "{{namespace}}/{{rayjob}}"),
+                    states=worded(_STATES),
+                    width=24,
+                    height=10,
+                    links=[Link("Only this one", View.RAY_JOBS, {"rayjob": "rayjob"})],
+                ),
+            ],
+        ),
+        Row(
+            "Rates and durations",
+            [
+                graph(
+                    "RayJobs by state",
+                    "RayJobs that exist, by state of the resource (ray_jobs).",
+                    Line(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
+                    unit="short",
+                    stacked=True,
+                    columns=[Column(state, colour=colour) for state, (_, colour) in _STATES.items()],
+                ),
+                graph(
+                    "Attempts that ended",
+                    "Attempts that ended, by how (ray_job_duration_seconds_count).",
+                    Line(_ended.increase(RATE).sum("outcome"), "{{outcome}}"),
+                    unit="short",
+                    bars=True,
+                    stacked=True,
+                    columns=[
+                        Column("succeeded", colour=OK),
+                        Column("failed", colour=BAD),
+                        Column("stopped", colour=WARN),
+                    ],
+                ),
+                graph(
+                    "Durations",
+                    "Time of finished attempts by percentile and outcome (ray_job_duration_seconds).",
+                    Line(_cluster(jobs.DURATION).quantile(0.5, "outcome", window=RATE), "{{outcome}}, p50"),
+                    Line(_cluster(jobs.DURATION).quantile(0.95, "outcome", window=RATE), "{{outcome}}, p95"),
+                    unit="s",
+                ),
+                heatmap(
+                    "Durations of attempts",
+                    "Attempts that ended, by their time: the darker a cell, the more of them "
+                    "(ray_job_duration_seconds_bucket).",
+                    Line(_cluster(jobs.DURATION).bucket_rate(RATE).sum("le"), "{{le}}"),
+                    unit="s",
+                    width=12,
+                ),
+                graph(
+                    "Waiting since their creation",
+                    "Time since the creation of RayJobs that have not begun to run (ray_job_created_timestamp_seconds); the "
+                    "line is the limit of the alert RayJobPending.",
+                    Line(
+                        _job(jobs.JOB_CREATED)
+                        .age()
+                        .max(*_JOB)
+                        .only_with(
+                            _job(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).max(*_JOB).equals(1), *_JOB
+                        ),
+                        "{{namespace}}/{{rayjob}}",
+                    ),
+                    unit="s",
+                    limits=[Limit(thresholds.RAY_JOB_PENDING_SECONDS, WARN)],
+                    width=12,
+                ),
+            ],
+        ),
+        Row(
+            "Room",
+            [
+                table(
+                    "RayClusters",
+                    "Each RayCluster: its state, its workers, its conditions, and what its pods ask for "
+                    "(ray_cluster_state, ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
+                    _CLUSTER,
+                    [
+                        (
+                            Column("state", states=worded(_CLUSTER_STATES)),
+                            Line(
+                                coded(
+                                    clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=chosen("namespace")
+                                )
+                            ),
+                        ),
+                        *(
+                            (Column(f"workers {what}", decimals=0), Line(_cluster(metric).max(*_CLUSTER)))
+                            for what, metric in clusters.WORKERS.items()
+                        ),
+                        *(
+                            (
+                                Column(
+                                    head, states=YES_NO if name != "ReplicaFailure" else {"1": ("yes", BAD), "0": ("no", OK)}
+                                ),
+                                Line(_cluster(clusters.CLUSTER_CONDITION, condition=name).max(*_CLUSTER)),
+                            )
+                            for name, head in _CONDITIONS.items()
+                        ),
+                        (Column("CPU", decimals=1), Line(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
+                        (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
+                        (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
+                    ],
+                    key_columns=[Column("namespace", links=[_why])],
+                    width=24,
+                    height=5,
+                ),
+                graph(
+                    "Workers",
+                    "Workers wanted and ready by cluster, and the most that it may have (ray_cluster_workers_*).",
+                    _workers("desired"),
+                    _workers("ready"),
+                    _workers("max"),
+                    unit="short",
+                ),
+                stat(
+                    "KubeRay",
+                    "Whether the Kubernetes API serves KubeRay's kinds (ray_kind_served); without them there is nothing to "
+                    "show here, and nothing wrong.",
+                    Line(shown(SERVED).max("kind"), "{{kind}}"),
+                    states=YES_NO,
+                    names=True,
+                    height=8,
+                ),
+                graph(
+                    "GPUs",
+                    "GPUs of the nodes, and those asked for by pods on them, by pool (fleet_node_pool_gpus_allocatable, "
+                    "fleet_node_pool_gpus_requested); no data where there is no node with GPUs, or nodes are not read.",
+                    Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
+                    Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
+                    unit="short",
+                ),
+            ],
+        ),
+        Row(
+            "What the jobs told",
+            [
+                logs(
+                    "Answers of jobs",
+                    "What the jobs' agents answered, from the journal in Loki: success, failure with its error, and the "
+                    "time it took; each line's details name story, task and agent.",
+                    events('family="agent"', 'producer=~"ray.*"'),
+                    width=24,
+                )
+            ],
+        ),
+    ],
+)
