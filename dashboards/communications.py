@@ -1,0 +1,255 @@
+"""Communications: who publishes what, where it is kept, who consumes it and how far behind, and who answers when called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alerts import thresholds
+from alerts.view import View
+from dashboards import consumers, message_map, variables
+from dashboards.common import STORY_MARKS, alert_marks, coded, source_health
+from dashboards.fields import BAD, OK, WARN, Column, Limit, Link
+from dashboards.layout import Row
+from dashboards.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
+from dashboards.query import RANGE, RATE, Line, chosen, labelled, raw, shown
+from dashboards.services import SERVICES
+from exporter.fleet import samples as fleet
+from exporter.fleet.tap import How
+from exporter.fleet.tap_samples import FOLLOWED
+from exporter.metric import Metric
+from exporter.promql import Matcher, Query, Series
+from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.services import probe
+
+_EVENTS = Link("What was published", View.EVENTS)
+_FROM = ("producer", "subject")
+_FOLLOWED = {"1": ("in order", OK), "2": ("as it comes", WARN), "3": ("refused", BAD)}
+
+
+def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
+    return shown(metric, stream=chosen("stream"), **matchers)
+
+
+def _each(metric: Metric) -> Line:
+    return Line(_stream(metric).max("stream"))
+
+
+def _age(metric: Metric) -> Line:
+    return Line(_stream(metric).age().max("stream"))
+
+
+def _worst(
+    title: str, description: str, query: Query, limits: Sequence[Limit], *, unit: str = "short", down: Link = _EVENTS
+) -> Panel:
+    return stat(title, description, Line(query.max()), unit=unit, width=3, sparkline=True, limits=limits, links=[down])
+
+
+_SETTINGS = ("retention", "storage", "discard", "replicas")
+_messages = _stream(jetstream.STREAM_INFO).matching("*", shown(jetstream.STREAM_MESSAGES), "job", "instance", "stream")
+_shares = [
+    labelled(_stream(held).share_of(_stream(limit)), "limit", what)
+    for what, held, limit in (
+        ("messages", jetstream.STREAM_MESSAGES, jetstream.STREAM_LIMIT_MESSAGES),
+        ("bytes", jetstream.STREAM_BYTES, jetstream.STREAM_LIMIT_BYTES),
+    )
+]
+_full = raw(" or ".join(share.text for share in _shares), "job", "instance", "stream").max("job", "instance", "stream")
+_refuses = _full.only_with(_stream(jetstream.STREAM_INFO, discard="new"), "job", "instance", "stream")
+_expected = raw(
+    f"{labelled(_stream(jetstream.EXPECTED_STREAM), 'consumer', 'the stream itself').text} or "
+    f"{consumers.of_consumers(jetstream.EXPECTED_CONSUMER).text}",
+    *consumers.KEY,
+)
+_ACCOUNT = (
+    ("file storage", jetstream.ACCOUNT_STORAGE, jetstream.ACCOUNT_STORAGE_LIMIT),
+    ("memory storage", jetstream.ACCOUNT_MEMORY, jetstream.ACCOUNT_MEMORY_LIMIT),
+    ("streams", jetstream.ACCOUNT_STREAMS, jetstream.ACCOUNT_STREAM_LIMIT),
+    ("consumers", jetstream.ACCOUNT_CONSUMERS, jetstream.ACCOUNT_CONSUMER_LIMIT),
+)
+
+_HEAD = Row(
+    "",
+    [
+        *source_health("jetstream", "NATS", width=3),
+        _worst(
+            "Round trip",
+            "Time that $JS.API.INFO took to be answered (nats_round_trip_seconds).",
+            shown(jetstream.ROUND_TRIP),
+            [Limit(thresholds.ROUND_TRIP_SECONDS, WARN)],
+            unit="s",
+            down=Link("The exporter", View.EXPORTER),
+        ),
+        stat(
+            "Published",
+            "Messages a second that the exporter saw on the fleet's subjects (fleet_events_total).",
+            Line(shown(fleet.EVENTS).rate(RATE).sum()),
+            unit="ops",
+            width=3,
+            sparkline=True,
+            links=[_EVENTS],
+        ),
+        _worst(
+            "Furthest behind",
+            "Lag of the consumer that is furthest behind: not delivered or not acknowledged (nats_consumer_lag).",
+            consumers.of_consumers(jetstream.LAG),
+            consumers.LAG_LIMITS,
+        ),
+        _worst(
+            "Most not delivered",
+            "Messages that wait for the consumer with the most of them (nats_consumer_num_pending).",
+            consumers.of_consumers(jetstream.PENDING),
+            consumers.PENDING_LIMITS,
+        ),
+        _worst(
+            "Most repeated",
+            "Deliveries a second of messages that were delivered before, of the worst consumer (delivered.consumer_seq "
+            "less delivered.stream_seq).",
+            consumers.redeliveries(),
+            consumers.REPEATED_LIMITS,
+            unit="ops",
+        ),
+        stat(
+            "Missing",
+            "Streams and consumers that the configuration expects (jetstream.expected) and NATS does not have; no data "
+            "where it expects none.",
+            Line((_expected * -1 + 1).sum()),
+            width=3,
+            limits=[Limit(1, BAD)],
+            decimals=0,
+            links=[Link("Alerts", View.OVERVIEW)],
+        ),
+    ],
+)
+
+_MAP = Row(
+    "Who tells whom",
+    [
+        node_graph(
+            "Publishers, subjects, consumers",
+            "From the left: services that publish, subjects, and the services whose consumers take them, with messages a "
+            "second (fleet_events_total, nats_consumer_info, nats_consumer_delivered_total). A consumer with several "
+            "filters has all its deliveries at each; one without a filter stands at “all of” its stream.",
+            message_map.nodes(),
+            message_map.edges(),
+            unit="ops",
+            width=24,
+            height=13,
+        ),
+    ],
+)
+
+_STREAMS = Row(
+    "Publishers and streams",
+    [
+        table(
+            "Streams",
+            "What each stream keeps and for how long (STREAM.LIST). One that discards old messages is meant to be full; one "
+            "that refuses new ones loses what comes then. Followed is how the exporter itself reads it.",
+            ["stream"],
+            [
+                (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
+                (Column("size", unit="bytes"), _each(jetstream.STREAM_BYTES)),
+                (Column("stored a second", unit="ops"), Line(_stream(jetstream.STREAM_LAST).slope(RATE).max("stream"))),
+                (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
+                (
+                    Column("refuses when full", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
+                    Line(_refuses.max("stream")),
+                ),
+                (Column("kept for", unit="s"), _each(jetstream.STREAM_LIMIT_AGE)),
+                (Column("oldest", unit="s"), _age(jetstream.STREAM_FIRST_TIME)),
+                (Column("newest", unit="s"), _age(jetstream.STREAM_LAST_TIME)),
+                (Column("subjects", decimals=0), _each(jetstream.STREAM_SUBJECTS)),
+                (Column("deleted", decimals=0), _each(jetstream.STREAM_DELETED)),
+                (Column("consumers", decimals=0), _each(jetstream.STREAM_CONSUMERS)),
+                (Column("ephemeral", decimals=0), _each(jetstream.EPHEMERAL)),
+                (Column("their lag", decimals=0), _each(jetstream.EPHEMERAL_LAG)),
+                (
+                    Column("followed", states=_FOLLOWED),
+                    Line(coded(FOLLOWED, tuple(How), "stream", label="how")),
+                ),
+            ],
+            key_columns=[
+                Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"}), _EVENTS])
+            ],
+            labels={"retention": "retention", "storage": "storage", "discard": "discards", "replicas": "replicas"},
+            sort="messages",
+            width=24,
+            height=9,
+        ),
+        table(
+            "Publishers",
+            "Who published what in the time shown, and how much of it now (fleet_events_total). A publisher is told by the "
+            "message, or known by its subject.",
+            _FROM,
+            [
+                (
+                    Column("in the time shown", decimals=0),
+                    Line(shown(fleet.EVENTS).increase(RANGE).sum(*_FROM, "family")),
+                ),
+                (Column("a second", unit="ops"), Line(shown(fleet.EVENTS).rate(RATE).sum(*_FROM))),
+            ],
+            key_columns=[Column("subject", links=[_EVENTS])],
+            labels={"family": "family"},
+            sort="a second",
+            width=14,
+            height=9,
+        ),
+        table(
+            "Designed against present",
+            "Streams and consumers that the configuration names (jetstream.expected), and whether NATS has them; empty "
+            "where it names none.",
+            consumers.KEY,
+            [(Column("is", states={"0": ("missing", BAD), "1": ("there", OK)}), Line(_expected.max(*consumers.KEY)))],
+            key_columns=[Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})])],
+            sort="is",
+            descending=False,
+            width=10,
+            height=9,
+        ),
+    ],
+)
+
+_ACCOUNT_ROW = Row(
+    "Settings and the account",
+    [
+        consumers.SETTINGS_TABLE,
+        bars(
+            "Share of the account's limits",
+            "What the account uses of what it may (JetStream account info); no data where it has no limits.",
+            *(Line(shown(used).share_of(shown(limit)).max(), what) for what, used, limit in _ACCOUNT),
+            unit="percentunit",
+            limits=[Limit(thresholds.ACCOUNT_FULL_RATIO, WARN)],
+            maximum=1,
+        ),
+        graph(
+            "JetStream API",
+            "Requests a second of the account, and those refused (api.total, api.errors).",
+            Line(shown(jetstream.API_REQUESTS).rate(RATE).sum(), "requests"),
+            Line(shown(jetstream.API_ERRORS).rate(RATE).sum(), "refused"),
+            unit="reqps",
+            columns=[Column("refused", colour=BAD)],
+        ),
+        stat(
+            "Server",
+            "The NATS server that answers the exporter, and its version (its INFO line).",
+            Line(shown(jetstream.SERVER).max("server", "version"), "{{server}} {{version}}"),
+            text=True,
+            height=8,
+            links=[Link("The exporter", View.EXPORTER)],
+        ),
+    ],
+    collapsed=True,
+)
+
+DASHBOARD = Dashboard(
+    view=View.COMMUNICATIONS,
+    title="Communications",
+    description="Whether what services publish reaches those who consume it, and whether services answer when called.",
+    variables=[
+        variables.of("stream", "stream", "Stream", "Streams of JetStream.", shown(jetstream.STREAM_INFO)),
+        variables.of("consumer", "consumer", "Consumer", "Consumers of those streams.", _stream(jetstream.CONSUMER_INFO)),
+        variables.of("service", "service", "Service", "Services that are asked over gRPC or HTTP.", shown(probe.UP)),
+    ],
+    annotations=[alert_marks("nats|services"), STORY_MARKS],
+    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, _ACCOUNT_ROW],
+)
