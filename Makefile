@@ -16,10 +16,12 @@ bench: .venv/ready
 generate: .venv/ready
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
+	@$(BIN)/python -m exporter.chart_schema > deploy/helm/values.schema.json
 	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
 	@$(BIN)/python -m alerts --reference > docs/alerts.md
 	@$(BIN)/python -m alerts --runbooks docs/runbooks
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
+	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml
@@ -29,5 +31,10 @@ generate: .venv/ready
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready
 
+COMPILE = $(BIN)/python -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header
+
+# The image has fewer packages, of the same versions.
 lock:
-	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --group dev --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra grpc -c requirements.lock pyproject.toml -o requirements.runtime.lock
+	@$(COMPILE) --group pyproject.toml:build -c requirements.lock -o requirements.build.lock

@@ -1,4 +1,7 @@
-"""`python -m dashboards FOLDER`: write every dashboard, and those that differ without Loki into `without-loki`."""
+"""`python -m dashboards FOLDER`: write every dashboard, and those that differ without Loki into `without-loki`.
+
+`python -m dashboards --reference` prints what they show.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import dashboards
 from dashboards.panels import Dashboard
+from dashboards.reference import markdown
 
 
 def all_dashboards() -> tuple[Dashboard, ...]:
@@ -36,8 +40,15 @@ def _text(document: object) -> str:
 def main() -> int:
     """Write them; what is there and no longer made goes."""
     parser = argparse.ArgumentParser("python -m dashboards", description="Write the dashboards.")
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--reference", action="store_true", help="print what they show, instead")
+    chosen = parser.parse_args()
+    if chosen.reference:
+        sys.stdout.write(markdown(all_dashboards()))
+        return 0
+    folder = chosen.folder
+    if folder is None:
+        parser.error("name the folder to write into")
     made = files()
     for name, text in made.items():
         path = folder / name
