@@ -21,7 +21,6 @@ generate: .venv/ready
 	@$(BIN)/python -m alerts --reference > docs/alerts.md
 	@$(BIN)/python -m alerts --runbooks docs/runbooks
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
-	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml
@@ -31,10 +30,5 @@ generate: .venv/ready
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready
 
-COMPILE = $(BIN)/python -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header
-
-# The image has fewer packages, of the same versions.
 lock:
-	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
-	@$(COMPILE) --extra grpc -c requirements.lock pyproject.toml -o requirements.runtime.lock
-	@$(COMPILE) --group pyproject.toml:build -c requirements.lock -o requirements.build.lock
+	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --group dev --no-emit-index-url --no-header pyproject.toml -o requirements.lock

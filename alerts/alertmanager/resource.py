@@ -72,7 +72,7 @@ def _receiver(receiver: dict[str, Any], definitions: dict[str, str]) -> dict[str
             if headers := config.pop("headers", None):
                 config["headers"] = [{"key": key, "value": value} for key, value in headers.items()]
             config.pop("message_text", None)  # the kind does not have it
-            document.setdefault(_camel(kind), []).append(_camel(config))
+            document.setdefault(_word(kind), []).append(_camel(config))
     return document
 
 
@@ -109,5 +109,9 @@ def _matchers(written: list[str]) -> list[dict[str, str]]:
 def _camel(value: Any) -> Any:
     """The same with the keys of all its parts in camelCase."""
     if isinstance(value, dict):
-        return {re.sub(r"_(\w)", lambda letter: letter[1].upper(), key): _camel(part) for key, part in value.items()}
+        return {_word(key): _camel(part) for key, part in value.items()}
     return [_camel(part) for part in value] if isinstance(value, list) else value
+
+
+def _word(key: str) -> str:
+    return re.sub(r"_(\w)", lambda letter: letter[1].upper(), key)

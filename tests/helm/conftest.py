@@ -25,6 +25,20 @@ Render = Callable[..., Objects]
 """render(values): the objects of the chart with a file of values, or with values as a mapping."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as Go reads it: `=` is a word, which PyYAML takes for a type that it does not know."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    key: found for key, found in yaml.SafeLoader.yaml_implicit_resolvers.items() if key != "="
+}
+
+
+def documents(text: str) -> Objects:
+    """The objects of a manifest."""
+    return [each for each in yaml.load_all(text, Loader=_Loader) if each]  # noqa: S506 - it is a SafeLoader
+
+
 @pytest.fixture(scope="session")
 def helm_command(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     with required():
@@ -57,7 +71,7 @@ def render(template: Helm) -> Render:
     def objects(values: Path | dict[str, Any] | None = None) -> Objects:
         done = template(values or {})
         assert done.returncode == 0, done.stderr
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
+        return documents(done.stdout)
 
     return objects
 
