@@ -1,179 +1,197 @@
-"""Each alert by promtool: it fires at its threshold, and is silent just below it and where there is no data."""
+"""What holds for every alert and recorded query, and what is refused where it is written."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
-from alerts.rule import Rule, Severity, rules_file
-from alerts.rules import RULES
+from alerts import thresholds
+from alerts.files import groups, names, prometheus_rule, reference, rules_file
+from alerts.rule import GRAFANA, PRODUCT, RUNBOOKS, Component, Recording, Rule, Severity
+from alerts.rules import RECORDINGS, RULES
+from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
+from alerts.thresholds import LATENCY_SECONDS
+from alerts.view import View
+from demo.servers import vllm
 from exporter.metric import counter, gauge, histogram
-from exporter.promql import QueryError, is_not, like, series
+from exporter.promql import Query, QueryError, is_not, like, series
 
 ROOT = Path(__file__).parents[2]
-WHO = 'stream="S",consumer="c"'
-HOURS = 2
-
-Series = dict[str, str]
-"""A series and its values, one a minute, in promtool's notation."""
-
-CASES: dict[str, tuple[Series, Series]] = {
-    "FleetSourceDown": (
-        {'fleet_exporter_source_up{source="valkey",server="s"}': "0x120"},
-        {'fleet_exporter_source_up{source="valkey",server="s"}': "1x120"},
-    ),
-    "NatsConsumerLagging": ({f"nats_consumer_lag{{{WHO}}}": "100x120"}, {f"nats_consumer_lag{{{WHO}}}": "99x120"}),
-    "NatsConsumerPending": (
-        {f"nats_consumer_num_pending{{{WHO}}}": "50x120"}, {f"nats_consumer_num_pending{{{WHO}}}": "49x120"},
-    ),
-    "NatsConsumerStalled": (
-        {f"nats_consumer_lag{{{WHO}}}": "1x120", f"nats_consumer_acknowledged_total{{{WHO}}}": "7x120"},
-        {f"nats_consumer_lag{{{WHO}}}": "1x120", f"nats_consumer_acknowledged_total{{{WHO}}}": "7+1x120"},
-    ),
-    "NatsStreamMissing": (
-        {'nats_expected_stream_present{stream="S"}': "0x120"}, {'nats_expected_stream_present{stream="S"}': "1x120"},
-    ),
-    "FleetAgentUnresponsive": (
-        {'fleet_agent_state{agent="a",role="DEV",state="unresponsive"}': "1x120"},
-        {'fleet_agent_state{agent="a",role="DEV",state="unresponsive"}': "0x120",
-         'fleet_agent_state{agent="a",role="DEV",state="deliberating"}': "1x120"},
-    ),
-    "FleetAgentsFailing": (
-        {'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+6x120",
-         'fleet_agent_responses_total{role="DEV",outcome="completed"}': "0+5x120"},
-        {'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+5x120",
-         'fleet_agent_responses_total{role="DEV",outcome="completed"}': "0+5x120"},
-    ),
-    "FleetCouncilIncomplete": (
-        {'fleet_council_agents{role="DEV"}': "2x120", 'fleet_council_expected_agents{role="DEV"}': "3x120"},
-        {'fleet_council_agents{role="DEV"}': "3x120", 'fleet_council_expected_agents{role="DEV"}': "3x120"},
-    ),
-    "WorkloadDown": (
-        {'fleet_expected_workload_status{namespace="n",workload="w",state="absent"}': "1x120"},
-        {'fleet_expected_workload_status{namespace="n",workload="w",state="absent"}': "0x120",
-         'fleet_expected_workload_status{namespace="n",workload="w",state="up"}': "1x120"},
-    ),
-    "PodCrashLooping": (
-        {'fleet_workload_waiting_containers{namespace="n",kind="k",workload="w",reason="CrashLoopBackOff"}': "1x120"},
-        {'fleet_workload_waiting_containers{namespace="n",kind="k",workload="w",reason="ContainerCreating"}': "1x120"},
-    ),
-    "ValkeyEvicting": (
-        {'valkey_evicted_keys_total{server="s"}': "0+1x120"}, {'valkey_evicted_keys_total{server="s"}': "7x120"},
-    ),
-    "BudgetSpent": (
-        {'fleet_cost_budget_spent_ratio{period="day"}': "1x120"},
-        {'fleet_cost_budget_spent_ratio{period="day"}': "0.99x120"},
-    ),
-    "TaskFilesUnreadable": (
-        {'fleet_board_unreadable_files{reason="not_yaml"}': "1x120"},
-        {'fleet_board_unreadable_files{reason="not_yaml"}': "0x120"},
-    ),
-    "TaskStuck": (
-        {'fleet_board_oldest_task_timestamp_seconds{column="inbox"}': "-604800x120"},
-        {'fleet_board_oldest_task_timestamp_seconds{column="inbox"}': "-590000x120",
-         'fleet_board_oldest_task_timestamp_seconds{column="done"}': "-9000000x120"},
-    ),
-    "BrokerAgentCpuHigh": (
-        {'fleet_broker_agent_cpu_ratio{agent="a"}': "0.8x120"}, {'fleet_broker_agent_cpu_ratio{agent="a"}': "0.79x120"},
-    ),
-    "BrokerAgentCpuFull": (
-        {'fleet_broker_agent_cpu_ratio{agent="a"}': "0.95x120"}, {'fleet_broker_agent_cpu_ratio{agent="a"}': "0.94x120"},
-    ),
-    "BrokerAgentMemoryHigh": (
-        {'fleet_broker_agent_memory_bytes{agent="a"}': "1073741824x120"},
-        {'fleet_broker_agent_memory_bytes{agent="a"}': "1073741823x120"},
-    ),
-    "BrokerAgentMemoryFull": (
-        {'fleet_broker_agent_memory_bytes{agent="a"}': "2147483648x120"},
-        {'fleet_broker_agent_memory_bytes{agent="a"}': "2147483647x120"},
-    ),
-    "BrokerAgentErrors": (
-        {'fleet_broker_agent_errors{agent="a"}': "5x120"}, {'fleet_broker_agent_errors{agent="a"}': "4x120"},
-    ),
-    "BrokerAgentManyErrors": (
-        {'fleet_broker_agent_errors{agent="a"}': "10x120"}, {'fleet_broker_agent_errors{agent="a"}': "9x120"},
-    ),
-    "BrokerHeartbeatMissed": (
-        {'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "0x120",
-         'fleet_broker_agent_heartbeat_interval_seconds{agent="a"}': "30x120"},
-        {'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "0+60x120",
-         'fleet_broker_agent_heartbeat_interval_seconds{agent="a"}': "30x120"},
-    ),
-}  # fmt: skip
+RULE_FILE = ROOT / "deploy/helm/files/alerts.yaml"
+COMPARISON = re.compile(r" (==|!=|>=|<=|>|<) ")
 
 
-def test_every_alert_has_its_cases() -> None:
-    assert list(CASES) == [rule.name for rule in RULES]
-
-
-def test_the_committed_file_is_the_generated_one() -> None:
-    assert (ROOT / "deploy/helm/files/alerts.yaml").read_text() == rules_file(RULES)
+def test_the_committed_files_are_the_generated_ones() -> None:
+    assert RULE_FILE.read_text() == rules_file(RULES, RECORDINGS)
+    assert (ROOT / "docs/alerts.md").read_text() == reference(RULES, RECORDINGS)
 
 
 def test_promtool_has_no_complaint_about_the_file(promtool: Path) -> None:
-    command: list[str | Path] = [
-        promtool,
-        "check",
-        "rules",
-        "--lint=all",
-        "--lint-fatal",
-        ROOT / "deploy/helm/files/alerts.yaml",
-    ]
+    command: list[str | Path] = [promtool, "check", "rules", "--lint=all", "--lint-fatal", RULE_FILE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def silent_among(promtool: Path, folder: Path, cases: dict[str, Series]) -> set[str]:
-    """The alerts of `cases` that do not fire after two hours of their series, by promtool's own tests."""
-    tests: list[dict[str, Any]] = []
-    for name, given in cases.items():
-        inputs = [{"series": one, "values": values} for one, values in given.items()]
-        expression = f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)'
-        expected = {"expr": expression, "eval_time": f"{HOURS}h", "exp_samples": [{"labels": "{}", "value": 1}]}
-        tests.append({"interval": "1m", "name": name, "input_series": inputs, "promql_expr_test": [expected]})
-    file = folder / "tests.yaml"
-    rules = str(ROOT / "deploy/helm/files/alerts.yaml")
-    file.write_text(yaml.safe_dump({"rule_files": [rules], "evaluation_interval": "1m", "tests": tests}))
-    done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
-    told = done.stdout + done.stderr
-    assert "parse" not in told, told
-    return {name for name in cases if f'alertname=\\"{name}\\"' in told}
+def test_the_prometheusrule_has_the_same_groups() -> None:
+    manifest = yaml.safe_load(prometheus_rule(RULES, RECORDINGS))
+
+    assert manifest["spec"] == groups(RULES, RECORDINGS) == yaml.safe_load(RULE_FILE.read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert manifest["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
-def test_each_fires_at_its_threshold(promtool: Path, tmp_path: Path) -> None:
-    assert silent_among(promtool, tmp_path, {name: fires for name, (fires, _) in CASES.items()}) == set()
+def test_every_rule_is_in_exactly_one_group() -> None:
+    written = [rule for group in groups(RULES, RECORDINGS)["groups"] for rule in group["rules"]]
+
+    assert len(written) == len(RULES) + len(RECORDINGS)
+    identities = [(rule["alert"], *sorted(rule["labels"].items())) for rule in written if "alert" in rule]
+    assert len(set(identities)) == len(identities)
+    assert len({recording.name for recording in RECORDINGS}) == len(RECORDINGS)
 
 
-def test_each_is_silent_just_below_it(promtool: Path, tmp_path: Path) -> None:
-    assert silent_among(promtool, tmp_path, {name: silent for name, (_, silent) in CASES.items()}) == set(CASES)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join([rule.name, *rule.labels.values()]))
+def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
+    document = rule.document
+    labels, annotations = document["labels"], document["annotations"]
+
+    assert labels["product"] == PRODUCT
+    assert labels["component"] in set(Component)
+    assert (labels["severity"] == Severity.NONE) == (rule.name == "Watchdog")
+    assert labels.keys() <= {"severity", "component", "product", "kind", "long", "short"}
+    assert not any("{{" in value for value in labels.values())
+    assert list(annotations) == ["summary", "description", "runbook_url", "dashboard_url"]
+    assert annotations["runbook_url"] == f"{RUNBOOKS}/{rule.name}.md"
+    assert annotations["dashboard_url"].startswith(f"{GRAFANA}/d/{rule.view}")
+    assert rule.name == "Watchdog" or COMPARISON.search(document["expr"])
+    assert "topk" not in document["expr"]
+    assert rule.told_by_replica or "instance" not in rule.description
 
 
-def test_each_is_silent_without_data(promtool: Path, tmp_path: Path) -> None:
-    assert silent_among(promtool, tmp_path, {name: {"nothing": "1x120"} for name in CASES}) == set(CASES)
+def test_a_name_means_the_same_in_all_its_rules() -> None:
+    for name in names(RULES):
+        told = {(rule.component, rule.summary, rule.view, rule.variables) for rule in RULES if rule.name == name}
+        assert len(told) == 1, name
 
 
-def test_a_text_that_names_a_label_the_query_does_not_have_is_refused() -> None:
-    depth = series(gauge("queue_depth", "Messages waiting.", "queue"))
+def test_one_alert_a_component_is_of_kind_down() -> None:
+    down = [(rule.component, rule.name) for rule in RULES if rule.down]
 
-    with pytest.raises(ValueError, match="names the label stream"):
-        Rule(
-            name="TooDeep",
-            query=depth > 1,
-            severity=Severity.INFO,
-            component="c",
-            summary="{{ $labels.stream }} is too deep",
-            description="It is.",
-        )
+    assert len({component for component, _ in down}) == len(down)
+    assert {component for component, _ in down} == set(Component) - {Component.SERVICES}
+
+
+def test_budgets_ask_for_both_windows_and_for_enough_events() -> None:
+    for name, indicator in {"FleetSuccessBudgetBurning": TASK_SUCCESS, "VllmLatencyBudgetBurning": VLLM_LATENCY}.items():
+        rules = [rule for rule in RULES if rule.name == name]
+        assert [(rule.labels["long"], rule.labels["short"]) for rule in rules] == [(pair.long, pair.short) for pair in PAIRS]
+        for rule in rules:
+            for asked in (
+                f"fleet:{indicator.name}:burnrate{rule.labels['long']} >",
+                f"fleet:{indicator.name}:burnrate{rule.labels['short']} >",
+                f"fleet:{indicator.name}:volume{rule.labels['long']} >= {indicator.least}",
+            ):
+                assert asked in rule.expression
+
+
+def test_every_recorded_series_is_asked_for() -> None:
+    expressions = [rule.expression for rule in RULES]
+
+    for recording in RECORDINGS:
+        assert any(re.search(rf"{recording.name}\b", expression) for expression in expressions), recording.name
+
+
+def test_every_threshold_belongs_to_an_alert() -> None:
+    """Dashboards draw them, and a threshold that no alert has would be a line without meaning."""
+    named = {name for rule in RULES for name in rule.limits}
+    written = {name for name in vars(thresholds) if name.isupper()} - {"MINUTE", "HOUR", "DAY"}
+
+    assert named == written
+
+
+def test_slow_is_a_bound_of_vllms_own_buckets() -> None:
+    with vllm.start() as server:
+        page = httpx.get(f"{server.url}/metrics", trust_env=False).text
+
+    assert re.search(rf'vllm:e2e_request_latency_seconds_bucket{{.*le="{LATENCY_SECONDS}"', page)
 
 
 DEPTH = gauge("queue_depth", "Messages waiting.", "queue")
 DONE = counter("queue_done_total", "Messages done.", "queue")
 TIME = histogram("queue_wait_time", "Time of waiting.", "queue")
+
+
+def _rule(**changes: Any) -> Rule:
+    whole = {
+        "name": "TooDeep",
+        "query": series(DEPTH) > 1,
+        "severity": Severity.INFO,
+        "component": Component.NATS,
+        "summary": "A queue is too deep",
+        "description": "{{ $labels.queue }} is.",
+        "view": View.OVERVIEW,
+    }
+    return Rule(**{**whole, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"name": "too_deep"}, "no name of an alert"),
+        ({"summary": ""}, "summary is missing"),
+        ({"description": "No sentence"}, "no sentence"),
+        ({"summary": "{{ $labels.queue }} is too deep"}, "one for all"),
+        ({"description": "{{ $labels.stream }} is."}, "names the label stream"),
+        ({"description": "{{ $labels.instance }} says so."}, "names the label instance"),
+        ({"variables": ("stream",)}, "names the label stream"),
+        ({"variables": ("queue",)}, "no dashboard has a variable queue"),
+        ({"limits": ("DEPTH",)}, "alerts.thresholds has no DEPTH"),
+    ],
+)
+def test_an_alert_that_would_help_nobody_is_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        _rule(**changes)
+
+
+def test_an_alert_as_prometheus_has_it() -> None:
+    stream = gauge("stream_depth", "Messages waiting.", "stream")
+    rule = _rule(
+        query=series(stream) > 1, description="{{ $labels.stream }} is.", variables=("stream",), kept="5m", down=True,
+        lasting="1m", labels={"long": "1h"},
+    )  # fmt: skip
+
+    assert rule.document == {
+        "alert": "TooDeep",
+        "expr": "max without (instance, pod) (stream_depth > 1)",
+        "for": "1m",
+        "keep_firing_for": "5m",
+        "labels": {"severity": "info", "component": "nats", "product": "fleet-exporter", "kind": "down", "long": "1h"},
+        "annotations": {
+            "summary": "A queue is too deep",
+            "description": "{{ $labels.stream }} is.",
+            "runbook_url": f"{RUNBOOKS}/TooDeep.md",
+            "dashboard_url": f"{GRAFANA}/d/fleet-overview?var-stream={{{{ $labels.stream | urlquery }}}}",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "meaning"),
+    [
+        ("queue:done:rate5m", series(DONE).rate().without("sum"), "Done."),
+        ("fleet:done:rate5m", series(DONE).rate(), "Done."),
+        ("fleet:done:rate5m", series(DONE).rate().without("sum"), "Done"),
+    ],
+)
+def test_a_recording_that_mixes_or_explains_nothing_is_refused(name: str, query: Query, meaning: str) -> None:
+    with pytest.raises(ValueError, match=r"recorded|meaning"):
+        Recording(name=name, query=query, meaning=meaning)
 
 
 def test_queries_are_written_as_prometheus_has_them() -> None:
@@ -189,16 +207,58 @@ def test_queries_are_written_as_prometheus_has_them() -> None:
     assert (series(DEPTH) > 2 * 2**30).text == "queue_depth > 2147483648"
 
 
+def test_queries_keep_every_label_that_is_not_dropped() -> None:
+    done = series(DONE).rate("1h").without("sum", "queue")
+
+    assert done.text == "sum without (instance, pod, queue) (rate(queue_done_total[1h]))"
+    assert done.labels == {"job"}
+    assert series(DONE).rate().share_of(series(DEPTH)).text == "rate(queue_done_total[5m]) / (queue_depth > 0)"
+
+
+def test_queries_of_histograms_know_the_label_of_their_buckets() -> None:
+    assert series(TIME).bucket(5).text == 'queue_wait_time_bucket{le="5.0"}'
+    assert (
+        series(TIME, queue="q").bucket(0.5).increase("1d").text
+        == 'increase(queue_wait_time_bucket{queue="q", le="0.5"}[1d])'
+    )
+    assert series(TIME).bucket_rate("10m").without("sum", "queue").histogram_quantile(0.9).text == (
+        "histogram_quantile(0.9, sum without (instance, pod, queue) (rate(queue_wait_time_bucket[10m])))"
+    )
+
+
+def test_queries_are_joined_as_sets() -> None:
+    deep, idle = series(DEPTH) > 1, series(DONE).increase("10m").equals(0)
+
+    assert (deep | idle).text == "(queue_depth > 1) or (increase(queue_done_total[10m]) == 0)"
+    assert deep.unless(idle).text == "(queue_depth > 1) unless (increase(queue_done_total[10m]) == 0)"
+    assert deep.unless(idle, ignoring=("queue",)).text == (
+        "(queue_depth > 1) unless ignoring (queue) (increase(queue_done_total[10m]) == 0)"
+    )
+    assert deep.only_with(idle, "queue").text == "(queue_depth > 1) and on (queue) (increase(queue_done_total[10m]) == 0)"
+    assert series(DONE).grown("15m").text == (
+        "increase(queue_done_total[15m]) > 0 or (queue_done_total > 0 unless queue_done_total offset 15m)"
+    )
+    assert series(DEPTH).absent("10m").labels == frozenset()
+    assert (series(DEPTH).age() > 5).text == "(time() - queue_depth) > 5"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda: series(DEPTH, stream="x"),
         lambda: series(DEPTH).rate(),
         lambda: series(DONE).delta(),
+        lambda: series(DONE).slope("5m"),
         lambda: series(DONE).quantile(0.9),
+        lambda: series(DONE).bucket(1),
         lambda: series(DEPTH).sum("stream"),
+        lambda: series(DEPTH).without("sum", "stream"),
+        lambda: series(DEPTH).only_with(series(DONE), "stream"),
+        lambda: series(DEPTH).unless(series(DONE), ignoring=("stream",)),
+        lambda: series(DEPTH).grown("5m"),
         lambda: series(DONE).rate("soon"),
         lambda: series(TIME).rate(),
+        lambda: series(DONE).rate().without("sum").histogram_quantile(0.9),
     ],
 )
 def test_queries_that_do_not_fit_their_metric_fail_when_they_are_written(wrong: Any) -> None:

@@ -1,0 +1,31 @@
+"""Series that make an alert fire, and series just below or beside them that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.alerts.firing import Given
+
+
+@dataclass(frozen=True)
+class Case:
+    """`fires` and `silent` by what they show; two hours of values, one a minute, looked at after two hours."""
+
+    fires: Mapping[str, Given]
+    silent: Mapping[str, Given] = field(default_factory=dict)
+
+
+def case(fires: Given, silent: Given, **beside: Given) -> Case:
+    """The usual one: at the threshold, just below it, and what else must not be told."""
+    return Case({"at the threshold": fires}, {"just below it": silent, **beside})
+
+
+def unread(source: str, because: str = "") -> Case:
+    up = f'fleet_exporter_source_up{{source="{source}",server="s",instance="i",job="j"}}'
+    other = f'fleet_exporter_source_up{{source="{because}",server="t",instance="i",job="j"}}'
+    shared = {"whose backend is told of": {up: "0x120", other: "0x120"}} if because else {}
+    return Case(
+        {"down": {up: "0x120", other: "1x120"} if because else {up: "0x120"}, "just now": {up: "1x115 0x5"}},
+        {"up": {up: "1x120"}, "one failed reading": {up: "1x119 0"}, **shared},
+    )

@@ -1,0 +1,79 @@
+"""The exporter itself."""
+
+from __future__ import annotations
+
+from tests.alerts.case import Case, case, unread
+
+CASES = {
+    "Watchdog": Case({"always": {"nothing": "1x120"}}),
+    "FleetExporterDown": Case(
+        {
+            "not scraped": {'up{job="fleet-exporter",instance="i"}': "1x60 0x60"},
+            "one of two not scraped": {
+                'up{job="monitoring/fleet-exporter",instance="i"}': "0x120",
+                'up{job="monitoring/fleet-exporter",instance="k"}': "1x120",
+            },
+            "never found": {'up{job="other",instance="i"}': "1x120"},
+            "gone": {'up{job="fleet-exporter",instance="i"}': "1x100"},
+        },
+        {
+            "up": {'up{job="fleet-exporter",instance="i"}': "1x120"},
+            "every second scrape": {'up{job="fleet-exporter",instance="i"}': " ".join(["1 0"] * 60)},
+            "gone for a moment": {'up{job="fleet-exporter",instance="i"}': "1x114"},
+        },
+    ),
+    "FleetSourceDown": unread("journal", because="jetstream"),
+    "FleetSeriesDropped": case(
+        {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "1x120"},
+        {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "0x120"},
+    ),
+    "FleetFollowerRestarting": case(
+        {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2 3x18"},
+        {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2x19"},
+    ),
+    "FleetEventGap": Case(
+        {
+            "risen": {'fleet_stream_skipped_messages_total{stream="S"}': "0x110 1x10"},
+            "born": {'fleet_stream_skipped_messages_total{stream="S"}': "_x110 1x10"},
+        },
+        {"long ago": {'fleet_stream_skipped_messages_total{stream="S"}': "0x60 9x60"}},
+    ),
+    "FleetEventsDropped": case({"fleet_dropped_messages_total": "0x110 1x10"}, {"fleet_dropped_messages_total": "7x120"}),
+    "FleetEventsBehind": case(
+        {'fleet_stream_unread_messages{stream="S"}': "1000x120"},
+        {'fleet_stream_unread_messages{stream="S"}': "999x120"},
+        caught_up_between={'fleet_stream_unread_messages{stream="S"}': " ".join(["9000 0"] * 60)},
+    ),
+    "FleetEventsStalled": case(
+        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_stream_position{stream="S"}': "7x120"},
+        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_stream_position{stream="S"}': "0+1x120"},
+        nothing_to_read={'nats_stream_last_sequence{stream="S"}': "7x120", 'fleet_stream_position{stream="S"}': "7x120"},
+    ),
+    "FleetStreamRefused": case(
+        {'fleet_stream_followed{stream="S",how="refused"}': "1x120"},
+        {
+            'fleet_stream_followed{stream="S",how="refused"}': "0x120",
+            'fleet_stream_followed{stream="S",how="consumer"}': "1x120",
+        },
+    ),
+    "FleetEventsUnparsed": case(
+        {'fleet_events_unparsed_total{reason="json"}': "0x110 5x10"},
+        {'fleet_events_unparsed_total{reason="json"}': "0x110 4x10"},
+    ),
+    "FleetCapReached": case(
+        {'fleet_overflow_total{kind="agents"}': "0x110 1x10"}, {'fleet_overflow_total{kind="agents"}': "1x120"}
+    ),
+    "JournalBehind": case(
+        {'fleet_journal_pending_messages{stream="S"}': "1000x120"}, {'fleet_journal_pending_messages{stream="S"}': "999x120"}
+    ),
+    "JournalLosing": Case(
+        {
+            "refused": {'fleet_journal_rejected_entries_total{stream="S"}': "0x110 1x10"},
+            "missed": {
+                'fleet_journal_rejected_entries_total{stream="S"}': "0x120",
+                'fleet_journal_missed_messages_total{stream="S"}': "0x110 1x10",
+            },
+        },
+        {"long ago": {'fleet_journal_missed_messages_total{stream="S"}': "0 1x119"}},
+    ),
+}

@@ -1,0 +1,76 @@
+"""promtool's unit tests as a function: which alerts fire after some series, and as Alertmanager gets them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from alerts.files import rules_file
+from alerts.rule import Rule
+from alerts.rules import RECORDINGS
+
+Given = Mapping[str, str]
+"""Series and their values, one for each interval, in promtool's notation."""
+
+_ALERT = re.compile(r"Labels:\{(.*)\}\n\s*Annotations:\{(.*)\}")
+_PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One rule, what it is given, and when it is looked at; the series have a value each `interval`."""
+
+    rule: Rule
+    given: Given
+    interval: str = "1m"
+    until: str = "2h"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A firing alert as Alertmanager would get it."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+def fired(promtool: Path, folder: Path, trials: Mapping[str, Trial]) -> dict[str, list[Alert]]:
+    """The alerts of each trial that fire at its end. Each has a rule file of its own, so that no trial costs all rules.
+
+    promtool is told to expect none, and shows in its complaint what there is.
+    """
+    files = {}
+    for number, (name, trial) in enumerate(trials.items()):
+        rules, test = folder / f"{number}-rules.yaml", folder / f"{number}.yaml"
+        recordings = [recording for recording in RECORDINGS if recording.name in trial.rule.expression]
+        rules.write_text(rules_file([trial.rule], recordings))
+        expected = {"eval_time": trial.until, "alertname": trial.rule.name, "exp_alerts": []}
+        inputs = [{"series": one, "values": values} for one, values in trial.given.items()]
+        document = {
+            "rule_files": [str(rules)],
+            "evaluation_interval": trial.interval,
+            "tests": [{"interval": trial.interval, "input_series": inputs, "alert_rule_test": [expected]}],
+        }
+        test.write_text(yaml.safe_dump(document))
+        files[str(test)] = name
+    done = subprocess.run(
+        [promtool, "test", "rules", *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    told = {}
+    for section in done.stdout.split("Unit Testing:")[1:]:
+        file, _, rest = section.strip().partition("\n")
+        alerts = [Alert(_pairs(labels), _pairs(annotations)) for labels, annotations in _ALERT.findall(rest)]
+        assert alerts or "SUCCESS" in rest, f"{files[file]}: {rest}"
+        told[files[file]] = alerts
+    assert told.keys() == trials.keys(), done.stdout
+    return told
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return {name: ast.literal_eval(value) for name, value in _PAIR.findall(text)}
