@@ -21,6 +21,7 @@ generate: .venv/ready
 	@$(BIN)/python -m alerts --reference > docs/alerts.md
 	@$(BIN)/python -m alerts --runbooks docs/runbooks
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
+	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml
