@@ -10,8 +10,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 RESPONSE_FAILURE_RATIO: Final = 0.5
 RESPONSES_A_SECOND: Final = 0.01
 """Fewer answers than that say nothing about how many fail."""
-DELIBERATION_SECONDS: Final = 10 * MINUTE
-"""The orchestrator itself gives a deliberation up after five minutes."""
+DELIBERATION_TIMEOUTS: Final = 3
+"""Deliberations of a role that ran out of time, in half an hour."""
 UNPARSED_MESSAGES: Final = 5
 """Messages that are no events, in a quarter of an hour."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.rule import Component, Recording, Rule, Severity
 from alerts.rules import sources
-from alerts.thresholds import DELIBERATION_SECONDS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
+from alerts.thresholds import DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from alerts.view import View
 from exporter.fleet import samples as fleet
 from exporter.promql import series
@@ -67,16 +67,15 @@ RULES: Final[tuple[Rule, ...]] = (
         lasting="10m",
     ),
     Rule(
-        name="FleetDeliberationStuck",
-        query=series(fleet.OPEN_SINCE).age() > DELIBERATION_SECONDS,
+        name="FleetDeliberationsTimingOut",
+        query=series(fleet.DELIBERATIONS, outcome="timeout").increase("30m") >= DELIBERATION_TIMEOUTS,
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="A deliberation does not end",
-        description="A deliberation of the {{ $labels.role }} council has been under way for "
-        "{{ $value | humanizeDuration }}.",
+        summary="Deliberations run out of time",
+        description="{{ $value | humanize }} deliberations of the {{ $labels.role }} council ran out of time in half an hour.",
         view=View.AGENTS,
         variables=("role",),
-        limits=("DELIBERATION_SECONDS",),
-        lasting="1m",
+        limits=("DELIBERATION_TIMEOUTS",),
+        kept="5m",
     ),
 )  # fmt: skip
