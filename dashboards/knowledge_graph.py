@@ -221,8 +221,8 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Labels and types",
-                    "Labels and relationship types in use or once used (db.labels, db.relationshipTypes): a new one is a new "
-                    "kind of knowledge, or a spelling mistake.",
+                    "Labels and relationship types in use or once used (db.labels, db.relationshipTypes): a new one is a "
+                    "new kind of knowledge, or a spelling mistake.",
                     Line(_of(counts.LABELS).sum("database"), "{{database}} labels"),
                     Line(_of(counts.TYPES).sum("database"), "{{database}} types"),
                     unit="short",
