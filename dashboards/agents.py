@@ -232,7 +232,7 @@ DASHBOARD = Dashboard(
                 ),
                 heatmap(
                     "Deliberations by time",
-                    "How many deliberations took how long (fleet_deliberation_duration_seconds).",
+                    "How many deliberations a second took how long (fleet_deliberation_duration_seconds).",
                     Line(_of(fleet.DELIBERATION_SECONDS).bucket_rate(RATE).sum("le"), "{{le}}"),
                     unit="s", width=12,
                 ),
