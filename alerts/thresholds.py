@@ -10,6 +10,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 RESPONSE_FAILURE_RATIO: Final = 0.5
 RESPONSES_A_SECOND: Final = 0.01
 """Fewer answers than that say nothing about how many fail."""
+DELIBERATION_SECONDS: Final = 4 * MINUTE
+"""The orchestrator, and the exporter unless it is told otherwise, give a deliberation up after five minutes."""
 DELIBERATION_TIMEOUTS: Final = 3
 """Deliberations of a role that ran out of time, in half an hour."""
 UNPARSED_MESSAGES: Final = 5

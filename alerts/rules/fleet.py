@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.rule import Component, Recording, Rule, Severity
 from alerts.rules import sources
-from alerts.thresholds import DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
+from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from alerts.view import View
 from exporter.fleet import samples as fleet
 from exporter.promql import series
@@ -67,12 +67,25 @@ RULES: Final[tuple[Rule, ...]] = (
         lasting="10m",
     ),
     Rule(
+        name="FleetDeliberationSlow",
+        query=series(fleet.OPEN_SINCE).age() > DELIBERATION_SECONDS,
+        severity=Severity.INFO,
+        component=Component.FLEET,
+        summary="A deliberation will soon run out of time",
+        description="A deliberation of the {{ $labels.role }} council has been under way for "
+        "{{ $value | humanizeDuration }}.",
+        view=View.AGENTS,
+        variables=("role",),
+        limits=("DELIBERATION_SECONDS",),
+    ),
+    Rule(
         name="FleetDeliberationsTimingOut",
         query=series(fleet.DELIBERATIONS, outcome="timeout").increase("30m") >= DELIBERATION_TIMEOUTS,
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Deliberations run out of time",
-        description="{{ $value | humanize }} deliberations of the {{ $labels.role }} council ran out of time in half an hour.",
+        description="{{ $value | humanize }} deliberations of the {{ $labels.role }} council ran out of time in half "
+        "an hour.",
         view=View.AGENTS,
         variables=("role",),
         limits=("DELIBERATION_TIMEOUTS",),
