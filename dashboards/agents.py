@@ -22,7 +22,7 @@ _ENDINGS: Final = [
     Column("completed", colour=OK), Column("failed", colour=BAD), Column("timeout", colour=WARN),
 ]  # fmt: skip
 _EVENTS_OF_ROLE = Link("Its events", View.EVENTS, {"role": "role"})
-_STUCK = [Limit(thresholds.DELIBERATION_SECONDS, BAD)]
+_SLOW = [Limit(thresholds.DELIBERATION_SECONDS, WARN)]
 
 
 def _of(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -58,6 +58,7 @@ _model = raw(
 )  # fmt: skip
 _size = _of(fleet.COUNCIL_AGENTS).max("role")
 _lacking = raw(f"sum ({_size.text} < bool {_of(fleet.COUNCIL_EXPECTED).max('role').text})")
+_timeouts = _of(fleet.DELIBERATIONS, outcome="timeout").increase("30m").sum("role") | _size * 0
 _longest = _of(fleet.OPEN_SINCE).min("role").age()
 
 
@@ -124,13 +125,14 @@ DASHBOARD = Dashboard(
                     "Age of the longest deliberation under way (fleet_oldest_deliberation_start_timestamp_seconds); "
                     "no data where none is.",
                     Line(_longest.max()),
-                    unit="s", width=3, limits=_STUCK,
+                    unit="s", width=3, limits=_SLOW,
                     links=[ApiLink("Which one", path="/api/deliberations")],
                 ),
                 table(
                     "Councils",
                     "Each role's council: the model that most of its answers in the time shown came from, its agents, its "
-                    "deliberations, and the answers of the last 15 minutes (fleet_council_*, fleet_agent_response*).",
+                    "deliberations under way and those of the last 30 minutes that ran out of time, and the answers of the "
+                    "last 15 minutes (fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
                         (Column("the model's answers", decimals=0), Line(_model)),
@@ -138,7 +140,11 @@ DASHBOARD = Dashboard(
                         (Column("ready"), Line(_of(fleet.COUNCIL_READY).max("role"))),
                         (Column("expected"), Line(_of(fleet.COUNCIL_EXPECTED).max("role"))),
                         (Column("deliberating"), Line(_of(fleet.OPEN_DELIBERATIONS).sum("role"))),
-                        (Column("longest", unit="s", limits=_STUCK), Line(_longest)),
+                        (Column("longest", unit="s", limits=_SLOW), Line(_longest)),
+                        (
+                            Column("timed out", decimals=0, limits=[Limit(thresholds.DELIBERATION_TIMEOUTS, WARN)]),
+                            Line(_timeouts),
+                        ),
                         (
                             Column(
                                 "success", unit="percentunit", below=True,
@@ -225,10 +231,10 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Time of a deliberation",
-                    "From its start to its end, by role (fleet_deliberation_duration_seconds), and where an alert says that "
-                    "one is stuck.",
+                    "From its start to its end, by role (fleet_deliberation_duration_seconds), and from where on an "
+                    "alert says that one is slow.",
                     *_quantiles(fleet.DELIBERATION_SECONDS, "role"),
-                    unit="s", limits=_STUCK, links=[_EVENTS_OF_ROLE], width=12,
+                    unit="s", limits=_SLOW, links=[_EVENTS_OF_ROLE], width=12,
                 ),
                 heatmap(
                     "Deliberations by time",
