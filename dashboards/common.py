@@ -23,6 +23,10 @@ AGENT_STATES: Mapping[str, tuple[str, str]] = {
 }
 
 
+STALE: Sequence[Limit] = (Limit(60, WARN), Limit(300, BAD))
+"""Seconds since a reading, from which what is shown is old."""
+
+
 def coded(metric: Metric, states: Sequence[str], *by: str, label: str = "state", **matchers: str | Matcher) -> Query:
     """A state set as one series for each `by`, whose value is the place of its state in `states`, from 1."""
     parts = [shown(metric, **matchers, **{label: state}) * place for place, state in enumerate(states, 1)]
@@ -59,7 +63,7 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
             f"Time since the last reading of {what} that succeeded (fleet_exporter_source_last_success_timestamp_seconds).",
             Line(shown(scrape.LAST_SUCCESS, source=like(sources)).age().max()),
             unit="s",
-            limits=[Limit(60, WARN), Limit(300, BAD)],
+            limits=STALE,
             width=width,
             height=height,
             links=[link],
