@@ -36,7 +36,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def documents(text: str) -> Objects:
     """The objects of a manifest."""
-    return [each for each in yaml.load_all(text, Loader=_Loader) if each]  # noqa: S506 - it is a SafeLoader
+    return [each for each in yaml.load_all(text, Loader=_Loader) if each]
 
 
 @pytest.fixture(scope="session")

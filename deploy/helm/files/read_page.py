@@ -5,6 +5,7 @@
 Where the page asks for a password or a client certificate, being asked is all that can be seen from here.
 """
 
+import http.client
 import ssl
 import sys
 import urllib.error
@@ -16,19 +17,12 @@ context = ssl._create_unverified_context()  # noqa: S323
 try:
     with urllib.request.urlopen(url, timeout=30, context=context) as reply:  # noqa: S310
         page = reply.read().decode()
-except urllib.error.HTTPError as error:
-    if not (authenticated and error.code == 401):
-        sys.exit(f"{url} answers {error.code}")
-    page = "fleet_exporter_build_info"
-except ssl.SSLError as error:
-    if not authenticated:
-        sys.exit(f"{url}: {error}")
-    page = "fleet_exporter_build_info"
-except OSError as error:
+except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
-    if not (authenticated and isinstance(reason, ssl.SSLError)):
-        sys.exit(f"{url}: {reason}")
-    page = "fleet_exporter_build_info"
+    status = error.code if isinstance(error, urllib.error.HTTPError) else None
+    # TLS 1.3 lets a client without a certificate in, and closes the connection afterwards.
+    if authenticated and (status == 401 or isinstance(reason, ssl.SSLError | ConnectionResetError)):
+        sys.exit()
+    sys.exit(f"{url} answers {status}" if status else f"{url}: {reason}")
 if "fleet_exporter_build_info" not in page:
     sys.exit(f"{url} is no page of fleet-exporter: fleet_exporter_build_info is not on it")
-sys.stdout.write(f"{url} can be read\n")

@@ -4,7 +4,7 @@
 - apiGroups: [ray.io]
   resources: [rayjobs, rayclusters]
   verbs: [list, watch]
-# /api/rayjobs/<namespace>/<name> asks for the one RayJob as it is now.
+# /api/ray/jobs/<namespace>/<name> asks for the one RayJob as it is now.
 - apiGroups: [ray.io]
   resources: [rayjobs]
   verbs: [get]
