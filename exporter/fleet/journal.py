@@ -191,7 +191,12 @@ class Journal(NatsServer, Source):
         name = stream.config.name
         position = await self._patiently(lambda: self._position(stream))
         # Asked for after the position, so that what another exporter has copied meanwhile is not taken for the future.
-        last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
+        try:
+            last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
+        except SourceError as error:
+            self._problem = error
+            self._tried.set()
+            return
         if position.sequence > last:
             position = loki.Position()
         self._tried.set()

@@ -215,5 +215,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries
+    except PermissionError:
+        raise  # a folder that may not be read is not an empty one
     except OSError:
         return

@@ -1,0 +1,170 @@
+"""Files of another owner: with the documented rights `nobody` reads all of them, writes none and leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.settings import source_types
+from exporter.source import Source, SourceError
+from tests.privileges.documented import block
+from tests.reading import collected
+from tests.sources.ledgers import invoke, writer
+from tests.sources.test_broker import broker, filled
+from tests.sources.test_taskboard import body, put
+
+NOBODY = 65534
+Answer = dict[str, float] | str
+SOURCES: dict[str, tuple[str, str]] = {
+    "taskboard": ("root", "board"),
+    "costs": ("database", "ledger/telemetry.db"),
+    "broker": ("database", "broker/broker.db"),
+}
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+def source_of(kind: str, **options: Any) -> Source:
+    return next(found for found in source_types() if found.kind == kind).model_validate(options)
+
+
+def _as_nobody(commands: Connection, other_side: Connection) -> None:
+    """Answer questions as a user who owns nothing, until the other side hangs up."""
+    other_side.close()
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    while True:
+        try:
+            kind, options = commands.recv()
+        except EOFError:
+            return
+        try:
+            if kind == "write":
+                Path(options["path"]).open("a").close()
+                commands.send("written")
+            else:
+                commands.send(collected(source_of(kind, **options)))
+        except (SourceError, OSError) as error:
+            commands.send(str(getattr(error, "reason", None) or error.strerror or error))
+
+
+@contextmanager
+def nobody() -> Iterator[Callable[..., Answer]]:
+    """Gives a function that reads a source (by its kind and options) as `nobody`: its page, or why there is none.
+
+    A fork, since `nobody` may not be able to read Python itself; made while no database is open, as SQLite demands.
+    """
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_as_nobody, args=(there, here), daemon=True)
+    child.start()
+    there.close()
+
+    def ask(kind: str, **options: Any) -> Answer:
+        here.send((kind, options))
+        answer: Answer = here.recv()
+        return answer
+
+    try:
+        yield ask
+    finally:
+        here.close()
+        child.join(20)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Of root's, with a board, a ledger and a broker's database that nobody else may read."""
+    place = Path(tempfile.mkdtemp(prefix="fleet-files-"))
+    before = os.umask(0o077)
+    try:
+        put(place / "board", "inbox/t-1.yaml", body(status="new"))
+        put(place / "board", "assigned/backend/t-2.yaml", body(id="t-2"))
+        (place / "board/done").mkdir()
+        for name in ("ledger", "broker"):
+            (place / name).mkdir()
+        with writer(place / "ledger/telemetry.db") as ledger:
+            invoke(ledger, 1)
+        with broker(place / "broker/broker.db") as database:
+            filled(database)
+        place.chmod(0o755)
+        for kind, (option, path) in SOURCES.items():
+            collected(source_of(kind, **{option: place / path}))  # imports what a fork could not import as nobody
+        yield place
+    finally:
+        os.umask(before)
+        shutil.rmtree(place)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def grant(folder: Path) -> None:
+    subprocess.run(["/bin/sh", "-euc", block("files")], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_without_the_rights_it_says_that_it_may_not(folder: Path, kind: str) -> None:
+    option, path = SOURCES[kind]
+    with nobody() as ask:
+        assert ask(kind, **{option: folder / path}) == "unauthorized"
+
+
+def test_with_the_rights_everything_is_read_and_nothing_touched(folder: Path) -> None:
+    grant(folder)
+    before = contents(folder)
+    with nobody() as ask:
+        pages = {kind: ask(kind, **{option: folder / path}) for kind, (option, path) in SOURCES.items()}
+
+    assert all(isinstance(page, dict) and page for page in pages.values()), pages
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("kind", ["costs", "broker"])
+def test_a_database_whose_writer_is_at_work(folder: Path, kind: str) -> None:
+    """In WAL mode: what is only in the -wal yet is read, and the -shm, which is its writer's, suffices for reading."""
+    grant(folder)
+    option, path = SOURCES[kind]
+    with nobody() as ask:
+        connection = sqlite3.connect(folder / path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = wal")
+            if kind == "costs":
+                invoke(connection, 2)
+            else:
+                connection.execute("UPDATE agents SET status = 'offline' WHERE agent_id = 'a'")
+            assert Path(f"{folder / path}-wal").stat().st_size > 0
+            before = contents(folder)
+            page = ask(kind, **{option: folder / path})
+            assert isinstance(page, dict), page
+            assert contents(folder) == before
+        finally:
+            connection.close()
+
+    if kind == "costs":
+        [invocations] = [value for name, value in page.items() if name.startswith("fleet_cost_invocations_total")]
+        assert invocations == 2
+    else:
+        assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
+
+
+def test_with_the_rights_nothing_can_be_written(folder: Path) -> None:
+    grant(folder)
+    with nobody() as ask:
+        for path in ("board/inbox/t-1.yaml", "ledger/telemetry.db", "broker/broker.db"):
+            assert ask("write", path=folder / path) == "Permission denied"
+            assert ask("write", path=(folder / path).parent / "new") == "Permission denied"

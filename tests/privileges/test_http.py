@@ -1,0 +1,138 @@
+"""Loki, vLLM, HTTP and gRPC services behind something that lets the documented requests pass and no other."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from demo.fleet import ROLES
+from demo.servers import loki as loki_servers
+from demo.servers import nats as nats_servers
+from demo.servers import vllm as vllm_servers
+from demo.servers.process import wait_for
+from demo.services import Services as Played
+from exporter.fleet.journal import Journal
+from exporter.source import Address
+from exporter.sources.services import Services
+from exporter.sources.vllm import Vllm
+from tests.conftest import required
+from tests.fleet.following import fleet_on
+from tests.privileges.documented import block, lines
+from tests.privileges.following import following, is_denied
+from tests.privileges.gateway import gateway
+from tests.privileges.test_nats import configuration, of, options, refused, with_journal
+from tests.reading import collected, listener, run, series
+
+ENTRIES = 'fleet_journal_entries_total{stream="PLANNING_EVENTS"}'
+
+
+def test_events_reach_loki_by_the_documented_requests_and_the_documented_subjects() -> None:
+    with required():
+        loki_servers.prepare()
+    permissions = with_journal(block("nats-events"))
+    with (
+        loki_servers.start() as loki,
+        nats_servers.start(config=configuration({"events": permissions})) as server,
+        gateway(loki.url, lines("http-loki")) as before_loki,
+    ):
+        wait_for(loki.answers_queries, what="Loki to answer queries")
+
+        async def main() -> None:
+            given = {"url": (Address(server.url),), "loki_url": Address(before_loki.url), **options("events")}
+            async with following(Journal.model_validate(given)) as shows:
+                await shows("fleet_journal_retries_total", 0)  # while there is no stream to be copied
+            async with fleet_on(of(server, "fleet")) as fleet, following(Journal.model_validate(given)) as shows:
+                await fleet.stream("PLANNING_EVENTS", "planning.>")
+                await fleet.says("planning.story.created", story_id="US-1")
+                await shows(ENTRIES, 1)
+
+        run(main())
+        assert refused(server, "events") == []
+
+    assert (before_loki.passed, before_loki.refused) == (set(lines("http-loki")), set())
+
+
+def _empty(connection: socket.socket) -> None:
+    """A Loki that holds nothing, as far as it is asked here."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
+    with (
+        nats_servers.start(config=configuration({"events": block("nats-events")})) as server,
+        listener(_empty) as loki,
+    ):
+
+        async def main() -> None:
+            given = {"url": (Address(server.url),), "loki_url": Address(f"http://127.0.0.1:{loki}"), **options("events")}
+            journal = Journal.model_validate(given)
+            async with fleet_on(of(server, "fleet")) as fleet, following(journal):
+                await fleet.stream("PLANNING_EVENTS", "planning.>")
+                await is_denied(journal)
+
+        run(main())
+
+
+def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
+    with vllm_servers.start() as engine, gateway(engine.url, lines("http-vllm")) as before:
+        page = collected(Vllm(url=(Address(before.url),)))
+
+    assert page
+    assert (before.passed, before.refused) == (set(lines("http-vllm")), set())
+
+
+def test_an_http_service_is_asked_for_its_url_alone() -> None:
+    with vllm_servers.start() as engine, gateway(engine.url, ["GET /metrics"]) as before:
+        up = collected(Services(http={"ray-serve": f"{before.url}/metrics"}))
+
+    assert [value for name, value in up.items() if name.startswith("fleet_service_up")] == [1]
+    assert (before.passed, before.refused) == ({"GET /metrics"}, set())
+
+
+class _OnlyListed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Lets the documented methods pass and denies all others."""
+
+    def __init__(self) -> None:
+        self.passed: set[str] = set()
+        self.refused: set[str] = set()
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        if details.method in lines("grpc-services"):
+            self.passed.add(details.method)
+            return await continuation(details)
+        self.refused.add(details.method)
+
+        async def denied(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not on the list")
+
+        return grpc.unary_unary_rpc_method_handler(denied)
+
+
+def test_grpc_services_are_asked_by_the_documented_methods() -> None:
+    async def main() -> tuple[dict[str, float], _OnlyListed]:
+        listed = _OnlyListed()
+        server = grpc.aio.server(interceptors=[listed])
+        server.add_generic_rpc_handlers(Played().handlers())
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        source = Services(grpc={"orchestrator": address, "ray-executor": address, "planning": address})
+        try:
+            return series(await source.collect()), listed
+        finally:
+            await source.close()
+            await server.stop(0)
+
+    page, listed = run(main())
+
+    up = [value for name, value in page.items() if name.startswith("fleet_service_up")]
+    assert up == [1, 1, 1]
+    assert len([name for name in page if name.startswith("fleet_orchestrator_agents")]) == len(ROLES)
+    assert (listed.passed, listed.refused) == (set(lines("grpc-services")), set())

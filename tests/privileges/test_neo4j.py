@@ -1,0 +1,91 @@
+"""Neo4j: Community holds nobody back, so the exporter does it by read mode; the role for Enterprise is only parsed here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import neo4j
+import pytest
+from neo4j.exceptions import ClientError, Neo4jError
+from pydantic import SecretStr
+
+from demo.servers.neo4j import Neo4j as Server
+from exporter.source import Address
+from exporter.sources.neo4j import Neo4j
+from tests.privileges.documented import block
+from tests.reading import collected, run
+
+PASSWORD = "change-me-now"
+COMMUNITY_ONLY = "Neo.ClientError.Statement.UnsupportedAdministrationCommand"
+
+
+def statements(name: str) -> list[str]:
+    return [text.strip() for text in block(name).split(";") if text.strip()]
+
+
+@pytest.fixture(scope="module")
+def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
+    """With the documented user made, and taken away afterwards."""
+    auth = (neo4j_server.user, neo4j_server.password)
+    with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
+        for text in statements("neo4j-community"):
+            driver.execute_query(text, database_="system")  # type: ignore[arg-type]
+        yield driver
+        driver.execute_query("DROP USER fleet_exporter", database_="system")
+
+
+def source(server: Server) -> Neo4j:
+    given = {"uri": Address(server.url), "user": "fleet_exporter", "password": SecretStr(PASSWORD)}
+    return Neo4j.model_validate(given)
+
+
+def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+    administrator.execute_query("CREATE (:Privilege)-[:OF]->(:Privilege)")
+    page = collected(source(neo4j_server))
+    administrator.execute_query("MATCH (n:Privilege) DETACH DELETE n")
+
+    assert page['neo4j_label_nodes{database="neo4j",label="Privilege"}'] >= 2
+    assert page['neo4j_transactions{database="neo4j"}'] >= 0
+
+
+@pytest.mark.parametrize(
+    "write",
+    ["CREATE (:Mistake)", "MATCH (n) DETACH DELETE n", "MATCH (n) SET n.x = 1", "CREATE INDEX mistake FOR (n:A) ON (n.b)",
+     "CALL db.createLabel('Mistake')"],
+)  # fmt: skip
+def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
+    async def main() -> None:
+        reader = source(neo4j_server)
+        try:
+            await reader._query(write)
+        finally:
+            await reader.close()
+
+    def counted() -> object:
+        counts = "MATCH (n) OPTIONAL MATCH (n)-[r]->() RETURN count(DISTINCT n) AS nodes, count(r) AS relationships"
+        return [administrator.execute_query(text).records for text in (counts, "SHOW INDEXES YIELD name")]
+
+    before = counted()
+    with pytest.raises(ClientError, match=r"read access mode|not allowed in read|[Ww]riting in read"):
+        run(main())
+    assert counted() == before
+
+
+def test_on_community_the_user_itself_could_write(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+    """As the page says; it is the exporter that does not."""
+    with neo4j.GraphDatabase.driver(neo4j_server.url, auth=("fleet_exporter", PASSWORD)) as driver:
+        summary = driver.execute_query("CREATE (n:Mistake) DELETE n").summary
+
+    assert summary.counters.nodes_created == 1
+
+
+@pytest.mark.parametrize("text", statements("neo4j-enterprise"))
+def test_the_statements_for_enterprise_are_understood_here_and_offered_there(administrator: neo4j.Driver, text: str) -> None:
+    with pytest.raises(Neo4jError) as told:
+        administrator.execute_query(text, database_="system")  # type: ignore[arg-type]
+    assert told.value.code == COMMUNITY_ONLY
+
+    with pytest.raises(Neo4jError) as misspelt:
+        administrator.execute_query(re.sub(r"^\w+", "GRUNT", text), database_="system")  # type: ignore[arg-type]
+    assert misspelt.value.code == "Neo.ClientError.Statement.SyntaxError"
