@@ -86,6 +86,7 @@ def test_the_tables_as_series(tmp_path: Path) -> None:
         page = collected(Broker(database=path))
 
     assert page['fleet_broker_agents{status="online",type="claude",mode="tmux"}'] == 2
+    assert page['fleet_broker_agent_info{agent="a",status="online",type="claude",mode="tmux"}'] == 1
     assert page['fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}'] == pytest.approx(
         datetime.now(UTC).timestamp() - 10, abs=30
     )
@@ -141,6 +142,8 @@ def test_it_reads_on(tmp_path: Path) -> None:
             assert page['fleet_broker_events_total{type="started",origin="agent"}'] == 1
             assert page['fleet_broker_agent_memory_bytes{agent="a"}'] == 3 * 2**20
             assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
+            told = [name for name in page if name.startswith('fleet_broker_agent_info{agent="a"')]
+            assert told == ['fleet_broker_agent_info{agent="a",status="offline",type="claude",mode="tmux"}']
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 

@@ -8,13 +8,16 @@ from typing import Any, Final
 
 from exporter import roster
 from exporter.event_view import timestamp
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
 from exporter.sources.broker.tables import LATENCIES, Broker
 
 PENDING: Final = "pending"
 SYSTEM: Final = "broker"
 
 AGENTS = gauge("fleet_broker_agents", "Agents by status, type and mode (agents).", "status", "type", "mode")
+AGENT = info(
+    "fleet_broker_agent_info", "Status, type and mode of an agent (agents).", "agent", "status", "type", "mode"
+)  # fmt: skip
 HEARTBEAT = gauge(
     "fleet_broker_agent_heartbeat_timestamp_seconds", "When an agent was last heard of (agents.last_heartbeat).", "agent",
     unit=Unit.TIMESTAMP,
@@ -59,7 +62,7 @@ LATENCY = histogram(
     "fleet_broker_message_latency_seconds", "Time of a message to its agent (messages.latency_ms).", unit=Unit.SECONDS
 )
 METRICS: Final[tuple[Metric, ...]] = (
-    AGENTS, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
+    AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
     OVERDUE, LATENCY, roster.AGENTS,
 )  # fmt: skip
 
@@ -98,6 +101,7 @@ def _agents(broker: Broker) -> Iterable[Sample]:
         yield roster.AGENTS(number, system=SYSTEM, role=kind, state=status)
     for agent in broker.agents:
         who = labels(agent=agent.id)
+        yield AGENT(1, agent=agent.id, status=agent.status, type=agent.type, mode=agent.mode)
         if agent.heartbeat is not None:
             yield HEARTBEAT.at(who, agent.heartbeat)
         if agent.interval is not None:
