@@ -1,0 +1,249 @@
+"""Agent monitoring: are the broker's agents online and well, and do tickets and messages get through?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts import thresholds
+from alerts.view import View
+from dashboards import variables
+from dashboards.common import alert_marks, source_health
+from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.layout import Row
+from dashboards.panels import Dashboard, graph, heatmap, stat, table
+from dashboards.query import RANGE, RATE, Line, chosen, shown
+from exporter import roster
+from exporter.metric import Metric
+from exporter.promql import Series, is_not
+from exporter.sources.broker import samples as broker
+
+_CPU: Final = [Limit(thresholds.AGENT_CPU_WARNING, WARN), Limit(thresholds.AGENT_CPU_CRITICAL, BAD)]
+_MEMORY: Final = [Limit(thresholds.AGENT_MEMORY_WARNING, WARN), Limit(thresholds.AGENT_MEMORY_CRITICAL, BAD)]
+_ERRORS: Final = [Limit(thresholds.AGENT_ERRORS_WARNING, WARN), Limit(thresholds.AGENT_ERRORS_CRITICAL, BAD)]
+_MISSED: Final = [Limit(thresholds.HEARTBEATS_MISSED, WARN)]
+_STATUS: Final = {
+    "online": ("online", OK), "busy": ("busy", ACCENT), "idle": ("idle", QUIET), "error": ("error", BAD),
+    "offline": ("offline", WARN),
+}  # fmt: skip
+_TICKETS: Final = [
+    Column("pending", colour=WARN), Column("completed", colour=OK), Column("failed", colour=BAD),
+]  # fmt: skip
+_DETAILS = ApiLink("Its figures, events and errors", path="/api/monitoring/agents/{agent}")
+_ONLY = Link("Only this agent", View.MONITORING, {"agent": "agent"})
+_COSTS = Link("What it costs", View.BOARD, {"agent": "agent"})
+_ALL = ApiLink("Agents, last events, errors", path="/api/monitoring/dashboard")
+
+
+def _of(metric: Metric) -> Series:
+    """Of the agents chosen."""
+    return shown(metric, agent=chosen("agent"))
+
+
+def _each(metric: Metric) -> Line:
+    return Line(_of(metric).max("agent"), "{{agent}}")
+
+
+_silence = _of(broker.HEARTBEAT).age().max("agent")
+_missed = _silence.share_of(_of(broker.INTERVAL).max("agent"))
+
+DASHBOARD = Dashboard(
+    view=View.MONITORING,
+    title="Agent monitoring",
+    description="Whether the agent broker's agents are online and well, and whether tickets and messages get through.",
+    variables=[
+        variables.of("agent", "agent", "Agent", "Agents of the broker.", shown(broker.AGENT)),
+        variables.EXPORTER_URL,
+    ],
+    annotations=[alert_marks("broker")],
+    rows=[
+        Row(
+            "",
+            [
+                *source_health("broker", "The broker's database", width=3),
+                stat(
+                    "Online",
+                    "Agents whose status is online, of all the broker has (fleet_broker_agents).",
+                    Line(shown(broker.AGENTS, status="online").sum() | shown(broker.AGENTS).sum() * 0, "online"),
+                    Line(shown(broker.AGENTS).sum(), "of"),
+                    width=3, decimals=0, names=True, base=ACCENT, links=[_ALL],
+                ),
+                stat(
+                    "CPU",
+                    "CPU of the agents together, in cores; in colour where one of them is over a limit "
+                    "(fleet_broker_agent_cpu_ratio).",
+                    Line(_of(broker.CPU).sum(), "all"),
+                    Line(_of(broker.CPU).max(), "most"),
+                    unit="percentunit", width=3, names=True, links=[Link("The services' pods", View.OVERVIEW)],
+                    columns=[Column("most", limits=_CPU)],
+                ),
+                stat(
+                    "Memory",
+                    "Memory of the agents together and of the largest (fleet_broker_agent_memory_bytes).",
+                    Line(_of(broker.MEMORY).sum(), "all"),
+                    Line(_of(broker.MEMORY).max(), "most"),
+                    unit="bytes", width=3, names=True, links=[Link("The services' pods", View.OVERVIEW)],
+                    columns=[Column("most", limits=_MEMORY)],
+                ),
+                stat(
+                    "Active errors",
+                    "Errors that nobody has resolved (fleet_broker_unresolved_errors); none where the broker counts agents' "
+                    "errors and has none.",
+                    Line(_of(broker.ERRORS).sum() | _of(broker.AGENT_ERRORS).sum() * 0),
+                    width=3, decimals=0, limits=[Limit(1, WARN), Limit(thresholds.AGENT_ERRORS_CRITICAL, BAD)], links=[_ALL],
+                ),
+                stat(
+                    "Pending tickets",
+                    "Tickets that wait for their agent, and those that have waited longer than they may "
+                    "(fleet_broker_tickets, fleet_broker_overdue_tickets).",
+                    Line(shown(broker.TICKETS, status=broker.PENDING).sum(), "pending"),
+                    Line(shown(broker.OVERDUE).sum(), "overdue"),
+                    width=3, decimals=0, names=True, base=ACCENT, links=[_ALL],
+                    columns=[Column("overdue", limits=[Limit(1, BAD)])],
+                ),
+                stat(
+                    "Longest silence",
+                    "Most heartbeats that an agent has missed: time since the last over the interval between two "
+                    "(fleet_broker_agent_heartbeat_*).",
+                    Line(_missed.max()),
+                    width=3, decimals=1, limits=_MISSED, links=[_ALL],
+                ),
+                table(
+                    "Agents",
+                    "Each agent with its status, load, tickets and errors as the broker wrote them last, and when it was "
+                    "heard of; colours begin where alerts do (fleet_broker_agent_*). CPU and memory need a known process.",
+                    ["agent"],
+                    [
+                        (Column("known", hidden=True), Line(_of(broker.AGENT).max("agent", "status", "type", "mode"))),
+                        (Column("CPU", unit="percentunit", limits=_CPU), _each(broker.CPU)),
+                        (Column("memory", unit="bytes", limits=_MEMORY), _each(broker.MEMORY)),
+                        (Column("messages", decimals=0), _each(broker.AGENT_TICKETS)),
+                        (Column("errors", decimals=0, limits=_ERRORS), _each(broker.AGENT_ERRORS)),
+                        (Column("last heartbeat", unit="s"), Line(_silence)),
+                        (Column("in intervals", decimals=1, limits=_MISSED), Line(_missed)),
+                        (Column("every", unit="s"), _each(broker.INTERVAL)),
+                        (Column("measured", unit="s"), Line(_of(broker.MEASURED).age().max("agent"))),
+                    ],
+                    labels={"status": "status", "type": "type", "mode": "mode"},
+                    key_columns=[
+                        Column("agent", links=[_DETAILS, _ONLY, _COSTS]),
+                        Column("status", states=_STATUS),
+                    ],
+                    width=24, height=8, rows=50,
+                ),
+                graph(
+                    "CPU",
+                    "CPU of each agent, 100 % being one core, and where alerts begin (fleet_broker_agent_cpu_ratio).",
+                    _each(broker.CPU),
+                    unit="percentunit", limits=_CPU, links=[_DETAILS, _ONLY],
+                ),
+                graph(
+                    "Memory",
+                    "Memory of each agent, and where alerts begin (fleet_broker_agent_memory_bytes).",
+                    _each(broker.MEMORY),
+                    unit="bytes", limits=_MEMORY, links=[_DETAILS, _ONLY],
+                ),
+                graph(
+                    "Active errors",
+                    "Unresolved errors of each agent, and where alerts begin (fleet_broker_agent_errors).",
+                    _each(broker.AGENT_ERRORS),
+                    unit="short", decimals=0, limits=_ERRORS, links=[_DETAILS, _ONLY],
+                ),
+            ],
+        ),
+        Row(
+            "Life of the agents",
+            [
+                graph(
+                    "Lifecycle events",
+                    "Events that agents have told the broker of in each step, by type (fleet_broker_events_total). The "
+                    "journal copies streams, not the broker's file: the link shows the last ones with their texts.",
+                    Line(shown(broker.EVENTS, origin=is_not("alert")).increase(RATE).sum("type"), "{{type}}"),
+                    unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
+                    columns=[Column("error", colour=BAD), Column("warning", colour=WARN), Column("started", colour=OK)],
+                ),
+                table(
+                    "Events in the time shown",
+                    "Events by type; those of origin alert only repeat an alert of the broker's own "
+                    "(fleet_broker_events_total).",
+                    ["type", "origin"],
+                    [(Column("events", decimals=0), Line(shown(broker.EVENTS).increase(RANGE).sum("type", "origin")))],
+                    key_columns=[Column("type", links=[_ALL])],
+                    sort="events", height=8,
+                ),
+                table(
+                    "Unresolved errors",
+                    "Errors that nobody has resolved, by agent and type (fleet_broker_unresolved_errors).",
+                    ["agent", "type"],
+                    [(Column("errors", decimals=0), Line(_of(broker.ERRORS).max("agent", "type")))],
+                    key_columns=[Column("agent", links=[_DETAILS, _ONLY])],
+                    sort="errors", height=8,
+                ),
+                graph(
+                    "Agents by status",
+                    "Agents of the broker by status (fleet_broker_agents).",
+                    Line(shown(broker.AGENTS).sum("status"), "{{status}}"),
+                    unit="short", decimals=0, stacked=True, width=12, links=[_ALL],
+                    columns=[Column(name, colour=colour) for name, (_, colour) in _STATUS.items()],
+                ),
+                graph(
+                    "Silence",
+                    "Time since each agent's last heartbeat, in its own intervals, and where the alert begins "
+                    "(fleet_broker_agent_heartbeat_*).",
+                    Line(_missed, "{{agent}}"),
+                    unit="short", decimals=1, width=12, limits=_MISSED, links=[_DETAILS, _ONLY],
+                ),
+            ],
+        ),
+        Row(
+            "Tickets and messages",
+            [
+                graph(
+                    "Tickets by status",
+                    "Tickets by status, and pending ones that are overdue (fleet_broker_tickets, fleet_broker_overdue_tickets).",
+                    Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
+                    Line(shown(broker.OVERDUE).sum(), "overdue"),
+                    unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
+                ),
+                graph(
+                    "Oldest pending ticket",
+                    "Age of the ticket that has waited longest (fleet_broker_oldest_pending_ticket_timestamp_seconds); a gap "
+                    "is a time when none waited.",
+                    Line(shown(broker.OLDEST).age().max(), "waits for"),
+                    unit="s", links=[_ALL],
+                ),
+                graph(
+                    "Messages",
+                    "Messages a second that reached their agent (fleet_broker_message_latency_seconds_count).",
+                    Line(shown(broker.LATENCY).part("_count").rate(RATE).sum(), "messages"),
+                    unit="ops",
+                ),
+                graph(
+                    "Latency of messages",
+                    "Time of a message to its agent: half and 95 of 100 take less (fleet_broker_message_latency_seconds).",
+                    Line(shown(broker.LATENCY).quantile(0.95, window=RATE), "p95"),
+                    Line(shown(broker.LATENCY).quantile(0.5, window=RATE), "p50"),
+                    unit="s", width=12,
+                ),
+                heatmap(
+                    "Messages by latency",
+                    "How many messages a second took how long (fleet_broker_message_latency_seconds).",
+                    Line(shown(broker.LATENCY).bucket_rate(RATE).sum("le"), "{{le}}"),
+                    unit="s", width=12,
+                ),
+            ],
+        ),
+        Row(
+            "Agents of every system",
+            [
+                graph(
+                    "Agents by system and state",
+                    "Agents that the broker, the task board and the fleet's events know, side by side (fleet_agents).",
+                    Line(shown(roster.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
+                    unit="short", decimals=0, width=24,
+                    links=[Link("Councils", View.AGENTS), Link("The board's agents", View.BOARD)],
+                ),
+            ],
+            collapsed=True,
+        ),
+    ],
+)  # fmt: skip
