@@ -8,7 +8,8 @@ from typing import Final
 from alerts import thresholds
 from alerts.rule import Severity
 from alerts.rules.budgets import PAIRS
-from dashboards.fields import BAD, WARN, Limit
+from alerts.view import View
+from dashboards.fields import BAD, WARN, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import graph
 from dashboards.query import Line, shown
