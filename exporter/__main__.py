@@ -1,4 +1,4 @@
-"""The command `fleet-exporter`: serve (default), collect NAME, dashboards, rules, health, metrics, schema."""
+"""The command `fleet-exporter`: serve (default), collect NAME, dashboards, rules, health, metrics, options, schema."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     rules.add_argument("--runbook-url", metavar="URL", default=RUNBOOK_URL, help=f"Runbooks. Default: {RUNBOOK_URL}.")
     command("health", "ask whether the exporter answers at web.listen_address; exit code 1 and a sentence when not")
     command("metrics", "print the reference of all metrics (Markdown)")
+    command("options", "print the reference of all options (Markdown)")
     command("schema", "print the JSON Schema of the configuration file")
     return parser
 
@@ -165,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from exporter.reference import metrics_markdown
 
             print(metrics_markdown())
+        case "options":
+            from exporter.reference import options_markdown
+
+            print(options_markdown())
         case "schema":
             from exporter.reference import configuration_schema
 

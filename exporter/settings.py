@@ -130,6 +130,10 @@ class Option:
         value = self.field.get_default(call_default_factory=True)
         if value is None or value == () or value == "":
             return ""
+        if isinstance(value, dict):
+            return ",".join(f"{name}={text}" for name, text in value.items())
+        if isinstance(value, bool):
+            return str(value).lower()
         return ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
