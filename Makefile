@@ -15,6 +15,7 @@ bench: .venv/ready
 
 generate: .venv/ready
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
+	@$(BIN)/fleet-exporter options > docs/configuration.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
 	@$(BIN)/python -m exporter.chart_schema > deploy/helm/values.schema.json
 	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
