@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from dashboards.fields import Document
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
+"""Not $1, which is label_replace's."""
 
 
 @dataclass(frozen=True)
