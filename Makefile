@@ -21,6 +21,9 @@ generate: .venv/ready
 	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
 	@$(BIN)/python -m alerts --reference > docs/alerts.md
 	@$(BIN)/python -m alerts --runbooks docs/runbooks
+	@$(BIN)/python -m alerts.alertmanager > deploy/helm/files/alertmanager.yaml
+	@$(BIN)/python -m alerts.alertmanager --template > deploy/helm/files/slack.tmpl
+	@$(BIN)/python -m alerts.alertmanager --resource > deploy/helm/files/alertmanagerconfig.yaml
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
 	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
 
@@ -32,5 +35,10 @@ generate: .venv/ready
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready
 
+COMPILE = $(BIN)/python -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header
+
+# The image has fewer packages, of the same versions.
 lock:
-	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --group dev --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra grpc -c requirements.lock pyproject.toml -o requirements.runtime.lock
+	@$(COMPILE) --group pyproject.toml:build -c requirements.lock -o requirements.build.lock

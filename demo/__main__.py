@@ -112,7 +112,7 @@ def _environment(folder: Path, kubeconfig: Path, services: str) -> dict[str, str
     }
 
 
-async def _run(demo: Demo, servers: Servers, readers: Servers, folder: Path, *, until_ready: bool) -> None:
+async def _run(demo: Demo, servers: Servers, readers: Servers, folder: Path) -> None:
     demo.say("Getting what is needed for the first page")
     for prepare in (nats.prepare, valkey.prepare, prometheus.prepare):
         await asyncio.to_thread(prepare, demo.say)
@@ -160,7 +160,8 @@ async def _run(demo: Demo, servers: Servers, readers: Servers, folder: Path, *, 
 
     demo.sends += [events.send, keys.send, at_engine, at_services, in_files]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(events.run()), group.create_task(demo.run(fleet, look_at_faults))]
+        group.create_task(events.run())
+        group.create_task(demo.run(fleet, look_at_faults))
         up = await _up(exporter_url)
         demo.say(f"The first page is there, with {', '.join(sorted(up))}")
         print(_table(exporter_url, monitoring, loki_url), flush=True)
@@ -177,13 +178,9 @@ async def _run(demo: Demo, servers: Servers, readers: Servers, folder: Path, *, 
             await asyncio.sleep(1)
             up = await _up(exporter_url)
         demo.say("Every source is up")
-        if not until_ready:
-            await asyncio.Event().wait()
-        for task in tasks:
-            task.cancel()
 
 
-async def _main(faults: Faults, *, until_ready: bool) -> None:
+async def _main(faults: Faults) -> None:
     demo = Demo(faults)
     asked = asyncio.current_task()
     assert asked is not None
@@ -198,7 +195,7 @@ async def _main(faults: Faults, *, until_ready: bool) -> None:
         # Those who read end before what they read, so that no server waits for them to hang up.
         async with contextlib.AsyncExitStack() as servers, contextlib.AsyncExitStack() as readers:
             try:
-                await _run(demo, servers, readers, folder, until_ready=until_ready)
+                await _run(demo, servers, readers, folder)
             except asyncio.CancelledError:
                 asked.uncancel()
                 print(flush=True)
@@ -216,7 +213,6 @@ def _initial(text: str) -> Faults:
 def main() -> int:
     """Exit code 1 when a server that the first page needs cannot be had."""
     parser = argparse.ArgumentParser("python -m demo", description="A simulated fleet on real servers, and its exporter.")
-    parser.add_argument("--until-ready", action="store_true", help="stop as soon as every source is up")
     usual = ",".join(sorted(USUAL))
     parser.add_argument(
         "--break",
@@ -229,7 +225,7 @@ def main() -> int:
     chosen = parser.parse_args()
     failed = False
     try:
-        asyncio.run(_main(chosen.faults, until_ready=chosen.until_ready))
+        asyncio.run(_main(chosen.faults))
     except* (ServerMissing, ServerFailed) as group:
         failed = True
         for error in group.exceptions:

@@ -138,6 +138,7 @@ class Broker:
     """Three agents with heartbeats and figures; the third has no process, the second forgets its heartbeat at times."""
 
     AGENTS = ("coder", "reviewer", "shadow")
+    _UNRESOLVED = 3
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -160,7 +161,7 @@ class Broker:
         with sqlite3.connect(self._file) as connection:
             for agent in self.AGENTS:
                 has_process = agent != "shadow"
-                cpu, memory = (self._random.gauss(50, 20), self._random.gauss(700, 150)) if has_process else (0, 0)
+                cpu, memory = (self._random.gauss(45, 8), self._random.gauss(700, 60)) if has_process else (0, 0)
                 connection.execute(
                     "INSERT INTO agent_metrics (agent_id, cpu_percent, memory_mb, status, error_count, message_count) "
                     "VALUES (?, ?, ?, 'online', 0, 3)",
@@ -180,5 +181,10 @@ class Broker:
             if self._random.random() < 0.1:
                 connection.execute(
                     "INSERT INTO error_logs (agent_id, error_type, message) VALUES ('coder', 'Timeout', 'no answer')"
+                )
+                connection.execute(
+                    "UPDATE error_logs SET resolved = TRUE "
+                    "WHERE id NOT IN (SELECT id FROM error_logs ORDER BY id DESC LIMIT ?)",
+                    (self._UNRESOLVED,),
                 )
         connection.close()

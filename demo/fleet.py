@@ -157,7 +157,7 @@ class Fleet:
         return Answer(
             agent=f"agent-{role.lower()}-{number:03}",
             role=role,
-            seconds=self._random.lognormvariate(0.5, 0.7),
+            seconds=self._random.lognormvariate(0.3, 0.5),
             prompt_tokens=self._random.randint(50, 900),
             tokens=self._random.randint(40, 700),
             failed=self._random.random() < _FAILING,

@@ -18,6 +18,7 @@ from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed
 
 _FILES = Path(__file__).parents[1] / "deploy/helm/files"
+_RESENT_SECONDS = 5
 _PROMETHEUS_PORT, _ALERTMANAGER_PORT, _SLACK_PORT, _GRAFANA_PORT = 9090, 9093, 9094, 3000
 
 
@@ -68,7 +69,9 @@ async def monitored(demo: Demo, stack: Servers, folder: Path, *, exporter: str, 
     rules = folder / "alerts.yaml"
     rules.write_text(hurried((_FILES / "alerts.yaml").read_text()))
     config = prometheus_configuration(exporter.removeprefix("http://"), rules, f"127.0.0.1:{told_at}")
-    monitor = await entered(stack, prometheus.start(config=json.dumps(config), port=wished_port(_PROMETHEUS_PORT)))
+    again = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not there at first
+    port = wished_port(_PROMETHEUS_PORT)
+    monitor = await entered(stack, prometheus.start(config=json.dumps(config), port=port, args=[again]))
     tree = as_yaml(configuration(alertmanager_options(receiver, folder)))
     shown = await _grafana(demo, stack, prometheus=monitor.url, loki=loki, alertmanager=_local(told_at))
     return Monitoring(monitor.url, told_at, tree, receiver.url, shown)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers import kubernetes, nats, neo4j, prometheus, valkey
+from demo.servers import alertmanager, kubernetes, loki, nats, neo4j, prometheus, valkey
 from demo.servers.cache import ServerMissing
+from tests.demonstration import RunningDemo, running_demo
 
 
 @contextlib.contextmanager
@@ -64,6 +65,17 @@ def promtool() -> Path:
     with required():
         return prometheus.promtool()
     raise AssertionError  # not reached: `required` ends the test
+
+
+@pytest.fixture(scope="session")
+def demo_fleet() -> Iterator[RunningDemo]:
+    """The demo with every source up and nothing broken; a test that breaks something mends it."""
+    with required():
+        for server in (kubernetes, loki, neo4j, prometheus, alertmanager):
+            server.prepare()
+    with running_demo("--break", "none") as demo:
+        demo.wait_until_said("Every source is up", deadline=180)
+        yield demo
 
 
 @pytest.fixture(scope="session")

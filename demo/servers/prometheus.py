@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from demo.servers import debian
-from demo.servers.cache import Progress, silent
+from demo.servers.cache import CACHE, Progress, silent
 from demo.servers.process import Server, answers, free_port, process, temporary_folder
 
 
@@ -48,6 +48,8 @@ def start(
         url = f"http://127.0.0.1:{port}"
         command: list[str | Path] = [binaries / "prometheus", f"--config.file={file}"]
         command += [f"--storage.tsdb.path={data or folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}", *args]
+        if (pages := binaries.parent / "share/prometheus/web").is_dir() and binaries.is_relative_to(CACHE):
+            command.append(f"--web.local-assets={pages}/")  # Debian's flag; else they are sought where the package goes
         env = debian.libraries(binaries)
         with process(command, name="prometheus", folder=folder, ready=lambda: answers(f"{url}/-/ready"), env=env) as running:
             yield Prometheus(url=url, port=port, process=running)

@@ -1,0 +1,124 @@
+"""From a fault to the message that a person reads: fleet, exporter, Prometheus, Alertmanager, a receiver in Slack's place.
+
+All five faults begin at once and end at once, so the whole takes as long as the slowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from demo.faults import Fault
+from demo.servers.process import wait_for
+from tests.demonstration import RunningDemo
+
+
+class Expected(NamedTuple):
+    """Of one fault: its alert, the group's words in the title, and what the text names."""
+
+    alert: str
+    where: str
+    names: str
+
+
+EXPECTED = {
+    Fault.AGENT: Expected("FleetAgentUnresponsive", "fleet", "agent-dev-002 (DEV)"),
+    Fault.LAG: Expected("NatsConsumerLagging", "nats", "task-derivation-worker on task_derivation has 1"),
+    Fault.POD: Expected("PodCrashLooping", "kubernetes, default", "default/workflow"),
+    Fault.RAYJOB: Expected("RayJobFailed", "ray, default", "default/nightly-evaluation"),
+    Fault.VLLM: Expected("VllmSlow", "vllm", "Qwen/Qwen3-0.6B on 127.0.0.1:"),
+}
+FAULTS = " ".join(EXPECTED)
+SETTLED = timedelta(seconds=10)
+"""Time in which an unchanged alert would be told again by mistake: several of the demo's group intervals."""
+
+Told = dict[Fault, list[dict[str, Any]]]
+
+
+def by_fault(demo: RunningDemo) -> Told:
+    """The messages about each fault's alert."""
+    messages = demo.messages()
+    return {
+        fault: [one for one in messages if f" {expected.alert} (" in one["payload"]["attachments"][0]["title"]]
+        for fault, expected in EXPECTED.items()
+    }
+
+
+def everyone(told: Callable[[list[dict[str, Any]]], bool], demo: RunningDemo) -> bool:
+    return all(told(messages) for messages in by_fault(demo).values())
+
+
+def has_ended(messages: list[dict[str, Any]]) -> bool:
+    return any("[RESOLVED" in one["payload"]["text"] for one in messages)
+
+
+def still_fires_after_it_was_told(demo: RunningDemo) -> bool:
+    """Whether Alertmanager has heard of each alert again, well after its message."""
+    heard = {alert["labels"]["alertname"]: alert["updatedAt"] for alert in demo.got(f"{demo.alertmanager}/api/v2/alerts")}
+    told = by_fault(demo)
+    return all(
+        expected.alert in heard
+        and datetime.fromisoformat(heard[expected.alert]) > datetime.fromisoformat(told[fault][0]["received"]) + SETTLED
+        for fault, expected in EXPECTED.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def told(demo_fleet: RunningDemo) -> Told:
+    """Everything that was said of the five faults from their beginning to their end."""
+    assert by_fault(demo_fleet) == {fault: [] for fault in EXPECTED}, "told of before anything was broken"
+    demo_fleet.do(f"break {FAULTS}")
+    try:
+        wait_for(lambda: everyone(bool, demo_fleet), what="a message for each fault", deadline=90)
+        wait_for(lambda: still_fires_after_it_was_told(demo_fleet), what="each alert to last for a while", deadline=60)
+    finally:
+        demo_fleet.do(f"mend {FAULTS}")
+    wait_for(lambda: everyone(has_ended, demo_fleet), what="each alert to be resolved", deadline=90)
+    return by_fault(demo_fleet)
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_a_fault_is_told_once_and_its_end_once(told: Told, fault: Fault) -> None:
+    begun, ended = [one["payload"]["attachments"][0]["title"] for one in told[fault]]
+    alert, where, _ = EXPECTED[fault]
+
+    assert begun == f"[FIRING:1] 🟠 {alert} ({where})"
+    assert ended == f"[RESOLVED:1] 🟢 {alert} ({where})"
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_its_message_goes_to_the_channel_names_the_thing_and_leads_on(told: Told, fault: Fault) -> None:
+    message = told[fault][0]
+    attachment = message["payload"]["attachments"][0]
+    alert, _, names = EXPECTED[fault]
+    buttons = {button["text"]: button["url"] for button in attachment["actions"]}
+
+    assert (message["hook"], message["payload"]["channel"]) == ("warnings", "#fleet-warnings")
+    assert attachment["color"] == "warning"
+    assert names in attachment["text"]
+    assert buttons["Runbook"].endswith(f"/{alert}.md")
+    assert "/d/fleet-" in buttons["Dashboard"]
+    assert f"alertname%3D%22{alert}%22" in buttons["Silence"]
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_the_message_of_its_end_is_green_and_says_how_long_it_took(told: Told, fault: Fault) -> None:
+    message = told[fault][-1]
+    attachment = message["payload"]["attachments"][0]
+
+    assert message["hook"] == "warnings"
+    assert attachment["color"] == "good"
+    assert "• Resolved after " in attachment["text"]
+
+
+def test_the_watchdog_reaches_the_heartbeat(demo_fleet: RunningDemo) -> None:
+    wait_for(
+        lambda: demo_fleet.got(f"{demo_fleet.slack}/messages")["heartbeat"] is not None,
+        what="the Watchdog's heartbeat",
+        deadline=60,
+    )
+
+    assert not any("Watchdog" in message["payload"]["text"] for message in demo_fleet.messages())
