@@ -130,13 +130,15 @@ def table(
 ) -> Panel:
     """One row for each value of the labels `key`, one column for each query, joined on those labels.
 
-    `labels` are further labels of the first query that are shown, by their heads. Queries must give one series a row.
-    Raises ValueError where a query lacks a label of the key.
+    `labels` are further labels that a query may have; they are shown under those heads. Any other label would split a
+    row in two: raises ValueError where a query has one, or lacks one of the key.
     """
     shown = dict(labels or {})
     for column, line in columns:
         if missing := set(key) - line.query.labels:
             raise ValueError(f"{title}: the query of {column.name} has no label {', '.join(sorted(missing))}")
+        if more := line.query.labels - set(key) - shown.keys():
+            raise ValueError(f"{title}: the query of {column.name} would split rows by {', '.join(sorted(more))}")
     letters = string.ascii_uppercase[: len(columns)]
     heads = {f"Value #{letter}": column.name for letter, (column, _) in zip(letters, columns, strict=True)}
     if len(columns) == 1:
