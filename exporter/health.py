@@ -9,6 +9,7 @@ from exporter import web_config
 from exporter.web_options import Web
 
 _SECONDS = 3.0
+_REFUSE_STRANGERS = (web_config.ClientAuth.REQUIRE_ANY, web_config.ClientAuth.REQUIRE_AND_VERIFY)
 
 
 class Unhealthy(Exception):
@@ -20,21 +21,20 @@ def check(options: Web) -> None:
 
     A refusal, for want of a password or of a client's certificate, is an answer: only what lives can refuse.
     """
-    tls = options.config_file is not None and web_config.read(options.config_file).tls_server_config is not None
+    tls = web_config.read(options.config_file).tls_server_config if options.config_file is not None else None
     host = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - asked, not bound
     connection: http.client.HTTPConnection
-    if tls:
+    if tls is not None:
         unchecked = ssl._create_unverified_context()  # noqa: S323 - the exporter asks itself, whatever its names
         connection = http.client.HTTPSConnection(host, options.port, timeout=_SECONDS, context=unchecked)
     else:
         connection = http.client.HTTPConnection(host, options.port, timeout=_SECONDS)
     try:
+        connection.connect()
+        if tls is not None and tls.client_auth_type in _REFUSE_STRANGERS:
+            return  # it has said its part of the handshake, and takes no request without a certificate
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
-    except ssl.SSLError as error:
-        if error.reason is not None and "CERTIFICATE_REQUIRED" in error.reason:
-            return
-        raise Unhealthy(f"{options.listen_address}: {error}") from None
     except (OSError, http.client.HTTPException) as error:
         raise Unhealthy(f"{options.listen_address}: {error or type(error).__name__}") from None
     finally:

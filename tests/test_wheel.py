@@ -41,7 +41,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
     subprocess.run([*pip, wheel], check=True, timeout=120)
     (packages,) = environment.glob("lib/python*/site-packages")
     # A path that a .pth file adds comes after the wheel's, and its own .pth files, of the editable install, are not read.
@@ -138,7 +138,7 @@ def test_what_cannot_be_written_is_told_in_a_sentence(installed: Path, tmp_path:
 
 def test_a_checkout_has_them_without_an_installation(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "exporter", "rules"], cwd=ROOT, capture_output=True, text=True, check=True)
-    boards = [sys.executable, "-m", "exporter", "dashboards", "--out", tmp_path]
+    boards: list[str | Path] = [sys.executable, "-m", "exporter", "dashboards", "--out", tmp_path]
     subprocess.run(boards, cwd=ROOT, check=True, capture_output=True)
 
     assert done.stdout == (GENERATED / "alerts.yaml").read_text()
