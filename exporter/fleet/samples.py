@@ -86,7 +86,7 @@ REFUSED = counter(
 SYSTEM: Final = "fleet"
 
 
-class _StageMetrics:
+class StageMetrics:
     """The five metrics that stories and tasks have alike."""
 
     def __init__(self, thing: str, things: str) -> None:
@@ -115,7 +115,12 @@ class _StageMetrics:
         return self.now, self.oldest, self.seconds, self.moves, self.illegal
 
     def samples(self, stages: Stages) -> Iterable[Sample]:
-        for stage, (count, since) in stages.by_stage().items():
+        by_stage = stages.by_stage()
+        # A stage that things have passed through, and in which none is now, is 0, not absent.
+        for stage in dict.fromkeys(stage for move in stages.moves for stage in move):
+            if stage not in by_stage:
+                yield self.now(0, stage=stage)
+        for stage, (count, since) in by_stage.items():
             yield self.now(count, stage=stage)
             yield self.oldest(since, stage=stage)
         yield from _histograms(self.seconds, stages.seconds)
@@ -124,8 +129,8 @@ class _StageMetrics:
         yield self.illegal(stages.illegal)
 
 
-STORIES: Final = _StageMetrics("story", "stories")
-TASKS: Final = _StageMetrics("task", "tasks")
+STORIES: Final = StageMetrics("story", "stories")
+TASKS: Final = StageMetrics("task", "tasks")
 
 METRICS: Final[tuple[Metric, ...]] = (
     EVENTS,

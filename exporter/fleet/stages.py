@@ -135,9 +135,10 @@ class Stages:
         self.things.expire(now - _FORGOTTEN)
 
 
-_MOVES = frozenset({"planning.story.transitioned", "orchestration.phase.changed", "agile.transition"})
+STORY_MOVES = frozenset({"planning.story.transitioned", "orchestration.phase.changed", "agile.transition"})
+"""Kinds of events that tell of a story's move."""
 _CREATIONS = frozenset({"planning.story.created", "agile.case_created"})
-_STORY_KINDS = _MOVES | _CREATIONS | {"planning.plan.approved"}
+_STORY_KINDS = STORY_MOVES | _CREATIONS | {"planning.plan.approved"}
 
 
 class Stories(Stages):
@@ -154,7 +155,7 @@ class Stories(Stages):
             )
             if story is not None:
                 story.title = identifier(body.get("title")) or story.title
-        elif kind in _MOVES:
+        elif kind in STORY_MOVES:
             before = _stage(body, "from_state", "from_phase", "from")
             after = _stage(body, "to_state", "to_phase", "to")
             if after is None:

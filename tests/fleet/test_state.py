@@ -193,6 +193,8 @@ def test_a_story_goes_through_its_stages() -> None:
 
     page = story.page
     assert page['fleet_stories{stage="BUILD"}'] == 1
+    assert page['fleet_stories{stage="DRAFT"}'] == 0
+    assert 'fleet_story_oldest_in_stage_timestamp_seconds{stage="DRAFT"}' not in page
     assert page['fleet_story_transitions_total{from_stage="BACKLOG",to_stage="DRAFT"}'] == 1
     assert page['fleet_story_stage_duration_seconds_sum{stage="BACKLOG"}'] == 10
     assert page["fleet_story_illegal_transitions_total"] == 1  # DRAFT → BUILD skips DESIGN
