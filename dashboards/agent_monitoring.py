@@ -199,15 +199,15 @@ DASHBOARD = Dashboard(
             [
                 graph(
                     "Tickets by status",
-                    "Tickets by status, and pending ones that are overdue (fleet_broker_tickets, fleet_broker_overdue_tickets).",
+                    "Tickets by status (fleet_broker_tickets), and those that are overdue (fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
                     unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
                 ),
                 graph(
                     "Oldest pending ticket",
-                    "Age of the ticket that has waited longest (fleet_broker_oldest_pending_ticket_timestamp_seconds); a gap "
-                    "is a time when none waited.",
+                    "Age of the ticket that has waited longest (fleet_broker_oldest_pending_ticket_timestamp_seconds); a "
+                    "gap is a time when none waited.",
                     Line(shown(broker.OLDEST).age().max(), "waits for"),
                     unit="s", links=[_ALL],
                 ),
