@@ -1,0 +1,227 @@
+"""What holds for every dashboard besides the linter's rules: places, links, names, and files that equal their source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from alerts.rules import RECORDINGS, RULES
+from alerts.view import View
+from dashboards.__main__ import all_dashboards, files
+from dashboards.asked import panels
+from dashboards.panels.dashboard import MOST_PANELS, TAG
+from dashboards.unshown import UNSHOWN
+from exporter.metric import Kind, Metric
+from exporter.reference import metric_groups
+from tests.dashboards.linter_rules import selectors
+from tests.dashboards.test_linter import DOCUMENTS
+
+Document = dict[str, Any]
+
+COMMITTED: Final = Path(__file__).parents[2] / "deploy/helm/files/dashboards"
+COLUMNS: Final = 24
+
+every_dashboard = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+
+
+def test_every_view_has_one_dashboard_and_a_uid_that_grafana_takes() -> None:
+    uids = [str(dashboard.view) for dashboard in all_dashboards()]
+
+    assert sorted(uids) == sorted(View)
+    assert all(re.fullmatch(r"[a-z0-9-]{1,40}", uid) for uid in uids)
+    assert len({document["title"] for document in DOCUMENTS.values()}) == len(uids)
+
+
+@every_dashboard
+def test_panels_have_ids_of_their_own(document: Document) -> None:
+    rows = [panel for panel in document["panels"] if panel["type"] == "row"]
+    ids = Counter(panel["id"] for panel in (*panels(document), *rows))
+
+    assert ids.most_common(1)[0][1] == 1
+
+
+@every_dashboard
+def test_there_are_no_more_panels_than_a_reader_takes_in(document: Document) -> None:
+    assert 0 < sum(1 for _ in panels(document)) <= MOST_PANELS
+
+
+def _grids(document: Document) -> Iterator[list[Document]]:
+    """Panels that lie on the same grid: those that are open, and those of each collapsed row."""
+    yield document["panels"]
+    for panel in document["panels"]:
+        if panel["type"] == "row" and panel["collapsed"]:
+            yield panel["panels"]
+
+
+@every_dashboard
+def test_panels_fill_their_lines_and_never_overlap(document: Document) -> None:
+    for grid in _grids(document):
+        for one, other in combinations([panel["gridPos"] for panel in grid], 2):
+            apart = (
+                one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+                or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+            )  # fmt: skip
+            assert apart, (one, other)
+        lines: dict[int, list[Document]] = {}
+        for panel in grid:
+            lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
+        for line in lines.values():
+            assert sum(place["w"] for place in line) == COLUMNS
+            assert len({place["h"] for place in line}) == 1
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+@every_dashboard
+def test_it_is_of_todays_schema_and_refreshes_and_has_no_null_in_words(document: Document) -> None:
+    assert document["schemaVersion"] >= 39
+    assert re.fullmatch(r"\d+[smh]", document["refresh"])
+    assert document["editable"] is False
+    assert "null" not in set(_texts(document))
+    assert document.get("id") is None
+    assert not {"__inputs", "gnetId"} & document.keys()
+
+
+@every_dashboard
+def test_every_panel_and_variable_says_what_it_is(document: Document) -> None:
+    for panel in panels(document):
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["title"]
+    assert document["description"].endswith(".")
+    for variable in document["templating"]["list"]:
+        assert variable["description"].endswith("."), variable["name"]
+
+
+@every_dashboard
+def test_every_other_dashboard_is_one_click_away(document: Document) -> None:
+    assert document["tags"] == [TAG]
+    (link,) = document["links"]
+    assert (link["type"], link["tags"]) == ("dashboards", [TAG])
+    assert link["includeVars"]
+    assert link["keepTime"]
+
+
+def _links(panel: Document) -> Iterator[Document]:
+    yield from panel.get("links", ())
+    yield from panel["fieldConfig"]["defaults"].get("links", ())
+    for override in panel["fieldConfig"]["overrides"]:
+        for one in override["properties"]:
+            if one["id"] == "links":
+                yield from one["value"]
+
+
+def _variables(document: Document) -> set[str]:
+    return {variable["name"] for variable in document["templating"]["list"]}
+
+
+@every_dashboard
+def test_links_lead_to_dashboards_that_have_the_variables_they_set(document: Document) -> None:
+    for panel in panels(document):
+        for link in _links(panel):
+            if own := re.match(r"\$\{(\w+):raw\}", link["url"]):  # a page of the exporter itself
+                assert own[1] in _variables(document), f"{panel['title']}: {link['url']}"
+                continue
+            where = urlsplit(link["url"])
+            uid = where.path.removeprefix("/d/")
+            assert uid in DOCUMENTS, f"{panel['title']}: {link['url']}"
+            given = set(re.findall(r"\$\{(\w+):queryparam\}", where.query))
+            given |= {name.removeprefix("var-") for name, _ in parse_qsl(where.query) if name.startswith("var-")}
+            assert given <= _variables(DOCUMENTS[uid]), f"{panel['title']}: {link['url']}"
+
+
+@every_dashboard
+def test_links_take_labels_that_their_values_have(document: Document) -> None:
+    for panel in panels(document):
+        asked = " ".join(target["expr"] for target in panel.get("targets", ()))
+        for link in _links(panel):
+            for label in re.findall(r"\$\{__(?:field\.labels|data\.fields)\.(\w+)\}", link["url"]):
+                assert re.search(rf"\b{label}\b", asked), f"{panel['title']}: {link['url']}"
+
+
+@every_dashboard
+def test_from_every_table_and_every_row_of_figures_there_is_a_way_on(document: Document) -> None:
+    rows: dict[int, bool] = {}
+    for panel in panels(document):
+        if panel["type"] == "table":
+            assert any(_links(panel)), panel["title"]
+        if panel["type"] == "stat":
+            line = panel["gridPos"]["y"]
+            rows[line] = rows.get(line, False) or any(_links(panel))
+    assert all(rows.values())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_an_alert_opens_a_dashboard_that_knows_what_it_is_about(rule: Any) -> None:
+    assert set(rule.variables) <= _variables(DOCUMENTS[rule.view])
+
+
+def test_the_dashboards_that_are_shipped_are_the_ones_that_are_made() -> None:
+    made = files()
+
+    assert {str(path.relative_to(COMMITTED)) for path in COMMITTED.rglob("*") if path.is_file()} == made.keys()
+    for name, text in made.items():
+        assert (COMMITTED / name).read_text() == text, f"{name} is not what dashboards/ makes: make generate"
+
+
+def _declared() -> dict[str, Metric]:
+    return {metric.name: metric for metrics in metric_groups().values() for metric in metrics}
+
+
+def _asked_for() -> set[str]:
+    """Names of all series that panels, marks, alerts and recorded queries ask for."""
+    texts = [rule.query.text for rule in (*RULES, *RECORDINGS)]
+    for document in DOCUMENTS.values():
+        texts += [
+            target["expr"]
+            for panel in panels(document)
+            for target in panel.get("targets", ())
+            if target["datasource"]["type"] == "prometheus"
+        ]
+        texts += [mark["expr"] for mark in document["annotations"]["list"] if mark["datasource"]["type"] == "prometheus"]
+    return {selector.name for text in texts for selector in selectors(text) if selector.name}
+
+
+def _is_asked_for(metric: Metric, names: set[str]) -> bool:
+    if metric.kind is Kind.HISTOGRAM:
+        return any(f"{metric.name}_{part}" in names for part in ("bucket", "count", "sum"))
+    return metric.name in names
+
+
+def test_every_metric_is_shown_or_has_a_reason_why_not() -> None:
+    names = _asked_for()
+    neither = {name for name, metric in _declared().items() if not _is_asked_for(metric, names) and metric not in UNSHOWN}
+
+    assert neither == set()
+
+
+def test_no_metric_is_said_to_be_unshown_that_is_shown_or_is_none() -> None:
+    names = _asked_for()
+
+    assert {metric.name for metric in UNSHOWN if _is_asked_for(metric, names)} == set()
+    assert {metric.name for metric in UNSHOWN} <= _declared().keys()
+    assert all(reason.endswith(".") for reason in UNSHOWN.values())
+
+
+def test_nothing_is_asked_for_that_nobody_tells() -> None:
+    told = {rule.name for rule in RECORDINGS} | {"ALERTS", "up"}
+    for metric in _declared().values():
+        parts = ("_bucket", "_count", "_sum") if metric.kind is Kind.HISTOGRAM else ("",)
+        told |= {f"{metric.name}{part}" for part in parts}
+
+    assert _asked_for() - told == set()
