@@ -115,7 +115,7 @@ def _custom_resources() -> Schema:
             **common,
             interval=_DURATION,
             scrapeTimeout=_DURATION,
-            jobLabel=_TEXT,
+            job={"type": "string", "pattern": "fleet-exporter"},
             tlsConfig=_KUBERNETES,
             basicAuth=_KUBERNETES,
             relabelings=_KUBERNETES_LIST,

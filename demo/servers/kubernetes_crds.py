@@ -138,7 +138,7 @@ _ALERTMANAGER_CONFIG = _object(
                 _object(url=_TEXT, urlSecret=_KEY_OF_SECRET, sendResolved=_SWITCH, maxAlerts=_WHOLE, timeout=_DURATION)
             ),
             emailConfigs=_list(
-                _object(**_EMAIL, text=_TEXT, sendResolved=_SWITCH, headers=_list(_object(key=_TEXT, value=_TEXT)))
+                _object((), **_EMAIL, text=_TEXT, sendResolved=_SWITCH, headers=_list(_object(key=_TEXT, value=_TEXT)))
             ),
         )
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -135,3 +136,13 @@ def test_without_a_heartbeat_its_receiver_tells_nobody(render: Render) -> None:
     assert [receiver["name"] for receiver in spec["receivers"]] == [each["name"] for each in CONFIG["spec"]["receivers"]]
     assert "webhookConfigs" not in json.dumps(spec)
     assert "heartbeat-url" not in json.dumps(spec)
+
+
+@pytest.mark.parametrize("values", [{}, {"fullnameOverride": "watcher"}, {"nameOverride": "watcher"}], ids=str)
+def test_alerts_know_the_exporter_by_its_job(render: Render, values: dict[str, Any]) -> None:
+    (endpoint,) = only(render(values | {"serviceMonitor": ON}), "ServiceMonitor")["spec"]["endpoints"]
+    (job,) = (each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job")
+    patterns = set(re.findall(r'job=~"([^"]*)"', json.dumps(GROUPS).replace('\\"', '"')))
+
+    assert patterns
+    assert all(re.fullmatch(pattern, job) for pattern in patterns), patterns

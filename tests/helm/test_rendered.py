@@ -32,13 +32,13 @@ _Dumper.add_representer(
 def short(objects: Objects) -> Objects:
     """What a file of the chart holds, as the file's name: it is looked at where it is written."""
     rules = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
-    script = (CHART / "files/read_page.py").read_text()
+    script = (CHART / "scripts/read_page.py").read_text()
     for each in objects:
         if each["kind"] == "PrometheusRule" and each["spec"]["groups"] == rules:
             each["spec"]["groups"] = "files/alerts.yaml"
         if each["kind"] == "Pod":
             (container,) = each["spec"]["containers"]
-            container["args"] = ["files/read_page.py" if text == script else text for text in container["args"]]
+            container["args"] = ["scripts/read_page.py" if text == script else text for text in container["args"]]
     return objects
 
 
