@@ -315,6 +315,7 @@ DASHBOARD = Dashboard(
                     states=YES_NO,
                     names=True,
                     height=8,
+                    links=[Link("How Kubernetes is read", View.EXPORTER)],
                 ),
                 graph(
                     "GPUs",
