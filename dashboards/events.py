@@ -13,7 +13,8 @@ from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, graph, heatmap, logs, stat, table
 from dashboards.query import RANGE, RATE, Line, chosen, raw, shown
-from exporter.fleet import delivery
+from exporter import live
+from exporter.fleet import delivery, grafana_live
 from exporter.fleet import samples as fleet
 from exporter.fleet.tap_samples import DROPPED, UNREAD
 from exporter.metric import Metric
@@ -256,13 +257,22 @@ DASHBOARD = Dashboard(
                     _rate(fleet.UNPARSED, "{{reason}}", "reason"),
                     _rate(fleet.REFUSED, "too many: {{kind}}", "kind"),
                     _rate(DROPPED, "came too fast"),
-                    unit="ops", width=12,
+                    unit="ops", width=8,
                 ),
                 graph(
                     "Samples and advisories",
                     "What NATS says a second about consumers, by type (fleet_nats_advisories_total).",
                     _rate(delivery.ADVISORIES, "{{type}}", "type"),
-                    unit="ops", width=12,
+                    unit="ops", width=8,
+                ),
+                graph(
+                    "Passed on",
+                    "Clients that follow the events as they come, and events a second that Grafana Live took, with "
+                    "pushes that it did not (fleet_listeners, fleet_grafana_live_*).",
+                    Line(shown(live.LISTENERS).sum(), "followers"),
+                    _rate(grafana_live.PUSHED, "events to Grafana Live"),
+                    _rate(grafana_live.FAILED, "pushes that failed"),
+                    unit="short", width=8, links=[_LIVE],
                 ),
             ],
             collapsed=True,

@@ -68,7 +68,7 @@ class Dashboard:
     def document(self, *, loki: bool = True) -> Document:
         """The dashboard; without `loki` its panels and annotations that ask Loki are left out, and empty rows with them.
 
-        Texts to search for that nothing else asks with go too.
+        Variables that nothing else asks with go too.
 
         Raises ValueError where there are more panels than a reader can take in.
         """
@@ -78,13 +78,11 @@ class Dashboard:
             raise ValueError(f"{self.title} has {count} panels; {MOST_PANELS} are the most that a reader can take in")
         variables: list[Document] = [data_source("prometheus", "Prometheus data source")]
         variables += [data_source("loki", "Loki data source")] * (loki and self.needs_loki)
-        asked = json.dumps(made, cls=DashboardEncoder)
-        variables += [
-            one.document() if isinstance(one, Variable) else one
-            for one in (JOB, INSTANCE, *self.variables)
-            if isinstance(one, Variable) or loki or _names(asked, one["name"])
-        ]
         marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
+        chosen = [one.document() if isinstance(one, Variable) else one for one in self.variables]
+        asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
+        variables += [JOB.document(), INSTANCE.document()]
+        variables += [one for one in chosen if loki or _names(asked, one["name"])]
         whole = core.Dashboard(
             title=f"Fleet / {self.title}",
             uid=str(self.view),
