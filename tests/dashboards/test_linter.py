@@ -41,7 +41,6 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-instance-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
     Exclusion("target-rate-interval-rule", View.AGENTS, ("Answers that succeed", "Councils", "Agents"), _SELDOM),
     Exclusion("target-rate-interval-rule", View.EVENTS, ("Failures", "Seen after", "Types of events", "Consumers"), _SELDOM),
-    Exclusion("target-rate-interval-rule", View.RAY_JOBS, ("Duration, p95",), _SELDOM),
     Exclusion("target-rate-interval-rule", View.STORIES, ("Stories by stage", "Tasks by stage"), _SELDOM),
 )
 
