@@ -140,7 +140,7 @@ class Query:
 
     def unless(self, other: Query, *, ignoring: tuple[str, ...] = ()) -> Query:
         """Series of this one for which the other has none with the same labels, some left aside."""
-        _known(ignoring, self.labels | other.labels, f"{self.text} unless {other.text}")
+        _known(set(ignoring).difference(REPLICA_LABELS), self.labels | other.labels, f"{self.text} unless {other.text}")
         aside = f" ignoring ({', '.join(ignoring)})" if ignoring else ""
         return Query(f"{self._inner} unless{aside} {other._inner}", self.labels, atomic=False)
 

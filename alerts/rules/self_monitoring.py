@@ -52,7 +52,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="FleetSourceDown",
         query=series(scrape.UP, source=like(OF_NO_COMPONENT)).max_over(sources.UNREAD_FOR).equals(0).unless(
-            sources.unread("jetstream"), ignoring=("source", "server")
+            sources.unread("jetstream"), ignoring=sources.ELSEWHERE
         ),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
@@ -116,7 +116,8 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetEventsStalled",
-        query=(series(jetstream.STREAM_LAST).delta("10m") > 0) & _READ.delta("10m").equals(0),
+        query=(series(jetstream.STREAM_LAST).delta("10m").without("max") > 0)
+        & _READ.delta("10m").without("max").equals(0),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="A stream grows and its events are not read",

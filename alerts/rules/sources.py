@@ -7,7 +7,10 @@ from typing import Final
 from alerts.rule import Component, Rule, Severity
 from alerts.view import View
 from exporter import scrape
-from exporter.promql import Query, series
+from exporter.promql import REPLICA_LABELS, Query, series
+
+ELSEWHERE: Final = ("source", "server", *REPLICA_LABELS)
+"""Labels in which two sources of one fleet may differ; with shards another exporter may read the other."""
 
 UNREAD_FOR: Final = "2m"
 """No reading has succeeded for so long. A failed scrape between two leaves the look at these minutes as it is."""
@@ -30,7 +33,7 @@ def down(
     """The alert of one source; silent while `because`, the source whose backend it shares, cannot be read either."""
     query = unread(source)
     if because:
-        query = query.unless(unread(because), ignoring=("source", "server"))
+        query = query.unless(unread(because), ignoring=ELSEWHERE)
     return Rule(
         name=name,
         query=query,
