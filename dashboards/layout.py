@@ -47,7 +47,7 @@ def places(row: Row, top: int) -> list[Place]:
             raise LayoutError(f"{row.title or 'the first row'}: {_titles(line)} stand side by side with unequal heights")
         free = COLUMNS - sum(panel.width or 0 for panel in line)
         open_ends = [panel for panel in line if panel.width is None]
-        if (free and not open_ends) or (open_ends and free % len(open_ends)):
+        if (free and not open_ends) or (open_ends and (free <= 0 or free % len(open_ends))):
             raise LayoutError(f"{row.title or 'the first row'}: {_titles(line)} do not fill {COLUMNS} columns")
         x = 0
         for panel in line:

@@ -185,7 +185,7 @@ def _declared() -> dict[str, Metric]:
 
 def _asked_for() -> set[str]:
     """Names of all series that panels, marks, alerts and recorded queries ask for."""
-    texts = [rule.query.text for rule in (*RULES, *RECORDINGS)]
+    texts = [rule.query.text for rule in RULES] + [recording.query.text for recording in RECORDINGS]
     for document in DOCUMENTS.values():
         texts += [
             target["expr"]

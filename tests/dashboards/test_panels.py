@@ -1,0 +1,284 @@
+"""What panels, tables, links and layouts refuse, and what they make, by the framework alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from grafanalib import core
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.view import View
+from dashboards import variables
+from dashboards.common import coded, worded
+from dashboards.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link, steps, words
+from dashboards.layout import COLUMNS, LayoutError, Row, places
+from dashboards.panels import Annotation, Dashboard, Panel, graph, logs, node_graph, note, stat, table
+from dashboards.panels.dashboard import MOST_PANELS
+from dashboards.query import Line, Logs, chosen, labelled, raw, shown
+from exporter.metric import counter, gauge, state_set
+from exporter.promql import QueryError
+
+GAUGE = gauge("t_depth", "A depth.", "queue", "server")
+COUNTER = counter("t_done_total", "What was done.", "queue")
+STATES = state_set("t_state", "A state.", "queue", states=("new", "old"), state_label="state")
+DEPTH = Line(shown(GAUGE).max("queue"), "{{queue}}")
+KEPT = 'job=~"$job", instance=~"$instance"'
+
+
+def a_panel(title: str = "Depth", *, width: int | None = None, height: int = 4, loki: bool = False) -> Panel:
+    if loki:
+        return logs(title, "Lines.", Logs('{family="planning"}'), width=width, height=height)
+    return stat(title, "A depth.", DEPTH, width=width, height=height)
+
+
+def a_dashboard(*rows: Row, **more: Any) -> Dashboard:
+    return Dashboard(View.VALKEY, "Depths", "How deep it is.", rows, **more)
+
+
+def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
+    assert shown(GAUGE, server=chosen("server")).text == f't_depth{{server=~"$server", {KEPT}}}'
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (lambda: Line(shown(GAUGE).max("queue"), "{{server}}"), "names server"),
+        (lambda: Line(shown(GAUGE).sum(), "all {{ queue }}"), "names queue"),
+        (lambda: shown(GAUGE, stream="x"), "no label stream"),
+        (lambda: shown(GAUGE).rate("$__rate_interval"), "is a gauge"),
+        (lambda: labelled(shown(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "no label server"),
+    ],
+)
+def test_a_query_of_what_is_not_there_is_refused(made: Any, fault: str) -> None:
+    with pytest.raises(QueryError, match=fault):
+        made()
+
+
+def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() -> None:
+    made = labelled(shown(GAUGE).sum("queue"), "family", "$1.>", "queue", r'([^."]+)\..+')
+
+    assert made.text.endswith(r'"family", "$1.>", "queue", "([^.\"]+)\\..+")')
+    assert made.labels == {"queue", "family"}
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (lambda: stat("", "A depth.", DEPTH), "no title"),
+        (lambda: stat("Depth", "a depth", DEPTH), "no sentence"),
+        (lambda: table("Depths", "Depths.", ["server"], [(Column("depth"), DEPTH)]), "depth has no label server"),
+        (
+            lambda: table("Depths", "Depths.", ["queue"], [(Column("depth"), Line(shown(GAUGE)))]),
+            "split rows by instance, job, server",
+        ),
+        (lambda: node_graph("Map", "A map.", Line(raw("x", "id")), Line(raw("y", "id", "source", "target"))), "label title"),
+        (lambda: node_graph("Map", "A map.", Line(raw("x", "id", "title")), Line(raw("y", "id"))), "label source, target"),
+        (lambda: variables.of("stream", "stream", "Stream", "Streams.", shown(GAUGE)), "asks t_depth.* for stream"),
+    ],
+)
+def test_a_panel_that_would_mislead_is_refused(made: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        made()
+
+
+def test_thresholds_begin_with_no_number_and_never_with_the_word_null() -> None:
+    above = steps([Limit(90, BAD), Limit(50, WARN)])["steps"]
+    below = steps([Limit(0.9, BAD)], below=True)["steps"]
+
+    assert above == [{"color": OK, "value": None}, {"color": WARN, "value": 50}, {"color": BAD, "value": 90}]
+    assert below == [{"color": BAD, "value": None}, {"color": OK, "value": 0.9}]
+
+
+def test_what_is_no_number_reads_no_data_and_what_is_a_number_does_not() -> None:
+    mapped = words({"0": ("down", BAD), "1": ("up", OK)})
+
+    assert [one["type"] for one in mapped] == ["value", "special"]
+    assert mapped[0]["options"]["0"]["text"] == "down"
+    assert mapped[1]["options"]["match"] == "null+nan"
+    assert words() == [mapped[1]]
+
+
+def test_a_state_set_becomes_the_place_of_its_state() -> None:
+    query = coded(STATES, ("new", "old"), "queue")
+
+    assert query.labels == {"queue"}
+    assert f't_state{{state="old", {KEPT}}} * 2' in query.text
+    assert worded({"new": ("new", OK), "old": ("old", BAD)}) == {"1": ("new", OK), "2": ("old", BAD)}
+
+
+def test_a_link_takes_the_choice_the_time_and_the_values_labels_along() -> None:
+    link = Link("One", View.AGENTS, {"agent": "name"})
+    of_row, of_series = link.document(of_row=True)["url"], link.document(of_row=False)["url"]
+
+    assert of_row.startswith("/d/fleet-agents?${prometheus_datasource:queryparam}&${job:queryparam}&")
+    assert of_row.endswith("&${__url_time_range}&var-agent=${__data.fields.name}")
+    assert of_series.endswith("&var-agent=${__field.labels.name}")
+
+
+def test_a_link_to_the_api_fills_its_path_from_the_value() -> None:
+    link = ApiLink("One", path="/api/agents/{agent}")
+
+    assert link.document(of_row=True)["url"] == "${exporter_url:raw}/api/agents/${__data.fields.agent}"
+    assert link.document(of_row=False)["targetBlank"] is True
+
+
+def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
+    made = table(
+        "Depths",
+        "Depths.",
+        ["queue"],
+        [(Column("depth", unit="short"), DEPTH), (Column("done"), Line(shown(COUNTER).rate("5m").sum("queue")))],
+        key_columns=[Column("queue", links=[Link("One", View.EVENTS)])],
+    ).to_json_data()
+    merge, keep, organize = made["transformations"]
+
+    assert merge["id"] == "merge"
+    assert organize["options"]["renameByName"] == {"Value #A": "depth", "Value #B": "done"}
+    kept = re.compile(keep["options"]["include"]["pattern"])
+    assert [name for name in ("queue", "Value #A", "Time", "job") if kept.match(name)] == ["queue", "Value #A"]
+    assert [override["matcher"]["options"] for override in made["fieldConfig"]["overrides"]] == ["queue", "depth", "done"]
+    assert {target.refId for target in made["targets"]} == {"A", "B"}
+
+
+def test_a_node_graphs_figures_are_real_fields() -> None:
+    made = node_graph(
+        "Map", "A map.", Line(raw("x", "id", "title")), Line(raw("y", "id", "source", "target"))
+    ).to_json_data()
+
+    assert [target.refId for target in made["targets"]] == ["nodes", "edges"]
+    for transformation, name in zip(made["transformations"], ("nodes", "edges"), strict=True):
+        assert transformation["filter"]["options"] == name
+        assert transformation["options"]["alias"] == "mainstat"
+        assert transformation["options"]["binary"]["left"]["matcher"]["options"] == f"Value #{name}"
+
+
+def test_a_gap_in_a_graph_stays_a_gap() -> None:
+    field = graph("Depth", "A depth.", DEPTH, unit="short", limits=[Limit(5)]).to_json_data()["fieldConfig"]["defaults"]
+
+    assert field["custom"]["spanNulls"] is False
+    assert field["custom"]["thresholdsStyle"] == {"mode": "dashed"}
+
+
+# Layout
+
+
+@pytest.mark.parametrize(
+    ("widths", "fault"),
+    [
+        ([(10, 4)], "do not fill 24 columns"),
+        ([(12, 4), (12, 8)], "do not fill 24 columns"),
+        ([(20, 4), (8, 4)], "do not fill 24 columns"),
+        ([(None, 4)] * 5, "do not fill 24 columns"),
+        ([(12, 4), (None, 4), (12, 4)], "do not fill 24 columns"),
+        ([(20, 4), (None, 4), (None, 4), (8, 4)], "do not fill 24 columns"),
+        ([(24, 4), (None, 4), (23, 4), (None, 4)], "do not fill 24 columns"),
+    ],
+)
+def test_a_line_that_does_not_fill_the_grid_is_refused(widths: list[tuple[int | None, int]], fault: str) -> None:
+    row = Row("Depths", [a_panel(str(n), width=width, height=height) for n, (width, height) in enumerate(widths)])
+
+    with pytest.raises(LayoutError, match=f"Depths: .*{fault}"):
+        places(row, 0)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> list[tuple[list[int | None], int]]:
+    """Lines that fill the grid: widths, some left open where they are equal parts of what is left, and a height."""
+    made: list[tuple[list[int | None], int]] = []
+    for _ in range(draw(st.integers(1, 6))):
+        cuts = sorted(draw(st.sets(st.integers(1, COLUMNS - 1), max_size=5)))
+        widths: list[int | None] = [right - left for left, right in zip([0, *cuts], [*cuts, COLUMNS], strict=True)]
+        if draw(st.booleans()):
+            widths = [None] * draw(st.sampled_from([1, 2, 3, 4, 6, 8]))
+        height = draw(st.integers(2, 14).filter(lambda height: not made or height != made[-1][1]))
+        made.append((widths, height))
+    return made
+
+
+@given(lines(), st.integers(0, 100))
+def test_places_never_overlap_and_always_fill(drawn: list[tuple[list[int | None], int]], top: int) -> None:
+    panels = [a_panel(width=width, height=height) for widths, height in drawn for width in widths]
+    made = places(Row("Depths", panels), top)
+    cells = [(x, y) for place in made for x in range(place.x, place.x + place.width)
+             for y in range(place.y, place.y + place.height)]  # fmt: skip
+
+    assert len(made) == len(panels)
+    assert len(cells) == len(set(cells))
+    total = sum(height for _, height in drawn)
+    assert set(cells) == {(x, y) for x in range(COLUMNS) for y in range(top, top + total)}
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(1, 24), st.integers(2, 4)), min_size=1, max_size=12))
+def test_any_widths_are_placed_without_a_hole_or_refused(sizes: list[tuple[int | None, int]]) -> None:
+    row = Row("Depths", [a_panel(width=width, height=height) for width, height in sizes])
+    try:
+        made = places(row, 0)
+    except LayoutError:
+        return
+    assert all(place.width > 0 for place in made)
+    bottom = max(place.y + place.height for place in made)
+    cells = [(x, y) for place in made for x in range(place.x, place.x + place.width)
+             for y in range(place.y, place.y + place.height)]  # fmt: skip
+    assert sorted(cells) == sorted((x, y) for x in range(COLUMNS) for y in range(bottom))
+
+
+# Dashboards
+
+
+def test_an_open_row_stands_above_its_panels_and_a_collapsed_one_holds_them() -> None:
+    document = a_dashboard(
+        Row("", [a_panel(width=24)]),
+        Row("Open", [a_panel("One", width=24)]),
+        Row("Closed", [a_panel("Two", width=24)], collapsed=True),
+        Row("Last", [a_panel("Three", width=24)]),
+    ).document()
+    seen = [(panel["title"], panel["gridPos"]["y"]) for panel in document["panels"]]
+
+    assert seen == [("Depth", 0), ("Open", 4), ("One", 5), ("Closed", 9), ("Last", 10), ("Three", 11)]
+    assert [panel["title"] for panel in document["panels"][3]["panels"]] == ["Two"]
+    assert len({panel["id"] for panel in (*document["panels"], *document["panels"][3]["panels"])}) == 7
+
+
+def test_without_loki_nothing_asks_it_and_the_rest_still_fills_the_grid() -> None:
+    family = variables.of("queue", "queue", "Queue", "Queues.", shown(GAUGE))
+    search = variables.text_box("search", "Search", "Text of an event.")
+    dashboard = a_dashboard(
+        Row("Both", [a_panel(), a_panel("Events", loki=True)]),
+        Row("Events alone", [logs("More", "Lines.", Logs("{family=~`.+`} |~ `$search`"), height=4)]),
+        variables=[family, search],
+        annotations=[Annotation("Events", Logs('{family="planning"}'), WARN, title="{{subject}}")],
+    )
+    with_it, without = dashboard.document(), dashboard.document(loki=False)
+
+    assert dashboard.needs_loki
+    assert "loki" in str(with_it["templating"])
+    assert "loki" not in str(without).lower()
+    assert "search" not in [variable["name"] for variable in without["templating"]["list"]]
+    assert [(panel["title"], panel["gridPos"]["w"]) for panel in without["panels"]] == [("Both", 24), ("Depth", 24)]
+
+
+def test_too_many_panels_are_refused() -> None:
+    row = Row("", [a_panel(width=12) for _ in range(MOST_PANELS + 1)])
+
+    with pytest.raises(ValueError, match=f"Depths has {MOST_PANELS + 1} panels; {MOST_PANELS} are the most"):
+        a_dashboard(row).document()
+
+
+def test_a_panel_has_none_of_the_keys_of_older_grafanas() -> None:
+    document = a_dashboard(Row("", [a_panel(width=12), note("About", "Depths.", width=12, height=4)])).document()
+
+    for panel in document["panels"]:
+        assert not {"span", "editable", "error", "cacheTimeout", "minSpan", "maxDataPoints"} & panel.keys()
+    for target in document["panels"][0]["targets"]:
+        assert target.keys() == {"refId", "expr", "datasource", "editorMode", "format", "instant", "range", "legendFormat"}
+
+
+def test_grafanalib_is_what_the_work_arounds_were_made_for() -> None:
+    """Where one of these fails, a newer grafanalib may not need dashboards/panels/panel.py."""
+    assert core.SCHEMA_VERSION == 12
+    assert core.Threshold("green", 0, 0.0).to_json_data()["value"] == "null"
+    assert core.Target(expr="x").to_json_data()["intervalFactor"] == 2
+    assert not hasattr(core, "NodeGraph")
