@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import variables
+from dashboards import exporter_process, variables
 from dashboards.common import STALE, alert_marks, coded
 from dashboards.fields import ACCENT, BAD, OK, UP_DOWN, WARN, Column, Limit, Link
 from dashboards.layout import Row
@@ -24,7 +24,6 @@ _READ = {"0": ("read", OK)} | {
     str(place): (str(reason), WARN if reason is Reason.TIMEOUT else BAD) for place, reason in enumerate(Reason, 1)
 }
 _HOW = {How.CONSUMER: ("in order", OK), How.SUBSCRIPTION: ("as it comes", ACCENT), How.REFUSED: ("refused", BAD)}
-_PROCESS = {metric.name.removeprefix("process_"): metric for metric in program.METRICS}
 
 
 def _of(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -33,10 +32,6 @@ def _of(metric: Metric, **matchers: str | Matcher) -> Series:
 
 def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
     return shown(metric, stream=chosen("stream"), **matchers)
-
-
-def _process(name: str) -> Series:
-    return shown(_PROCESS[name])
 
 
 def _events(metric: Metric, legend: str, *labels: str) -> Line:
@@ -284,48 +279,6 @@ DASHBOARD = Dashboard(
                 ),
             ],
         ),
-        Row(
-            "Process",
-            [
-                table(
-                    "Exporters",
-                    "Each exporter: its version, its part of the fleet, since when it runs, and its open files "
-                    "(fleet_exporter_build_info, fleet_exporter_shard, process_*).",
-                    ["job", "instance"],
-                    [
-                        (
-                            Column("build", hidden=True),
-                            Line(shown(program.BUILD).max("job", "instance", "version", "python_version")),
-                        ),
-                        (Column("shard", decimals=0), Line(shown(program.SHARD).max("job", "instance"))),
-                        (Column("of", decimals=0), Line(shown(program.SHARDS).max("job", "instance"))),
-                        (Column("running for", unit="s"), Line(_process("start_time_seconds").age().max("job", "instance"))),
-                        (
-                            Column("open files", unit="percentunit", limits=[Limit(0.8, WARN)], bar=True),
-                            Line((_process("open_fds") / _process("max_fds")).max("job", "instance")),
-                        ),
-                    ],
-                    labels={"version": "version", "python_version": "Python"},
-                    key_columns=[Column("instance", links=_overview)],
-                    width=10,
-                ),
-                graph(
-                    "CPU",
-                    "CPU time of the process a second (process_cpu_seconds_total); 1 is one core.",
-                    Line(_process("cpu_seconds_total").rate(RATE).sum("instance"), "{{instance}}"),
-                    unit="percentunit",
-                    width=7,
-                    height=10,
-                ),
-                graph(
-                    "Memory",
-                    "Resident memory of the process (process_resident_memory_bytes).",
-                    Line(_process("resident_memory_bytes").max("instance"), "{{instance}}"),
-                    unit="bytes",
-                    width=7,
-                    height=10,
-                ),
-            ],
-        ),
+        exporter_process.PROCESS,
     ],
 )

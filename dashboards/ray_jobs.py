@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import variables
+from dashboards import ray_clusters, variables
 from dashboards.common import alert_marks, coded, source_health, worded
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, YES_NO, ApiLink, Column, Limit, Link
+from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
 from dashboards.query import RANGE, RATE, Line, chosen, shown
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, Series, like
-from exporter.sources.rayjob import SERVED, clusters, jobs
-from exporter.sources.workloads import store as workloads
+from exporter.sources.rayjob import jobs
 
 _JOB = ("namespace", "rayjob")
-_CLUSTER = ("namespace", "raycluster")
-_CONDITIONS = {
-    "RayClusterProvisioned": "all pods were ready",
-    "HeadPodReady": "head ready",
-    "ReplicaFailure": "pods refused",
-}
 _STATES = {
     "New": ("new", QUIET),
     "Initializing": ("initializing", QUIET),
@@ -45,13 +38,6 @@ _RAY_STATES = {
     "FAILED": ("failed", BAD),
     "other": ("not known", "#a855f7"),
 }
-_CLUSTER_STATES = {
-    "New": ("new", QUIET),
-    "ready": ("ready", OK),
-    "suspended": ("suspended", WARN),
-    "failed": ("failed", BAD),
-    "other": ("not known", "#a855f7"),
-}
 
 
 def _job(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -68,10 +54,6 @@ def _count(states: str) -> Line:
 
 def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
     return coded(metric, tuple(states), *_JOB, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
-
-
-def _workers(what: str) -> Line:
-    return Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
 
 
 _started = _job(jobs.JOB_START)
@@ -262,72 +244,7 @@ DASHBOARD = Dashboard(
                 ),
             ],
         ),
-        Row(
-            "Room",
-            [
-                table(
-                    "RayClusters",
-                    "Each RayCluster: its state, its workers, its conditions, and what its pods ask for "
-                    "(ray_cluster_state, ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
-                    _CLUSTER,
-                    [
-                        (
-                            Column("state", states=worded(_CLUSTER_STATES)),
-                            Line(
-                                coded(
-                                    clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=chosen("namespace")
-                                )
-                            ),
-                        ),
-                        *(
-                            (Column(f"workers {what}", decimals=0), Line(_cluster(metric).max(*_CLUSTER)))
-                            for what, metric in clusters.WORKERS.items()
-                        ),
-                        *(
-                            (
-                                Column(
-                                    head, states=YES_NO if name != "ReplicaFailure" else {"1": ("yes", BAD), "0": ("no", OK)}
-                                ),
-                                Line(_cluster(clusters.CLUSTER_CONDITION, condition=name).max(*_CLUSTER)),
-                            )
-                            for name, head in _CONDITIONS.items()
-                        ),
-                        (Column("CPU", decimals=1), Line(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
-                        (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
-                        (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
-                    ],
-                    key_columns=[Column("namespace", links=[_why])],
-                    width=24,
-                    height=5,
-                ),
-                graph(
-                    "Workers",
-                    "Workers wanted and ready by cluster, and the most that it may have (ray_cluster_workers_*).",
-                    _workers("desired"),
-                    _workers("ready"),
-                    _workers("max"),
-                    unit="short",
-                ),
-                stat(
-                    "KubeRay",
-                    "Whether the Kubernetes API serves KubeRay's kinds (ray_kind_served); without them there is nothing to "
-                    "show here, and nothing wrong.",
-                    Line(shown(SERVED).max("kind"), "{{kind}}"),
-                    states=YES_NO,
-                    names=True,
-                    height=8,
-                    links=[Link("How Kubernetes is read", View.EXPORTER)],
-                ),
-                graph(
-                    "GPUs",
-                    "GPUs of the nodes, and those asked for by pods on them, by pool (fleet_node_pool_gpus_allocatable, "
-                    "fleet_node_pool_gpus_requested); no data where there is no node with GPUs, or nodes are not read.",
-                    Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
-                    Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
-                    unit="short",
-                ),
-            ],
-        ),
+        ray_clusters.CLUSTERS,
         Row(
             "What the jobs told",
             [

@@ -4,57 +4,32 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import variables
+from dashboards import variables, vllm_caches
 from dashboards.common import alert_marks, source_health
 from dashboards.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, graph, heatmap, stat, table
 from dashboards.query import RATE, Line, chosen, shown
+from dashboards.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
 from exporter import scrape
-from exporter.metric import Metric
-from exporter.promql import Matcher, Series, like
+from exporter.promql import like
 from exporter.sources.vllm import concepts, page
 
-_ENGINE = ("server", "model", "engine")
-_SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_blocks")
 
 
-def _at(concept: concepts.Concept, **matchers: str | Matcher) -> Series:
-    return shown(concept.metric, server=chosen("server"), model=chosen("model"), **matchers)
-
-
-def _of_server(metric: Metric, **matchers: str | Matcher) -> Series:
-    """What a server tells of itself, without a model."""
-    return shown(metric, server=chosen("server"), **matchers)
-
-
-def _rate(concept: concepts.Concept, legend: str, *labels: str) -> Line:
-    return Line(_at(concept).rate(RATE).sum(*labels), legend)
-
-
-def _quantile(concept: concepts.Concept, legend: str, share: float = 0.95) -> Line:
-    return Line(_at(concept).quantile(share, window=RATE), legend)
-
-
-def _share(part: concepts.Concept, whole: concepts.Concept, legend: str) -> Line:
-    return Line(_at(part).rate(RATE).sum().share_of(_at(whole).rate(RATE).sum()), legend)
-
-
 def _spread(title: str, what: str, concept: concepts.Concept) -> Panel:
-    buckets = _at(concept).bucket_rate(RATE).sum("le")
+    buckets = at(concept).bucket_rate(RATE).sum("le")
     description = f"Requests a second by {what}: the darker a cell, the more of them ({concept.metric.name}_bucket)."
     return heatmap(title, description, Line(buckets, "{{le}}"), unit="s", width=12)
 
 
-_requests = _at(concepts.DURATION).part("_count")
-_failed = _at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum()
-_server_errors = _of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
-_answers = _of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
+_requests = at(concepts.DURATION).part("_count")
+_failed = at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum()
+_server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
+_answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Limit(thresholds.LATENCY_SECONDS, WARN)
 _queue = Limit(thresholds.VLLM_WAITING, WARN)
-_full = Limit(thresholds.KV_CACHE_FULL_RATIO, WARN)
-_missing = _of_server(page.MISSING).max("server", "concept").equals(1)
 
 DASHBOARD = Dashboard(
     view=View.VLLM,
@@ -90,7 +65,7 @@ DASHBOARD = Dashboard(
                     "Latency, p95",
                     "95th percentile of the time of a request (vllm_request_duration_seconds); no data without requests. "
                     "The alert VllmSlow compares the same figure with the same limit.",
-                    _quantile(concepts.DURATION, ""),
+                    quantile(concepts.DURATION, ""),
                     unit="s",
                     width=3,
                     limits=[_slow],
@@ -99,7 +74,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "First token, p95",
                     "95th percentile of the time to the first token (vllm_time_to_first_token_seconds).",
-                    _quantile(concepts.TIME_TO_FIRST_TOKEN, ""),
+                    quantile(concepts.TIME_TO_FIRST_TOKEN, ""),
                     unit="s",
                     width=3,
                     sparkline=True,
@@ -107,7 +82,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Waiting",
                     "Requests that wait for a place, of all engines (vllm_requests_waiting).",
-                    Line(_at(concepts.WAITING).sum()),
+                    Line(at(concepts.WAITING).sum()),
                     width=3,
                     limits=[_queue],
                     sparkline=True,
@@ -116,17 +91,17 @@ DASHBOARD = Dashboard(
                 stat(
                     "KV cache",
                     "Share of the KV cache in use, of the fullest engine (vllm_kv_cache_usage_ratio).",
-                    Line(_at(concepts.KV_CACHE).max()),
+                    Line(at(concepts.KV_CACHE).max()),
                     unit="percentunit",
                     width=3,
-                    limits=[_full],
+                    limits=[FULL],
                     sparkline=True,
                 ),
                 stat(
                     "Requests that fail",
                     "Share of the requests that end with the reason error or abort (vllm_requests_finished_total); no data "
                     "without requests.",
-                    Line(_failed.share_of(_at(concepts.FINISHED).rate(RATE).sum())),
+                    Line(_failed.share_of(at(concepts.FINISHED).rate(RATE).sum())),
                     unit="percentunit",
                     width=3,
                     limits=[Limit(thresholds.VLLM_FAILURE_RATIO, BAD)],
@@ -135,7 +110,7 @@ DASHBOARD = Dashboard(
                     "Latency of requests",
                     "Time of a request from arrival to end (vllm_request_duration_seconds), by percentile; the line is the "
                     "limit of the alert VllmSlow.",
-                    *(_quantile(concepts.DURATION, name, share) for share, name in _SHARES),
+                    *(quantile(concepts.DURATION, name, share) for share, name in SHARES),
                     unit="s",
                     limits=[_slow],
                 ),
@@ -143,10 +118,10 @@ DASHBOARD = Dashboard(
                     "Queue",
                     "Requests in execution and waiting, over all engines (vllm_requests_running, vllm_requests_waiting, "
                     "vllm_requests_swapped); the line is where the alert VllmQueueGrowing begins to look.",
-                    Line(_at(concepts.RUNNING).sum(), "running"),
-                    Line(_at(concepts.WAITING).sum(), "waiting"),
-                    Line(_at(concepts.WAITING_BY_REASON).sum("reason"), "waiting for {{reason}}"),
-                    Line(_at(concepts.SWAPPED).sum(), "swapped out"),
+                    Line(at(concepts.RUNNING).sum(), "running"),
+                    Line(at(concepts.WAITING).sum(), "waiting"),
+                    Line(at(concepts.WAITING_BY_REASON).sum("reason"), "waiting for {{reason}}"),
+                    Line(at(concepts.SWAPPED).sum(), "swapped out"),
                     unit="short",
                     limits=[_queue],
                     columns=[Column("running", colour=ACCENT), Column("waiting", colour=WARN)],
@@ -155,9 +130,9 @@ DASHBOARD = Dashboard(
                     "Tokens",
                     "Tokens a second: of prompts, in all and by where they came from, and generated "
                     "(vllm_prompt_tokens_total, vllm_prompt_tokens_by_source_total, vllm_generation_tokens_total).",
-                    _rate(concepts.PROMPT_TOKENS, "prompts"),
-                    _rate(concepts.TOKENS_BY_SOURCE, "prompts from {{origin}}", "origin"),
-                    _rate(concepts.GENERATION_TOKENS, "generated"),
+                    rate(concepts.PROMPT_TOKENS, "prompts"),
+                    rate(concepts.TOKENS_BY_SOURCE, "prompts from {{origin}}", "origin"),
+                    rate(concepts.GENERATION_TOKENS, "generated"),
                     unit="cps",
                     columns=[Column("generated", colour=OK)],
                 ),
@@ -173,26 +148,26 @@ DASHBOARD = Dashboard(
                     "95th percentile of each part of a request (vllm_request_queue_time_seconds, …_prefill_time_seconds, "
                     "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds), and of the HTTP "
                     "requests around them where the server tells it (vllm_http_request_duration_seconds).",
-                    _quantile(concepts.QUEUE_TIME, "waiting"),
-                    _quantile(concepts.TIME_TO_FIRST_TOKEN, "first token"),
-                    _quantile(concepts.PREFILL_TIME, "prefill"),
-                    _quantile(concepts.DECODE_TIME, "decoding"),
-                    _quantile(concepts.INFERENCE_TIME, "execution"),
-                    Line(_of_server(page.HTTP_DURATION).quantile(0.95, window=RATE), "HTTP"),
+                    quantile(concepts.QUEUE_TIME, "waiting"),
+                    quantile(concepts.TIME_TO_FIRST_TOKEN, "first token"),
+                    quantile(concepts.PREFILL_TIME, "prefill"),
+                    quantile(concepts.DECODE_TIME, "decoding"),
+                    quantile(concepts.INFERENCE_TIME, "execution"),
+                    Line(of_server(page.HTTP_DURATION).quantile(0.95, window=RATE), "HTTP"),
                     unit="s",
                 ),
                 graph(
                     "Time between tokens",
                     "Time between two tokens by percentile (vllm_inter_token_latency_seconds), and the mean time a token of "
                     "a request (vllm_request_time_per_output_token_seconds).",
-                    *(_quantile(concepts.INTER_TOKEN, name, share) for share, name in _SHARES),
-                    _quantile(concepts.TIME_PER_TOKEN, "mean of a request, p95"),
+                    *(quantile(concepts.INTER_TOKEN, name, share) for share, name in SHARES),
+                    quantile(concepts.TIME_PER_TOKEN, "mean of a request, p95"),
                     unit="s",
                 ),
                 graph(
                     "Latency by model, p95",
                     "95th percentile of the time of a request by server and model (vllm_request_duration_seconds).",
-                    Line(_at(concepts.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
+                    Line(at(concepts.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
                     unit="s",
                     limits=[_slow],
                     links=[Link("Agents", View.AGENTS)],
@@ -205,7 +180,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Ends of requests",
                     "Requests finished a second by reason (vllm_requests_finished_total).",
-                    _rate(concepts.FINISHED, "{{finished_reason}}", "finished_reason"),
+                    rate(concepts.FINISHED, "{{finished_reason}}", "finished_reason"),
                     unit="reqps",
                     stacked=True,
                     columns=[
@@ -228,9 +203,9 @@ DASHBOARD = Dashboard(
                     "Requests a second that were pushed out of execution, refused by a queue limit, or had NaN in their "
                     "logits (vllm_preemptions_total, vllm_admission_rejections_total, vllm_corrupted_requests_total); the "
                     "line is the limit on preemptions.",
-                    _rate(concepts.PREEMPTIONS, "preempted"),
-                    _rate(concepts.REJECTIONS, "refused: {{reason}}", "reason"),
-                    _rate(concepts.CORRUPTED, "corrupted"),
+                    rate(concepts.PREEMPTIONS, "preempted"),
+                    rate(concepts.REJECTIONS, "refused: {{reason}}", "reason"),
+                    rate(concepts.CORRUPTED, "corrupted"),
                     unit="reqps",
                     limits=[Limit(thresholds.PREEMPTIONS_A_SECOND, WARN)],
                     columns=[Column("corrupted", colour=BAD)],
@@ -243,18 +218,18 @@ DASHBOARD = Dashboard(
                 table(
                     "Engines",
                     "Each engine as it is now: whether it says that it is well and awake, and how full it is.",
-                    _ENGINE,
+                    ENGINE,
                     [
-                        (Column("running", decimals=0), Line(_at(concepts.RUNNING).max(*_ENGINE))),
-                        (Column("waiting", decimals=0, limits=[_queue]), Line(_at(concepts.WAITING).max(*_ENGINE))),
+                        (Column("running", decimals=0), Line(at(concepts.RUNNING).max(*ENGINE))),
+                        (Column("waiting", decimals=0, limits=[_queue]), Line(at(concepts.WAITING).max(*ENGINE))),
                         (
-                            Column("KV cache", unit="percentunit", limits=[_full], bar=True),
-                            Line(_at(concepts.KV_CACHE).max(*_ENGINE)),
+                            Column("KV cache", unit="percentunit", limits=[FULL], bar=True),
+                            Line(at(concepts.KV_CACHE).max(*ENGINE)),
                         ),
-                        (Column("healthy", states=YES_NO), Line(_at(concepts.HEALTHY).min(*_ENGINE))),
+                        (Column("healthy", states=YES_NO), Line(at(concepts.HEALTHY).min(*ENGINE))),
                         (
                             Column("awake", states={"1": ("awake", OK), "0": ("asleep", QUIET)}),
-                            Line(_at(concepts.SLEEP, state="awake").max(*_ENGINE)),
+                            Line(at(concepts.SLEEP, state="awake").max(*ENGINE)),
                         ),
                     ],
                     key_columns=[Column("model", links=[Link("Agents", View.AGENTS)])],
@@ -266,11 +241,11 @@ DASHBOARD = Dashboard(
                     "figures it does not tell (vllm_concept_missing).",
                     ["server"],
                     [
-                        (Column("read", states=UP_DOWN), Line(_of_server(scrape.UP, source="vllm").min("server"))),
-                        (Column("not told", decimals=0), Line(_missing.count("server"))),
+                        (Column("read", states=UP_DOWN), Line(of_server(scrape.UP, source="vllm").min("server"))),
+                        (Column("not told", decimals=0), Line(MISSING.count("server"))),
                         (
                             Column("set up", hidden=True),
-                            Line(_of_server(page.CACHE_CONFIG).max("server", *_CONFIGURED)),
+                            Line(of_server(page.CACHE_CONFIG).max("server", *_CONFIGURED)),
                         ),
                     ],
                     labels={
@@ -284,53 +259,6 @@ DASHBOARD = Dashboard(
                 ),
             ],
         ),
-        Row(
-            "Caches and sizes",
-            [
-                graph(
-                    "KV cache",
-                    "Share of the KV cache in use by engine (vllm_kv_cache_usage_ratio); the line is the alert's limit.",
-                    Line(_at(concepts.KV_CACHE).max(*_ENGINE), "{{model}} on {{server}}, engine {{engine}}"),
-                    unit="percentunit",
-                    limits=[_full],
-                    maximum=1,
-                ),
-                graph(
-                    "Work that is saved",
-                    "Share of the tokens looked up that the prefix cache or another instance had; of prompt tokens "
-                    "that came from a cache; of multimodal items that were cached; of drafted tokens that were accepted "
-                    "(vllm_*_cache_hits_total over …_queries_total, vllm_prompt_tokens_cached_total, vllm_speculative_*).",
-                    _share(concepts.PREFIX_HITS, concepts.PREFIX_QUERIES, "prefix cache"),
-                    _share(concepts.EXTERNAL_HITS, concepts.EXTERNAL_QUERIES, "another instance's prefix cache"),
-                    _share(concepts.CACHED_TOKENS, concepts.PROMPT_TOKENS, "prompt tokens from a cache"),
-                    _share(concepts.MULTIMODAL_HITS, concepts.MULTIMODAL_QUERIES, "multimodal cache"),
-                    _share(concepts.ACCEPTED_TOKENS, concepts.DRAFT_TOKENS, "drafts accepted"),
-                    unit="percentunit",
-                    maximum=1,
-                ),
-                graph(
-                    "Sizes of requests",
-                    "Median and 95th percentile of the tokens of a request (vllm_request_prompt_tokens, "
-                    "vllm_request_generation_tokens), and of an engine's step (vllm_iteration_tokens).",
-                    _quantile(concepts.REQUEST_PROMPT, "prompt, p50", 0.5),
-                    _quantile(concepts.REQUEST_PROMPT, "prompt, p95"),
-                    _quantile(concepts.REQUEST_GENERATION, "answer, p50", 0.5),
-                    _quantile(concepts.REQUEST_GENERATION, "answer, p95"),
-                    _quantile(concepts.ITERATION, "step, p95"),
-                    unit="short",
-                ),
-                table(
-                    "Not told",
-                    "What a server does not tell, so that its panels have no data: another version of vLLM calls it "
-                    "otherwise or lacks it, or the feature is off (vllm_concept_missing).",
-                    ["server", "concept"],
-                    [(Column("missing", states={"1": ("not told", QUIET)}), Line(_missing))],
-                    key_columns=[Column("server", links=[Link("Why", View.EXPORTER, {"server": "server"})])],
-                    width=24,
-                    height=7,
-                ),
-            ],
-            collapsed=True,
-        ),
+        vllm_caches.CACHES,
     ],
 )
