@@ -194,6 +194,7 @@ DASHBOARD = Dashboard(
                     "RayJobs that exist, by state of the resource (ray_jobs).",
                     Line(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
                     unit="short",
+                    width=8,
                     stacked=True,
                     columns=[Column(state, colour=colour) for state, (_, colour) in _STATES.items()],
                 ),
@@ -202,6 +203,7 @@ DASHBOARD = Dashboard(
                     "Attempts that ended, by how (ray_job_duration_seconds_count).",
                     Line(_ended.increase(RATE).sum("outcome"), "{{outcome}}"),
                     unit="short",
+                    width=8,
                     bars=True,
                     stacked=True,
                     columns=[
@@ -216,6 +218,7 @@ DASHBOARD = Dashboard(
                     Line(_cluster(jobs.DURATION).quantile(0.5, "outcome", window=RATE), "{{outcome}}, p50"),
                     Line(_cluster(jobs.DURATION).quantile(0.95, "outcome", window=RATE), "{{outcome}}, p95"),
                     unit="s",
+                    width=8,
                 ),
                 heatmap(
                     "Durations of attempts",
