@@ -12,7 +12,8 @@ from exporter.sources.workloads import store as workloads
 
 _WORKLOAD = ("namespace", "workload")
 _WHICH = "{{ $labels.namespace }}/{{ $labels.workload }}"
-_NOT_UP = series(workloads.EXPECTED, state=is_not("up")).max_over("2m").equals(1)
+# Without the state: one that goes from absent to degraded and down has been not up for all that time.
+_NOT_UP = series(workloads.EXPECTED, state=is_not("up")).max_over("2m").without("max", "state").equals(1)
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down("WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Pods cannot be read", View.OVERVIEW),
@@ -22,7 +23,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.KUBERNETES,
         summary="An expected workload is not up",
-        description=f"{_WHICH}, which the configuration expects, is {{{{ $labels.state }}}}.",
+        description=f"{_WHICH}, which the configuration expects, has no pod, or pods that are not ready.",
         view=View.OVERVIEW,
         variables=_WORKLOAD,
         lasting="5m",
@@ -30,13 +31,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="WorkloadNotReady",
         # An expected workload has its own, stronger alert.
-        query=series(workloads.STATUS, state=like("degraded|down")).max_over("2m").equals(1).unless(
-            _NOT_UP, ignoring=("kind", "state")
+        query=series(workloads.STATUS, state=like("degraded|down")).max_over("2m").without("max", "state").equals(1).unless(
+            _NOT_UP, ignoring=("kind",)
         ),
         severity=Severity.WARNING,
         component=Component.KUBERNETES,
         summary="A workload has pods that are not ready",
-        description=f"{{{{ $labels.kind }}}} {_WHICH} has been {{{{ $labels.state }}}} for a quarter of an hour.",
+        description=f"{{{{ $labels.kind }}}} {_WHICH} has had pods that are not ready for a quarter of an hour.",
         view=View.OVERVIEW,
         variables=_WORKLOAD,
         lasting="15m",

@@ -90,7 +90,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.EXPORTER,
         summary="Events were lost before they could be read",
         description="Messages of {{ $labels.stream }} were deleted from the stream before the exporter had read them.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
     ),
     Rule(
@@ -109,7 +109,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.EXPORTER,
         summary="The exporter is behind with reading events",
         description="{{ $value }} messages of {{ $labels.stream }} or more are still to be read.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
         lasting="5m",
@@ -123,7 +123,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="A stream grows and its events are not read",
         description="{{ $labels.stream }} has got {{ $value | humanize }} messages in ten minutes, and the exporter has "
         "read none of them.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
         lasting="5m",
     ),
@@ -134,7 +134,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.EXPORTER,
         summary="The exporter may not read a stream",
         description="NATS refuses the exporter's account the subjects of {{ $labels.stream }}.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
         lasting="5m",
     ),
@@ -154,8 +154,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="The exporter no longer tells everything apart",
-        description="There are more {{ $labels.kind }} than the exporter keeps; the oldest are forgotten, or counted "
-        "together as `other`.",
+        description="There is more of the kind {{ $labels.kind }} than the exporter keeps; the oldest is forgotten, or new "
+        "names count as `other`.",
         view=View.EXPORTER,
     ),
     Rule(
@@ -165,7 +165,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.EXPORTER,
         summary="The copy of events to Loki is behind",
         description="{{ $value }} messages of {{ $labels.stream }} or more are still to be copied.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
         lasting="5m",
@@ -178,7 +178,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Events are missing from Loki",
         description="Events of {{ $labels.stream }} were refused by Loki, or deleted from their stream before they were "
         "copied.",
-        view=View.EVENTS,
+        view=View.EXPORTER,
         variables=_STREAM,
     ),
 )  # fmt: skip

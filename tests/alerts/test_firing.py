@@ -84,6 +84,16 @@ def test_two_exporters_of_one_fleet_make_one_alert_and_two_clusters_two(promtool
     assert sorted(alert.labels["cluster"] for alert in told["two"]) == ["a", "b"]
 
 
+def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path) -> None:
+    rule = BY_NAME["FleetAgentUnresponsive"]
+    state = 'fleet_agent_state{agent="a",role="DEV",state="unresponsive"}'
+    given = {"a minute ago": "1x118 0x2", "long ago": "1x110 0x10"}
+    told = fired(promtool, tmp_path, {what: Trial(rule, {state: values}) for what, values in given.items()})
+
+    assert rule.kept == "2m"
+    assert {what for what, alerts in told.items() if alerts} == {"a minute ago"}
+
+
 def _key(rule: Rule) -> str:
     return " ".join([rule.name, *rule.labels.values()])
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from tests.alerts.case import case, unread
+from tests.alerts.case import Case, case, unread
 
 _POD = 'namespace="n",kind="Deployment",workload="w"'
+_EXPECTED = 'fleet_expected_workload_status{namespace="n",workload="w",state='
+_STATUS = f"fleet_workload_status{{{_POD},state="
+_TO_AND_FRO = {"degraded": " ".join(["1 1 0 0"] * 30), "down": " ".join(["0 0 1 1"] * 30)}
+"""Every two minutes the other state, and never up."""
 
 CASES = {
     "WorkloadsUnreadable": unread("workloads"),
-    "WorkloadDown": case(
-        {'fleet_expected_workload_status{namespace="n",workload="w",state="absent"}': "1x120"},
+    "WorkloadDown": Case(
         {
-            'fleet_expected_workload_status{namespace="n",workload="w",state="absent"}': "0x120",
-            'fleet_expected_workload_status{namespace="n",workload="w",state="up"}': "1x120",
+            "absent": {f'{_EXPECTED}"absent"}}': "1x120", f'{_EXPECTED}"up"}}': "0x120"},
+            "to and fro": {f'{_EXPECTED}"{state}"}}': values for state, values in _TO_AND_FRO.items()},
         },
+        {"up": {f'{_EXPECTED}"absent"}}': "0x120", f'{_EXPECTED}"up"}}': "1x120"}},
     ),
-    "WorkloadNotReady": case(
-        {f'fleet_workload_status{{{_POD},state="degraded"}}': "1x120"},
+    "WorkloadNotReady": Case(
         {
-            f'fleet_workload_status{{{_POD},state="degraded"}}': "0x120",
-            f'fleet_workload_status{{{_POD},state="up"}}': "1x120",
+            "degraded": {f'{_STATUS}"degraded"}}': "1x120"},
+            "to and fro": {f'{_STATUS}"{state}"}}': values for state, values in _TO_AND_FRO.items()},
         },
-        told_as_expected={
-            f'fleet_workload_status{{{_POD},state="down"}}': "1x120",
-            'fleet_expected_workload_status{namespace="n",workload="w",state="down"}': "1x120",
+        {
+            "up": {f'{_STATUS}"degraded"}}': "0x120", f'{_STATUS}"up"}}': "1x120"},
+            "told as expected": {f'{_STATUS}"down"}}': "1x120", f'{_EXPECTED}"down"}}': "1x120"},
         },
     ),
     "PodCrashLooping": case(
