@@ -231,6 +231,7 @@ DASHBOARD = Dashboard(
                     Line(shown(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} seen"),
                     Line(_stream(journal.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
                     unit="s",
+                    width=8,
                 ),
                 graph(
                     "Taken up anew",
@@ -241,6 +242,7 @@ DASHBOARD = Dashboard(
                     _events(LOSSES, "connection lost"),
                     _events(scrape.RESTARTS, "{{source}} started again", "source"),
                     unit="short",
+                    width=8,
                     bars=True,
                 ),
                 graph(
@@ -254,6 +256,7 @@ DASHBOARD = Dashboard(
                     _events(journal.REJECTED, "refused by Loki"),
                     _events(REPEATED, "came again"),
                     unit="short",
+                    width=8,
                     bars=True,
                 ),
                 graph(

@@ -120,6 +120,7 @@ PODS: Final = Row(
             "Pods of the workloads by phase (fleet_workload_pods).",
             Line(_workload(store.PODS).sum("phase") > 0, "{{phase}}"),
             unit="short",
+            width=8,
             stacked=True,
             columns=[
                 Column("Running", colour=OK),
@@ -136,12 +137,14 @@ PODS: Final = Row(
             Line(_workload(store.WAITING).sum("workload", "reason"), "{{workload}} waits: {{reason}}"),
             Line(_workload(store.TERMINATED).sum("workload", "reason"), "{{workload}} ended: {{reason}}"),
             unit="short",
+            width=8,
         ),
         graph(
             "Restarts",
             "Restarts of containers by workload (fleet_workload_restarts_total).",
             Line(_workload(store.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
             unit="short",
+            width=8,
             bars=True,
         ),
         table(
