@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import costs
+from dashboards import costs, variables
 from dashboards.common import alert_marks, source_health
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, Column, Limit, Link
+from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, graph, stat, table
 from dashboards.query import RATE, Line, raw, shown
@@ -16,6 +16,7 @@ from exporter.sources.taskboard import samples as board
 
 _AGENTS = Link("Agents", View.AGENTS)
 _STORIES = Link("Stories", View.STORIES)
+_TASKS = ApiLink("These tasks, by name", path="/api/tasks")
 _STUCK = (Limit(thresholds.TASK_STUCK_SECONDS, WARN),)
 _KEY = ("agent", "priority")
 _COLUMNS = (("inbox", "Inbox", QUIET), ("assigned", "Assigned", ACCENT), ("done", "Done", OK))
@@ -39,7 +40,7 @@ def _counts() -> list[Panel]:
             sparkline=True,
             decimals=0,
             base=colour,
-            links=[_STORIES],
+            links=[_TASKS, _STORIES],
         )
         for column, title, colour in _COLUMNS
     ]
@@ -49,10 +50,10 @@ def _cards() -> list[Panel]:
     return [
         table(
             f"{title}: whose",
-            f"Tasks in the folder {column} by agent and priority (fleet_board_tasks). The exporter's /api/tasks names them.",
+            f"Tasks in the folder {column} by agent and priority (fleet_board_tasks).",
             _KEY,
             [(Column("tasks", decimals=0, bar=True), Line(shown(board.TASKS, column=column).sum(*_KEY)))],
-            key_columns=[Column("agent", links=[_AGENTS]), Column("priority", states=_PRIORITIES)],
+            key_columns=[Column("agent", links=[_TASKS, _AGENTS]), Column("priority", states=_PRIORITIES)],
             sort="tasks",
             width=8,
             height=9,
@@ -65,7 +66,7 @@ DASHBOARD = Dashboard(
     view=View.BOARD,
     title="Board and costs",
     description="Whether work moves from inbox to done, what is stuck, and what the agents' invocations cost.",
-    variables=costs.VARIABLES,
+    variables=[*costs.VARIABLES, variables.EXPORTER_URL],
     annotations=[alert_marks("board|costs")],
     since="now-24h",
     rows=[
@@ -80,7 +81,7 @@ DASHBOARD = Dashboard(
                     unit="s",
                     width=3,
                     limits=_STUCK,
-                    links=[_STORIES],
+                    links=[_TASKS, _STORIES],
                 ),
                 *source_health("costs", "The ledger", width=3),
                 *costs.head(),
@@ -99,7 +100,7 @@ DASHBOARD = Dashboard(
                     Line(_p95(board.QUEUE), "queue, p95"),
                     Line(_p95(board.CYCLE), "cycle, p95"),
                     unit="s",
-                    links=[_STORIES],
+                    links=[_TASKS, _STORIES],
                 ),
                 graph(
                     "Oldest task",
@@ -107,7 +108,7 @@ DASHBOARD = Dashboard(
                     Line(shown(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
                     unit="s",
                     limits=_STUCK,
-                    links=[_STORIES],
+                    links=[_TASKS, _STORIES],
                 ),
                 graph(
                     "Changes",
@@ -117,12 +118,12 @@ DASHBOARD = Dashboard(
                     Line(shown(board.ILLEGAL).increase(RATE).sum(), "illegal"),
                     unit="short",
                     columns=[Column("illegal", colour=BAD)],
-                    links=[_STORIES],
+                    links=[_TASKS, _STORIES],
                 ),
                 graph(
                     "Files that are no tasks",
                     "Files that cannot be read, by what is wrong, those over the cap, and tasks whose status is not their "
-                    "folder's. The exporter's /api/tasks lists them.",
+                    "folder's.",
                     Line(shown(board.UNREADABLE).sum("reason"), "{{reason}}"),
                     Line(shown(board.LEFT_OUT).sum(), "over the cap"),
                     Line(shown(board.DISAGREEING).sum(), "status disagrees"),
@@ -140,7 +141,7 @@ DASHBOARD = Dashboard(
                     names=True,
                     width=8,
                     height=8,
-                    links=[_STORIES],
+                    links=[_TASKS, _STORIES],
                 ),
             ],
         ),

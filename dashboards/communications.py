@@ -8,7 +8,7 @@ from alerts import thresholds
 from alerts.view import View
 from dashboards import consumers, message_map, variables
 from dashboards.common import STORY_MARKS, alert_marks, coded, source_health
-from dashboards.fields import BAD, OK, WARN, Column, Limit, Link
+from dashboards.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
 from dashboards.query import RANGE, RATE, Line, chosen, labelled, raw, shown
@@ -188,7 +188,7 @@ _STREAMS = Row(
                 ),
                 (Column("a second", unit="ops"), Line(shown(fleet.EVENTS).rate(RATE).sum(*_FROM))),
             ],
-            key_columns=[Column("subject", links=[_EVENTS])],
+            key_columns=[Column("subject", links=[ApiLink("The last events", path="/api/events"), _EVENTS])],
             labels={"family": "family"},
             sort="a second",
             width=14,
@@ -249,6 +249,7 @@ DASHBOARD = Dashboard(
         variables.of("stream", "stream", "Stream", "Streams of JetStream.", shown(jetstream.STREAM_INFO)),
         variables.of("consumer", "consumer", "Consumer", "Consumers of those streams.", _stream(jetstream.CONSUMER_INFO)),
         variables.of("service", "service", "Service", "Services that are asked over gRPC or HTTP.", shown(probe.UP)),
+        variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],
     rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, _ACCOUNT_ROW],

@@ -7,7 +7,7 @@ from typing import Final
 from alerts import thresholds
 from alerts.view import View
 from dashboards import variables
-from dashboards.fields import BAD, WARN, Column, Limit, Link
+from dashboards.fields import BAD, WARN, ApiLink, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Panel, bars, graph, stat, table
 from dashboards.query import RANGE, RATE, Line, chosen, shown
@@ -18,6 +18,7 @@ from exporter.sources.costs import ledger
 _KEY = ("agent", "model")
 _BUDGET_LIMITS = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))
 _AGENT = Link("The agent", View.AGENTS, {"agent": "agent"})
+_LEDGER = ApiLink("The ledger's sums", path="/api/costs")
 _MODEL = Link("The model", View.VLLM, {"model": "model"})
 
 VARIABLES: Final = (
@@ -51,7 +52,7 @@ def head() -> list[Panel]:
             width=6,
             names=True,
             decimals=2,
-            links=[Link("Agents", View.AGENTS)],
+            links=[_LEDGER, Link("Agents", View.AGENTS)],
         ),
         stat(
             "Budget spent",
@@ -110,7 +111,7 @@ COSTS: Final = Row(
                 Column("budget of the month", unit="currencyUSD"),
                 Column("last invocation", unit="s"),
             ],
-            links=[Link("Agents", View.AGENTS)],
+            links=[_LEDGER, Link("Agents", View.AGENTS)],
         ),
         graph(
             "Cost an hour",

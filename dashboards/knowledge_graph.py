@@ -6,7 +6,7 @@ from alerts import thresholds
 from alerts.view import View
 from dashboards import variables
 from dashboards.common import STORY_MARKS, alert_marks, source_health
-from dashboards.fields import BAD, Column, Limit, Link
+from dashboards.fields import BAD, ApiLink, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, graph, node_graph, stat, table
 from dashboards.query import RATE, Line, chosen, labelled, raw, shown
@@ -15,6 +15,7 @@ from exporter.promql import Query, Series
 from exporter.sources.neo4j import counts
 
 _STORIES = Link("Stories", View.STORIES)
+_NODES = ApiLink("Nodes of the graph", path="/api/graph/nodes")
 _EVENTS = Link("What was published", View.EVENTS)
 _KEY = ("database", "label")
 _PATTERN = ("start", "type", "end")
@@ -33,7 +34,7 @@ def _circle(query: Query, label: str) -> Query:
     return labelled(made, "title", "$1", label, "(.*)").sum("id", "title")
 
 
-def _nodes() -> Line:
+def nodes() -> Line:
     """Labels with their nodes, and each end of a pattern that is no label: `*`, and `other` beyond the cap.
 
     What such an end stands for is not counted: its figure is NaN, which is shown as no data.
@@ -44,7 +45,7 @@ def _nodes() -> Line:
     return Line(raw(f"{known.text} or ({' or '.join(end.text for end in ends)}) * NaN", "id", "title"))
 
 
-def _edges() -> Line:
+def edges() -> Line:
     """Relationships from label to label; the type is the second figure of an arrow."""
     made = _of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN)
     text = f'label_join({made.text}, "id", " ", "start", "type", "end")'
@@ -60,7 +61,10 @@ DASHBOARD = Dashboard(
     view=View.GRAPH,
     title="Knowledge graph",
     description="What the decision graph in Neo4j holds, how it hangs together, and whether it grows or loses something.",
-    variables=[variables.of("database", "database", "Database", "Databases of Neo4j.", shown(counts.NODES))],
+    variables=[
+        variables.of("database", "database", "Database", "Databases of Neo4j.", shown(counts.NODES)),
+        variables.EXPORTER_URL,
+    ],
     annotations=[alert_marks("neo4j"), STORY_MARKS],
     rows=[
         Row(
@@ -74,7 +78,7 @@ DASHBOARD = Dashboard(
                     width=3,
                     sparkline=True,
                     decimals=0,
-                    links=[_STORIES],
+                    links=[_NODES, _STORIES],
                 ),
                 stat(
                     "Relationships",
@@ -83,7 +87,7 @@ DASHBOARD = Dashboard(
                     width=3,
                     sparkline=True,
                     decimals=0,
-                    links=[_STORIES],
+                    links=[_NODES, _STORIES],
                 ),
                 stat(
                     "Growth a minute",
@@ -129,8 +133,8 @@ DASHBOARD = Dashboard(
                     "A circle for each label with its nodes, an arrow for each type of relationship with how many there are "
                     "(neo4j_label_nodes, neo4j_pattern_relationships). Where both ends of a type are mixed, the count store "
                     "tells one at a time, and the other is *.",
-                    _nodes(),
-                    _edges(),
+                    nodes(),
+                    edges(),
                     width=12,
                     height=14,
                 ),
@@ -142,7 +146,7 @@ DASHBOARD = Dashboard(
                         (Column("nodes", decimals=0), Line(_of(counts.LABEL_NODES).max(*_KEY))),
                         (Column("a minute", decimals=1), Line((_of(counts.LABEL_NODES).slope(RATE) * 60).max(*_KEY))),
                     ],
-                    key_columns=[Column("label", links=[_STORIES]), Column("database", width=90)],
+                    key_columns=[Column("label", links=[_NODES, _STORIES]), Column("database", width=90)],
                     sort="nodes",
                     width=5,
                     height=14,
@@ -158,7 +162,7 @@ DASHBOARD = Dashboard(
                             Line((_of(counts.PATTERN_RELATIONSHIPS).slope(RATE) * 60).sum(*_PATTERN)),
                         ),
                     ],
-                    key_columns=[Column("type", links=[_STORIES])],
+                    key_columns=[Column("type", links=[_NODES, _STORIES])],
                     sort="count",
                     width=7,
                     height=14,
@@ -173,7 +177,7 @@ DASHBOARD = Dashboard(
                     "Nodes by label (count store); a node with several labels is counted under each.",
                     Line(_of(counts.LABEL_NODES).sum("label"), "{{label}}"),
                     unit="short",
-                    links=[_STORIES],
+                    links=[_NODES, _STORIES],
                 ),
                 graph(
                     "Relationships by type",
@@ -181,7 +185,7 @@ DASHBOARD = Dashboard(
                     Line(_of(counts.TYPE_RELATIONSHIPS).sum("type"), "{{type}}"),
                     unit="short",
                     stacked=True,
-                    links=[_STORIES],
+                    links=[_NODES, _STORIES],
                 ),
                 graph(
                     "Growth a minute",
