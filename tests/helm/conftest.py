@@ -25,7 +25,7 @@ Render = Callable[..., Objects]
 """render(values): the objects of the chart with a file of values, or with values as a mapping."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML as Go reads it: `=` is a word, which PyYAML takes for a type that it does not know."""
 
 

@@ -22,6 +22,8 @@ EVERYTHING: dict[str, Any] = {
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
 }
+WITHOUT_DASHBOARDS = EVERYTHING | {"dashboards": {"enabled": False}}
+"""Megabytes less, where they are not what is looked at."""
 _LARGEST_SECRET = 1024 * 1024
 """Bytes; the API server refuses more, and Helm keeps a release with the whole chart in one Secret."""
 
@@ -58,7 +60,7 @@ def test_the_server_is_strict(server: Kubernetes, render: Render) -> None:
 def test_an_upgrade_starts_a_new_pod_only_when_the_configuration_changed(
     server: Kubernetes, helm_command: Helm, tmp_path: Path
 ) -> None:
-    with release(server, helm_command, tmp_path, EVERYTHING) as installed:
+    with release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as installed:
 
         def looked_at() -> tuple[Any, Any]:
             template = installed.get("Deployment")["spec"]["template"]
@@ -66,16 +68,16 @@ def test_an_upgrade_starts_a_new_pod_only_when_the_configuration_changed(
             return template, yaml.safe_load(server.request("GET", path_of(config))[1]["data"]["config.yaml"])
 
         first = looked_at()
-        installed.put("upgrade", EVERYTHING | {"service": {"port": 80}})
+        installed.put("upgrade", WITHOUT_DASHBOARDS | {"service": {"port": 80}})
         second = looked_at()
-        config = EVERYTHING["config"] | {"log": {"level": "debug"}}
-        installed.put("upgrade", EVERYTHING | {"config": config})
+        config = WITHOUT_DASHBOARDS["config"] | {"log": {"level": "debug"}}
+        installed.put("upgrade", WITHOUT_DASHBOARDS | {"config": config})
         third = looked_at()
         installed.helm("rollback", RELEASE, "1")
         fourth = looked_at()
 
         assert installed.get("Service")["spec"]["ports"][0]["port"] == 9847
-    assert first[1] == EVERYTHING["config"]
+    assert first[1] == WITHOUT_DASHBOARDS["config"]
     assert second == first
     assert third[1] == config
     checksums = [each[0]["metadata"]["annotations"]["checksum/config"] for each in (first, third, fourth)]
@@ -100,8 +102,8 @@ def test_a_removal_leaves_nothing(server: Kubernetes, helm_command: Helm, tmp_pa
 
 def test_two_releases_of_one_name_live_side_by_side(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with (
-        release(server, helm_command, tmp_path, EVERYTHING) as first,
-        release(server, helm_command, tmp_path, EVERYTHING) as second,
+        release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as first,
+        release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as second,
     ):
         names = [{path_of(each) for each in one.objects()} for one in (first, second)]
 
@@ -114,13 +116,14 @@ def test_a_release_fits_into_its_secret(server: Kubernetes, helm_command: Helm, 
             "GET", f"/api/v1/namespaces/{installed.namespace}/secrets/sh.helm.release.v1.{RELEASE}.v1"
         )
 
-    assert len(base64.b64decode(secret["data"]["release"])) < 0.75 * _LARGEST_SECRET
+    size = len(base64.b64decode(secret["data"]["release"]))
+    assert size < 0.75 * _LARGEST_SECRET, size
 
 
 def test_the_notes_say_what_to_do_next(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with release(server, helm_command, tmp_path, {}) as installed:
         bare = installed.helm("get", "notes", RELEASE)
-        whole = installed.put("upgrade", EVERYTHING)
+        whole = installed.put("upgrade", WITHOUT_DASHBOARDS)
 
     assert f"kubectl -n {installed.namespace} port-forward svc/{RELEASE} 9847:9847" in bare
     assert "NEXT: it has nothing to read yet" in bare
