@@ -72,5 +72,16 @@ def fired(promtool: Path, folder: Path, trials: Mapping[str, Trial]) -> dict[str
     return told
 
 
+def complaints(promtool: Path, folder: Path, rules: Path, given: Given) -> str:
+    """What promtool says when a whole rule file is evaluated over these series for ten minutes; nothing if all went well."""
+    test = folder / "whole.yaml"
+    asked = [{"expr": "vector(1)", "eval_time": "10m", "exp_samples": [{"labels": "{}", "value": 1}]}]
+    inputs = [{"series": one, "values": values} for one, values in given.items()]
+    tests = [{"interval": "1m", "input_series": inputs, "promql_expr_test": asked}]
+    test.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
+    done = subprocess.run([promtool, "test", "rules", test], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
 def _pairs(text: str) -> dict[str, str]:
     return {name: ast.literal_eval(value) for name, value in _PAIR.findall(text)}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from alerts.files import rules_file
 from alerts.rule import Rule
-from alerts.rules import RULES
+from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY, Pair
+from exporter.metric import Kind
+from exporter.reference import metric_groups
 from tests.alerts.cases import CASES
-from tests.alerts.firing import Alert, Given, Trial, fired
+from tests.alerts.firing import Alert, Given, Trial, complaints, fired
 
 WITHOUT_DATA = {
     "Watchdog": "shows that alerts are evaluated, so it always fires",
@@ -92,6 +96,38 @@ def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path)
 
     assert rule.kept == "2m"
     assert {what for what, alerts in told.items() if alerts} == {"a minute ago"}
+
+
+def _everything_twice() -> Given:
+    """Every series that an exporter can show, with two values for each label, and all of it told by two exporters."""
+    given = {}
+    for metric in {metric for metrics in metric_groups().values() for metric in metrics}:
+        choices = dict.fromkeys(metric.labels, ("a", "b"))
+        if metric.states:
+            choices[metric.labels[-1]] = metric.states
+        buckets = metric.kind is Kind.HISTOGRAM
+        names = [f"{metric.name}_{part}" for part in ("bucket", "count", "sum")] if buckets else [metric.name]
+        for name, *values in itertools.product(names, ("i", "k"), *choices.values()):
+            labels = dict(zip(("instance", *choices), values, strict=True))
+            for more in ({"le": "5.0"}, {"le": "+Inf"}) if name.endswith("_bucket") else ({},):
+                told = ",".join(f'{label}="{value}"' for label, value in {**labels, **more}.items())
+                given[f"{name}{{{told}}}"] = "0+3x10"
+    return given
+
+
+def test_no_query_fails_where_there_is_more_than_one_of_everything(promtool: Path, tmp_path: Path) -> None:
+    """Two series where a query expects one are an error that only data shows."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(rules_file(RULES, RECORDINGS))
+
+    assert complaints(promtool, tmp_path, file, _everything_twice()) == ""
+
+
+def test_a_query_that_fails_is_seen(promtool: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("groups: [{name: g, rules: [{alert: A, expr: 'fleet_service_up * on (service) fleet_service_up > 0'}]}]")
+
+    assert "matching" in complaints(promtool, tmp_path, file, _everything_twice())
 
 
 def _key(rule: Rule) -> str:
