@@ -158,7 +158,7 @@ DASHBOARD = Dashboard(
                     "Events that agents have told the broker of in each step, by type (fleet_broker_events_total). The "
                     "journal copies streams, not the broker's file: the link shows the last ones with their texts.",
                     Line(shown(broker.EVENTS, origin=is_not("alert")).increase(RATE).sum("type"), "{{type}}"),
-                    unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
+                    width=8, unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
                     columns=[Column("error", colour=BAD), Column("warning", colour=WARN), Column("started", colour=OK)],
                 ),
                 table(
@@ -168,7 +168,7 @@ DASHBOARD = Dashboard(
                     ["type", "origin"],
                     [(Column("events", decimals=0), Line(shown(broker.EVENTS).increase(RANGE).sum("type", "origin")))],
                     key_columns=[Column("type", links=[_ALL])],
-                    sort="events", height=8,
+                    width=8, sort="events", height=8,
                 ),
                 table(
                     "Unresolved errors",
@@ -176,7 +176,7 @@ DASHBOARD = Dashboard(
                     ["agent", "type"],
                     [(Column("errors", decimals=0), Line(_of(broker.ERRORS).max("agent", "type")))],
                     key_columns=[Column("agent", links=[_DETAILS, _ONLY])],
-                    sort="errors", height=8,
+                    width=8, sort="errors", height=8,
                 ),
                 graph(
                     "Agents by status",
@@ -202,20 +202,20 @@ DASHBOARD = Dashboard(
                     "Tickets by status (fleet_broker_tickets), and those that are overdue (fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
-                    unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
+                    width=8, unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
                 ),
                 graph(
                     "Oldest pending ticket",
                     "Age of the ticket that has waited longest (fleet_broker_oldest_pending_ticket_timestamp_seconds); a "
                     "gap is a time when none waited.",
                     Line(shown(broker.OLDEST).age().max(), "waits for"),
-                    unit="s", links=[_ALL],
+                    width=8, unit="s", links=[_ALL],
                 ),
                 graph(
                     "Messages",
                     "Messages a second that reached their agent (fleet_broker_message_latency_seconds_count).",
                     Line(shown(broker.LATENCY).part("_count").rate(RATE).sum(), "messages"),
-                    unit="ops",
+                    width=8, unit="ops",
                 ),
                 graph(
                     "Latency of messages",

@@ -212,21 +212,21 @@ DASHBOARD = Dashboard(
                     "Under way",
                     "Deliberations under way by role (fleet_open_deliberations).",
                     Line(_of(fleet.OPEN_DELIBERATIONS).sum("role"), "{{role}}"),
-                    unit="short", decimals=0, links=[_EVENTS_OF_ROLE],
+                    width=8, unit="short", decimals=0, links=[_EVENTS_OF_ROLE],
                 ),
                 graph(
                     "Ended",
                     "Deliberations that ended in each step, by how (fleet_deliberations_total); unknown ended without "
                     "anyone having said how many agents were asked.",
                     Line(_of(fleet.DELIBERATIONS).increase(RATE).sum("outcome"), "{{outcome}}"),
-                    unit="short", stacked=True, bars=True, columns=_ENDINGS, calcs=["sum"],
+                    width=8, unit="short", stacked=True, bars=True, columns=_ENDINGS, calcs=["sum"],
                 ),
                 graph(
                     "Agents asked",
                     "Agents asked in deliberations a second, and those that answered or failed "
                     "(fleet_deliberation_agents_total): what is asked and neither is still awaited, or lost.",
                     Line(_of(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
-                    unit="ops",
+                    width=8, unit="ops",
                     columns=[Column("asked", colour=ACCENT), Column("answered", colour=OK), Column("failed", colour=BAD)],
                 ),
                 graph(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from alerts import thresholds
 from alerts.view import View
 from dashboards import variables
-from dashboards.common import STORY_MARKS, alert_marks, source_health
+from dashboards.common import STORY_MARKS, alert_marks, coded, source_health, worded
 from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, graph, heatmap, logs, stat, table
 from dashboards.query import RANGE, RATE, Line, chosen, raw, shown
 from exporter import live
-from exporter.fleet import delivery, grafana_live
+from exporter.fleet import delivery, grafana_live, journal
 from exporter.fleet import samples as fleet
-from exporter.fleet.tap_samples import DROPPED, UNREAD
+from exporter.fleet.tap import How
+from exporter.fleet.tap_samples import DROPPED, FOLLOWED, SKIPPED, UNREAD
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, Series
 from exporter.sources.jetstream import ack_estimate
@@ -28,6 +30,11 @@ _OUTCOMES: Final = [
     Column("completed", colour=OK), Column("approved", colour="#22d3ee"), Column("failed", colour=BAD),
     Column("rejected", colour="#fb7185"), Column("needs_human", colour=WARN), Column("none", colour=QUIET),
 ]  # fmt: skip
+_HOW: Final[Mapping[str, tuple[str, str]]] = {
+    How.CONSUMER: ("in order", OK), How.SUBSCRIPTION: ("as it comes", ACCENT), How.REFUSED: ("refused", BAD),
+}  # fmt: skip
+_BEHIND: Final = [Limit(thresholds.EVENTS_BEHIND, WARN)]
+_ANY: Final = [Limit(1, BAD)]
 _WHAT: Final = ("family", "subject", "producer", "outcome")
 _WHO: Final = ("stream", "consumer")
 
@@ -45,15 +52,23 @@ def _family(metric: Metric) -> Series:
     return shown(metric, family=chosen("family"))
 
 
+def _stream(metric: Metric) -> Series:
+    return shown(metric, stream=chosen("stream"))
+
+
 def _grown(metric: Metric) -> Line:
-    return Line(shown(metric).increase(RANGE).sum(*_WHO))
+    return Line(_stream(metric).increase(RANGE).sum(*_WHO))
 
 
 _all = _published().rate("15m").sum()
 _failed = _published(outcome="failed").rate("15m").sum() | _all * 0
-_took = shown(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window="15m") >= 0  # no sample in the window is NaN, not a time
-_settings = shown(jetstream.CONSUMER_INFO).max(*_WHO, "service", "filter")
-_acknowledged = _took | shown(ack_estimate.ACK_ESTIMATE).max(*_WHO)
+_took = _stream(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window="15m") >= 0  # no sample in the window is NaN, not a time
+_settings = _stream(jetstream.CONSUMER_INFO).max(*_WHO, "service", "filter")
+_acknowledged = _took | _stream(ack_estimate.ACK_ESTIMATE).max(*_WHO)
+
+
+def _lost(metric: Metric) -> Line:
+    return Line(_stream(metric).increase(RANGE).sum("stream"))
 
 
 def _rate(metric: Metric, legend: str, *labels: str) -> Line:
@@ -73,6 +88,7 @@ DASHBOARD = Dashboard(
     variables=[
         variables.of("family", "family", "Family", "First words of subjects.", shown(fleet.EVENTS)),
         variables.of("subject", "subject", "Type", "Subjects without identifiers.", _family(fleet.EVENTS)),
+        variables.of("stream", "stream", "Stream", "Streams that the exporter follows.", shown(FOLLOWED)),
         variables.of(
             "role", "role", "Role", "Roles that events name; others name none.", shown(fleet.COUNCIL_AGENTS), optional=True
         ),
@@ -109,7 +125,7 @@ DASHBOARD = Dashboard(
                 _worst(
                     "Not yet read",
                     "Messages still to be read of the stream that has most of them (fleet_stream_unread_messages).",
-                    shown(UNREAD).max(), thresholds.EVENTS_BEHIND, Link("The exporter", View.EXPORTER),
+                    _stream(UNREAD).max(), thresholds.EVENTS_BEHIND, Link("The exporter", View.EXPORTER),
                 ),
                 _worst(
                     "No events",
@@ -120,7 +136,7 @@ DASHBOARD = Dashboard(
                 _worst(
                     "Furthest behind",
                     "Lag of the consumer that is furthest behind (nats_consumer_lag).",
-                    shown(jetstream.LAG).max(), thresholds.CONSUMER_LAG, Link("Consumers", View.COMMUNICATIONS),
+                    _stream(jetstream.LAG).max(), thresholds.CONSUMER_LAG, Link("Consumers", View.COMMUNICATIONS),
                 ),
             ],
         ),
@@ -131,7 +147,10 @@ DASHBOARD = Dashboard(
                     "Last events",
                     "The newest events of what is chosen above, from Loki: type, outcome, publisher, story, task, agent and "
                     "the beginning of the event; a line opened shows all that Loki holds with it.",
-                    events('family=~"$family", role=~"$role"', 'subject=~"$subject"', 'story=~"$story"', containing="$text"),
+                    events(
+                        'family=~"$family", role=~"$role", stream=~"$stream"', 'subject=~"$subject"', 'story=~"$story"',
+                        containing="$text",
+                    ),
                     width=24, height=13,
                 ),
             ],
@@ -190,10 +209,10 @@ DASHBOARD = Dashboard(
                         (Column("known", hidden=True), Line(_settings)),
                         (
                             Column("lag", decimals=0, limits=[Limit(thresholds.CONSUMER_LAG, WARN)]),
-                            Line(shown(jetstream.LAG).max(*_WHO)),
+                            Line(_stream(jetstream.LAG).max(*_WHO)),
                         ),
-                        (Column("oldest unacknowledged", unit="s"), Line(shown(jetstream.OLDEST).age().max(*_WHO))),
-                        (Column("last acknowledgement", unit="s"), Line(shown(jetstream.LAST_ACK).age().max(*_WHO))),
+                        (Column("oldest unacknowledged", unit="s"), Line(_stream(jetstream.OLDEST).age().max(*_WHO))),
+                        (Column("last acknowledgement", unit="s"), Line(_stream(jetstream.LAST_ACK).age().max(*_WHO))),
                         (Column("acknowledged in", unit="s"), Line(_acknowledged)),
                         (Column("refused", decimals=0), _grown(delivery.NAKS)),
                         (Column("given up", decimals=0, limits=[Limit(1, BAD)]), _grown(delivery.TERMINATIONS)),
@@ -209,7 +228,7 @@ DASHBOARD = Dashboard(
                     "samples (nats_consumer_ack_duration_seconds).",
                     Line(
                         raw(
-                            f"topk(10, {shown(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window=RATE).text} >= 0)", *_WHO
+                            f"topk(10, {_stream(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window=RATE).text} >= 0)", *_WHO
                         ),
                         "{{consumer}}",
                     ),
@@ -218,14 +237,14 @@ DASHBOARD = Dashboard(
                 graph(
                     "Lag",
                     "Messages not delivered or not acknowledged, of the ten consumers furthest behind (nats_consumer_lag).",
-                    Line(raw(f"topk(10, {shown(jetstream.LAG).max(*_WHO).text} > 0)", *_WHO), "{{consumer}}"),
+                    Line(raw(f"topk(10, {_stream(jetstream.LAG).max(*_WHO).text} > 0)", *_WHO), "{{consumer}}"),
                     unit="short", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
                 ),
                 graph(
                     "Refused",
                     "Deliveries a second that a consumer refused, gave up, or had as often as it may (advisories).",
                     *(
-                        Line(shown(metric).rate(RATE).sum(*_WHO) > 0, f"{{{{consumer}}}} {what}")
+                        Line(_stream(metric).rate(RATE).sum(*_WHO) > 0, f"{{{{consumer}}}} {what}")
                         for metric, what in (
                             (delivery.NAKS, "refused"), (delivery.TERMINATIONS, "gave up"),
                             (delivery.MAX_DELIVERIES, "had too often"),
@@ -238,6 +257,33 @@ DASHBOARD = Dashboard(
         Row(
             "Whether all is seen",
             [
+                table(
+                    "Streams",
+                    "How the exporter reads each stream, and what it has still to read or to copy to Loki; in the time "
+                    "shown, what was deleted before that, and what Loki refused (fleet_stream_*, fleet_journal_*).",
+                    ["stream"],
+                    [
+                        (
+                            Column("read", states=worded(_HOW)),
+                            Line(coded(FOLLOWED, tuple(_HOW), "stream", label="how", stream=chosen("stream"))),
+                        ),
+                        (Column("to be read", decimals=0, limits=_BEHIND), Line(_stream(UNREAD).max("stream"))),
+                        (Column("deleted unread", decimals=0, limits=_ANY), _lost(SKIPPED)),
+                        (Column("to be copied", decimals=0, limits=_BEHIND), Line(_stream(journal.PENDING).max("stream"))),
+                        (Column("deleted uncopied", decimals=0, limits=_ANY), _lost(journal.MISSED)),
+                        (Column("refused by Loki", decimals=0, limits=_ANY), _lost(journal.REJECTED)),
+                    ],
+                    key_columns=[
+                        Column(
+                            "stream",
+                            links=[
+                                Link("How it is read", View.EXPORTER, {"stream": "stream"}),
+                                Link("Who takes it", View.COMMUNICATIONS, {"stream": "stream"}),
+                            ],
+                        )
+                    ],
+                    width=24, height=8,
+                ),
                 heatmap(
                     "From storing to seeing",
                     "How many events a second were seen how long after they were stored (fleet_event_delay_seconds).",
@@ -275,7 +321,6 @@ DASHBOARD = Dashboard(
                     unit="short", width=8, links=[_LIVE],
                 ),
             ],
-            collapsed=True,
         ),
     ],
 )  # fmt: skip

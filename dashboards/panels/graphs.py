@@ -150,17 +150,16 @@ def timeline(
         "tooltip": {"mode": "single", "sort": "none"},
     }
     field: Document = {
-        "color": {"mode": "thresholds"},
+        # By thresholds, equal values would be merged to their threshold and the words lost (grafana/grafana#41075).
+        "color": {"mode": "fixed", "fixedColor": QUIET},
         "custom": {
             "fillOpacity": 80,
             "lineWidth": 0,
-            "spanNulls": bool(from_loki),
-            "insertNulls": False,
+            **({"spanNulls": True} if from_loki else {}),
             "hideFrom": {"legend": False, "tooltip": False, "viz": False},
             "axisPlacement": "auto",
         },
         "mappings": words(states),
-        "thresholds": steps((), base=QUIET),
         "noValue": NO_DATA,
         "links": [link.document(of_row=False) for link in links],
     }

@@ -1,0 +1,108 @@
+"""Timelines of Prometheus and of Loki, links to the exporter's API, and what goes with Loki."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from alerts.view import View
+from dashboards import variables
+from dashboards.__main__ import all_dashboards
+from dashboards.common import coded
+from dashboards.fields import OK, ApiLink
+from dashboards.journal import events
+from dashboards.layout import Row
+from dashboards.panels import Dashboard, logs, stat, timeline
+from dashboards.query import Line, Logs, chosen, shown
+from exporter.fleet.samples import AGENT_STATE, COUNCIL_AGENTS
+
+STATES = {"1": ("up", OK)}
+AGENTS = Line(shown(COUNCIL_AGENTS, role=chosen("role")).sum())
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for dashboard in all_dashboards():
+        for panel in dashboard.document()["panels"]:
+            found += [panel, *panel.get("panels", ())]
+    return found
+
+
+def document(loki: bool, *more: Any) -> dict[str, Any]:
+    """A dashboard with a panel of each data source; the story is asked for by Loki alone."""
+    return Dashboard(
+        view=View.AGENTS,
+        title="Test",
+        description="A test.",
+        variables=[
+            variables.of("role", "role", "Role", "Roles.", shown(COUNCIL_AGENTS)),
+            variables.text_box("story", "Story", "A story.", ".+"),
+            *more,
+        ],
+        rows=[
+            Row("", [stat("Agents", "Agents.", AGENTS, width=24)]),
+            Row("Events", [logs("Events", "Events.", events('family=~".+"', 'story=~"$story"'), width=24)]),
+        ],
+    ).document(loki=loki)
+
+
+def names(document: dict[str, Any]) -> set[str]:
+    return {one["name"] for one in document["templating"]["list"]}
+
+
+def test_states_keep_their_words_where_equal_ones_are_merged() -> None:
+    """By thresholds, Grafana shows the threshold instead of the word (grafana/grafana#41075)."""
+    timelines = [panel for panel in panels() if panel["type"] == "state-timeline"]
+
+    assert timelines
+    for panel in timelines:
+        assert panel["options"]["mergeValues"]
+        assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "fixed"
+
+
+def test_a_state_told_by_loki_lasts_until_the_next() -> None:
+    made = timeline("States", "States.", Logs('last_over_time({a="b"} | unwrap c [$__auto])', "{{c}}"), states=STATES)
+
+    assert made.needs_loki
+    assert made.field["custom"]["spanNulls"] is True
+    assert made.to_json_data()["targets"][0].to_json_data()["legendFormat"] == "{{c}}"
+
+
+def test_a_gap_between_readings_of_prometheus_stays_one() -> None:
+    assert "spanNulls" not in timeline("States", "States.", AGENTS, states=STATES).field["custom"]
+
+
+def test_a_timeline_is_of_one_data_source() -> None:
+    with pytest.raises(ValueError, match="not of both"):
+        timeline("States", "States.", AGENTS, Logs('{a="b"}'), states=STATES)
+
+
+def test_what_only_loki_is_asked_with_goes_with_it() -> None:
+    assert {"role", "story", "loki_datasource"} <= names(document(loki=True))
+    assert names(document(loki=False)) == {"prometheus_datasource", "job", "instance", "role"}
+
+
+def test_a_variable_that_another_one_asks_with_stays() -> None:
+    of_agents = shown(AGENT_STATE, role=chosen("role"), agent=chosen("story"))
+    agent = variables.of("agent", "agent", "Agent", "Agents.", of_agents)
+
+    assert "story" in names(document(False, agent))
+
+
+def test_a_link_to_the_api_names_the_row() -> None:
+    link = ApiLink("Its tasks", path="/api/agents/{agent}")
+
+    assert link.document(of_row=True)["url"] == "${exporter_url:raw}/api/agents/${__data.fields.agent}"
+    assert link.document(of_row=False)["url"] == "${exporter_url:raw}/api/agents/${__field.labels.agent}"
+
+
+def test_a_dashboard_that_links_to_the_api_asks_where_it_is() -> None:
+    for dashboard in all_dashboards():
+        made = dashboard.document()
+        if "${exporter_url:raw}" in str(made["panels"]):
+            assert "exporter_url" in names(made), dashboard.view
+
+
+def test_two_exporters_that_tell_a_state_make_no_third() -> None:
+    assert coded(AGENT_STATE, ("idle", "failed"), "agent").text.startswith("max by (agent)")
