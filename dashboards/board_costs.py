@@ -100,6 +100,7 @@ DASHBOARD = Dashboard(
                     Line(_p95(board.QUEUE), "queue, p95"),
                     Line(_p95(board.CYCLE), "cycle, p95"),
                     unit="s",
+                    width=8,
                     links=[_TASKS, _STORIES],
                 ),
                 graph(
@@ -107,6 +108,7 @@ DASHBOARD = Dashboard(
                     "Time since the oldest task of each column that is not done was created; the line is the alert's.",
                     Line(shown(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
                     unit="s",
+                    width=8,
                     limits=_STUCK,
                     links=[_TASKS, _STORIES],
                 ),
@@ -117,6 +119,7 @@ DASHBOARD = Dashboard(
                     Line(shown(board.MOVES).increase(RATE).sum("kind"), "{{kind}}"),
                     Line(shown(board.ILLEGAL).increase(RATE).sum(), "illegal"),
                     unit="short",
+                    width=8,
                     columns=[Column("illegal", colour=BAD)],
                     links=[_TASKS, _STORIES],
                 ),

@@ -87,6 +87,7 @@ BEHIND: Final = Row(
             "Messages not delivered or not acknowledged, by consumer (nats_consumer_lag); the line is the alert's.",
             _each(jetstream.LAG),
             unit="short",
+            width=8,
             limits=LAG_LIMITS,
             links=LINKS,
         ),
@@ -96,6 +97,7 @@ BEHIND: Final = Row(
             "(num_redelivered is a number of messages, not a rate); the line is the alert's.",
             Line(redeliveries().max(*KEY), _WHICH),
             unit="ops",
+            width=8,
             limits=REPEATED_LIMITS,
             links=LINKS,
         ),
@@ -105,6 +107,7 @@ BEHIND: Final = Row(
             _rate(jetstream.DELIVERED, "{{consumer}} delivered"),
             _rate(jetstream.ACKNOWLEDGED, "{{consumer}} acknowledged"),
             unit="ops",
+            width=8,
             links=LINKS,
         ),
         graph(

@@ -74,6 +74,7 @@ def test_panels_fill_their_lines_and_never_overlap(document: Document) -> None:
             lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
         for line in lines.values():
             assert sum(place["w"] for place in line) == COLUMNS
+            assert min(place["w"] for place in line) > 0
             assert len({place["h"] for place in line}) == 1
 
 
