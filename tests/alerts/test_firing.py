@@ -102,7 +102,7 @@ def _everything_twice() -> Given:
     """Every series that an exporter can show, with two values for each label, and all of it told by two exporters."""
     given = {}
     for metric in {metric for metrics in metric_groups().values() for metric in metrics}:
-        choices = dict.fromkeys(metric.labels, ("a", "b"))
+        choices: dict[str, tuple[str, ...]] = dict.fromkeys(metric.labels, ("a", "b"))
         if metric.states:
             choices[metric.labels[-1]] = metric.states
         buckets = metric.kind is Kind.HISTOGRAM
