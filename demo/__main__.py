@@ -77,7 +77,7 @@ def _table(exporter: str, monitoring: Monitoring, loki: str) -> str:
         ("The page", f"{exporter}/metrics"),
         ("The fleet as it moves", exporter),
         ("The API", f"{exporter}/docs"),
-        ("Prometheus, with the alerts", f"{monitoring.prometheus}/alerts"),
+        ("Prometheus, with the alerts", monitoring.prometheus),
         ("Alertmanager", monitoring.alertmanager),
         ("What Slack would show", monitoring.slack),
         ("Loki", loki),
@@ -87,7 +87,7 @@ def _table(exporter: str, monitoring: Monitoring, loki: str) -> str:
     queries = "\n".join(f"    # {text}\n    {query}" for text, query in _QUERIES)
     links = "\n".join(f"  {name:<30}{url}" for name, url in rows)
     return (
-        f"\n{links}\n\n  PromQL to try at {monitoring.prometheus}/graph:\n\n{queries}\n\n"
+        f"\n{links}\n\n  PromQL to try at {monitoring.prometheus}:\n\n{queries}\n\n"
         "  The alerts are those of production in a hurry: windows are 30 times shorter, but ten seconds or more, and\n"
         "  waits 60 times. Type `break NAME`, `mend NAME` or `faults`; Ctrl-C stops everything.\n"
     )

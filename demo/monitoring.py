@@ -10,6 +10,7 @@ from typing import Any
 import alerts.alertmanager
 from alerts.alertmanager.configuration import as_yaml, configuration
 from alerts.alertmanager.options import Options, Secret
+from alerts.rule import GRAFANA
 from demo import slack
 from demo.hurry import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, hurried
 from demo.running import Demo, Servers, entered, wished_port
@@ -65,27 +66,28 @@ def prometheus_configuration(exporter: str, rules: Path, alertmanager: str) -> d
 async def monitored(demo: Demo, stack: Servers, folder: Path, *, exporter: str, loki: str) -> Monitoring:
     """Start all but Alertmanager, which may have to be built first; nobody misses it until then."""
     receiver = await entered(stack, slack.start(port=wished_port(_SLACK_PORT)))
-    told_at = wished_port(_ALERTMANAGER_PORT)
+    told_at, shown_at = wished_port(_ALERTMANAGER_PORT), wished_port(_GRAFANA_PORT)
     rules = folder / "alerts.yaml"
-    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()))
+    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()).replace(GRAFANA, _local(shown_at)))
     config = prometheus_configuration(exporter.removeprefix("http://"), rules, f"127.0.0.1:{told_at}")
     again = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not there at first
     port = wished_port(_PROMETHEUS_PORT)
     monitor = await entered(stack, prometheus.start(config=json.dumps(config), port=port, args=[again]))
     tree = as_yaml(configuration(alertmanager_options(receiver, folder)))
-    shown = await _grafana(demo, stack, prometheus=monitor.url, loki=loki, alertmanager=_local(told_at))
+    sources = grafana.data_sources(prometheus=monitor.url, loki=loki, alertmanager=_local(told_at), interval=SCRAPE_SECONDS)
+    shown = await _grafana(demo, stack, sources, shown_at)
     return Monitoring(monitor.url, told_at, tree, receiver.url, shown)
 
 
-async def _grafana(demo: Demo, stack: Servers, *, prometheus: str, loki: str, alertmanager: str) -> str | None:
+async def _grafana(demo: Demo, stack: Servers, sources: dict[str, Any], port: int) -> str | None:
+    """The address of a Grafana with the dashboards, or None where the machine has none or it does not start."""
     try:
         grafana.prepare()
     except ServerMissing:
         return None
-    sources = grafana.data_sources(prometheus=prometheus, loki=loki, alertmanager=alertmanager, interval=SCRAPE_SECONDS)
-    boards = grafana.dashboards(_FILES / "dashboards")
     try:
-        server = await entered(stack, grafana.start(sources=sources, boards=boards, port=wished_port(_GRAFANA_PORT)))
+        boards = grafana.dashboards(_FILES / "dashboards")
+        server = await entered(stack, grafana.start(sources=sources, boards=boards, port=port))
     except ServerFailed as failed:
         demo.say(f"Without Grafana: {failed}")
         return None

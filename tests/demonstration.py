@@ -40,7 +40,7 @@ class RunningDemo:
 
     @property
     def prometheus(self) -> str:
-        return self.address("Prometheus, with the alerts").removesuffix("/alerts")
+        return self.address("Prometheus, with the alerts")
 
     @property
     def alertmanager(self) -> str:

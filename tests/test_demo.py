@@ -28,7 +28,9 @@ def test_every_source_is_shown(demo_fleet: RunningDemo) -> None:
     for words in ("The first page is there", "Alertmanager has joined", "Neo4j has joined", "Loki has joined"):
         demo_fleet.wait_until_said(words)
     pages = ("The page", "The API", "Prometheus, with the alerts", "Alertmanager", "What Slack would show")
-    answers = {name: httpx.get(demo_fleet.address(name), trust_env=False).status_code for name in pages}
+    answers = {
+        name: httpx.get(demo_fleet.address(name), trust_env=False, follow_redirects=True).status_code for name in pages
+    }
 
     assert answers == dict.fromkeys(pages, 200)
 

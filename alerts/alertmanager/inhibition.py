@@ -33,12 +33,13 @@ GRAVER: Final = (
 def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """From the broadest to the narrowest. Raises KeyError when a pair names an alert that is not among `rules`."""
     fleet, who = list(options.same_fleet), _subjects(rules)
+    others = ['kind!="down"', f'alertname!="{WATCHDOG}"']
     return [
         # Nothing that is read through the exporter is known while it is away.
         _rule([f'alertname="{EXPORTER_DOWN}"'], [f'alertname!~"{EXPORTER_DOWN}|{WATCHDOG}"'], fleet),
         # Who speaks of no server of its component speaks of all of them; who names one is muted by that one alone.
-        _rule(['kind="down"'], ['kind!="down"', 'server=""'], [*fleet, "component"]),
-        _rule(['kind="down"'], ['kind!="down"', 'server!=""'], [*fleet, "component", "server"]),
+        _rule(['kind="down"'], [*others, 'server=""'], [*fleet, "component"]),
+        _rule(['kind="down"'], [*others, 'server!=""'], [*fleet, "component", "server"]),
         *(
             _rule([f'severity="{graver}"'], [f'severity=~"{milder}"'], [*fleet, "namespace", "component", "alertname", *who])
             for graver, milder in ((Severity.CRITICAL, "warning|info"), (Severity.WARNING, "info"))
