@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from exporter.chart_schema import chart_schema
-from exporter.settings import load, options
+from exporter.settings import CONFIG_FILE, add_flags, load, options
 from tests.helm.conftest import CASES, CHART, Render, only
 from tests.helm.test_rendered import rights
 
@@ -35,6 +36,19 @@ def test_the_exporter_takes_every_configuration_that_the_chart_takes(
 
     given = load({"config.file": str(file)}, {}).model_dump(exclude_unset=True)
     assert given.keys() >= yaml.safe_load(config).keys()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_the_exporter_knows_every_flag_that_the_chart_gives(render: Render, case: Path) -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    add_flags(parser)
+    for each in render(case):
+        if each["kind"] == "Deployment":
+            flags = each["spec"]["template"]["spec"]["containers"][0]["args"]
+            given = {name: text for name, text in vars(parser.parse_args(flags)).items() if name != CONFIG_FILE}
+            if given.get("web.config_file"):
+                assert given["web.config_file"] == "/etc/fleet-exporter-web/web.yml"
+            load(given, {})
 
 
 def test_the_variables_it_names_are_the_exporters() -> None:

@@ -85,6 +85,23 @@ def test_an_upgrade_starts_a_new_pod_only_when_the_configuration_changed(
     assert fourth == first
 
 
+def test_shards_come_and_go(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
+    with release(server, helm_command, tmp_path, {}) as installed:
+        path = f"/apis/apps/v1/namespaces/{installed.namespace}/deployments"
+
+        def running() -> dict[str, str]:
+            found = server.request("GET", path)[1]["items"]
+            return {each["metadata"]["name"]: each["metadata"]["uid"] for each in found}
+
+        alone = running()
+        installed.put("upgrade", {"shards": 3})
+        three = running()
+        installed.put("upgrade", {"shards": 1})
+
+        assert sorted(three) == ["fleet-exporter", "fleet-exporter-1", "fleet-exporter-2"]
+        assert running() == alone == {"fleet-exporter": three["fleet-exporter"]}  # the first one stays what it was
+
+
 def test_a_removal_leaves_nothing(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with release(server, helm_command, tmp_path, EVERYTHING) as installed:
         objects = installed.objects()

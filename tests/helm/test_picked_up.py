@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +95,15 @@ def test_groups_and_alerts_can_be_left_out_and_alerts_labelled(render: Render) -
         if each["rules"] and each["name"] != group["name"]:
             expected.append(each)
     assert found == expected
+
+
+def test_prometheus_takes_the_rules_as_values_have_changed_them(render: Render, promtool: Path, tmp_path: Path) -> None:
+    options = {"grafanaUrl": "https://grafana.example", "alertLabels": {"team": "agents"}}
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps(only(render({"rules": ON | options}), "PrometheusRule")["spec"]))
+    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
