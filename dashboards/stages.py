@@ -33,7 +33,7 @@ class Staged:
             f"{metrics.moves.name}).",
             ["stage"],
             [
-                (Column("#", decimals=0, width=50), Line(self._places())),
+                (Column("#", decimals=0, width=50), self.places()),
                 (Column(things, decimals=0), Line(shown(metrics.now).sum("stage"))),
                 (Column("oldest", unit="s"), Line(shown(metrics.oldest).min("stage").age())),
                 (Column("stay p50", unit="s"), Line(shown(metrics.seconds).quantile(0.5, "stage", window=RANGE))),
@@ -56,22 +56,26 @@ class Staged:
 
     def moves(self, *, width: int, height: int) -> Panel:
         """Stages as circles, moves in the time shown as arrows."""
-        moved = shown(self.metrics.moves).increase(RANGE)
-        ways = moved.sum("from_stage", "to_stage")
-        # Every end of an arrow is a circle: both are made of the same moves, those in which nothing moved included.
-        there = _circles(shown(self.metrics.now), "stage")
-        ends = [_circles(moved, side) for side in ("from_stage", "to_stage")]
-        circles = " or ".join([there.text, *(f"{end.text} * 0" for end in ends)])
-        arrows = labelled(labelled(ways, "source", "$1", "from_stage", "(.*)"), "target", "$1", "to_stage", "(.*)")
-        joined = f'label_join({arrows.text}, "id", " → ", "source", "target")'
         return node_graph(
             f"Moves of {self.things}",
             f"Stages with the {self.things} that are there now, and moves from one to another in the time shown "
             f"({self.metrics.now.name}, {self.metrics.moves.name}).",
-            Line(raw(circles, "id", "title")),
-            Line(raw(f"sum by (id, source, target) ({joined}) > 0", "id", "source", "target")),
-            width=width, height=height,
+            self.nodes(), self.edges(), width=width, height=height,
         )  # fmt: skip
+
+    def nodes(self) -> Line:
+        """Stages with how many are there; both ends of every way are among them, whether or not anything moved."""
+        moved = shown(self.metrics.moves).increase(RANGE)
+        ends = [_circles(moved, side) for side in ("from_stage", "to_stage")]
+        there = _circles(shown(self.metrics.now), "stage").text
+        return Line(raw(" or ".join([there, *(f"{end.text} * 0" for end in ends)]), "id", "title"))
+
+    def edges(self) -> Line:
+        """Ways that were taken, and how often."""
+        ways = shown(self.metrics.moves).increase(RANGE).sum("from_stage", "to_stage")
+        arrows = labelled(labelled(ways, "source", "$1", "from_stage", "(.*)"), "target", "$1", "to_stage", "(.*)")
+        named = f'label_join({arrows.text}, "id", " → ", "source", "target")'
+        return Line(raw(f"sum by (id, source, target) ({named}) > 0", "id", "source", "target"))
 
     def moved(self, *, width: int | None = None) -> Panel:
         """Moves in each step of time."""
@@ -100,14 +104,14 @@ class Staged:
             unit="s", width=width,
         )  # fmt: skip
 
-    def _places(self) -> Query:
+    def places(self) -> Line:
         """The number of each stage in the order; other stages come after it."""
         every = shown(self.metrics.now).max("stage")
         known = [
             raw(f"{shown(self.metrics.now, stage=stage).max('stage').text} * 0 + {place}", "stage")
             for place, stage in enumerate(self.order, 1)
         ]
-        return raw(" or ".join([*(one.text for one in known), f"{every.text} * 0 + {len(known) + 1}"]), "stage")
+        return Line(raw(" or ".join([*(one.text for one in known), f"{every.text} * 0 + {len(known) + 1}"]), "stage"))
 
 
 def _by_stage(moved: Query, side: str) -> Query:
