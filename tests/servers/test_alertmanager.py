@@ -1,0 +1,59 @@
+"""Alertmanager: it is taken from the PATH or built, answers over its own protocol, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.servers import alertmanager
+from demo.servers.process import ServerFailed
+from tests.conftest import required
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+
+
+def test_it_answers_without_peers_and_keeps_silences_over_a_restart() -> None:
+    with required():
+        alertmanager.prepare()
+    silence = {
+        "matchers": [{"name": "alertname", "value": "A", "isRegex": False, "isEqual": True}],
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": "2100-01-01T00:00:00Z",
+        "createdBy": "a test",
+        "comment": "kept",
+    }
+    with alertmanager.start(config=CONFIG) as server, httpx.Client(base_url=f"{server.url}/api/v2", trust_env=False) as api:
+        assert api.get("/status").json()["cluster"]["status"] == "disabled"
+        api.post("/silences", json=silence).raise_for_status()
+        server.process.restart()
+        assert [one["comment"] for one in api.get("/silences").json()] == ["kept"]
+
+
+def test_a_configuration_that_is_none_is_told() -> None:
+    with required():
+        alertmanager.prepare()
+    with (
+        pytest.raises(ServerFailed, match=r"(?s)^alertmanager ended with code 1: .*undefined receiver"),
+        alertmanager.start(config="route: {receiver: somebody}\nreceivers: [{name: nobody}]\n"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("version", "taken"), [("0.25.0", False), ("0.31.0", True), ("1.2.3", True)])
+def test_one_of_the_path_is_taken_when_it_is_new_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
+) -> None:
+    with required():
+        alertmanager.prepare()
+    for name in ("alertmanager", "amtool"):
+        file = tmp_path / name
+        file.write_text(f"#!/bin/sh\necho '{name}, version {version} (branch: HEAD)'\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert (alertmanager.prepare() == tmp_path) is taken
