@@ -238,7 +238,7 @@ class Watch:
         except aiohttp.ClientError as error:
             raise _failure(error) from None
         finally:
-            reply.release()
+            _leave(reply)
 
     async def _events(self, version: str) -> AsyncIterator[str]:
         """Apply a watch's events until the server ends it; gives the version to go on from after each."""
@@ -262,7 +262,15 @@ class Watch:
                     self._store.change(self._path, event.type, event.object)
                 yield about.metadata.resourceVersion or version
         finally:
-            reply.close()
+            _leave(reply)
+
+
+def _leave(reply: aiohttp.ClientResponse) -> None:
+    """Be done with a reply; one that is left in the middle has its connection cut, since TLS would wait for a goodbye."""
+    connection = reply.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    reply.close()
 
 
 async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

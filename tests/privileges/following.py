@@ -16,6 +16,7 @@ Shows = Callable[[str, float], Awaitable[Page]]
 @asynccontextmanager
 async def following(source: Source) -> AsyncIterator[Shows]:
     """Gives a function that waits until a series has a value, and returns that page."""
+    before = _open_sockets()
     task = asyncio.create_task(source.follow())
 
     async def shows(name: str, value: float) -> Page:
@@ -37,6 +38,15 @@ async def following(source: Source) -> AsyncIterator[Shows]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+        async def closed() -> bool:
+            return _open_sockets() <= before
+
+        await eventually(closed)  # a request that is cut off says goodbye by TLS, which takes the server's answer
+
+
+def _open_sockets() -> int:
+    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
 
 
 async def is_denied(source: Source) -> None:

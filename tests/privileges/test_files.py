@@ -58,7 +58,7 @@ def _as_nobody(commands: Connection, other_side: Connection) -> None:
             else:
                 commands.send(collected(source_of(kind, **options)))
         except (SourceError, OSError) as error:
-            commands.send(str(getattr(error, "reason", None) or error.strerror or error))
+            commands.send(str(error.reason if isinstance(error, SourceError) else error.strerror))
 
 
 @contextmanager

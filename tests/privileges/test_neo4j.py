@@ -30,7 +30,7 @@ def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
     auth = (neo4j_server.user, neo4j_server.password)
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
         for text in statements("neo4j-community"):
-            driver.execute_query(text, database_="system")  # type: ignore[arg-type]
+            driver.execute_query(text, database_="system")
         yield driver
         driver.execute_query("DROP USER fleet_exporter", database_="system")
 
@@ -83,9 +83,9 @@ def test_on_community_the_user_itself_could_write(neo4j_server: Server, administ
 @pytest.mark.parametrize("text", statements("neo4j-enterprise"))
 def test_the_statements_for_enterprise_are_understood_here_and_offered_there(administrator: neo4j.Driver, text: str) -> None:
     with pytest.raises(Neo4jError) as told:
-        administrator.execute_query(text, database_="system")  # type: ignore[arg-type]
+        administrator.execute_query(text, database_="system")
     assert told.value.code == COMMUNITY_ONLY
 
     with pytest.raises(Neo4jError) as misspelt:
-        administrator.execute_query(re.sub(r"^\w+", "GRUNT", text), database_="system")  # type: ignore[arg-type]
+        administrator.execute_query(re.sub(r"^\w+", "GRUNT", text), database_="system")
     assert misspelt.value.code == "Neo.ClientError.Statement.SyntaxError"

@@ -48,8 +48,13 @@ def server(engine: Engine) -> Iterator[Valkey]:
 @pytest.fixture
 def administrator(server: Valkey) -> Iterator[redis.Redis]:
     with redis.Redis(port=server.port, decode_responses=True) as client:
-        client.execute_command("ACL", "LOG", "RESET")
+        asked(client, "ACL", "LOG", "RESET")
         yield client
+
+
+def asked(client: redis.Redis, *words: str) -> Any:
+    """The reply to one command."""
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 def statements(engine: Engine, names: Iterable[str]) -> list[list[str]]:
@@ -59,7 +64,7 @@ def statements(engine: Engine, names: Iterable[str]) -> list[list[str]]:
 
 def grant(administrator: redis.Redis, engine: Engine, *names: str, without: str = "") -> None:
     for words in statements(engine, names):
-        administrator.execute_command(*[word for word in words if word != without])
+        asked(administrator, *[word for word in words if word != without])
 
 
 def source(server: Valkey, **more: object) -> Source:
@@ -81,7 +86,7 @@ def read_twice(reader: Source) -> dict[str, float]:
 
 
 def refused(administrator: redis.Redis) -> list[Any]:
-    return list(administrator.execute_command("ACL", "LOG"))
+    return list(asked(administrator, "ACL", "LOG"))
 
 
 def test_info_and_the_logs_are_read_and_nothing_refused(server: Valkey, engine: Engine, administrator: redis.Redis) -> None:
@@ -119,7 +124,7 @@ def test_no_word_can_be_left_out(server: Valkey, engine: Engine, administrator: 
     """Without it, the server refuses the exporter something."""
     if word in NOT_THERE[engine]:
         with pytest.raises(ResponseError, match="Unknown command"):
-            administrator.execute_command("ACL", "SETUSER", "nobody", word)
+            asked(administrator, "ACL", "SETUSER", "nobody", word)
         return
     names = tuple(dict.fromkeys((BASE, name)))
     grant(administrator, engine, *names, without=word)
@@ -143,7 +148,7 @@ def commands(administrator: redis.Redis) -> dict[str, int]:
 
     with redis.Redis(port=administrator.connection_pool.connection_kwargs["port"], decode_responses=True) as plain:
         plain.response_callbacks.clear()
-        add(plain.execute_command("COMMAND"))
+        add(asked(plain, "COMMAND"))
     return found
 
 
@@ -156,9 +161,9 @@ def test_every_other_command_is_refused(
     every = commands(administrator)
     permitted = set()
     for name, words in every.items():
-        asked = name.split("|")
+        name_words = name.split("|")
         # Numbers, so that commands which count their keys find one.
-        dry = administrator.execute_command("ACL", "DRYRUN", "fleet-exporter", *asked, *["1"] * (words - len(asked)))
+        dry = asked(administrator, "ACL", "DRYRUN", "fleet-exporter", *name_words, *["1"] * (words - len(name_words)))
         if dry == "OK" or "command" not in str(dry):
             permitted.add(name)
 
@@ -181,7 +186,7 @@ def test_what_would_read_or_change_something_is_noperm(
         redis.Redis(port=server.port, username="fleet-exporter", password="change-me") as client,
         pytest.raises(NoPermissionError),
     ):
-        client.execute_command(*shlex.split(command))
+        asked(client, *shlex.split(command))
 
     assert administrator.get("planning:story:1") == "secret"
 
