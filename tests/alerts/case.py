@@ -16,9 +16,10 @@ class Case:
     silent: Mapping[str, Given] = field(default_factory=dict)
 
 
-def case(fires: Given, silent: Given, **beside: Given) -> Case:
-    """The usual one: at the threshold, just below it, and what else must not be told."""
-    return Case({"at the threshold": fires}, {"just below it": silent, **beside})
+def case(fires: Given, silent: Given, *, enough: Given | None = None, **beside: Given) -> Case:
+    """The usual one: at the threshold, just below it, barely enough of it to tell, and what else must not be told."""
+    barely = {"barely enough": enough} if enough else {}
+    return Case({"at the threshold": fires, **barely}, {"just below it": silent, **beside})
 
 
 def unread(source: str, because: str = "") -> Case:

@@ -44,11 +44,11 @@ CASES = {
     },
     "BrokerHeartbeatMissed": case(
         {
-            'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "7049x120",
+            'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "-91+60x120",
             'fleet_broker_agent_heartbeat_interval_seconds{agent="a"}': "30x120",
         },
         {
-            'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "7110x120",
+            'fleet_broker_agent_heartbeat_timestamp_seconds{agent="a"}': "-89+60x120",
             'fleet_broker_agent_heartbeat_interval_seconds{agent="a"}': "30x120",
         },
     ),

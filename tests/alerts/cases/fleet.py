@@ -15,14 +15,15 @@ CASES = {
     ),
     "FleetAgentsFailing": case(
         {
-            'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+6x120",
-            'fleet_agent_responses_total{role="DEV",outcome="completed"}': "0+5x120",
+            'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+51x120",
+            'fleet_agent_responses_total{role="DEV",outcome="completed"}': "0+49x120",
         },
         {
             'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+5x120",
             'fleet_agent_responses_total{role="DEV",outcome="completed"}': "0+5x120",
         },
-        too_few={'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+0.5x120"},
+        enough={'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+0.61x120"},
+        too_few={'fleet_agent_responses_total{role="DEV",outcome="failed"}': "0+0.59x120"},
         none={'fleet_agent_responses_total{role="DEV",outcome="failed"}': "7x120"},
     ),
     "FleetCouncilIncomplete": case(

@@ -9,6 +9,7 @@ CASES = {
     "Neo4jGraphShrinking": case(
         {'neo4j_nodes{database="neo4j"}': "1000x110 899x10"},
         {'neo4j_nodes{database="neo4j"}': "1000x110 900x10"},
+        enough={'neo4j_nodes{database="neo4j"}': "100x110 89x10"},
         small={'neo4j_nodes{database="neo4j"}': "99x110 1x10"},
     ),
     "ValkeyDown": unread("valkey"),
@@ -23,6 +24,10 @@ CASES = {
     "ValkeyHitRatioLow": case(
         {'valkey_keyspace_hits_total{server="s"}': "0+59x120", 'valkey_keyspace_misses_total{server="s"}': "0+61x120"},
         {'valkey_keyspace_hits_total{server="s"}': "0+60x120", 'valkey_keyspace_misses_total{server="s"}': "0+60x120"},
+        enough={
+            'valkey_keyspace_hits_total{server="s"}': "0+1x120",
+            'valkey_keyspace_misses_total{server="s"}': "0+60x120",
+        },
         too_few={
             'valkey_keyspace_hits_total{server="s"}': "0+1x120",
             'valkey_keyspace_misses_total{server="s"}': "0+58x120",

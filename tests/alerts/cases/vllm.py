@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from tests.alerts.case import case, unread
+from tests.alerts.firing import Given
 
 _AT = 'server="s:8000",model="m",engine="0"'
+
+
+def _durations(quick: float, number: float) -> Given:
+    """So many requests a minute, of which some take five seconds at most, and the others ten at most."""
+    bucket = f"vllm_request_duration_seconds_bucket{{{_AT},le="
+    return {
+        f'{bucket}"5.0"}}': f"0+{quick}x120",
+        f'{bucket}"10.0"}}': f"0+{number}x120",
+        f'{bucket}"+Inf"}}': f"0+{number}x120",
+        f"vllm_request_duration_seconds_count{{{_AT}}}": f"0+{number}x120",
+    }
+
 
 CASES = {
     "VllmDown": unread("vllm"),
     "VllmEngineUnhealthy": case({f"vllm_engine_healthy{{{_AT}}}": "0x120"}, {f"vllm_engine_healthy{{{_AT}}}": "1x120"}),
     "VllmSlow": case(
-        {
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="5.0"}}': "0+94x120",
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="10.0"}}': "0+100x120",
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="+Inf"}}': "0+100x120",
-            f"vllm_request_duration_seconds_count{{{_AT}}}": "0+100x120",
-        },
-        {
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="5.0"}}': "0+95x120",
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="10.0"}}': "0+100x120",
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="+Inf"}}': "0+100x120",
-            f"vllm_request_duration_seconds_count{{{_AT}}}": "0+100x120",
-        },
-        too_few={
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="5.0"}}': "0x120",
-            f'vllm_request_duration_seconds_bucket{{{_AT},le="+Inf"}}': "0+2x120",
-            f"vllm_request_duration_seconds_count{{{_AT}}}": "0+2x120",
-        },
+        _durations(949, 1000),
+        _durations(950, 1000),
+        enough=_durations(0, 3.05),
+        too_few=_durations(0, 2.95),
     ),
     "VllmQueueGrowing": case(
-        {f"vllm_requests_waiting{{{_AT}}}": "5+1x120"},
+        {f"vllm_requests_waiting{{{_AT}}}": "5+0.0001x120"},
         {f"vllm_requests_waiting{{{_AT}}}": "5x120"},
+        fewer={f"vllm_requests_waiting{{{_AT}}}": "4+0.0001x120"},
         short={f"vllm_requests_waiting{{{_AT}}}": "0x110 0+1x10"},
     ),
     "VllmKvCacheFull": case(
@@ -41,18 +42,18 @@ CASES = {
     ),
     "VllmRequestsFailing": case(
         {
-            f'vllm_requests_finished_total{{{_AT},finished_reason="error"}}': "0+11x120",
-            f'vllm_requests_finished_total{{{_AT},finished_reason="stop"}}': "0+89x120",
+            f'vllm_requests_finished_total{{{_AT},finished_reason="error"}}': "0+101x120",
+            f'vllm_requests_finished_total{{{_AT},finished_reason="stop"}}': "0+899x120",
             f"vllm_request_duration_seconds_count{{{_AT}}}": "0+100x120",
         },
         {
-            f'vllm_requests_finished_total{{{_AT},finished_reason="error"}}': "0+9x120",
-            f'vllm_requests_finished_total{{{_AT},finished_reason="stop"}}': "0+91x120",
+            f'vllm_requests_finished_total{{{_AT},finished_reason="error"}}': "0+99x120",
+            f'vllm_requests_finished_total{{{_AT},finished_reason="stop"}}': "0+901x120",
             f"vllm_request_duration_seconds_count{{{_AT}}}": "0+100x120",
         },
         too_few={
-            f'vllm_requests_finished_total{{{_AT},finished_reason="abort"}}': "0+2x120",
-            f"vllm_request_duration_seconds_count{{{_AT}}}": "0+2x120",
+            f'vllm_requests_finished_total{{{_AT},finished_reason="abort"}}': "0+2.95x120",
+            f"vllm_request_duration_seconds_count{{{_AT}}}": "0+2.95x120",
         },
     ),
     "VllmHttpErrors": case(
