@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from typing import Protocol
 
 import nats
 import nats.errors
@@ -16,7 +17,6 @@ from nats.js.api import ConsumerConfig, StreamConfig
 
 from demo.faults import Fault, Faults
 from demo.fleet import CONSUMERS, DERIVATION, EXPECTED_STREAM, POISONED, SLOW, STREAMS, Step
-from demo.servers.neo4j import Neo4j
 from demo.servers.vllm import VllmStandIn
 
 _FLOOD = 150
@@ -114,10 +114,23 @@ class Cache:
         await self._client.aclose()
 
 
+class Database(Protocol):
+    """A Neo4j and who writes to it: `demo.servers.neo4j.Neo4j` is one."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+
 class Graph:
     """Neo4j: stories with their tasks and who was asked."""
 
-    def __init__(self, server: Neo4j) -> None:
+    def __init__(self, server: Database) -> None:
         self._driver = neo4j.AsyncGraphDatabase.driver(server.url, auth=(server.user, server.password))
 
     async def send(self, step: Step) -> None:

@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("name", choices=[kind.kind for kind in source_types()])
     boards = command("dashboards", "write Grafana's dashboards as JSON files, one for each")
     boards.add_argument("--out", metavar="DIR", required=True, help="Folder to write into; made where there is none.")
+    boards.add_argument("--without-loki", action="store_true", default=False, help="Leave out the panels that ask Loki.")
     rules = command("rules", "print or write the rules for Prometheus")
     rules.add_argument("--out", metavar="FILE", default="-", help="File to write; - prints it. Default: -.")
     rules.add_argument("--format", choices=_RULE_FORMATS, default="rules", help="Rule file, or Kubernetes resource.")
@@ -105,8 +106,8 @@ def _collect(source: Source, settings: Settings) -> int:
     return 0
 
 
-def _write_dashboards(out: Path) -> None:
-    written = bundled.dashboards()
+def _write_dashboards(out: Path, *, loki: bool) -> None:
+    written = bundled.dashboards(loki=loki)
     for name, text in written.items():
         bundled.write(out / name, text)
     print(f"{len(written)} dashboards written to {out}", file=sys.stderr)
@@ -124,7 +125,7 @@ def _write_rules(out: str, form: str, *, grafana_url: str, runbook_url: str) -> 
 def _write_bundled(given: dict[str, Any]) -> int:
     try:
         if given["command"] == "dashboards":
-            _write_dashboards(Path(given["out"]))
+            _write_dashboards(Path(given["out"]), loki=not given["without_loki"])
         else:
             links = {name: given[name] for name in ("grafana_url", "runbook_url")}
             _write_rules(given["out"], given["format"], **links)

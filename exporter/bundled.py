@@ -14,6 +14,7 @@ _PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1]
 
 RULES: Final = "alerts.yaml"
 DASHBOARDS: Final = "dashboards"
+WITHOUT_LOKI: Final = "without-loki"
 
 _PROMETHEUS_RULE: Final = {
     "apiVersion": "monitoring.coreos.com/v1",
@@ -34,9 +35,13 @@ def folder() -> Path:
     raise BundleError(f"{_PLACES[0]}: there are no dashboards and rules; install the wheel, or run from a checkout")
 
 
-def dashboards() -> dict[str, str]:
-    """JSON text by file name, in the order of the names. Raises BundleError."""
-    return {file.name: _read(file) for file in sorted((folder() / DASHBOARDS).glob("*.json"))}
+def dashboards(*, loki: bool = True) -> dict[str, str]:
+    """JSON text by file name; without Loki, those that would ask it in their other form. Raises BundleError."""
+    place = folder() / DASHBOARDS
+    files = {file.name: file for file in sorted(place.glob("*.json"))}
+    if not loki:
+        files |= {file.name: file for file in (place / WITHOUT_LOKI).glob("*.json")}
+    return {name: _read(file) for name, file in files.items()}
 
 
 def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> str:

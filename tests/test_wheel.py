@@ -92,6 +92,16 @@ def test_dashboards_are_written_one_file_each(installed: Path, tmp_path: Path) -
     assert done.stderr == f"{len(written)} dashboards written to deep/folder\n"
 
 
+def test_dashboards_are_written_for_a_site_without_loki(installed: Path, tmp_path: Path) -> None:
+    command(installed, "dashboards", "--out", tmp_path / "with", cwd=tmp_path)
+    command(installed, "dashboards", "--without-loki", "--out", tmp_path / "without", cwd=tmp_path)
+
+    written = {kind: {file.name: file.read_text() for file in (tmp_path / kind).iterdir()} for kind in ("with", "without")}
+    assert written["with"].keys() == written["without"].keys()
+    assert "loki_datasource" in "".join(written["with"].values())
+    assert "loki_datasource" not in "".join(written["without"].values())
+
+
 def test_rules_are_printed_or_written_alike(installed: Path, tmp_path: Path) -> None:
     printed, written = command(installed, "rules", cwd=tmp_path), command(installed, "rules", "--out=r.yaml", cwd=tmp_path)
 

@@ -1,0 +1,126 @@
+"""`python -m demo.simulate`: the simulated fleet alone, on servers that run elsewhere, until it is asked to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import nats.errors
+import neo4j.exceptions
+import redis.exceptions
+
+from demo.faults import USUAL, Backend, Fault, FaultError, Faults, named
+from demo.fleet import Fleet, Step
+from demo.traffic import Cache, Events, Graph
+
+_UNREACHABLE = (
+    OSError,
+    nats.errors.Error,
+    neo4j.exceptions.DriverError,
+    neo4j.exceptions.Neo4jError,
+    redis.exceptions.RedisError,
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A Neo4j and who writes to it."""
+
+    url: str
+    user: str
+    password: str
+
+
+def _faults(text: str) -> Faults:
+    try:
+        faults = named(text)
+    except FaultError as unknown:
+        raise argparse.ArgumentTypeError(str(unknown)) from None
+    if elsewhere := sorted(fault for fault in faults if fault.backend is not Backend.NATS):
+        raise argparse.ArgumentTypeError(f"{', '.join(elsewhere)} needs more than NATS; `make demo` has it")
+    return Faults(set(faults), {Backend.NATS})
+
+
+def _parser() -> argparse.ArgumentParser:
+    at_nats = sorted(fault for fault in Fault if fault.backend is Backend.NATS)
+    usual = ",".join(fault for fault in at_nats if fault in USUAL)
+    parser = argparse.ArgumentParser("python -m demo.simulate", description=__doc__.partition(": ")[2] if __doc__ else None)
+    parser.add_argument("--nats-url", default=os.environ.get("NATS_URL"), help="[NATS_URL]; needed")
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL"), help="ValKey [REDIS_URL]")
+    parser.add_argument(
+        "--neo4j-uri", default=os.environ.get("NEO4J_URI"), help="[NEO4J_URI]; the password is NEO4J_PASSWORD"
+    )
+    parser.add_argument("--neo4j-user", default=os.environ.get("NEO4J_USER", "neo4j"), help="[NEO4J_USER]")
+    parser.add_argument("--pause", type=float, default=0.3, metavar="SECONDS", help="between two steps (default 0.3)")
+    parser.add_argument(
+        "--break", dest="faults", type=_faults, default=usual, metavar="FAULT,…",
+        help=f"what is broken (default {usual}; none, or of {', '.join(at_nats)})",
+    )  # fmt: skip
+    return parser
+
+
+async def _steps(fleet: Fleet, sends: list[Callable[[Step], Awaitable[None]]], pause: float) -> None:
+    for step in fleet.steps():
+        for send in sends:
+            try:
+                await send(step)
+            except _UNREACHABLE as error:  # a server that is away for a moment does not end the fleet
+                print(f"the simulated fleet met {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        await asyncio.sleep(pause)
+
+
+async def _run(chosen: argparse.Namespace) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        events = Events(chosen.nats_url, chosen.faults)
+        sends: list[Callable[[Step], Awaitable[None]]] = [events.send]
+        if chosen.redis_url:
+            cache = Cache(chosen.redis_url)
+            stack.push_async_callback(cache.close)
+            sends.append(cache.send)
+        if chosen.neo4j_uri:
+            graph = Graph(Database(chosen.neo4j_uri, chosen.neo4j_user, os.environ.get("NEO4J_PASSWORD", "")))
+            stack.push_async_callback(graph.close)
+            sends.append(graph.send)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(events.run())
+            group.create_task(_steps(Fleet(silent=Fault.AGENT in chosen.faults), sends, chosen.pause))
+
+
+async def _until_asked(chosen: argparse.Namespace) -> None:
+    running = asyncio.create_task(_run(chosen))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def main() -> int:
+    """Exit code 0 when it was asked to end, 1 when NATS is lost or was never there, 2 for wrong arguments."""
+    parser = _parser()
+    chosen = parser.parse_args()
+    if not chosen.nats_url:
+        parser.error("give NATS an address: --nats-url or NATS_URL")
+    failures: list[BaseException] = []
+    try:
+        asyncio.run(_until_asked(chosen))
+    except* _UNREACHABLE as group:
+        failures = _single(group)
+    for error in failures:
+        print(f"simulate: {type(error).__name__}: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _single(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf for error in group.exceptions for leaf in (_single(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
