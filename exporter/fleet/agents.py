@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 
 from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
@@ -165,7 +166,8 @@ class Agents:
         """
         if event.role is None:
             return
-        peers = [agent for agent in self.known if agent.role == event.role and agent.id != event.agent]
+        others = (agent for agent in self.known if agent.role == event.role and agent.id != event.agent)
+        peers = list(islice(others, asked))  # no more are looked at: a large council has thousands
         if len(peers) >= asked:
             return
         for agent in peers:
