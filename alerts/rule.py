@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from alerts import thresholds
 from alerts.view import View
+from exporter.links import GRAFANA_URL, RUNBOOK_URL
 from exporter.promql import REPLICA_LABELS, Query, Series
 
 PRODUCT: Final = "fleet-exporter"
 """The label by which Alertmanager tells our alerts from others."""
-GRAFANA: Final = "http://localhost:3000"
-RUNBOOKS: Final = "https://github.com/fleet-exporter/fleet-exporter/blob/main/docs/runbooks"
 
 VARIABLES: Final = frozenset(
     {
@@ -111,13 +110,13 @@ class Rule:
 
     @property
     def runbook(self) -> str:
-        return f"{RUNBOOKS}/{self.name}.md"
+        return f"{RUNBOOK_URL}/{self.name}.md"
 
     @property
     def dashboard(self) -> str:
         """The link, its variables filled in by Prometheus."""
         filled = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in self.variables)
-        return f"{GRAFANA}/d/{self.view}{'?' if filled else ''}{filled}"
+        return f"{GRAFANA_URL}/d/{self.view}{'?' if filled else ''}{filled}"
 
     @property
     def document(self) -> dict[str, Any]:

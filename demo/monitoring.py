@@ -10,13 +10,13 @@ from typing import Any
 import alerts.alertmanager
 from alerts.alertmanager.configuration import as_yaml, configuration
 from alerts.alertmanager.options import Options, Secret
-from alerts.rule import GRAFANA
 from demo import slack
 from demo.hurry import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, hurried
 from demo.running import Demo, Servers, entered, wished_port
 from demo.servers import grafana, prometheus
 from demo.servers.cache import ServerMissing
 from demo.servers.process import ServerFailed
+from exporter.links import GRAFANA_URL
 
 _FILES = Path(__file__).parents[1] / "deploy/helm/files"
 _RESENT_SECONDS = 5
@@ -68,7 +68,7 @@ async def monitored(demo: Demo, stack: Servers, folder: Path, *, exporter: str, 
     receiver = await entered(stack, slack.start(port=wished_port(_SLACK_PORT)))
     told_at, shown_at = wished_port(_ALERTMANAGER_PORT), wished_port(_GRAFANA_PORT)
     rules = folder / "alerts.yaml"
-    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()).replace(GRAFANA, _local(shown_at)))
+    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()).replace(GRAFANA_URL, _local(shown_at)))
     config = prometheus_configuration(exporter.removeprefix("http://"), rules, f"127.0.0.1:{told_at}")
     again = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not there at first
     port = wished_port(_PROMETHEUS_PORT)

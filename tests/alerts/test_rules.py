@@ -13,12 +13,13 @@ import yaml
 
 from alerts import thresholds
 from alerts.files import groups, names, prometheus_rule, reference, rules_file
-from alerts.rule import GRAFANA, PRODUCT, RUNBOOKS, Component, Recording, Rule, Severity
+from alerts.rule import PRODUCT, Component, Recording, Rule, Severity
 from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
 from alerts.thresholds import LATENCY_SECONDS
 from alerts.view import View
 from demo.servers import vllm
+from exporter.links import GRAFANA_URL, RUNBOOK_URL
 from exporter.metric import counter, gauge, histogram
 from exporter.promql import Query, QueryError, is_not, like, series
 
@@ -67,8 +68,8 @@ def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
     assert labels.keys() <= {"severity", "component", "product", "kind", "long", "short"}
     assert not any("{{" in value for value in labels.values())
     assert list(annotations) == ["summary", "description", "runbook_url", "dashboard_url"]
-    assert annotations["runbook_url"] == f"{RUNBOOKS}/{rule.name}.md"
-    assert annotations["dashboard_url"].startswith(f"{GRAFANA}/d/{rule.view}")
+    assert annotations["runbook_url"] == f"{RUNBOOK_URL}/{rule.name}.md"
+    assert annotations["dashboard_url"].startswith(f"{GRAFANA_URL}/d/{rule.view}")
     assert rule.name == "Watchdog" or COMPARISON.search(document["expr"])
     assert "topk" not in document["expr"]
     assert rule.told_by_replica or "instance" not in rule.description
@@ -175,8 +176,8 @@ def test_an_alert_as_prometheus_has_it() -> None:
         "annotations": {
             "summary": "A queue is too deep",
             "description": "{{ $labels.stream }} is.",
-            "runbook_url": f"{RUNBOOKS}/TooDeep.md",
-            "dashboard_url": f"{GRAFANA}/d/fleet-overview?var-stream={{{{ $labels.stream | urlquery }}}}",
+            "runbook_url": f"{RUNBOOK_URL}/TooDeep.md",
+            "dashboard_url": f"{GRAFANA_URL}/d/fleet-overview?var-stream={{{{ $labels.stream | urlquery }}}}",
         },
     }
 
