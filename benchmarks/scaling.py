@@ -1,0 +1,196 @@
+"""How cost grows: agents to 100 000, and consumers and RayJobs divided among 1, 2 and 4 exporters.
+
+Each measurement has a process of its own, so that none profits from memory which another one left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import itertools
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import nats
+
+from benchmarks.figure import Figure, awaited_median, median, resident_bytes
+from demo.fleet import ROLES
+from demo.servers import nats as servers
+from exporter import program
+from exporter.event import Message, parsed
+from exporter.exposition import Format, grouped, rendered
+from exporter.fleet.agents import HISTORY
+from exporter.fleet.samples import samples
+from exporter.fleet.state import Caps, Fleet
+from exporter.metric import Sample
+from exporter.scrape import Scraper
+from exporter.shard import Shard
+from exporter.source import Address
+from exporter.sources.jetstream import Jetstream
+from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
+from exporter.sources.rayjob.objects import Key
+
+AGENTS = (1_000, 10_000, 50_000, 100_000)
+SHARDS = (1, 2, 4)
+STREAMS, CONSUMERS = 40, 250
+JOBS = 100_000
+_PAGE_OF_JOBS = 500
+_NOW = 1_763_632_800.0
+_ROUNDS = 3
+
+T = TypeVar("T")
+
+
+class Cost(NamedTuple):
+    """Of one page: seconds, lines, bytes as text and as gzip; and the memory of what it is made from, in bytes."""
+
+    seconds: float
+    lines: int
+    size: int
+    compressed: int
+    memory: int
+
+    @property
+    def text(self) -> str:
+        size = f"{self.size / 1e6:.1f} MB ({self.compressed / 1e6:.2f} as gzip)"
+        return f"{self.seconds * 1000:,.0f} ms, {self.lines:,} lines, {size}"
+
+
+def _apart(work: Callable[..., T], *arguments: object) -> T:
+    """The result of a function called in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _page(found: Iterable[Sample]) -> bytes:
+    return rendered(grouped(found), Format.TEXT)
+
+
+def _cost(seconds: float, page: bytes, memory: int) -> Cost:
+    return Cost(seconds, page.count(b"\n"), len(page), len(gzip.compress(page, 1)), memory)
+
+
+def agents(number: int) -> Cost:
+    """Every agent with as much history as is kept, in as many roles as the fleet has; three are asked at a time."""
+    program.tune_garbage_collection()
+    before = resident_bytes()
+    fleet = Fleet(Caps(agents=number))
+    for answer, agent in itertools.product(range(HISTORY), range(number)):
+        role = ROLES[agent // 3 % len(ROLES)]
+        body = {"task_id": f"T-{answer}-{agent // 3}", "agent_id": f"agent-{agent:06}", "role": role, "num_agents": 3}
+        data = json.dumps(body | {"duration_ms": 1500, "model": "Qwen/Qwen3-0.6B", "story_id": f"US-{agent % 900}"}).encode()
+        fleet.apply(parsed(Message("agent.response.completed", data, _NOW + answer, "AGENT_RESPONSES", 1)), _NOW + answer)
+    gc.collect()
+    memory = resident_bytes() - before
+    seconds = median(lambda: _page(samples(fleet, _NOW + HISTORY)), rounds=_ROUNDS)
+    return _cost(seconds, _page(samples(fleet, _NOW + HISTORY)), memory)
+
+
+def jobs(shard: Shard) -> Cost:
+    """Every RayJob goes by, as the API server sends it; the shard keeps its own."""
+    program.tune_garbage_collection()
+
+    def job(number: int) -> msgspec.Raw:
+        labels = {"fleet/agent": f"agent-dev-{number % 2000:04}", "fleet/role": "DEV", "fleet/task": f"TSK-{number}"}
+        meta = {"name": f"deliberation-{number:06}", "namespace": "fleet", "uid": f"uid-{number}", "labels": labels}
+        status = {"jobStatus": "RUNNING", "jobDeploymentStatus": "Running", "startTime": "2026-01-01T00:00:00Z"}
+        return msgspec.Raw(msgspec.json.encode({"metadata": meta, "spec": {"backoffLimit": 2}, "status": status}))
+
+    store = Jobs(Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story"), shard)
+    before = resident_bytes()
+    rows: dict[Key, JobRow] = {}
+    for first in range(0, JOBS, _PAGE_OF_JOBS):
+        rows |= store.rows("", [job(number) for number in range(first, first + _PAGE_OF_JOBS)])
+    store.replace("", rows)
+    gc.collect()
+    memory = resident_bytes() - before
+    return _cost(median(lambda: _page(store.samples()), rounds=_ROUNDS), _page(store.samples()), memory)
+
+
+def consumers(url: str, shard: Shard) -> Cost:
+    """The requests included."""
+    program.tune_garbage_collection()
+
+    async def measure() -> Cost:
+        before = resident_bytes()
+        source = Jetstream(url=(Address(url),), timeout=30)
+        source.divide(shard)
+        scraper = Scraper([source], shard=shard)
+        page = b""
+
+        async def read() -> None:
+            nonlocal page
+            page = _page(await scraper.read(30))
+
+        await read()
+        seconds = await awaited_median(read, rounds=_ROUNDS)
+        gc.collect()
+        memory = resident_bytes() - before
+        await scraper.close()
+        return _cost(seconds, page, memory)
+
+    return asyncio.run(measure())
+
+
+async def _fill(url: str) -> None:
+    client = await nats.connect(url)
+    for stream in range(STREAMS):
+        await client.jetstream().add_stream(name=f"STREAM_{stream}", subjects=[f"s{stream}.>"])
+        await asyncio.gather(
+            *(
+                client.request(
+                    f"$JS.API.CONSUMER.DURABLE.CREATE.STREAM_{stream}.worker-{number}",
+                    json.dumps(
+                        {
+                            "stream_name": f"STREAM_{stream}",
+                            "config": {"durable_name": f"worker-{number}", "ack_policy": "explicit"},
+                        }
+                    ).encode(),
+                    timeout=30,
+                )
+                for number in range(CONSUMERS)
+            )
+        )
+    await client.close()
+
+
+def _agents() -> Iterable[Figure]:
+    costs = {number: _apart(agents, number) for number in AGENTS}
+    for number, cost in costs.items():
+        each = cost.seconds / number
+        slope = f"{each * 1e6:.1f} µs and {cost.memory / number / 1024:.1f} KiB an agent"
+        yield Figure(
+            f"page of {number:,} agents, {HISTORY} answers each", cost.text, "≤ 20 µs, ≤ 8 KiB an agent",
+            each <= 20e-6 and cost.memory / number <= 8 * 1024, slope,
+        )  # fmt: skip
+
+
+def _divided(what: str, whole: int, measured: Callable[[Shard], Cost]) -> Iterable[Figure]:
+    """For each number of shards the one with the largest page, beside its share of what all of them show."""
+    alone: Cost | None = None
+    for count in SHARDS:
+        costs = [measured(Shard(number, count)) for number in range(count)]
+        largest = max(costs, key=lambda cost: cost.lines)
+        alone = alone or largest
+        share = largest.lines / sum(cost.lines for cost in costs)
+        yield Figure(
+            f"page of {whole:,} {what}, the largest of {count} shard{'s'[: count > 1]}",
+            f"{largest.text}, {largest.memory / 2**20:.0f} MiB",
+            "≤ 2 of an even share of the whole's time",
+            largest.seconds <= 2 * alone.seconds / count,
+            f"{largest.seconds / whole / share * 1e6:.1f} µs each; {share:.0%} of all lines",
+        )
+
+
+def figures() -> list[Figure]:
+    found = [*_agents(), *_divided("RayJobs", JOBS, lambda shard: _apart(jobs, shard))]
+    with servers.start() as server:
+        asyncio.run(_fill(server.url))
+        url = server.url
+        found += _divided("consumers", STREAMS * CONSUMERS, lambda shard: _apart(consumers, url, shard))
+    return found
