@@ -19,6 +19,11 @@ _KEPT_JOBS = 20
 _SERVICES = ("planning", "orchestrator", "context", "ray-executor", "workflow")
 _CRASHING, _ABSENT = "workflow", "monitoring"
 _FAILING_JOB = "nightly-evaluation"
+_RETRIES = 2
+_CONDITIONS = [
+    {"type": kind, "status": str(kind != "ReplicaFailure"), "reason": kind, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    for kind in ("HeadPodReady", "RayClusterProvisioned", "ReplicaFailure")
+]
 
 
 class Jobs:
@@ -36,7 +41,7 @@ class Jobs:
         self._server.apply_ray_crds()
         self._create(_CLUSTERS, "RayCluster", "ray-gpu")
         workers = {f"{what}WorkerReplicas": 2 for what in ("desired", "available", "ready")}
-        status = {"state": "ready", **workers, "minWorkerReplicas": 0, "maxWorkerReplicas": 4}
+        status = {"state": "ready", **workers, "minWorkerReplicas": 0, "maxWorkerReplicas": 4, "conditions": _CONDITIONS}
         self._patch(f"{_CLUSTERS}/ray-gpu", status | {"desiredCPU": "6", "desiredMemory": "32Gi", "desiredGPU": "2"})
         for service in _SERVICES:
             self._create_pod(service)
@@ -81,7 +86,7 @@ class Jobs:
             "uid": service,
             "controller": True,
         }
-        resources = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
+        resources = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
         body = {
             "metadata": {
                 "name": _pod(service),
@@ -105,7 +110,7 @@ class Jobs:
 
     def _end_job(self, name: str, labels: dict[str, str], seconds: float, *, failed: bool) -> None:
         """A RayJob that has just ended."""
-        self._create(_JOBS, "RayJob", name, labels)
+        self._create(_JOBS, "RayJob", name, labels, {"backoffLimit": _RETRIES})
         ended = datetime.now(UTC)
         status: dict[str, Any] = {
             "rayClusterName": "ray-gpu",
@@ -116,9 +121,16 @@ class Jobs:
         }
         self._patch(f"{_JOBS}/{name}", status | ({"reason": "AppFailed", "failed": 1} if failed else {"succeeded": 1}))
 
-    def _create(self, path: str, kind: str, name: str, labels: dict[str, str] | None = None) -> None:
+    def _create(
+        self,
+        path: str,
+        kind: str,
+        name: str,
+        labels: dict[str, str] | None = None,
+        spec: dict[str, Any] | None = None,
+    ) -> None:
         meta = {"name": name, "labels": labels or {}}
-        self._server.create(path, {"apiVersion": "ray.io/v1", "kind": kind, "metadata": meta, "spec": {}})
+        self._server.create(path, {"apiVersion": "ray.io/v1", "kind": kind, "metadata": meta, "spec": spec or {}})
 
     def _patch(self, path: str, status: dict[str, Any]) -> None:
         code, reply = self._server.request(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,9 +13,13 @@ import pytest
 
 from dashboards.__main__ import all_dashboards
 from dashboards.asked import Question, panels, questions
+from demo.faults import Fault
+from demo.servers.process import ServerFailed, wait_for
 from tests.dashboards.without_data import WITHOUT_DATA
+from tests.demonstration import RunningDemo
 
 _WINDOWS = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "10m", "$__auto": "5m"}
+Answers = dict[tuple[str, str], list[dict[str, Any]]]
 _PATIENCE = 120
 """Seconds for the demo to have sent, and Prometheus to have seen, everything that is asked for."""
 
@@ -29,9 +34,12 @@ class Asker:
         self._urls = urls
         self._client = httpx.Client(trust_env=False, timeout=30)
 
-    def answers(self, question: Question) -> list[dict[str, Any]]:
+    def close(self) -> None:
+        self._client.close()
+
+    def answers(self, question: Question, now: float | None = None) -> list[dict[str, Any]]:
         """The series or streams of the answer. Fails where the query is refused."""
-        now = time.time()
+        now = now or time.time()
         path = "/api/v1/" if question.kind == "prometheus" else "/loki/api/v1/"
         url = self._urls[question.kind] + path + ("query" if question.instant else "query_range")
         asked: dict[str, str | float] = {"query": question.text}
@@ -52,29 +60,35 @@ def _is_number(value: float) -> bool:
 
 
 @pytest.fixture(scope="module")
-def answers(demo_fleet: Any) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """What each query was answered, asked again until it has data or patience ends."""
-    asker = Asker({"prometheus": demo_fleet.prometheus, "loki": demo_fleet.loki})
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    until = time.monotonic() + _PATIENCE
-    while True:
-        for place, question in QUESTIONS.items():
-            if not found.get(place):
-                found[place] = asker.answers(question)
-        empty = {place for place, answer in found.items() if not answer}
-        if empty <= WITHOUT_DATA.keys() or time.monotonic() > until:
-            return found
+def answers(demo_fleet: RunningDemo) -> Iterator[Answers]:
+    """What each query was answered, asked again until it has data or patience ends; faults have something to show."""
+    found: Answers = {}
+    with contextlib.closing(Asker({"prometheus": demo_fleet.prometheus, "loki": demo_fleet.loki})) as asker:
+
+        def all_have_data() -> bool:
+            for place, question in QUESTIONS.items():
+                if place not in found or not (found[place] or place in WITHOUT_DATA):
+                    found[place] = asker.answers(question)
+            return {place for place, answer in found.items() if not answer} <= WITHOUT_DATA.keys()
+
+        demo_fleet.do(f"break {' '.join(Fault)}")
+        with contextlib.suppress(ServerFailed):
+            wait_for(all_have_data, what="every query to have data", deadline=_PATIENCE)
+        yield found
+        demo_fleet.do(f"mend {' '.join(Fault)}")
 
 
-def test_every_query_has_data_or_a_reason_why_not(answers: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
-    assert {place for place, answer in answers.items() if not answer} - WITHOUT_DATA.keys() == set()
+def test_every_query_has_data_or_a_reason_why_not(answers: Answers) -> None:
+    empty = [place for place, answer in answers.items() if not answer and place not in WITHOUT_DATA]
+
+    assert not empty, "\n".join(f"{place}: {QUESTIONS[place].text}" for place in empty)
 
 
 def test_reasons_are_given_for_queries_that_there_are() -> None:
     assert WITHOUT_DATA.keys() - QUESTIONS.keys() == set()
 
 
-def test_every_state_that_is_coded_has_its_word(answers: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
+def test_every_state_that_is_coded_has_its_word(answers: Answers) -> None:
     """A number without a word would be shown as a bare number, in no colour."""
     for document in DOCUMENTS:
         for panel in panels(document):
@@ -92,12 +106,16 @@ def _words(mappings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield from mapping["options"]
 
 
-def test_every_arrow_of_a_node_graph_ends_at_its_nodes(answers: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
+def test_every_arrow_of_a_node_graph_ends_at_its_nodes(answers: Answers, demo_fleet: RunningDemo) -> None:
+    """Nodes and edges of one moment, as Grafana asks for them: the graph grows meanwhile."""
     drawn = [(document["uid"], panel["title"]) for document in DOCUMENTS for panel in panels(document)
              if panel["type"] == "nodeGraph"]  # fmt: skip
     assert drawn
-    for uid, title in drawn:
-        nodes = {series["metric"]["id"] for series in answers[uid, f"{title} nodes"]}
-        ends = {series["metric"][end] for series in answers[uid, f"{title} edges"] for end in ("source", "target")}
+    now = time.time()
+    with contextlib.closing(Asker({"prometheus": demo_fleet.prometheus})) as asker:
+        for uid, title in drawn:
+            nodes, edges = (asker.answers(QUESTIONS[uid, f"{title} {part}"], now) for part in ("nodes", "edges"))
+            ends = {series["metric"][end] for series in edges for end in ("source", "target")}
 
-        assert ends <= nodes
+            assert ends
+            assert ends <= {series["metric"]["id"] for series in nodes}

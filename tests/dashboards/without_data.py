@@ -1,7 +1,56 @@
-"""Queries that the demo has no data for, by dashboard and place, with the reason. What is listed may have data at times."""
+"""Queries that the demo may have no data for, by dashboard and place, with the reason why not."""
 
 from __future__ import annotations
 
 from typing import Final
 
-WITHOUT_DATA: Final[dict[tuple[str, str], str]] = {}
+from alerts.view import View
+
+_REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
+    "nothing of this component need be wrong while queries are asked": dict.fromkeys(View, ("annotation Alerts",)),
+    "there is no metrics server in the demo, so nobody tells what pods use": {
+        View.OVERVIEW: ("Workloads G", "Workloads I", "CPU C", "Memory C"),
+    },
+    "the demo has no nodes, and so no GPUs": {
+        View.OVERVIEW: ("GPUs A", "GPUs B"),
+        View.RAY_JOBS: ("GPUs A", "GPUs B"),
+    },
+    "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Containers in trouble B",)},
+    "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Waiting since their creation A",)},
+    "the account of the demo has no limits": {
+        View.COMMUNICATIONS: tuple(f"Share of the account's limits {letter}" for letter in "ABCD"),
+    },
+    "no stream of the demo refuses messages when it is full": {View.COMMUNICATIONS: ("Streams E",)},
+    "no consumer of the demo gives messages up": {
+        View.COMMUNICATIONS: ("Consumers' settings D",),
+        View.EVENTS: ("Refused B", "Refused C"),
+    },
+    "the server of the demo samples the acknowledgements that would be estimated": {
+        View.COMMUNICATIONS: ("Time to acknowledge B",),
+    },
+    "there is no Grafana that events could be pushed to": {
+        View.EVENTS: ("Passed on B", "Passed on C"),
+        View.EXPORTER: ("Listeners C",),
+    },
+    "a deliberation or a story may just not be under way": {
+        View.AGENTS: ("Longest under way A",),
+        View.STORIES: ("Oldest in its stage A",),
+    },
+    "the demo's ValKey has no replica": {View.VALKEY: ("Servers I", "Servers J", "Replicas A", "Replicas B")},
+    "the demo's ValKey keeps nothing on disk": {
+        View.VALKEY: ("Servers M", "Slow and large C", "Time to save A", "Time to save B"),
+    },
+    "the demo's ValKey has no limit on its memory, as one that keeps permanent data should not": {
+        View.VALKEY: ("Memory A", "Share of the limit A"),
+    },
+    "only some versions and settings of vLLM tell it, and the demo's stand-in does not": {
+        View.VLLM: (
+            "Queue D", "Preempted, refused, corrupted C", "Engines D", "Work that is saved B", "Work that is saved D",
+            "Work that is saved E",
+        ),
+    },
+}  # fmt: skip
+
+WITHOUT_DATA: Final = {
+    (str(view), place): reason for reason, places in _REASONS.items() for view, wheres in places.items() for place in wheres
+}
