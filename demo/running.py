@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from demo.ending import asked_to_end
 from demo.faults import Faults
 from demo.fleet import Fleet, Step
 from demo.servers.process import ServerFailed, free_port
@@ -35,6 +36,8 @@ class Demo:
     async def run(self, fleet: Fleet, at_each: Callable[[], None]) -> None:
         """Send step after step for ever; a server that is away for a moment does not end the fleet."""
         for step in fleet.steps():
+            if asked_to_end():
+                return
             at_each()
             for send in tuple(self.sends):
                 try:

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 
+from demo.ending import asked_to_end
 from demo.faults import Fault, Faults
 from demo.fleet import CONSUMERS, DERIVATION, EXPECTED_STREAM, POISONED, SLOW, STREAMS, Step
 from demo.servers.vllm import VllmStandIn
@@ -43,6 +44,8 @@ class Events:
         try:
             for name, subjects in STREAMS.items():
                 await self._add_stream(name, subjects)
+            if asked_to_end():
+                return
             async with asyncio.TaskGroup() as group:
                 for consumer in CONSUMERS:
                     group.create_task(self._consume(*consumer))
@@ -61,7 +64,7 @@ class Events:
         """Acknowledge what comes, but for the time of a fault: then fetch nothing, or refuse everything."""
         config = ConsumerConfig(ack_wait=30, sample_freq=None if refusing else "100")
         subscription = await self._js.pull_subscribe(subject, durable=name, stream=stream, config=config)
-        while True:
+        while not asked_to_end():
             if resting is not None and resting in self._faults:
                 await asyncio.sleep(_REST)
                 continue

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import httpx
 
-from demo.servers.process import listening, wait_for
+from demo.servers.process import guarding, listening, wait_for
 
 ROOT = Path(__file__).parents[1]
 _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -94,7 +94,9 @@ def running_demo(
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
+            start_new_session=True,
         )
+        guard = guarding(process.pid)
         demo = RunningDemo(process)
 
         def listen() -> None:
@@ -108,8 +110,12 @@ def running_demo(
             yield demo
         finally:
             process.send_signal(ended_by)
-            process.wait(60)
-            listener.join()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()  # its servers end with it, whatever it was that kept it
+                guard.communicate()
+                listener.join()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()

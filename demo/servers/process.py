@@ -106,6 +106,25 @@ def temporary_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _guard() -> subprocess.Popen[bytes]:
+    """Started before the child, so that there is no moment without it."""
+    guard = [sys.executable, "-I", "-S", "-c", _GUARD]
+    return subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def _tell(guard: subprocess.Popen[bytes], group: int) -> None:
+    if guard.stdin is not None:
+        guard.stdin.write(b"%d\n" % group)
+        guard.stdin.flush()
+
+
+def guarding(group: int) -> subprocess.Popen[bytes]:
+    """A guard of a process group that was started otherwise: it ends the group when this process or its input ends."""
+    guard = _guard()
+    _tell(guard, group)
+    return guard
+
+
 class Process:
     """One server's child process; `command` may be changed before a restart."""
 
@@ -154,8 +173,7 @@ class Process:
 
     def _launch(self) -> None:
         # Sessions of their own: Ctrl-C in a terminal reaches the demo alone, which then stops its servers in order.
-        guard = [sys.executable, "-I", "-S", "-c", _GUARD]
-        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        self._guard = _guard()
         with self.log.open("wb") as output:
             self._child = subprocess.Popen(
                 self.command,
@@ -166,9 +184,7 @@ class Process:
                 env=self._env,
                 start_new_session=True,
             )
-        if self._guard.stdin is not None:
-            self._guard.stdin.write(b"%d\n" % self._child.pid)
-            self._guard.stdin.flush()
+        _tell(self._guard, self._child.pid)
 
     def _wait(self) -> None:
         end = time.monotonic() + self._deadline
