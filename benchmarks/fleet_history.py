@@ -1,4 +1,4 @@
-"""A day of a fleet of 200 agents as OpenMetrics text: every metric that is declared, with as many series as it would have.
+"""A day of a fleet of 200 agents as OpenMetrics text: every metric, declared or recorded, in as many series as it would have.
 
 Written in pieces of two hours, as Prometheus keeps its blocks, so that no piece is large. Numbers move as real ones do:
 counters rise, states take turns, one of each set at a time.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from alerts.rules import RECORDINGS
 from exporter.metric import Kind, Metric, number
+from exporter.promql import SCRAPE_LABELS
 from exporter.reference import metric_groups
 
 AGENTS = 200
@@ -25,10 +27,26 @@ _BOUNDS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, m
 _SCRAPED = 'instance="exporter:9847",job="fleet-exporter"'
 
 _ENTITIES: tuple[tuple[str, Sequence[Mapping[str, str]]], ...] = (
+    ("model tool agent status", [
+        {"model": f"model-{index % 3}", "tool": "edit", "agent": f"agent-{index:03}", "status": "success"}
+        for index in range(AGENTS)
+    ]),
+    ("agent status type mode", [
+        {"agent": f"agent-{index:03}", "status": "online", "type": "claude", "mode": "async"} for index in range(AGENTS)
+    ]),
+    ("agent type", [{"agent": f"agent-{index:03}", "type": "TimeoutError"} for index in range(AGENTS)]),
+    ("column agent priority status", [
+        {"column": "assigned", "agent": f"agent-{index:03}", "priority": "high", "status": "assigned"}
+        for index in range(AGENTS)
+    ]),
     ("agent role", [{"agent": f"agent-{index:03}", "role": _ROLES[index % 6]} for index in range(AGENTS)]),
     ("agent", [{"agent": f"agent-{index:03}"} for index in range(AGENTS)]),
     ("stream consumer", [{"stream": f"STREAM_{index % 9}", "consumer": f"service-consumer-{index}"} for index in range(40)]),
     ("stream", [{"stream": f"STREAM_{index}"} for index in range(9)]),
+    ("namespace rayjob raycluster role", [
+        {"namespace": "fleet", "rayjob": f"deliberation-{index}", "raycluster": "ray-0", "role": _ROLES[index % 6]}
+        for index in range(100)
+    ]),
     ("namespace rayjob", [{"namespace": "fleet", "rayjob": f"deliberation-{index}"} for index in range(100)]),
     ("namespace raycluster", [{"namespace": "fleet", "raycluster": f"ray-{index}"} for index in range(2)]),
     (
@@ -39,10 +57,6 @@ _ENTITIES: tuple[tuple[str, Sequence[Mapping[str, str]]], ...] = (
     ("server model engine", [{"server": f"vllm-{index}:8000", "model": "Qwen3", "engine": "0"} for index in range(4)]),
     ("service address", [{"service": f"service-{index}", "address": f"10.0.0.{index}:50051"} for index in range(7)]),
     ("source server", [{"source": f"source-{index}", "server": f"server-{index}"} for index in range(12)]),
-    ("model tool agent status", [
-        {"model": f"model-{index % 3}", "tool": "edit", "agent": f"agent-{index:03}", "status": "success"}
-        for index in range(60)
-    ]),
     ("family subject producer outcome", [
         {"family": f"family{index % 7}", "subject": f"family{index % 7}.subject{index}", "producer": f"service-{index % 7}",
          "outcome": "completed" if index % 5 else "failed"} for index in range(80)
@@ -88,22 +102,30 @@ def write(path: Path, begin: int, end: int) -> int:
             kind = "counter" if metric.kind is Kind.COUNTER else str(metric.kind)
             family = metric.name.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.name
             file.write(f"# TYPE {family} {kind}\n")
-            for place, labels in enumerate(_label_sets(metric)):
+            states = metric.labels[-1:] if metric.states else ()
+            for place, labels in enumerate(_label_sets(set(metric.labels).difference(states))):
                 for head, tails in _series(metric, labels, place, times):
                     file.write(head + head.join(tails))
                     written += len(tails)
+        for recording in RECORDINGS:
+            file.write(f"# TYPE {recording.name} gauge\n")
+            for place, labels in enumerate(_label_sets(recording.series.labels - SCRAPE_LABELS)):
+                own = "".join(f'{label}="{value}",' for label, value in labels.items())
+                head, tails = f'{recording.name}{{{own}job="fleet-exporter"}} ', _waving(1 + place % 9, times)
+                file.write(head + head.join(tails))
+                written += len(tails)
         file.write("# EOF\n")
     return written
 
 
-def _label_sets(metric: Metric) -> Iterator[dict[str, str]]:
-    """The labels of each of a metric's series, those of one thing together, a state set's states apart."""
-    open_labels = [label for label in metric.labels if not (metric.states and label == metric.labels[-1])]
+def _label_sets(names: Collection[str]) -> Iterator[dict[str, str]]:
+    """The labels of each series that has labels of these names, those of one thing together."""
+    open_labels = sorted(names)
     parts: list[Sequence[Mapping[str, str]]] = []
-    for names, entities in _ENTITIES:
-        if set(names.split()) <= set(open_labels):
+    for thing, entities in _ENTITIES:
+        if set(thing.split()) <= set(open_labels):
             parts.append(entities)
-            open_labels = [label for label in open_labels if label not in names.split()]
+            open_labels = [label for label in open_labels if label not in thing.split()]
     parts += [[{label: value} for value in _VALUES.get(label, (f"{label}-0", f"{label}-1"))] for label in open_labels]
     for combined in itertools.product(*parts):
         yield {label: value for part in combined for label, value in part.items()}

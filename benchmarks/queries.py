@@ -19,10 +19,12 @@ BAR = 0.1
 POINTS = 500
 """Points of a graph half a screen wide."""
 
+_DAYS = {"1d": 86400}
 _WINDOWS = {
     "$__rate_interval": "4m",  # what Grafana takes for a day on half a screen: a step and a scrape
     "$__interval": "3m",
     "$__range": "24h",
+    "$__auto": "4m",
 }
 
 
@@ -80,7 +82,8 @@ def _blocks(folder: Path, until: int) -> int:
 def _seconds(client: httpx.Client, one: Question, until: int) -> float:
     """Median time of one query, as a client meets it."""
     begin = until - fleet_history.HOURS * 3600
-    at = {"time": until - 60} if one.instant else {"start": begin, "end": until - 60, "step": (until - begin) // POINTS}
+    step = max((until - begin) // (one.most_points or POINTS), _DAYS.get(one.least_step, 0))
+    at = {"time": until - 60} if one.instant else {"start": begin, "end": until - 60, "step": step}
     path = "/api/v1/query" if one.instant else "/api/v1/query_range"
 
     def ask() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
+from alerts.rules import broker as recorded
 from alerts.view import View
 from dashboards import variables
 from dashboards.common import alert_marks, source_health
 from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, graph, heatmap, stat, table
-from dashboards.query import RANGE, RATE, Line, chosen, shown
+from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
 from exporter import roster
 from exporter.metric import Metric
 from exporter.promql import Series, is_not
@@ -37,6 +38,10 @@ _ALL = ApiLink("Agents, last events, errors", path="/api/monitoring/dashboard")
 def _of(metric: Metric) -> Series:
     """Of the agents chosen."""
     return shown(metric, agent=chosen("agent"))
+
+
+def _most(metric: Metric) -> Line:
+    return Line(_of(metric).max("agent").highest(10), "{{agent}}")
 
 
 def _each(metric: Metric) -> Line:
@@ -132,20 +137,21 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "CPU",
-                    "CPU of each agent, 100 % being one core, and where alerts begin (fleet_broker_agent_cpu_ratio).",
-                    _each(broker.CPU),
+                    "CPU of the ten busiest agents, 100 % being one core, and where alerts begin "
+                    "(fleet_broker_agent_cpu_ratio).",
+                    _most(broker.CPU),
                     unit="percentunit", limits=_CPU, links=[_DETAILS, _ONLY],
                 ),
                 graph(
                     "Memory",
-                    "Memory of each agent, and where alerts begin (fleet_broker_agent_memory_bytes).",
-                    _each(broker.MEMORY),
+                    "Memory of the ten largest agents, and where alerts begin (fleet_broker_agent_memory_bytes).",
+                    _most(broker.MEMORY),
                     unit="bytes", limits=_MEMORY, links=[_DETAILS, _ONLY],
                 ),
                 graph(
                     "Active errors",
-                    "Unresolved errors of each agent, and where alerts begin (fleet_broker_agent_errors).",
-                    _each(broker.AGENT_ERRORS),
+                    "Unresolved errors of the ten agents with most, and where alerts begin (fleet_broker_agent_errors).",
+                    _most(broker.AGENT_ERRORS),
                     unit="short", decimals=0, limits=_ERRORS, links=[_DETAILS, _ONLY],
                 ),
             ],
@@ -187,9 +193,9 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Silence",
-                    "Time since each agent's last heartbeat, in its own intervals, and where the alert begins "
-                    "(fleet_broker_agent_heartbeat_*).",
-                    Line(_missed, "{{agent}}"),
+                    "Time since the last heartbeat of the ten most silent agents, in their own intervals, and where the "
+                    "alert begins (fleet:broker_agent_heartbeats:missed).",
+                    Line(kept(recorded.MISSED, agent=chosen("agent")).max("agent").highest(10), "{{agent}}"),
                     unit="short", decimals=1, width=12, limits=_MISSED, links=[_DETAILS, _ONLY],
                 ),
             ],

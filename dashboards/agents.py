@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
+from alerts.rules import states
 from alerts.view import View
 from dashboards import variables
 from dashboards.common import AGENT_STATES, alert_marks, coded, source_health, worded
@@ -12,7 +13,7 @@ from dashboards.fields import ACCENT, BAD, OK, WARN, ApiLink, Column, Limit, Lin
 from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.query import RANGE, RATE, Line, chosen, raw, shown
+from dashboards.query import RANGE, RATE, Line, chosen, kept, raw, shown
 from exporter import roster
 from exporter.fleet import samples as fleet
 from exporter.metric import Metric
@@ -171,7 +172,7 @@ DASHBOARD = Dashboard(
                 timeline(
                     "Agents over time",
                     "State of each agent (fleet_agent_state); that it deliberates is told by its council's first answer.",
-                    Line(_state, "{{agent}}"),
+                    Line(kept(states.AGENTS, role=chosen("role"), agent=chosen("agent")).max("agent", "role"), "{{agent}}"),
                     states=worded(AGENT_STATES),
                     width=12, height=11,
                     links=[_EVENTS_OF_ROLE, ApiLink("Its task, and its last ones", path="/api/agents/{agent}")],

@@ -23,6 +23,10 @@ class Question:
     text: str
     instant: bool
     panel_type: str = ""
+    most_points: int | None = None
+    """Of each series, where the panel says how many it takes."""
+    least_step: str = ""
+    """Such as 1d, where the panel says how far apart points are at least."""
 
 
 def questions(document: Document, windows: Mapping[str, str]) -> Iterator[Question]:
@@ -38,7 +42,8 @@ def questions(document: Document, windows: Mapping[str, str]) -> Iterator[Questi
         for target in panel.get("targets", ()):
             kind, instant = target["datasource"]["type"], bool(target.get("instant"))
             where = f"{panel['title']} {target['refId']}"
-            yield Question(uid, where, kind, filled(target["expr"]), instant, panel["type"])
+            bounds = panel.get("maxDataPoints"), panel.get("interval", "")
+            yield Question(uid, where, kind, filled(target["expr"]), instant, panel["type"], *bounds)
     for mark in document["annotations"]["list"]:
         if "expr" in mark:
             where = f"annotation {mark['name']}"

@@ -11,7 +11,7 @@ from dashboards.query import RATE, Line, shown
 from exporter import scrape
 from exporter.fleet import samples as fleet
 from exporter.metric import Metric
-from exporter.promql import Matcher, Query, like
+from exporter.promql import Matcher, Query, like, places
 
 AGENT_STATES: Mapping[str, tuple[str, str]] = {
     "idle": ("idle", QUIET),
@@ -29,10 +29,8 @@ STALE: Sequence[Limit] = (Limit(60, WARN), Limit(300, BAD))
 
 def coded(metric: Metric, states: Sequence[str], *by: str, label: str = "state", **matchers: str | Matcher) -> Query:
     """A state set as one series for each `by`, whose value is the place of its state in `states`, from 1."""
-    parts = [shown(metric, **matchers, **{label: state}) * place for place, state in enumerate(states, 1)]
-    text = " or ".join(part.text for part in parts)
-    grouping = ", ".join(by)
-    return Query(f"max by ({grouping}) ({text})", frozenset(by))  # a sum of two replicas' codes would be a third state
+    # A sum of two replicas' codes would be a third state.
+    return places([shown(metric, **matchers, **{label: state}) for state in states]).max(*by)
 
 
 def worded(states: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

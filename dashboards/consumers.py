@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
+from alerts.rules import nats
 from alerts.view import View
 from dashboards.fields import BAD, OK, QUIET, WARN, Column, Limit, Link
 from dashboards.layout import Row
 from dashboards.panels import graph, table
-from dashboards.query import RATE, Line, chosen, shown
+from dashboards.query import RATE, Line, chosen, kept, shown
 from exporter.fleet import delivery
 from exporter.metric import Metric
 from exporter.promql import Query, Series
@@ -113,8 +114,11 @@ BEHIND: Final = Row(
         graph(
             "Time to acknowledge",
             "95th percentile of the time from delivery to acknowledgement, where the server samples it "
-            "($JS.EVENT.METRIC.CONSUMER.ACK); elsewhere the exporter's estimate from the last acknowledgement.",
-            Line(of_consumers(delivery.ACK_SECONDS).quantile(0.95, "consumer", window=RATE), "{{consumer}} p95"),
+            "(fleet:nats_consumer_ack_duration_seconds:p95_5m); elsewhere the exporter's estimate from the last one.",
+            Line(
+                kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream"), consumer=chosen("consumer")).max("consumer"),
+                "{{consumer}} p95",
+            ),
             _each(ACK_ESTIMATE, "{{consumer}} estimate"),
             unit="s",
             width=12,

@@ -12,7 +12,7 @@ from dashboards.layout import Row
 from dashboards.panels import Panel, bars, graph, stat, table
 from dashboards.query import RANGE, RATE, Line, chosen, shown
 from exporter.metric import Metric
-from exporter.promql import Series
+from exporter.promql import Series, is_not
 from exporter.sources.costs import ledger
 
 _KEY = ("agent", "model")
@@ -34,8 +34,8 @@ def _of(metric: Metric) -> Series:
 
 _cost, _calls = _of(ledger.COST), _of(ledger.INVOCATIONS)
 _all_calls = _calls.increase(RANGE).sum(*_KEY)
-_succeeded = shown(ledger.INVOCATIONS, model=chosen("model"), agent=chosen("agent"), status="success")
-_failed = _all_calls - (_succeeded.increase(RANGE).sum(*_KEY) | _all_calls * 0)
+_unsuccessful = shown(ledger.INVOCATIONS, model=chosen("model"), agent=chosen("agent"), status=is_not("success"))
+_failed = _unsuccessful.increase(RANGE).sum(*_KEY) | _all_calls * 0
 
 
 def head() -> list[Panel]:

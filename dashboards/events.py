@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from alerts import thresholds
+from alerts.rules import nats
 from alerts.view import View
 from dashboards import variables
 from dashboards.common import STORY_MARKS, alert_marks, coded, source_health, worded
@@ -13,7 +14,7 @@ from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Lim
 from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, Panel, graph, heatmap, logs, stat, table
-from dashboards.query import RANGE, RATE, Line, chosen, raw, shown
+from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
 from exporter import live
 from exporter.fleet import delivery, grafana_live, journal
 from exporter.fleet import samples as fleet
@@ -64,6 +65,7 @@ _all = _published().rate("15m").sum()
 _failed = _published(outcome="failed").rate("15m").sum() | _all * 0
 _took = _stream(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window="15m") >= 0  # no sample in the window is NaN, not a time
 _settings = _stream(jetstream.CONSUMER_INFO).max(*_WHO, "service", "filter")
+_time_to_acknowledge = kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream")).max(*_WHO)
 _acknowledged = _took | _stream(ack_estimate.ACK_ESTIMATE).max(*_WHO)
 
 
@@ -225,19 +227,14 @@ DASHBOARD = Dashboard(
                 graph(
                     "Time to acknowledge",
                     "95th percentile of the time from a delivery to its acknowledgement, of the ten slowest that the server "
-                    "samples (nats_consumer_ack_duration_seconds).",
-                    Line(
-                        raw(
-                            f"topk(10, {_stream(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window=RATE).text} >= 0)", *_WHO
-                        ),
-                        "{{consumer}}",
-                    ),
+                    "samples (fleet:nats_consumer_ack_duration_seconds:p95_5m).",
+                    Line((_time_to_acknowledge >= 0).highest(10), "{{consumer}}"),
                     unit="s", links=[_CONSUMER],
                 ),
                 graph(
                     "Lag",
                     "Messages not delivered or not acknowledged, of the ten consumers furthest behind (nats_consumer_lag).",
-                    Line(raw(f"topk(10, {_stream(jetstream.LAG).max(*_WHO).text} > 0)", *_WHO), "{{consumer}}"),
+                    Line((_stream(jetstream.LAG).max(*_WHO) > 0).highest(10), "{{consumer}}"),
                     unit="short", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
                 ),
                 graph(

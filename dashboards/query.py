@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from alerts.rule import Recording
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, QueryError, Series, like, series
 
@@ -19,6 +20,11 @@ _NAMED = re.compile(r"{{\s*(\w+)\s*}}")
 def shown(metric: Metric, **matchers: str | Matcher) -> Series:
     """A metric's series of the exporters that the dashboard's variables `job` and `instance` name."""
     return series(metric, **matchers, job=like("$job"), instance=like("$instance"))
+
+
+def kept(recording: Recording, **matchers: str | Matcher) -> Series:
+    """A recorded series of the jobs that the dashboard's variable `job` names; it belongs to no instance."""
+    return recording.series.where(**matchers, job=like("$job"))
 
 
 def chosen(variable: str) -> Matcher:

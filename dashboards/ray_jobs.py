@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerts import thresholds
+from alerts.rules import states
 from alerts.view import View
 from dashboards import ray_clusters, variables
 from dashboards.common import alert_marks, coded, source_health, worded
@@ -10,7 +11,7 @@ from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Lim
 from dashboards.journal import events
 from dashboards.layout import Row
 from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.query import RANGE, RATE, Line, chosen, shown
+from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, Series, like
 from exporter.sources.rayjob import jobs
@@ -56,6 +57,7 @@ def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
     return coded(metric, tuple(states), *_JOB, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
 
 
+_recorded = kept(states.RAY_JOBS, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
 _started = _job(jobs.JOB_START)
 _duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)
 _ended = _cluster(jobs.DURATION).part("_count")
@@ -178,7 +180,7 @@ DASHBOARD = Dashboard(
                     "States",
                     "Each RayJob's state over time, by KubeRay's account (ray_job_deployment_status); a gap is a RayJob "
                     "that did not exist, or an exporter that could not read it.",
-                    Line(_state(jobs.JOB_DEPLOYMENT, _STATES), "{{namespace}}/{{rayjob}}"),
+                    Line(_recorded.max(*_JOB), "{{namespace}}/{{rayjob}}"),
                     states=worded(_STATES),
                     width=24,
                     height=10,
@@ -235,10 +237,8 @@ DASHBOARD = Dashboard(
                     Line(
                         _job(jobs.JOB_CREATED)
                         .age()
-                        .max(*_JOB)
-                        .only_with(
-                            _job(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).max(*_JOB).equals(1), *_JOB
-                        ),
+                        .only_with(_job(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1), *_JOB)
+                        .max(*_JOB),
                         "{{namespace}}/{{rayjob}}",
                     ),
                     unit="s",

@@ -6,7 +6,7 @@ Used where dashboards, rules and their reference are generated; opens no socket.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.metric import Kind, Metric, number
@@ -105,6 +105,10 @@ class Query:
         """A ratio that has no series, and not NaN, where the whole is 0."""
         return self / (whole > 0)
 
+    def highest(self, count: int) -> Query:
+        """The series with the highest values; over time, those that are among them at some moment."""
+        return Query(f"topk({count}, {self.text})", self.labels)
+
     def equals(self, value: float | Query) -> Query:
         """Only the series that have this value."""
         return self._with("==", value)
@@ -167,6 +171,17 @@ class Series(Query):
     name: str = ""
     selector: str = ""
     kind: Kind = Kind.GAUGE
+
+    def where(self, **matchers: str | Matcher) -> Series:
+        """Only those whose labels match, in place of matchers given before. Raises QueryError for a label there is not."""
+        _known(matchers, self.labels, self.name)
+        parts = []
+        for label, matcher in matchers.items():
+            told = matcher if isinstance(matcher, Matcher) else Matcher("=", matcher)
+            value = told.value.replace("\\", "\\\\").replace('"', '\\"')
+            parts.append(f'{label}{told.operator}"{value}"')
+        selector = f"{{{', '.join(parts)}}}" if parts else ""
+        return Series(f"{self.name}{selector}", self.labels, name=self.name, selector=selector, kind=self.kind)
 
     def rate(self, window: str = "5m") -> Query:
         """Increase a second. Raises QueryError for a gauge."""
@@ -235,14 +250,16 @@ class Series(Query):
 def series(metric: Metric, **matchers: str | Matcher) -> Series:
     """A metric's series; `**matchers` by label. Raises QueryError for a label that the metric does not have."""
     known = frozenset(metric.labels) | SCRAPE_LABELS
-    _known(matchers, known, metric.name)
-    parts = []
-    for label, matcher in matchers.items():
-        told = matcher if isinstance(matcher, Matcher) else Matcher("=", matcher)
-        value = told.value.replace("\\", "\\\\").replace('"', '\\"')
-        parts.append(f'{label}{told.operator}"{value}"')
-    selector = f"{{{', '.join(parts)}}}" if parts else ""
-    return Series(f"{metric.name}{selector}", known, name=metric.name, selector=selector, kind=metric.kind)
+    return Series(metric.name, known, name=metric.name, kind=metric.kind).where(**matchers)
+
+
+def places(states: Sequence[Query]) -> Query:
+    """Where each query gives 1 for the things in one state and 0 for others: 1 for things in the first, 2 in the second, …
+
+    A thing has a series for each state, all 0 but one; the highest is the place of the state it is in.
+    """
+    text = " or ".join((state * place).text for place, state in enumerate(states, 1))
+    return Query(text, frozenset.union(*(state.labels for state in states)), atomic=False)
 
 
 def _known(labels: Iterable[str], known: frozenset[str], where: str) -> None:

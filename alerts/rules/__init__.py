@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.rule import Recording, Rule
-from alerts.rules import board, broker, budgets, fleet, kubernetes, nats, neo4j, ray, self_monitoring, services, valkey, vllm
+from alerts.rules import (
+    board,
+    broker,
+    budgets,
+    fleet,
+    kubernetes,
+    nats,
+    neo4j,
+    ray,
+    self_monitoring,
+    services,
+    states,
+    valkey,
+    vllm,
+)
 
 RECORDINGS: Final[tuple[Recording, ...]] = (
     *fleet.RECORDINGS,
     *nats.RECORDINGS,
     *vllm.RECORDINGS,
     *valkey.RECORDINGS,
+    *states.RECORDINGS,
+    *broker.RECORDINGS,
     *budgets.RECORDINGS,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
+from alerts.rule import Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     AGENT_CPU_CRITICAL,
@@ -46,6 +46,13 @@ def _pair(
     )
     return warning, critical
 
+
+MISSED: Final = Recording(
+    name="fleet:broker_agent_heartbeats:missed",
+    query=(series(broker.HEARTBEAT).age() / series(broker.INTERVAL)).without("max"),
+    meaning="Time since an agent's last heartbeat, in its own intervals.",
+)
+RECORDINGS: Final = (MISSED,)
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down(

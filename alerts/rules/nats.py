@@ -34,7 +34,12 @@ REDELIVERIES: Final = Recording(
     ).clamp_min(0).without("max"),
     meaning="Deliveries a second of messages that were delivered before, at least.",
 )  # fmt: skip
-RECORDINGS: Final = (REDELIVERIES,)
+TIME_TO_ACKNOWLEDGE: Final = Recording(
+    name="fleet:nats_consumer_ack_duration_seconds:p95_5m",
+    query=series(delivery.ACK_SECONDS).bucket_rate("5m").without("sum").histogram_quantile(0.95),
+    meaning="95th percentile of the time from a delivery to its acknowledgement, of those that the server samples.",
+)
+RECORDINGS: Final = (REDELIVERIES, TIME_TO_ACKNOWLEDGE)
 
 _REPEATED = series(jetstream.REDELIVERED).min_over("5m") > 0
 _LOOPS = (_REPEATED & (series(jetstream.DELIVERED).increase("10m") > 0)) & _ACKNOWLEDGES_NOTHING

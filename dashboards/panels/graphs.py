@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from dashboards.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
 from dashboards.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
 from dashboards.query import Line, Logs
 
+MOST_POINTS: Final = 360
+"""Points of each line: one a scrape in three hours. More would be drawn over one another, and asked of Prometheus."""
+MOST_STATES: Final = 150
+"""Points of each row of a timeline: a state that holds for less than that part of the time shown may be passed over."""
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 
@@ -73,7 +78,7 @@ def graph(
         },
         "tooltip": _TOOLTIP,
     }
-    return panel(
+    made = panel(
         "timeseries",
         title,
         description,
@@ -84,6 +89,8 @@ def graph(
         width=width,
         height=height,
     )
+    made.maxDataPoints = MOST_POINTS
+    return made
 
 
 def heatmap(title: str, description: str, line: Line, *, unit: str, width: int | None = None, height: int = 8) -> Panel:
@@ -119,7 +126,9 @@ def heatmap(title: str, description: str, line: Line, *, unit: str, width: int |
     }
     made = targets([line])
     made[0].extra["format"] = "heatmap"
-    return panel("heatmap", title, description, made, options=options, field=field, width=width, height=height)
+    made = panel("heatmap", title, description, made, options=options, field=field, width=width, height=height)
+    made.maxDataPoints = MOST_STATES
+    return made
 
 
 def timeline(
@@ -163,7 +172,7 @@ def timeline(
         "noValue": NO_DATA,
         "links": [link.document(of_row=False) for link in links],
     }
-    return panel(
+    made = panel(
         "state-timeline",
         title,
         description,
@@ -174,3 +183,5 @@ def timeline(
         height=height,
         datasource=LOKI if from_loki else PROMETHEUS,
     )
+    made.maxDataPoints = MOST_STATES
+    return made

@@ -1,0 +1,24 @@
+"""States as numbers, recorded: a panel of states over a day would read six or eleven series of each thing instead of one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.rule import Recording
+from exporter.fleet import samples as fleet
+from exporter.metric import Metric
+from exporter.promql import places, series
+from exporter.sources.rayjob import jobs
+
+
+def _places(name: str, metric: Metric, thing: str) -> Recording:
+    return Recording(
+        name=name,
+        query=places([series(metric, state=state) for state in metric.states]).without("max", "state"),
+        meaning=f"The state of each {thing}: its place, from 1, among {', '.join(metric.states)}.",
+    )
+
+
+AGENTS: Final = _places("fleet:agent_state:place", fleet.AGENT_STATE, "agent")
+RAY_JOBS: Final = _places("fleet:ray_job_deployment_status:place", jobs.JOB_DEPLOYMENT, "RayJob")
+RECORDINGS: Final = (AGENTS, RAY_JOBS)
