@@ -1,4 +1,4 @@
-"""A day of a fleet of 200 agents as OpenMetrics text: every metric, declared or recorded, in as many series as it would have.
+"""A day of a fleet of 200 agents as OpenMetrics text: every metric, declared or recorded, in as many series as would be.
 
 Written in pieces of two hours, as Prometheus keeps its blocks, so that no piece is large. Numbers move as real ones do:
 counters rise, states take turns, one of each set at a time.

@@ -87,7 +87,7 @@ class Step:
 class Fleet:
     """Stories without end, one after the other; the same seed gives the same fleet.
 
-    While `silent`, one agent answers nothing: its council is asked once more, then left alone until the agent is back.
+    While `silent`, one agent answers nothing.
     """
 
     seed: int = 1
@@ -120,9 +120,7 @@ class Fleet:
         if self.silent != self._noticed:
             self._noticed = self.silent
             return SILENT[0]
-        role = self._random.choice(ROLES)
-        others = [other for other in ROLES if other != SILENT[0]]
-        return self._random.choice(others) if self.silent and role == SILENT[0] else role
+        return self._random.choice(ROLES)
 
     def _deliberation(self, story: str, plan: str, role: str) -> Iterator[Step]:
         """The agents of a council answer one after the other; what follows from it comes with the last step."""

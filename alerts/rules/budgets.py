@@ -119,8 +119,8 @@ def _success(pair: Pair) -> Rule:
         severity=pair.severity,
         component=Component.FLEET,
         summary="Agents fail faster than their error budget allows",
-        description="{{ $value | humanizePercentage }} of the agents' answers of {{ $labels.long }} have failed, and those "
-        "of the last {{ $labels.short }} no less.",
+        description=f"{{{{ $value | humanizePercentage }}}} of the agents' answers of {pair.long} have failed, and those "
+        f"of the last {pair.short} no less.",
         view=View.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
         lasting=pair.lasting,
@@ -136,8 +136,8 @@ def _latency(pair: Pair) -> Rule:
         severity=pair.severity,
         component=Component.VLLM,
         summary="Requests to vLLM are slow more often than their error budget allows",
-        description="{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} in {{ $labels.long }} took "
-        "longer than the target, and those of the last {{ $labels.short }} no less.",
+        description="{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} in "
+        f"{pair.long} took longer than the target, and those of the last {pair.short} no less.",
         view=View.VLLM,
         variables=("model",),
         limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),

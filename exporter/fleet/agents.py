@@ -155,7 +155,8 @@ class Agents:
 
     @staticmethod
     def _deliberates(agent: Agent, task: str | None, story: str | None, at: float) -> None:
-        if agent.state is not AgentState.DELIBERATING or agent.task != task:
+        # Another task asked of who has not answered the one before does not end the silence.
+        if agent.state is not AgentState.DELIBERATING:
             agent.since = at
         agent.state, agent.task, agent.story = AgentState.DELIBERATING, task, story
 

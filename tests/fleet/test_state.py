@@ -66,6 +66,16 @@ def test_the_first_answer_says_that_the_rest_of_the_council_is_at_it() -> None:
     assert story.states()["agent-dev-2"] == "completed"
 
 
+def test_more_tasks_for_its_council_do_not_end_an_agents_silence() -> None:
+    story = Story().answers(1).answers(2).answers(3)
+    for number in range(20):
+        story.answers(1, task_id=f"T{number}").answers(2, task_id=f"T{number}")
+
+    assert story.states() == {"agent-dev-1": "completed", "agent-dev-2": "completed", "agent-dev-3": "unresponsive"}
+    story.answers(3, task_id="T0")
+    assert story.states()["agent-dev-3"] == "completed"
+
+
 def test_of_a_council_larger_than_was_asked_nobody_knows_who_is_at_it() -> None:
     story = Story().answers(1).answers(2).answers(3)
     story.answers(1, task_id="T2", num_agents=2)

@@ -92,7 +92,7 @@ def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespac
             page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' in page)
             assert page[f'ray_job_status{{{who},state="New"}}'] == 1
             assert page[f'ray_job_deployment_status{{{who},state="New"}}'] == 1
-            assert page[f'ray_job_info{{{who},raycluster="",role="dev"}}'] == 1
+            assert page[f'ray_job_info{{{who},raycluster="",role="DEV"}}'] == 1
             assert page[f"ray_job_backoff_limit{{{who}}}"] == 2
 
             times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:30Z"}

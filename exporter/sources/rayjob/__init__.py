@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from pydantic import PrivateAttr
 
+from exporter.event import role_of
 from exporter.kubernetes_watch import Cluster, NotServed, ObjectStore, Watch
 from exporter.metric import Metric, Sample, gauge
 from exporter.shard import ShardedSource
@@ -152,7 +153,7 @@ class Rayjob(ShardedSource):
             "failed": status.failed,
             "agent": meta.named(self.agent_label) or None,
             "task": meta.named(self.task_label) or None,
-            "role": meta.named(self.role_label) or None,
+            "role": role_of(meta.named(self.role_label)),
             "story": meta.named(self.story_label) or None,
             "logs": lines,
             "logs_error": problem,

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from exporter.event import role_of
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
 from exporter.shard import WHOLE, Shard
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, key_of, known, ray_job, seconds
@@ -107,7 +108,7 @@ def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
             namespace=meta.namespace,
             rayjob=meta.name,
             raycluster=status.ray_cluster_name or "",
-            role=meta.named(correlation.role).lower(),
+            role=role_of(meta.named(correlation.role)) or "",
         ).text,
     )
 
@@ -189,7 +190,7 @@ class Jobs:
             ended=seconds(job.status.end_time),
             agent=meta.named(names.agent),
             task=meta.named(names.task),
-            role=meta.named(names.role),
+            role=role_of(meta.named(names.role)) or "",
             story=meta.named(names.story),
         )
         key = key_of(meta)
