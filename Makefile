@@ -8,6 +8,7 @@ demo: .venv/ready
 	@$(BIN)/python -m demo
 
 test: .venv/ready
+	@$(BIN)/python -m demo.servers
 	@$(BIN)/python -m pytest
 
 bench: .venv/ready

@@ -8,11 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from demo.servers import alertmanager, kubernetes, loki, nats, neo4j, prometheus, valkey
 from demo.servers.cache import ServerMissing
 from tests.demonstration import RunningDemo, running_demo
+
+# A busy machine is no fault of what is tested.
+hypothesis.settings.register_profile(
+    "no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("no clock")
 
 
 @contextlib.contextmanager
