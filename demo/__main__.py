@@ -100,6 +100,7 @@ def _environment(folder: Path, kubeconfig: Path, services: str) -> dict[str, str
         "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
         "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(kubeconfig),
         "FLEET_EXPORTER_WORKLOADS_EXPECTED": "default/planning,default/orchestrator,default/monitoring",
+        "FLEET_EXPORTER_WORKLOADS_NODES": "true",
         "FLEET_EXPORTER_FLEET_UNRESPONSIVE_AFTER": "10",
         "FLEET_EXPORTER_JETSTREAM_EXPECTED": f"PLANNING_EVENTS,AGENT_RESPONSES,{EXPECTED_STREAM[0]}",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",

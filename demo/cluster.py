@@ -17,6 +17,8 @@ _CLUSTERS = "/apis/ray.io/v1/namespaces/default/rayclusters"
 _PODS = "/api/v1/namespaces/default/pods"
 _KEPT_JOBS = 20
 _SERVICES = ("planning", "orchestrator", "context", "ray-executor", "workflow")
+_NODES = "/api/v1/nodes"
+_NODE, _POOL, _WORKER = "gpu-node-1", "g5.12xlarge", "ray-gpu-worker"
 _CRASHING, _ABSENT = "workflow", "monitoring"
 _FAILING_JOB = "nightly-evaluation"
 _RETRIES = 2
@@ -45,6 +47,7 @@ class Jobs:
         self._patch(f"{_CLUSTERS}/ray-gpu", status | {"desiredCPU": "6", "desiredMemory": "32Gi", "desiredGPU": "2"})
         for service in _SERVICES:
             self._create_pod(service)
+        self._create_gpu_node()
         self._look_at_faults()
 
     def send(self, step: Step) -> None:
@@ -97,6 +100,17 @@ class Jobs:
         }
         self._server.create(_PODS, body)
         self._report_pod(service, ready=True)
+
+    def _create_gpu_node(self) -> None:
+        """A node with two GPUs, one of them taken by a worker of Ray."""
+        labels = {"node.kubernetes.io/instance-type": _POOL}
+        self._server.create(_NODES, {"metadata": {"name": _NODE, "labels": labels}})
+        self._patch(f"{_NODES}/{_NODE}", {"allocatable": {"nvidia.com/gpu": "2"}, "capacity": {"nvidia.com/gpu": "2"}})
+        resources = {"requests": {"cpu": "2", "memory": "16Gi"}, "limits": {"nvidia.com/gpu": "1"}}
+        container = {"name": "ray-worker", "image": "rayproject/ray:2.56.0-gpu", "resources": resources}
+        metadata = {"name": _pod(_WORKER), "labels": {"ray.io/cluster": "ray-gpu"}}
+        self._server.create(_PODS, {"metadata": metadata, "spec": {"nodeName": _NODE, "containers": [container]}})
+        self._report_pod(_WORKER, ready=True)
 
     def _report_pod(self, service: str, *, ready: bool) -> None:
         container: dict[str, Any] = {"name": service, "image": service, "imageID": "", "ready": ready, "restartCount": 0}

@@ -11,10 +11,6 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
     "there is no metrics server in the demo, so nobody tells what pods use": {
         View.OVERVIEW: ("Workloads G", "Workloads I", "CPU C", "Memory C"),
     },
-    "the demo has no nodes, and so no GPUs": {
-        View.OVERVIEW: ("GPUs A", "GPUs B"),
-        View.RAY_JOBS: ("GPUs A", "GPUs B"),
-    },
     "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Containers in trouble B",)},
     "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Waiting since their creation A",)},
     "the account of the demo has no limits": {

@@ -1,0 +1,14 @@
+"""The page about the dashboards is what the dashboards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dashboards.__main__ import all_dashboards
+from dashboards.reference import markdown
+
+PAGE = Path(__file__).parents[2] / "docs/dashboards.md"
+
+
+def test_the_page_is_what_the_dashboards_say() -> None:
+    assert PAGE.read_text() == markdown(all_dashboards())
