@@ -120,6 +120,8 @@ def running_demo(
                 if pipe is not None:
                     pipe.close()
         complaints.seek(0)
-        assert (process.returncode, complaints.read()) == (0, "")
-        assert demo.said[-1].endswith("Nothing is left running\n")
-        assert [port for line in demo.said for port in _URL.findall(line) if listening(int(port))] == []
+        complained = complaints.read()
+        assert (process.returncode, complained) == (0, ""), f"it ended with {process.returncode}: {complained}"
+        assert demo.said[-1].endswith("Nothing is left running\n"), f"it said last: {demo.said[-1]}"
+        left = [line for line in demo.said for port in _URL.findall(line) if listening(int(port))]
+        assert left == [], f"still listening: {''.join(left)}"
