@@ -100,6 +100,20 @@ class Reading:
         row = self._connection.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
+    def newest(self, table: str) -> int:
+        """The last `id` of a table; 0 where it has no row. The name is the caller's own: it is not quoted."""
+        return int(self.value(f"SELECT MAX(id) FROM {table}") or 0)  # noqa: S608
+
+    def end_of_stretch(self, table: str, last: int, rows: int) -> int:
+        """The `id` of the last of so many rows after `last`, whatever the gaps between them; there must be one."""
+        following = f"SELECT MAX(id) FROM (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?)"  # noqa: S608
+        return int(self.value(following, (last, rows)))
+
     def columns(self, table: str) -> frozenset[str]:
         """The columns of a table; none where there is no such table."""
         return frozenset(str(row[0]) for row in self.rows("SELECT name FROM pragma_table_info(?)", (table,)))
+
+
+def up_to(column: str, bounds: Sequence[float]) -> str:
+    """Columns of a query: how many rows are no more than each bound, for Distribution.add_cumulative; null of no number."""
+    return ", ".join(f"SUM({column} <= {bound:g})" for bound in bounds)

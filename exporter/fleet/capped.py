@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from exporter.metric import Exemplar
 from exporter.subject import OTHER
 
 
@@ -98,47 +96,3 @@ class Admitted:
             return OTHER
         self._names.add(name)
         return name
-
-
-class Distribution:
-    """A histogram that lives on: counts per bucket, the sum, and the last exemplar of each bucket."""
-
-    __slots__ = ("bounds", "counts", "exemplars", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-        self.exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def observe_with(self, value: float, at: float, **ids: str | None) -> None:
-        """As `observe`, with an exemplar of the ids that are there; each bucket takes a new one once a second."""
-        bucket = bisect_left(self.bounds, value)
-        self.counts[bucket] += 1
-        self.total += value
-        last = self.exemplars[bucket]
-        if last is None or not last.at <= at < last.at + 1.0:
-            told = tuple([(name, text) for name, text in ids.items() if text])
-            if told:
-                self.exemplars[bucket] = Exemplar(told, value, at)
-
-    def clear(self) -> None:
-        self.counts = [0] * len(self.counts)
-        self.total = 0.0
-        self.exemplars = [None] * len(self.exemplars)
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
-    def cumulative(self) -> list[tuple[float, float]]:
-        """(upper bound, observations up to it), the last bound +Inf."""
-        reached, found = 0, []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            reached += count
-            found.append((bound, float(reached)))
-        return found

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from exporter.fleet.capped import Capped, Distribution
+from exporter.distribution import Distribution
+from exporter.fleet.capped import Capped
 from exporter.metric import Metric, Sample, Unit, counter, histogram, labels
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -117,7 +118,7 @@ class Deliveries:
         for consumer in self._consumers:
             owner = labels(stream=consumer.stream, consumer=consumer.name)
             if consumer.acked.count:
-                yield ACK_SECONDS.histogram(owner, consumer.acked.cumulative(), consumer.acked.total)
+                yield consumer.acked.sample(ACK_SECONDS, owner)
             yield NAKS.at(owner, consumer.naks)
             yield TERMINATIONS.at(owner, consumer.terminations)
             yield MAX_DELIVERIES.at(owner, consumer.max_deliveries)

@@ -19,11 +19,12 @@ import httpx
 import msgspec
 from pydantic import PrivateAttr, SecretStr
 
+from exporter.distribution import Distribution
 from exporter.event import Message
 from exporter.event_time import instant
 from exporter.event_view import REDACT
 from exporter.fleet import loki
-from exporter.fleet.capped import Admitted, Distribution
+from exporter.fleet.capped import Admitted
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.fleet.tap import How, how_to_read, wanted
 from exporter.jetstream_api import Stream, StreamInfo
@@ -120,7 +121,7 @@ class Journal(NatsServer, Source):
                 MISSED.at(owner, copy.missed),
                 POSITION.at(owner, copy.position.sequence),
                 PENDING.at(owner, copy.pending),
-                DELAY.histogram(owner, copy.delay.cumulative(), copy.delay.total),
+                copy.delay.sample(DELAY, owner),
             ]
         return found
 

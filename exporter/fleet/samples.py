@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from exporter.distribution import Distribution
 from exporter.event import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
-from exporter.fleet.capped import Distribution
 from exporter.fleet.stages import Stages
 from exporter.fleet.state import Fleet
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
@@ -183,7 +183,7 @@ def _histograms(metric: Metric, found: Mapping[Any, Distribution]) -> Iterable[S
     for key, distribution in found.items():
         values = key if isinstance(key, tuple) else (key,)
         owner = labels(**dict(zip(metric.labels, values, strict=True)))
-        yield metric.histogram(owner, distribution.cumulative(), distribution.total, distribution.exemplars)
+        yield distribution.sample(metric, owner)
 
 
 _READY = frozenset({AgentState.IDLE, AgentState.COMPLETED})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from exporter.distribution import Distribution
 from exporter.event import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
 from exporter.fleet.agents import Agents, Patience
-from exporter.fleet.capped import Admitted, Distribution
+from exporter.fleet.capped import Admitted
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.stages import Stories, Tasks
 from exporter.subject import OTHER, known

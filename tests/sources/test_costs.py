@@ -100,6 +100,31 @@ def test_it_reads_on_and_begins_anew_with_another_file(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_ledger_that_is_replaced_by_a_damaged_one_and_mended_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.db"
+
+    async def main() -> None:
+        source = Costs(database=path, timeout=0.5)
+        with writer(path) as ledger:
+            invoke(ledger, 1)
+        await source.follow()
+        path.unlink()
+        path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
+        for _ in range(2):
+            with pytest.raises(SourceError, match="damaged"):
+                await source.collect()
+        with pytest.raises(SourceError, match="damaged"):
+            source.by_day(1)
+        path.unlink()
+        with writer(path) as ledger:
+            for number in range(3):
+                invoke(ledger, number)
+        assert series(await source.collect())['fleet_cost_spent_usd{period="all"}'] == 1.5
+        assert source.by_day(1)
+
+    run(main())
+
+
 def test_a_ledger_that_comes_later_is_read_then(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
 

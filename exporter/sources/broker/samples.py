@@ -9,7 +9,7 @@ from typing import Any, Final
 from exporter import roster
 from exporter.event_view import timestamp
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
-from exporter.sources.broker.tables import LATENCIES, Broker
+from exporter.sources.broker.tables import Broker
 
 PENDING: Final = "pending"
 SYSTEM: Final = "broker"
@@ -86,11 +86,7 @@ def samples(broker: Broker) -> Iterable[Sample]:
             if tickets.oldest is not None:
                 yield OLDEST(tickets.oldest)
     if broker.tables["messages"]:
-        reached, buckets = 0, []
-        for bound, count in zip((*LATENCIES, float("inf")), broker.latencies, strict=True):
-            reached += count
-            buckets.append((bound, reached))
-        yield LATENCY.histogram(labels(), buckets, broker.latency_seconds)
+        yield broker.latencies.sample(LATENCY, labels())
 
 
 def _agents(broker: Broker) -> Iterable[Sample]:

@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from exporter.sqlite_file import Reading
+from exporter.distribution import Distribution
+from exporter.sqlite_file import Reading, up_to
 
 LATENCIES = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -83,7 +84,7 @@ TOLD = f"""
     SELECT id, agent_id, event_type, message, metadata, {_seconds("timestamp")} FROM agent_events
     WHERE id > ? ORDER BY id LIMIT ?"""  # noqa: S608
 
-_BUCKETS = ", ".join(f"SUM(latency_ms <= {bound * 1000:g})" for bound in LATENCIES)
+_BUCKETS = up_to("latency_ms", [bound * 1000 for bound in LATENCIES])
 MESSAGES = f"SELECT COUNT(latency_ms), SUM(latency_ms), {_BUCKETS} FROM messages WHERE id > ? AND id <= ?"  # noqa: S608
 
 
@@ -97,8 +98,7 @@ class Broker:
     errors: tuple[tuple[str, str, int], ...] = ()
     figures: dict[str, Figures] = field(default_factory=dict)
     events: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCIES) + 1))
-    latency_seconds: float = 0.0
+    latencies: Distribution = field(default_factory=lambda: Distribution(LATENCIES))
     _last: dict[str, int] = field(default_factory=dict)
 
     def read(self, reading: Reading, *, now: float, max_agents: int) -> bool:
@@ -119,7 +119,7 @@ class Broker:
         return done
 
     def _newest(self, reading: Reading, table: str) -> int:
-        newest = int(reading.value(f"SELECT MAX(id) FROM {table}") or 0)  # noqa: S608 - one of our own names
+        newest = reading.newest(table)
         if newest < self._last.get(table, 0):  # emptied and filled anew
             self._last[table] = 0
         return newest
@@ -142,8 +142,7 @@ class Broker:
         newest, last = self._newest(reading, table), self._last.get(table, 0)
         if last >= newest:
             return True
-        following = f"SELECT MAX(id) FROM (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?)"  # noqa: S608
-        until = int(reading.value(following, (last, _STRETCH)))
+        until = reading.end_of_stretch(table, last, _STRETCH)
         add(reading, last, until)
         self._last[table] = until
         return until >= newest
@@ -153,13 +152,9 @@ class Broker:
             self.events[_text(kind) if len(self.events) < 100 else "other", bool(is_alert)] += number
 
     def _add_messages(self, reading: Reading, last: int, until: int) -> None:
-        [(number, total, *below)] = reading.rows(MESSAGES, (last, until))
-        reached = 0
-        for index, count in enumerate(below):
-            self.latencies[index] += (count or 0) - reached
-            reached = count or 0
-        self.latencies[-1] += number - reached
-        self.latency_seconds += (total or 0) / 1000
+        [(number, total, *reached)] = reading.rows(MESSAGES, (last, until))
+        if number:  # the sums of no numbers are null
+            self.latencies.add_cumulative((*reached, number), total / 1000)
 
 
 _TABLES = ("agents", "tickets", "messages", "agent_metrics", "agent_events", "error_logs")

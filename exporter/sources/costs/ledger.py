@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, Final
 
+from exporter.distribution import Distribution
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.sqlite_file import up_to
 
 TABLE: Final = "invocations"
 LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -42,10 +43,6 @@ METRICS: Final[tuple[Metric, ...]] = (
 )  # fmt: skip
 
 
-STRETCH = f"SELECT MAX(id) FROM (SELECT id FROM {TABLE} WHERE id > ? ORDER BY id LIMIT ?)"  # noqa: S608 - our own name
-"""The last row of the next stretch, whatever the gaps between the rows."""
-
-
 def query(columns: Collection[str]) -> str:
     """Adds up the rows with `? < id <= ?`: by day, minute if of late (`?` on), model, tool, agent and status.
 
@@ -53,8 +50,7 @@ def query(columns: Collection[str]) -> str:
     """
     named = {name: name if name in columns else "NULL" for name in _WANTED}
     latency = named["latency_ms"]
-    bounds = (-1.0, *(bound * 1000 for bound in LATENCIES))
-    buckets = ", ".join(f"SUM({latency} > {low:g} AND {latency} <= {high:g})" for low, high in pairwise(bounds))
+    buckets = up_to(latency, [bound * 1000 for bound in LATENCIES])
     return f"""
         SELECT date(timestamp), CASE WHEN julianday(timestamp) >= julianday(?) THEN strftime('%s', timestamp) / 60 END,
             {named["model_name"]}, {named["tool_name"]}, {named["agent_name"]}, {named["status"]}, COUNT(*),
@@ -78,19 +74,13 @@ class Sums:
 
 
 @dataclass(slots=True)
-class Latencies:
-    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCIES) + 1))
-    total: float = 0.0
-
-
-@dataclass(slots=True)
 class Ledger:
     """All that has been read, up to row `last_id`."""
 
     last_id: int = 0
     by: dict[tuple[str, str, str, str], Sums] = field(default_factory=dict)
     days: dict[tuple[str, str], Sums] = field(default_factory=dict)
-    latencies: dict[str, Latencies] = field(default_factory=dict)
+    latencies: dict[str, Distribution] = field(default_factory=dict)
     minutes: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     cost: float = 0.0
     last: float | None = None
@@ -110,13 +100,8 @@ class Ledger:
             if minute is not None:
                 self.minutes[int(minute)] += invocations
             if timed:
-                found = self.latencies.setdefault(key[0], Latencies())
-                found.total += latency / 1000
-                below = 0
-                for index, number in enumerate(row[13:]):
-                    found.counts[index] += number or 0
-                    below += number or 0
-                found.counts[-1] += timed - below
+                found = self.latencies.setdefault(key[0], Distribution(LATENCIES))
+                found.add_cumulative((*row[13:], timed), latency / 1000)
             if last:
                 self.last = max(self.last or 0.0, (last - _JULIAN_1970) * 86400.0)
         self.last_id = last_id
@@ -148,11 +133,7 @@ class Ledger:
             yield COMPLETION_TOKENS.at(who, sums.completion_tokens)
             yield COST.at(who, sums.cost)
         for model, found in self.latencies.items():
-            reached, buckets = 0, []
-            for bound, count in zip((*LATENCIES, float("inf")), found.counts, strict=True):
-                reached += count
-                buckets.append((bound, reached))
-            yield LATENCY.histogram(labels(model=model), buckets, found.total)
+            yield found.sample(LATENCY, labels(model=model))
         for period, dollars in self.spent(now).items():
             yield SPENT(dollars, period=period)
             if budget := budgets.get(period):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 import msgspec
 
+from exporter.distribution import Distribution
 from exporter.event import role_of
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
 from exporter.shard import WHOLE, Shard
@@ -25,7 +25,7 @@ REASONS: Final = (
     "JobDeploymentStatusTransitionGracePeriodExceeded", "JobStatusCheckTimeoutExceeded", "ValidationFailed", OTHER,
 )  # fmt: skip
 OUTCOMES: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
-BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, float("inf"))
+BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 
 _JOB: Final = ("namespace", "rayjob")
 
@@ -117,8 +117,7 @@ def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
 class Durations:
     """The histogram of finished attempts. An attempt is a uid and a start time, and is counted once however often seen."""
 
-    _counts: dict[Key, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * len(BUCKETS)))
-    _sums: dict[Key, float] = field(default_factory=lambda: defaultdict(float))
+    _by: dict[Key, Distribution] = field(default_factory=lambda: defaultdict(lambda: Distribution(BUCKETS)))
     _counted: dict[str, float] = field(default_factory=dict)
     """uid → start of the last attempt that was counted"""
 
@@ -129,18 +128,15 @@ class Durations:
             return
         self._counted[uid] = started
         key = (job.metadata.namespace, OUTCOMES.get(job.status.job_status or "", OTHER))
-        duration = ended - started
-        self._counts[key][next(index for index, bound in enumerate(BUCKETS) if duration <= bound)] += 1
-        self._sums[key] += duration
+        self._by[key].observe(ended - started)
 
     def forget(self, uid: str) -> None:
         """The object is gone for good: its uid never comes back."""
         self._counted.pop(uid, None)
 
     def samples(self) -> Iterable[Sample]:
-        for (namespace, outcome), counts in self._counts.items():
-            buckets = list(zip(BUCKETS, accumulate(counts), strict=True))
-            yield DURATION.histogram(labels(namespace=namespace, outcome=outcome), buckets, self._sums[namespace, outcome])
+        for (namespace, outcome), distribution in self._by.items():
+            yield distribution.sample(DURATION, labels(namespace=namespace, outcome=outcome))
 
 
 class Jobs:

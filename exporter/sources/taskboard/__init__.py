@@ -16,9 +16,10 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from pydantic import PrivateAttr
 
+from exporter.distribution import Distribution
 from exporter.event import Event, Outcome
 from exporter.live import LiveStream
-from exporter.metric import Metric, Sample
+from exporter.metric import Metric, Sample, labels
 from exporter.source import Count, Reason, Seconds, Source, SourceError, option
 from exporter.sources.taskboard import samples
 from exporter.sources.taskboard.board import Board, BoardMissing, Change, Look
@@ -48,8 +49,8 @@ class Taskboard(Source):
     _paths: set[str] = PrivateAttr(default_factory=set)
     _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
-    _queue: samples.Times = PrivateAttr(default_factory=samples.Times)
-    _cycle: samples.Times = PrivateAttr(default_factory=samples.Times)
+    _queue: Distribution = PrivateAttr(default_factory=lambda: Distribution(samples.SECONDS))
+    _cycle: Distribution = PrivateAttr(default_factory=lambda: Distribution(samples.SECONDS))
 
     @property
     def enabled(self) -> bool:
@@ -72,8 +73,8 @@ class Taskboard(Source):
             raise self._problem or SourceError(Reason.TIMEOUT, f"{self.root} is still being read")
         return [
             *self._samples,
-            self._queue.sample(samples.QUEUE),
-            self._cycle.sample(samples.CYCLE),
+            self._queue.sample(samples.QUEUE, labels()),
+            self._cycle.sample(samples.CYCLE, labels()),
             samples.LOOKED(self._looked),
         ]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram
 from exporter.roster import AGENTS
 from exporter.sources.taskboard.board import SIDE_FOLDERS, Board
 from exporter.sources.taskboard.task import NONE, Column, Reason, Task
@@ -62,25 +62,6 @@ METRICS: Final[tuple[Metric, ...]] = (
     TASKS, COLUMNS, OLDEST, QUEUE, CYCLE, MEDIAN_QUEUE, MEDIAN_CYCLE, MOVES, ILLEGAL, DISAGREEING, UNREADABLE, ESTIMATED,
     SIDE, LEFT_OUT, LOOKED, AGENTS,
 )  # fmt: skip
-
-
-class Times:
-    """A histogram that lives on; `seen` once for each task."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(SECONDS) + 1)
-        self._total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[next((index for index, bound in enumerate(SECONDS) if seconds <= bound), len(SECONDS))] += 1
-        self._total += seconds
-
-    def sample(self, metric: Metric) -> Sample:
-        reached, buckets = 0, []
-        for bound, count in zip((*SECONDS, float("inf")), self._counts, strict=True):
-            reached += count
-            buckets.append((bound, float(reached)))
-        return metric.histogram(labels(), buckets, self._total)
 
 
 def samples(board: Board) -> Iterable[Sample]:
