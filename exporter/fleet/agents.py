@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from typing import NamedTuple
 
 from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
@@ -97,12 +96,48 @@ class Patience:
     gone: float = 3600.0
 
 
+class KnownAgents(Capped[str, Agent]):
+    """Agents by id, and by role: a small council is found among very many agents without a look at the others."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._by_role: dict[str, dict[str, Agent]] = {}
+
+    def of_role(self, role: str) -> Mapping[str, Agent]:
+        return self._by_role.get(role, {})
+
+    def add(self, key: str, thing: Agent) -> bool:
+        if not super().add(key, thing):
+            return False
+        self._by_role.setdefault(thing.role, {})[key] = thing
+        return True
+
+    def pop(self, key: str) -> Agent | None:
+        agent = super().pop(key)
+        if agent is not None:
+            self._leaves_its_role(agent)
+        return agent
+
+    def give_role(self, agent: Agent, role: str) -> None:
+        """An agent that is known has, from now on, this role."""
+        if role != agent.role:
+            self._leaves_its_role(agent)
+            agent.role = role
+            self._by_role.setdefault(role, {})[agent.id] = agent
+
+    def _leaves_its_role(self, agent: Agent) -> None:
+        of_role = self._by_role[agent.role]
+        del of_role[agent.id]
+        if not of_role:
+            del self._by_role[agent.role]
+
+
 class Agents:
     """Every agent of the fleet that was heard of, at most `limit`."""
 
     def __init__(self, limit: int, patience: Patience) -> None:
         self._patience = patience
-        self.known: Capped[str, Agent] = Capped(limit)
+        self.known = KnownAgents(limit)
         self.councils: Capped[str, Council] = Capped(100)
 
     def apply(self, event: Event) -> None:
@@ -126,7 +161,7 @@ class Agents:
             if not self.known.add(event.agent, agent):
                 return None
         if event.role:
-            agent.role = event.role
+            self.known.give_role(agent, event.role)
         if event.model:
             agent.model = event.model
         return agent
@@ -167,12 +202,11 @@ class Agents:
         """
         if event.role is None:
             return
-        others = (agent for agent in self.known if agent.role == event.role and agent.id != event.agent)
-        peers = list(islice(others, asked))  # no more are looked at: a large council has thousands
-        if len(peers) >= asked:
+        council = self.known.of_role(event.role)
+        if len(council) - (event.agent in council) >= asked:
             return
-        for agent in peers:
-            if not any(done.task == event.task for done in agent.history):
+        for agent in council.values():
+            if agent.id != event.agent and not any(done.task == event.task for done in agent.history):
                 self._deliberates(agent, event.task, event.story, event.stored)
 
     def meet(self, members: Iterable[Member], at: float) -> None:

@@ -62,21 +62,23 @@ class Capped(Generic[K, V]):
             if oldest is None or self._things[oldest].seen > thing.seen - self._grace:
                 self.refused += 1
                 return False
-            del self._things[oldest]
+            self.pop(oldest)
         self._things[key] = thing
         return True
 
     def pop(self, key: K) -> V | None:
+        """Let go of a thing; all that goes, goes by here."""
         return self._things.pop(key, None)
 
     def expire(self, before: float) -> list[V]:
         """Let go of what was not heard of since then."""
         gone = []
         while self._things:
-            key = next(iter(self._things))
-            if self._things[key].seen >= before:
+            key, thing = next(iter(self._things.items()))
+            if thing.seen >= before:
                 break
-            gone.append(self._things.pop(key))
+            self.pop(key)
+            gone.append(thing)
         return gone
 
 

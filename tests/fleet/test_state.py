@@ -300,6 +300,27 @@ def test_a_silent_agent_makes_room_for_a_new_one() -> None:
     assert list(story.states()) == ["agent-dev-2"]
 
 
+@settings(max_examples=200)
+@given(
+    told=st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.sampled_from(("DEV", "QA", "OPS")), st.floats(0, 2000)), max_size=40
+    )
+)
+def test_agents_are_found_by_role_whoever_comes_changes_role_or_goes(told: list[tuple[str, str, float]]) -> None:
+    story = Story(Fleet(Caps(agents=4)))
+    known = story.fleet.agents.known
+    for agent, role, after in told:
+        story.answers(1, agent_id=agent, role=role, after=after)
+        story.fleet.expire(story.now)
+
+        of_roles = [known.of_role(one) for one in ("DEV", "QA", "OPS")]
+        assert [{one.id for one in known if one.role == name} for name in ("DEV", "QA", "OPS")] == [
+            set(one) for one in of_roles
+        ]
+    story.fleet.expire(story.now + 10_000)
+    assert not known._by_role
+
+
 @settings(max_examples=60)
 @given(events=st.lists(st.tuples(SUBJECTS, BODIES, st.floats(0, 1e4)), max_size=30))
 def test_whatever_is_told_the_page_stays_a_page(events: list[tuple[str, dict[str, Any], float]]) -> None:
