@@ -16,7 +16,7 @@ from exporter.event import Event, Message, parsed
 from exporter.fleet.grafana_live import line
 from exporter.source import Address
 from tests.fleet.following import fleet_on, reading
-from tests.fleet.test_event import BODIES, SUBJECTS
+from tests.fleet.shapes import BODIES, SUBJECTS
 from tests.reading import run
 
 

@@ -24,7 +24,7 @@ from tests.fleet.following import fleet_on
 from tests.privileges.documented import block, lines
 from tests.privileges.following import following, is_denied
 from tests.privileges.gateway import gateway
-from tests.privileges.test_nats_account import configuration, of, options, refused, with_journal
+from tests.privileges.nats_account import configuration, of, options, refused, with_journal
 from tests.reading import collected, listener, run, series
 
 ENTRIES = 'fleet_journal_entries_total{stream="PLANNING_EVENTS"}'

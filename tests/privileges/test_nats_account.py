@@ -1,58 +1,43 @@
-"""The exporter's NATS user, as documented, on a server that denies all else: it reads everything and changes nothing."""
+"""The exporter's NATS user, as documented: it reads everything and changes nothing, and no right can be left out."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
-import nats
 import pytest
-from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
-from pydantic import SecretStr
 
 from demo.servers import nats as nats_servers
 from demo.servers.nats import Nats
 from demo.servers.process import free_port, wait_for
-from exporter.source import Address, Reason, SourceError
-from exporter.sources.jetstream import Jetstream
+from exporter.source import Reason, SourceError
 from tests.fleet.following import Fleet, events, fleet_on, reading
 from tests.privileges.documented import block
+from tests.privileges.nats_account import (
+    INBOX,
+    allowed,
+    client_of,
+    configuration,
+    of,
+    options,
+    refused,
+    source,
+    subjects_in,
+    without,
+)
 from tests.reading import collected, eventually, run
 from tests.running import exporter
 
-INBOX = "_INBOX_FLEET_EXPORTER"
 WORKER = 'stream="PLANNING_EVENTS",consumer="planning-worker"'
-_SUBJECT = re.compile(r'"([^"]+)"')
-
-
-def allowed(permissions: str) -> list[str]:
-    """The subjects of both `allow` lists."""
-    lists = re.findall(r"allow: \[(.*?)\]", permissions, re.DOTALL)
-    return [subject for one in lists for subject in _SUBJECT.findall(re.sub(r"#.*", "", one))]
-
-
-def without(permissions: str, subject: str) -> str:
-    return permissions.replace(f'"{subject}"', '"nothing"', 1)
-
-
-def with_journal(permissions: str) -> str:
-    return permissions.replace('"$JS.API.INFO"', f'"$JS.API.INFO"\n{block("nats-journal")}', 1)
 
 
 METADATA, EVENTS = block("nats-jetstream"), block("nats-events")
 LACKING = {f"lacking-{number}": subject for number, subject in enumerate(allowed(EVENTS))}
-
-
-def configuration(users: dict[str, str], *more: str) -> str:
-    """nats-server's own: one account with an unlimited user, the fleet, and those with these permissions."""
-    named = "".join(f"{{ user: {name}, password: p, {permissions} }}\n" for name, permissions in users.items())
-    top = "\n".join(more)
-    return f"{top}\naccounts {{ A {{ jetstream: enabled, users: [ {{ user: fleet, password: p }}\n{named} ] }} }}"
 
 
 @pytest.fixture(scope="module")
@@ -72,39 +57,6 @@ async def _fleet(server: Nats) -> None:
         await fleet.js.add_consumer("PLANNING_EVENTS", ConsumerConfig(durable_name="planning-worker", sample_freq="100"))
         for number in range(3):
             await fleet.says("planning.story.created", story_id=f"US-{number}")
-
-
-def of(server: Nats, user: str) -> str:
-    return server.url.replace("//", f"//{user}:p@")
-
-
-def options(user: str) -> dict[str, object]:
-    return {"user": user, "password": SecretStr("p"), "inbox_prefix": INBOX, "delete_consumers": False}
-
-
-def source(server: Nats, user: str, **more: object) -> Jetstream:
-    return Jetstream.model_validate({"url": (Address(server.url),), **options(user), **more})
-
-
-def refused(server: Nats, user: str) -> list[str]:
-    """The subjects that the server has refused that user, by its own log."""
-    log = server.process.log.read_text()
-    return re.findall(rf'"A/user:{user}" - \w+ Violation - Subject "([^"]+)"', log)
-
-
-@asynccontextmanager
-async def client_of(server: Nats, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
-    """That user's own client, and what it was told it may not, in lower case as the client tells it."""
-    told: list[str] = []
-
-    async def on_error(error: Exception) -> None:
-        told.append(str(error).lower())
-
-    client = await nats.connect(of(server, user), inbox_prefix=INBOX, error_cb=on_error)
-    try:
-        yield client, told
-    finally:
-        await client.close()
 
 
 @pytest.mark.parametrize("user", ["metadata", "events"])
@@ -251,7 +203,7 @@ def test_everything_else_is_refused(user: str) -> None:
             expected = {subject.lower() for subject in (*to_say, *FORBIDDEN_TO_HEAR)}
 
             async def all_are_refused() -> bool:
-                return expected <= {found for one in told for found in _SUBJECT.findall(one)}
+                return expected <= {found for one in told for found in subjects_in(one)}
 
             await eventually(all_are_refused)
             assert await state() == before

@@ -1,0 +1,115 @@
+"""What events say of agents and their councils, and what time alone does."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.fleet.agents import Patience
+from exporter.fleet.state import Caps, Fleet
+from tests.fleet.story import Story
+
+
+def test_an_agent_goes_from_answer_to_idle_to_gone() -> None:
+    story = Story().answers(1)
+
+    assert story.states() == {"agent-dev-1": "completed"}
+    assert story.states(later=301) == {"agent-dev-1": "idle"}
+    story.fleet.expire(story.now + 3601)
+    assert story.states() == {}
+
+
+def test_the_first_answer_says_that_the_rest_of_the_council_is_at_it() -> None:
+    story = Story().answers(1).answers(2).answers(3, failed=True)
+    story.answers(1, task_id="T2")
+
+    assert story.states() == {"agent-dev-1": "completed", "agent-dev-2": "deliberating", "agent-dev-3": "deliberating"}
+    assert story.states(later=31)["agent-dev-2"] == "unresponsive"
+    story.answers(2, task_id="T2")
+    assert story.states()["agent-dev-2"] == "completed"
+
+
+def test_more_tasks_for_its_council_do_not_end_an_agents_silence() -> None:
+    story = Story().answers(1).answers(2).answers(3)
+    for number in range(20):
+        story.answers(1, task_id=f"T{number}").answers(2, task_id=f"T{number}")
+
+    assert story.states() == {"agent-dev-1": "completed", "agent-dev-2": "completed", "agent-dev-3": "unresponsive"}
+    story.answers(3, task_id="T0")
+    assert story.states()["agent-dev-3"] == "completed"
+
+
+def test_of_a_council_larger_than_was_asked_nobody_knows_who_is_at_it() -> None:
+    story = Story().answers(1).answers(2).answers(3)
+    story.answers(1, task_id="T2", num_agents=2)
+
+    assert "deliberating" not in story.states().values()
+
+
+def test_a_dispatched_task_and_its_progress_are_deliberation() -> None:
+    story = Story().tells("orchestration.task.dispatched", task_id="T", agent_id="agent-qa-1", role="QA")
+    story.tells("agent.response.progress", after=20, task_id="T", agent_id="agent-qa-1", progress_pct=50)
+
+    assert story.states() == {"agent-qa-1": "deliberating"}
+    assert story.states(later=11) == {"agent-qa-1": "unresponsive"}
+
+
+def test_an_agent_that_others_speak_of_is_unknown() -> None:
+    story = Story().tells(
+        "planning.backlog_review.deliberations.complete",
+        story_id="US-1",
+        agent_deliberations=[
+            {"agent_id": "agent-architect-001", "role": "ARCHITECT", "proposal": "{}"},
+            None,
+            {"agent_id": {}},
+        ],
+    )
+
+    assert story.states() == {"agent-architect-001": "unknown"}
+    assert story.page['fleet_agents{system="fleet",role="ARCHITECT",state="unknown"}'] == 1
+
+
+def test_a_council_has_a_size_and_an_expected_size() -> None:
+    story = Story().tells("orchestration.council.created", council_id="council-dev", role="DEV", num_agents=3).answers(1)
+
+    assert story.page['fleet_council_agents{role="DEV"}'] == 1
+    assert story.page['fleet_council_ready_agents{role="DEV"}'] == 1
+    assert story.page['fleet_council_expected_agents{role="DEV"}'] == 3
+
+
+def test_an_agent_remembers_its_last_ten_tasks() -> None:
+    story = Story()
+    for number in range(14):
+        story.answers(1, task_id=f"T{number}", failed=number % 7 == 0)
+
+    agent = story.fleet.agents.known.get("agent-dev-1")
+    assert agent is not None
+    assert [done.task for done in agent.history] == [f"T{number}" for number in range(4, 14)]
+    assert (agent.completed, agent.failed, agent.success_ratio, agent.mean_seconds) == (12, 2, 12 / 14, 0.5)
+
+
+def test_a_silent_agent_makes_room_for_a_new_one() -> None:
+    story = Story(Fleet(Caps(agents=1), Patience())).answers(1).answers(2, after=301)
+
+    assert list(story.states()) == ["agent-dev-2"]
+
+
+@settings(max_examples=200)
+@given(
+    told=st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.sampled_from(("DEV", "QA", "OPS")), st.floats(0, 2000)), max_size=40
+    )
+)
+def test_agents_are_found_by_role_whoever_comes_changes_role_or_goes(told: list[tuple[str, str, float]]) -> None:
+    story = Story(Fleet(Caps(agents=4)))
+    known = story.fleet.agents.known
+    for agent, role, after in told:
+        story.answers(1, agent_id=agent, role=role, after=after)
+        story.fleet.expire(story.now)
+
+        of_roles = [known.of_role(one) for one in ("DEV", "QA", "OPS")]
+        assert [{one.id for one in known if one.role == name} for name in ("DEV", "QA", "OPS")] == [
+            set(one) for one in of_roles
+        ]
+    story.fleet.expire(story.now + 10_000)
+    assert not known._by_role

@@ -1,0 +1,75 @@
+"""What events say of deliberations: when each began, how it ended, and that each counts once."""
+
+from __future__ import annotations
+
+from exporter.fleet.deliberations import Ending
+from tests.fleet.story import NOW, Story
+
+
+def ended(story: Story) -> dict[tuple[str, Ending], int]:
+    return {key: count for key, count in story.fleet.deliberations.ended.items() if count}
+
+
+def test_a_deliberation_runs_from_its_first_answer_to_its_last() -> None:
+    story = Story().answers(1, duration_ms=2000).answers(2)
+    [deliberation] = story.fleet.deliberations.open
+    assert (deliberation.inferred, deliberation.asked, deliberation.started) == (True, 3, NOW + 1 - 2)
+
+    story.answers(3, failed=True)
+
+    assert ended(story) == {("DEV", Ending.COMPLETED): 1}
+    assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 4
+    assert story.page['fleet_open_deliberations{role="DEV"}'] == 0
+    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 1
+
+
+def test_a_deliberation_that_was_announced_began_then() -> None:
+    story = Story().tells("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=2)
+    story.answers(1, num_agents=2, duration_ms=9000).answers(2, num_agents=2)
+
+    assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 2
+
+
+def test_one_that_only_failures_answer_has_failed() -> None:
+    story = Story().answers(1, failed=True).answers(2, failed=True).answers(3, failed=True)
+
+    assert ended(story) == {("DEV", Ending.FAILED): 1}
+
+
+def test_one_that_is_not_answered_in_time_ends_by_timeout_or_unknown() -> None:
+    story = Story().answers(1).answers(1, task_id="E1", num_agents=None)
+    story.fleet.expire(story.now + 298)
+    assert len(story.fleet.deliberations.open) == 1 + 1
+    story.fleet.expire(story.now + 301)
+
+    assert ended(story) == {("DEV", Ending.TIMEOUT): 1, ("DEV", Ending.UNKNOWN): 1}
+
+
+def test_the_event_of_its_end_counts_once_whoever_sends_it_and_however_often() -> None:
+    story = Story().answers(1).answers(2).answers(3)
+    for subject in ("deliberation.completed", "orchestration.deliberation.completed"):
+        story.tells(subject, task_id="T", status="completed", duration_ms=100)
+
+    assert ended(story) == {("DEV", Ending.COMPLETED): 1}
+
+
+def test_the_event_of_its_end_closes_it_for_every_role() -> None:
+    story = Story().answers(1).answers(1, role="QA")
+    story.tells("deliberation.failed", task_id="T", status="failed", error="Timeout after 300s")
+
+    assert ended(story) == {("DEV", Ending.FAILED): 1, ("QA", Ending.FAILED): 1}
+
+
+def test_an_end_of_what_was_never_heard_of_counts_too() -> None:
+    story = Story().tells("deliberation.completed", task_id="T", role="QA", total_agents=3, duration_ms=1500)
+
+    assert ended(story) == {("QA", Ending.COMPLETED): 1}
+    assert story.page['fleet_deliberation_duration_seconds_sum{role="QA"}'] == 1.5
+
+
+def test_an_answer_that_comes_late_or_twice_opens_nothing_and_counts_once() -> None:
+    story = Story().answers(1).answers(1).answers(2).answers(3).answers(3)
+
+    assert len(story.fleet.deliberations.open) == 0
+    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="answered"}'] == 3
+    assert story.page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 5

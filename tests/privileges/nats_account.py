@@ -1,0 +1,77 @@
+"""The exporter's NATS user as documented, on a server that denies all else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+from nats.aio.client import Client
+from pydantic import SecretStr
+
+from demo.servers.nats import Nats
+from exporter.source import Address
+from exporter.sources.jetstream import Jetstream
+from tests.privileges.documented import block
+
+INBOX = "_INBOX_FLEET_EXPORTER"
+
+
+def subjects_in(text: str) -> list[str]:
+    """All that stands in quotation marks."""
+    return re.findall(r'"([^"]+)"', text)
+
+
+def allowed(permissions: str) -> list[str]:
+    """The subjects of both `allow` lists."""
+    lists = re.findall(r"allow: \[(.*?)\]", permissions, re.DOTALL)
+    return [subject for one in lists for subject in subjects_in(re.sub(r"#.*", "", one))]
+
+
+def without(permissions: str, subject: str) -> str:
+    return permissions.replace(f'"{subject}"', '"nothing"', 1)
+
+
+def with_journal(permissions: str) -> str:
+    return permissions.replace('"$JS.API.INFO"', f'"$JS.API.INFO"\n{block("nats-journal")}', 1)
+
+
+def configuration(users: dict[str, str], *more: str) -> str:
+    """nats-server's own: one account with an unlimited user, the fleet, and those with these permissions."""
+    named = "".join(f"{{ user: {name}, password: p, {permissions} }}\n" for name, permissions in users.items())
+    top = "\n".join(more)
+    return f"{top}\naccounts {{ A {{ jetstream: enabled, users: [ {{ user: fleet, password: p }}\n{named} ] }} }}"
+
+
+def of(server: Nats, user: str) -> str:
+    return server.url.replace("//", f"//{user}:p@")
+
+
+def options(user: str) -> dict[str, object]:
+    return {"user": user, "password": SecretStr("p"), "inbox_prefix": INBOX, "delete_consumers": False}
+
+
+def refused(server: Nats, user: str) -> list[str]:
+    """The subjects that the server has refused that user, by its own log."""
+    log = server.process.log.read_text()
+    return re.findall(rf'"A/user:{user}" - \w+ Violation - Subject "([^"]+)"', log)
+
+
+def source(server: Nats, user: str, **more: object) -> Jetstream:
+    return Jetstream.model_validate({"url": (Address(server.url),), **options(user), **more})
+
+
+@asynccontextmanager
+async def client_of(server: Nats, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """That user's own client, and what it was told it may not, in lower case as the client tells it."""
+    told: list[str] = []
+
+    async def on_error(error: Exception) -> None:
+        told.append(str(error).lower())
+
+    client = await nats.connect(of(server, user), inbox_prefix=INBOX, error_cb=on_error)
+    try:
+        yield client, told
+    finally:
+        await client.close()
