@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exporter import program
+from exporter import links, program
 from exporter.promql import Query
 
 
@@ -91,5 +91,5 @@ def text_box(name: str, title: str, description: str, value: str = "") -> dict[s
 
 
 EXPORTER_URL: Final = text_box(
-    "exporter_url", "Exporter", "Where a browser reaches the exporter's API, for links to it.", "http://localhost:9847"
+    "exporter_url", "Exporter", "Where a browser reaches the exporter's API, for links to it.", links.EXPORTER_URL
 )

@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from exporter import __version__, bundled, log, program
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
+from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from exporter.settings import Settings, SettingsError, add_flags, load, source_types
 from exporter.source import Source, SourceError
 
@@ -22,12 +22,17 @@ _RULE_FORMATS = ("rules", "prometheusrule")
 _EPILOG = "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one sentence: the usage has a line for each of two hundred options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"fleet-exporter: {message}; see `{self.prog} --help`\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     add_flags(options)
-    parser = argparse.ArgumentParser(
-        "fleet-exporter", description=_DESCRIPTION, epilog=_EPILOG, parents=[options], allow_abbrev=False
-    )
+    parser = _Parser("fleet-exporter", description=_DESCRIPTION, epilog=_EPILOG, parents=[options], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fleet-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
@@ -40,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     boards = command("dashboards", "write Grafana's dashboards as JSON files, one for each")
     boards.add_argument("--out", metavar="DIR", required=True, help="Folder to write into; made where there is none.")
     boards.add_argument("--without-loki", action="store_true", default=False, help="Leave out the panels that ask Loki.")
+    boards.add_argument(
+        "--exporter-url", metavar="URL", default=EXPORTER_URL, help=f"The exporter, for a browser. Default: {EXPORTER_URL}."
+    )
     rules = command("rules", "print or write the rules for Prometheus")
     rules.add_argument("--out", metavar="FILE", default="-", help="File to write; - prints it. Default: -.")
     rules.add_argument("--format", choices=_RULE_FORMATS, default="rules", help="Rule file, or Kubernetes resource.")
@@ -106,8 +114,8 @@ def _collect(source: Source, settings: Settings) -> int:
     return 0
 
 
-def _write_dashboards(out: Path, *, loki: bool) -> None:
-    written = bundled.dashboards(loki=loki)
+def _write_dashboards(out: Path, *, loki: bool, exporter_url: str) -> None:
+    written = bundled.dashboards(loki=loki, exporter_url=exporter_url)
     for name, text in written.items():
         bundled.write(out / name, text)
     print(f"{len(written)} dashboards written to {out}", file=sys.stderr)
@@ -125,7 +133,7 @@ def _write_rules(out: str, form: str, *, grafana_url: str, runbook_url: str) -> 
 def _write_bundled(given: dict[str, Any]) -> int:
     try:
         if given["command"] == "dashboards":
-            _write_dashboards(Path(given["out"]), loki=not given["without_loki"])
+            _write_dashboards(Path(given["out"]), loki=not given["without_loki"], exporter_url=given["exporter_url"])
         else:
             links = {name: given[name] for name in ("grafana_url", "runbook_url")}
             _write_rules(given["out"], given["format"], **links)

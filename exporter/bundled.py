@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
+from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 _PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1] / "deploy/helm/files")
 """Where `setup.py` puts the generated files in a wheel, and where they are in a checkout or an editable install."""
@@ -35,13 +36,17 @@ def folder() -> Path:
     raise BundleError(f"{_PLACES[0]}: there are no dashboards and rules; install the wheel, or run from a checkout")
 
 
-def dashboards(*, loki: bool = True) -> dict[str, str]:
-    """JSON text by file name; without Loki, those that would ask it in their other form. Raises BundleError."""
+def dashboards(*, loki: bool = True, exporter_url: str = EXPORTER_URL) -> dict[str, str]:
+    """JSON text by file name, with links to the exporter under that address. Raises BundleError.
+
+    Without Loki those that would ask it come in their other form.
+    """
     place = folder() / DASHBOARDS
     files = {file.name: file for file in sorted(place.glob("*.json"))}
     if not loki:
         files |= {file.name: file for file in (place / WITHOUT_LOKI).glob("*.json")}
-    return {name: _read(file) for name, file in files.items()}
+    address = json.dumps(exporter_url.rstrip("/"))[1:-1]
+    return {name: _read(file).replace(EXPORTER_URL, address) for name, file in files.items()}
 
 
 def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> str:

@@ -130,7 +130,7 @@ def _custom_resources() -> Schema:
             disabledAlerts=_WORDS,
             alertLabels=_TEXTS,
         ),
-        "dashboards": _group(**common, folder=_TEXT, loki=_SWITCH, disabled=_WORDS),
+        "dashboards": _group(**common, folder=_TEXT, loki=_SWITCH, exporterUrl=_TEXT, disabled=_WORDS),
         "alertmanagerConfig": _group(
             **common, existingSecret=_NAME, criticalChannel=_TEXT, warningChannel=_TEXT, heartbeat=_SWITCH
         ),

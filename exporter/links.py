@@ -1,4 +1,4 @@
-"""Where links lead when nobody says otherwise; generated rules and messages hold these, and are given others by name."""
+"""Where links lead when nobody says otherwise; what is generated holds these, and is given others by name."""
 
 from __future__ import annotations
 
@@ -9,3 +9,6 @@ GRAFANA_URL: Final = "http://localhost:3000"
 
 RUNBOOK_URL: Final = "https://github.com/fleet-exporter/fleet-exporter/blob/main/docs/runbooks"
 """The folder of the runbooks, before `/<AlertName>.md`."""
+
+EXPORTER_URL: Final = "http://localhost:9847"
+"""The exporter's pages and API as a browser reaches them; dashboards hold it as the value of a text box."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
+from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "deploy/helm/files"
@@ -100,6 +100,33 @@ def test_dashboards_are_written_for_a_site_without_loki(installed: Path, tmp_pat
     assert written["with"].keys() == written["without"].keys()
     assert "loki_datasource" in "".join(written["with"].values())
     assert "loki_datasource" not in "".join(written["without"].values())
+
+
+@pytest.mark.parametrize("form", [(), ("--without-loki",)], ids=["with Loki", "without Loki"])
+def test_dashboards_link_to_the_exporter_where_they_are_told_to(
+    installed: Path, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    address = 'https://fleet.example/"exporter"'
+    command(installed, "dashboards", *form, "--out", tmp_path / "plain", cwd=tmp_path)
+    command(installed, "dashboards", *form, "--out", tmp_path / "told", f"--exporter-url={address}/", cwd=tmp_path)
+
+    plain, told = (
+        {file.name: json.loads(file.read_text())["templating"]["list"] for file in (tmp_path / folder).iterdir()}
+        for folder in ("plain", "told")
+    )
+    boxes = [box for variables in plain.values() for box in variables if box["name"] == "exporter_url"]
+    assert {box["query"] for box in boxes} == {EXPORTER_URL}
+    for box in boxes:
+        box.update(query=address, current={"text": address, "value": address})
+    assert told == plain
+
+
+def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path: Path) -> None:
+    done = command(installed, "dashboards", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    wanted = "the following arguments are required: --out; see `fleet-exporter dashboards --help`"
+    assert done.stderr == f"fleet-exporter: {wanted}\n"
 
 
 def test_rules_are_printed_or_written_alike(installed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
+from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from tests.helm.conftest import CHART, NAMESPACE, Helm, Objects, Render, documents, only
 
 DASHBOARDS = {file.name: file.read_text() for file in (CHART / "files/dashboards").glob("*.json")}
@@ -56,6 +56,16 @@ def test_dashboards_go_where_and_as_values_say(render: Render) -> None:
 
 def test_without_loki_its_panels_stay_away(render: Render) -> None:
     assert boards(render({"dashboards": ON | {"loki": False}})) == DASHBOARDS | WITHOUT_LOKI
+
+
+@pytest.mark.parametrize(("loki", "files"), [(True, DASHBOARDS), (False, DASHBOARDS | WITHOUT_LOKI)])
+def test_dashboards_link_to_the_exporter_where_values_say(render: Render, loki: bool, files: dict[str, str]) -> None:
+    found = boards(render({"dashboards": ON | {"loki": loki, "exporterUrl": 'https://fleet.example/"a"&b/'}}))
+
+    assert EXPORTER_URL in "".join(files.values())
+    assert {name: json.loads(text) for name, text in found.items()} == {
+        name: json.loads(text.replace(EXPORTER_URL, 'https://fleet.example/\\"a\\"&b')) for name, text in files.items()
+    }
 
 
 def test_rules_are_those_of_the_file(render: Render) -> None:

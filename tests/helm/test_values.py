@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from exporter.chart_schema import chart_schema
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
+from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from exporter.settings import options
 from tests.helm.conftest import CASES, CHART, Helm, Render, only
 
@@ -139,3 +139,4 @@ def test_versions_and_links_are_the_projects() -> None:
 
     assert chart["version"] == chart["appVersion"] == version
     assert (VALUES["rules"]["grafanaUrl"], VALUES["rules"]["runbookUrl"]) == (GRAFANA_URL, RUNBOOK_URL)
+    assert VALUES["dashboards"]["exporterUrl"] == EXPORTER_URL
