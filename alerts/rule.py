@@ -16,6 +16,9 @@ from exporter.promql import REPLICA_LABELS, Query, Series
 PRODUCT: Final = "fleet-exporter"
 """The label by which Alertmanager tells our alerts from others."""
 
+COUNT: Final = '{{ $value | printf "%.0f" }}'
+"""A description's number of things: a bare value is 1.5e+06 for many, and 3.07 for three that a window stretches."""
+
 VARIABLES: Final = frozenset(
     {
         "namespace", "story", "role", "agent", "model", "server", "stream", "consumer", "rayjob", "service", "workload"

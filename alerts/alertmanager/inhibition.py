@@ -20,12 +20,18 @@ GRAVER: Final = (
     ("BrokerAgentManyErrors", "BrokerAgentErrors"),
     ("BrokerAgentMemoryFull", "BrokerAgentMemoryHigh"),
     ("BudgetSpent", "BudgetNearlySpent"),
+    ("FleetExporterDown", "FleetShardMissing"),
+    ("NatsAckPendingFull", "NatsConsumerLagging"),
+    ("NatsAckPendingFull", "NatsConsumerPending"),
+    ("NatsConsumerStalled", "NatsAckPendingFull"),
     ("NatsConsumerStalled", "NatsConsumerLagging"),
     ("NatsConsumerStalled", "NatsConsumerPending"),
+    ("NatsPoisonLoop", "NatsAckPendingFull"),
     ("NatsPoisonLoop", "NatsConsumerLagging"),
     ("NatsPoisonLoop", "NatsConsumerPending"),
     ("NatsPoisonLoop", "NatsRedelivering"),
     ("PodCrashLooping", "WorkloadNotReady"),
+    ("WorkloadDown", "WorkloadNotReady"),
 )
 """The first says what the second does and more, of the same agent, consumer or workload: where it has grown to, or why."""
 
@@ -34,12 +40,15 @@ def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any
     """From the broadest to the narrowest. Raises KeyError when a pair names an alert that is not among `rules`."""
     fleet, who = list(options.same_fleet), _subjects(rules)
     others = ['kind!="down"', f'alertname!="{WATCHDOG}"']
+    down = ['kind="down"', f'alertname!="{EXPORTER_DOWN}"']
+    several = "|".join(sorted({rule.component for rule in rules if rule.down and "server" in rule.variables}))
     return [
-        # Nothing that is read through the exporter is known while it is away.
-        _rule([f'alertname="{EXPORTER_DOWN}"'], [f'alertname!~"{EXPORTER_DOWN}|{WATCHDOG}"'], fleet),
-        # Who speaks of no server of its component speaks of all of them; who names one is muted by that one alone.
-        _rule(['kind="down"'], [*others, 'server=""'], [*fleet, "component"]),
-        _rule(['kind="down"'], [*others, 'server!=""'], [*fleet, "component", "server"]),
+        # Nothing that is read through the exporter is known while it is away; one that is named is one of several.
+        _rule([f'alertname="{EXPORTER_DOWN}"', 'instance=""'], [f'alertname!~"{EXPORTER_DOWN}|{WATCHDOG}"'], fleet),
+        # Who names a server is muted by that one alone. Who names none is muted where the component has but one: of several,
+        # those that still answer are spoken of too.
+        _rule(down, [*others, 'server=""', f'component!~"{several}"'], [*fleet, "component"]),
+        _rule(down, [*others, 'server!=""'], [*fleet, "component", "server"]),
         *(
             _rule([f'severity="{graver}"'], [f'severity=~"{milder}"'], [*fleet, "namespace", "component", "alertname", *who])
             for graver, milder in ((Severity.CRITICAL, "warning|info"), (Severity.WARNING, "info"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
+from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import BUDGET_NEARLY_SPENT, BUDGET_SPENT, TASK_STUCK_SECONDS
 from alerts.view import View
@@ -26,7 +26,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.BOARD,
         summary="Files of the task board are no tasks",
-        description="{{ $value }} task files are no tasks ({{ $labels.reason }}); the API's /api/tasks lists them.",
+        description=f"Task files that are no tasks ({{{{ $labels.reason }}}}): {COUNT}. The API's /api/tasks lists them.",
         view=View.BOARD,
         lasting="5m",
     ),
@@ -35,7 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(board.OLDEST, column=is_not("done")).age() > TASK_STUCK_SECONDS,
         severity=Severity.INFO,
         component=Component.BOARD,
-        summary="A task has not moved for a week",
+        summary="A task was created a week ago and is not done",
         description="The oldest task in {{ $labels.column }} was created {{ $value | humanizeDuration }} ago.",
         view=View.BOARD,
         limits=("TASK_STUCK_SECONDS",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     AGENT_CPU_CRITICAL,
@@ -75,7 +75,7 @@ RULES: Final[tuple[Rule, ...]] = (
         broker.AGENT_ERRORS,
         ("BrokerAgentErrors", AGENT_ERRORS_WARNING, "AGENT_ERRORS_WARNING", "An agent has unresolved errors"),
         ("BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "An agent has many unresolved errors"),
-        "{{ $labels.agent }} has {{ $value }} unresolved errors.",
+        f"Errors of {{{{ $labels.agent }}}} that nobody has resolved: {COUNT}.",
     ),
     Rule(
         name="BrokerHeartbeatMissed",

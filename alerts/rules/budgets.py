@@ -74,8 +74,12 @@ class Indicator:
             *(self.volume(pair.long) for pair in PAIRS),
         )
 
+    def allowed(self, pair: Pair) -> float:
+        """The share of bad events over which both windows of a pair must be."""
+        return round(pair.factor * (1 - self.target), 6)
+
     def query(self, pair: Pair) -> Query:
-        allowed = round(pair.factor * (1 - self.target), 6)
+        allowed = self.allowed(pair)
         long, short = self.burnrate(pair.long).series, self.burnrate(pair.short).series
         return (long > allowed) & (short > allowed) & (self.volume(pair.long).series >= self.least)
 
@@ -119,8 +123,8 @@ def _success(pair: Pair) -> Rule:
         severity=pair.severity,
         component=Component.FLEET,
         summary="Agents fail faster than their error budget allows",
-        description=f"{{{{ $value | humanizePercentage }}}} of the agents' answers of {pair.long} have failed, and those "
-        f"of the last {pair.short} no less.",
+        description=f"{{{{ $value | humanizePercentage }}}} of the agents' answers of {pair.long} have failed, and more "
+        f"than {TASK_SUCCESS.allowed(pair):.0%} of those of the last {pair.short}.",
         view=View.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
         lasting=pair.lasting,
@@ -137,7 +141,8 @@ def _latency(pair: Pair) -> Rule:
         component=Component.VLLM,
         summary="Requests to vLLM are slow more often than their error budget allows",
         description="{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} in "
-        f"{pair.long} took longer than the target, and those of the last {pair.short} no less.",
+        f"{pair.long} took longer than {LATENCY_SECONDS:g} s, and more than {VLLM_LATENCY.allowed(pair):.0%} of those of "
+        f"the last {pair.short}.",
         view=View.VLLM,
         variables=("model",),
         limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from alerts.view import View
@@ -35,7 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.FLEET,
         summary="An agent does not answer",
         description="{{ $labels.agent }} ({{ $labels.role }}): its council was asked, others have answered, and it has "
-        "not for 30 seconds.",
+        "not in time (30 seconds, unless the exporter is told otherwise).",
         view=View.AGENTS,
         variables=("role", "agent"),
         kept="2m",
@@ -56,12 +56,12 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetCouncilIncomplete",
-        query=series(fleet.COUNCIL_AGENTS).max_over("5m") < series(fleet.COUNCIL_EXPECTED),
+        query=series(fleet.COUNCIL_AGENTS).max_over("5m") < series(fleet.COUNCIL_EXPECTED).min_over("5m"),
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="A council has fewer agents than its tasks are given to",
-        description="The {{ $labels.role }} council has {{ $value }} agents that were ever heard of, fewer than its last "
-        "task was given to.",
+        description=f"Agents of the {{{{ $labels.role }}}} council that were heard of: {COUNT}, fewer than its last task "
+        "was given to.",
         view=View.AGENTS,
         variables=("role",),
         lasting="10m",
@@ -84,7 +84,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Deliberations run out of time",
-        description="{{ $value | humanize }} deliberations of the {{ $labels.role }} council ran out of time in half "
+        description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council ran out of time in half "
         "an hour.",
         view=View.AGENTS,
         variables=("role",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     ACCOUNT_FULL_RATIO,
@@ -20,7 +20,10 @@ from exporter.promql import series
 from exporter.sources.jetstream import samples as jetstream
 
 _LAG = series(jetstream.LAG)
-_ACKNOWLEDGES_NOTHING = series(jetstream.ACKNOWLEDGED).increase("10m").equals(0)
+# The least of two minutes: a burst that is dealt with in them is no lag, and a failed scrape between them changes nothing.
+_FAR_BEHIND = _LAG.min_over("2m") >= CONSUMER_LAG
+_MANY_WAIT = series(jetstream.PENDING).min_over("2m") >= CONSUMER_PENDING
+_ACKNOWLEDGES_NOTHING = series(jetstream.ACKNOWLEDGED).increase("5m").equals(0)
 
 # Redeliveries are deliveries that bring the stream's sequence no further. `delivered_total` is the consumer's own
 # sequence, which counts a repetition like a first delivery; `delivered_stream_sequence` rises by first deliveries alone.
@@ -46,7 +49,9 @@ _LOOPS = (_REPEATED & (series(jetstream.DELIVERED).increase("10m") > 0)) & _ACKN
 _NEARLY_FULL = (series(jetstream.STREAM_MESSAGES).share_of(series(jetstream.STREAM_LIMIT_MESSAGES)) >= STREAM_FULL_RATIO) | (
     series(jetstream.STREAM_BYTES).share_of(series(jetstream.STREAM_LIMIT_BYTES)) >= STREAM_FULL_RATIO
 )
-_REFUSES_WHEN_FULL = series(jetstream.STREAM_INFO, discard="new")
+_REFUSES_WHEN_FULL = series(jetstream.STREAM_INFO, discard="new").without(
+    "max", "retention", "storage", "discard", "replicas"
+)
 _CONSUMER = ("stream", "consumer")
 _WHICH = "{{ $labels.consumer }} on {{ $labels.stream }}"
 
@@ -65,11 +70,11 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsConsumerLagging",
-        query=_LAG.max_over("5m") >= CONSUMER_LAG,
+        query=_FAR_BEHIND,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="A NATS consumer is far behind",
-        description=f"{_WHICH} has {{{{ $value }}}} messages that are not delivered or not acknowledged.",
+        description=f"Messages that {_WHICH} has not been given or not acknowledged: {COUNT}, or more.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_LAG",),
@@ -78,11 +83,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="NatsConsumerPending",
         # What is not delivered is part of the lag: where that is told already, this would be told twice.
-        query=(series(jetstream.PENDING).max_over("5m") >= CONSUMER_PENDING).unless(_LAG.max_over("5m") >= CONSUMER_LAG),
+        query=_MANY_WAIT.unless(_FAR_BEHIND),
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="Messages wait for a NATS consumer",
-        description=f"{{{{ $value }}}} messages have not been delivered to {_WHICH} yet.",
+        description=f"Messages that have not been delivered to {_WHICH} yet: {COUNT}, or more.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING", "CONSUMER_LAG"),
@@ -90,15 +95,16 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsConsumerStalled",
-        query=((_LAG.min_over("10m") > 0) & _ACKNOWLEDGES_NOTHING).unless(_LOOPS),
+        # An exporter just started has seen five minutes sooner than that; the ten of `lasting` it has always seen.
+        query=((_LAG.min_over("5m") > 0) & _ACKNOWLEDGES_NOTHING).unless(_LOOPS),
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="A NATS consumer acknowledges nothing",
-        description=f"{_WHICH} has {{{{ $value }}}} messages or more to deal with, and its acknowledgement floor has not "
-        "moved for ten minutes.",
+        description=f"The acknowledgement floor of {_WHICH} has not moved for ten minutes. Messages that it has to deal "
+        f"with: {COUNT}, or more.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
-        lasting="5m",
+        lasting="10m",
     ),
     Rule(
         name="NatsPoisonLoop",
@@ -106,11 +112,11 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="A NATS consumer gets the same messages again and again",
-        description=f"{_WHICH} has {{{{ $value }}}} messages or more that are delivered repeatedly and never acknowledged; "
-        "what comes after them may wait.",
+        description=f"Messages that are delivered to {_WHICH} again and again and never acknowledged: {COUNT}, or more. "
+        "What comes after them may wait.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
-        lasting="5m",
+        lasting="10m",
     ),
     Rule(
         name="NatsRedelivering",
@@ -138,13 +144,15 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsAckPendingFull",
-        query=series(jetstream.ACK_PENDING).min_over("5m").share_of(series(jetstream.MAX_ACK_PENDING)) >= 1,
+        # A consumer that takes one message at a time is full whenever it works; that is wrong only where many wait for it.
+        query=(series(jetstream.ACK_PENDING).min_over("5m").share_of(series(jetstream.MAX_ACK_PENDING)) >= 1) & _MANY_WAIT,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="A NATS consumer gets nothing new before it acknowledges",
-        description=f"{_WHICH} has as many unacknowledged messages as max_ack_pending allows.",
+        description=f"{_WHICH} has as many unacknowledged messages as max_ack_pending allows, and others wait.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
+        limits=("CONSUMER_PENDING",),
         lasting="5m",
     ),
     Rule(
@@ -176,7 +184,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="NatsStreamNearLimit",
         # A stream that discards old messages is meant to be full; only one that refuses new ones then loses what comes.
-        query=_NEARLY_FULL.only_with(_REFUSES_WHEN_FULL, "instance", "job", "stream"),
+        query=_NEARLY_FULL.without("max") & _REFUSES_WHEN_FULL,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="A NATS stream will soon refuse messages",

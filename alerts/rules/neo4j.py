@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
+from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import GRAPH_NODES, GRAPH_SHRUNK_RATIO
 from alerts.view import View
@@ -22,8 +22,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NEO4J,
         summary="The knowledge graph has lost nodes",
-        description="The database {{ $labels.database }} has {{ $value }} nodes, less than nine tenths of what it had "
-        "within the hour; the fleet itself never deletes so many.",
+        description=f"Nodes that the database {{{{ $labels.database }}}} has left: {COUNT}, less than nine tenths of what "
+        "it had within the hour; the fleet itself never deletes so many.",
         view=View.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),
         kept="10m",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
+from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import RAY_JOB_NEWS_SECONDS, RAY_JOB_PENDING_SECONDS
 from alerts.view import View
@@ -17,12 +17,17 @@ _WHICH_CLUSTER = "{{ $labels.namespace }}/{{ $labels.raycluster }}"
 
 # KubeRay keeps a failed RayJob for as long as nobody deletes it, so its state alone would be told for ever. One that was
 # refused before it started has no end, but a creation.
-_NEWS = (series(jobs.JOB_END) | series(jobs.JOB_CREATED)).age() < RAY_JOB_NEWS_SECONDS
+_NEWS = ((series(jobs.JOB_END) | series(jobs.JOB_CREATED)).age() < RAY_JOB_NEWS_SECONDS).without("max")
 _FAILED = (
     series(jobs.JOB_DEPLOYMENT, state=like("Failed|ValidationFailed")).equals(1)
     | series(jobs.JOB_STATUS, state="FAILED").equals(1)
 ).without("max", "state")  # fmt: skip
-_NOT_OVER = series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Running|Retrying|Waiting")).equals(1)
+_NOT_OVER = (
+    series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Running|Retrying|Waiting")).equals(1).without("max", "state")
+)
+_OLD = (series(jobs.JOB_CREATED).age() > RAY_JOB_PENDING_SECONDS).without("max")
+# One that a queue holds back (Kueue, `spec.suspend`) wants its workers, and is not given them on purpose.
+_SUSPENDED = series(clusters.CLUSTER_STATE, state="suspended").equals(1)
 _NOT_RUNNING = (
     series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1)
     | series(jobs.JOB_STATUS, state="PENDING").equals(1)
@@ -32,9 +37,7 @@ RULES: Final[tuple[Rule, ...]] = (
     sources.down("RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", View.RAY_JOBS, because="workloads"),
     Rule(
         name="RayJobFailed",
-        query=_FAILED.only_with(_NEWS, *_JOB).unless(
-            series(jobs.JOB_DEPLOYMENT, state="Retrying").equals(1).without("max", "state")
-        ),
+        query=(_FAILED & _NEWS).unless(series(jobs.JOB_DEPLOYMENT, state="Retrying").equals(1).without("max", "state")),
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="A RayJob has failed",
@@ -45,17 +48,17 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="RayJobRetrying",
-        query=(series(jobs.JOB_RETRIES) > 0).only_with(_NOT_OVER, *_JOB),
+        query=(series(jobs.JOB_RETRIES) > 0).without("max") & _NOT_OVER,
         severity=Severity.INFO,
         component=Component.RAY,
         summary="A RayJob is tried again",
-        description=f"{_WHICH} has failed {{{{ $value }}}} times and is being tried again.",
+        description=f"{_WHICH} is being tried again. Attempts that failed so far: {COUNT}.",
         view=View.RAY_JOBS,
         variables=_JOB,
     ),
     Rule(
         name="RayJobPending",
-        query=_NOT_RUNNING.only_with(series(jobs.JOB_CREATED).age() > RAY_JOB_PENDING_SECONDS, *_JOB),
+        query=_NOT_RUNNING & _OLD,
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="A RayJob does not begin to run",
@@ -67,11 +70,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="RayClusterShortOfWorkers",
-        query=series(clusters.WORKERS["ready"]).max_over("5m") < series(clusters.WORKERS["desired"]).min_over("5m"),
+        query=(series(clusters.WORKERS["ready"]).max_over("5m") < series(clusters.WORKERS["desired"]).min_over("5m")).unless(
+            _SUSPENDED, ignoring=("state",)
+        ),
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="A RayCluster has fewer workers than it wants",
-        description=f"{_WHICH_CLUSTER} has {{{{ $value }}}} ready workers, fewer than it wants.",
+        description=f"Workers of {_WHICH_CLUSTER} that are ready: {COUNT}, fewer than it wants.",
         view=View.RAY_JOBS,
         variables=("namespace",),
         lasting="15m",

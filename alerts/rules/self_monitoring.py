@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
+from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, FOLLOWER_RESTARTS, UNPARSED_MESSAGES
 from alerts.view import View
-from exporter import scrape
+from exporter import program, scrape
 from exporter.fleet import journal
 from exporter.fleet import samples as fleet
 from exporter.fleet.tap_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
 from exporter.metric import gauge
-from exporter.promql import Query, like, series
+from exporter.promql import REPLICA_LABELS, Query, like, series
 from exporter.sources.jetstream import samples as jetstream
 
 _UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
+_UNSCRAPED = _UP.max_over("3m").equals(0)
+_NONE_SCRAPED = _UP.max_over("3m").without("max").equals(0)
 _READ = series(POSITION)
 _STREAM = ("stream",)
+
+# Exporters that divide the fleet; one that has it to itself says that it is one of one, and may have others beside it.
+_SHARES = series(program.SHARD) & (series(program.SHARDS) > 1)
+_SHARDS = (series(program.SHARDS) > 1).without("max")
+_SHARDS_THERE = Query(
+    f'count without (shard) (count_values without ({", ".join(REPLICA_LABELS)}) ("shard", {_SHARES.text}))',
+    _SHARES.labels.difference(REPLICA_LABELS),
+)
+"""How many different numbers of shards there are, however often each."""
 
 OF_NO_COMPONENT: Final = "services|journal"
 """Sources that have no alert of their own: what they read is many things, or none of the fleet's."""
@@ -36,18 +47,43 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterDown",
-        # One that was never found has no `up`; that is told only after ten minutes, when no rollout explains it.
-        query=_UP.max_over("3m").equals(0) | _UP.absent("10m"),
+        # Where others of the job answer, only the one that does not is named: Alertmanager mutes all else for an alert that
+        # names none. A job that was never found has no `up`; that takes ten minutes, when no rollout explains it.
+        query=_UNSCRAPED.unless(_NONE_SCRAPED, ignoring=REPLICA_LABELS) | _NONE_SCRAPED | _UP.absent("10m"),
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
         summary="The fleet exporter cannot be scraped",
-        description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for five minutes{{ else }}Prometheus has "
-        "had no target of the job for ten minutes{{ end }}; nothing else about the fleet can be told.",
+        description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for five minutes; other exporters of the "
+        "job answer, and what this one reads is not known{{ else }}{{ with $labels.job }}No scrape of {{ . }} has succeeded "
+        "for five minutes{{ else }}Prometheus has had no target of the job for ten minutes{{ end }}; nothing else about the "
+        "fleet can be told{{ end }}.",
         view=View.EXPORTER,
         limits=("EXPORTER_JOB",),
         lasting="2m",
         down=True,
         told_by_replica=True,
+    ),
+    Rule(
+        name="FleetShardMissing",
+        query=_SHARDS_THERE < _SHARDS,
+        severity=Severity.CRITICAL,
+        component=Component.EXPORTER,
+        summary="A part of the fleet is read by no exporter",
+        description=f"Shards of {{{{ $labels.job }}}} that are there: {COUNT}, fewer than divide the fleet; the RayJobs, "
+        "streams and consumers of the others are not watched.",
+        view=View.EXPORTER,
+        lasting="10m",
+    ),
+    Rule(
+        name="FleetShardDoubled",
+        query=_SHARES.without("count") > _SHARDS_THERE,
+        severity=Severity.WARNING,
+        component=Component.EXPORTER,
+        summary="Two exporters have the same part of the fleet",
+        description=f"Exporters of {{{{ $labels.job }}}} that divide the fleet: {COUNT}, more than there are shards; what "
+        "two of them read is counted twice.",
+        view=View.EXPORTER,
+        lasting="10m",
     ),
     Rule(
         name="FleetSourceDown",
@@ -69,7 +105,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="A source has more series than it may",
-        description="{{ $value }} series of {{ $labels.source }} {{ $labels.server }} are left out of the page.",
+        description=f"Series of {{{{ $labels.source }}}} {{{{ $labels.server }}}} that are left out of the page: {COUNT}.",
         view=View.EXPORTER,
         lasting="5m",
     ),
@@ -79,7 +115,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Following a backend ends again and again",
-        description="What follows {{ $labels.source }} has ended unexpectedly {{ $value | humanize }} times in an hour.",
+        description=f"Times that what follows {{{{ $labels.source }}}} has ended unexpectedly in an hour: {COUNT}.",
         view=View.EXPORTER,
         limits=("FOLLOWER_RESTARTS",),
     ),
@@ -108,7 +144,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="The exporter is behind with reading events",
-        description="{{ $value }} messages of {{ $labels.stream }} or more are still to be read.",
+        description=f"Messages of {{{{ $labels.stream }}}} that are still to be read: {COUNT}, or more.",
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
@@ -121,8 +157,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="A stream grows and its events are not read",
-        description="{{ $labels.stream }} has got {{ $value | humanize }} messages in ten minutes, and the exporter has "
-        "read none of them.",
+        description=f"Messages that {{{{ $labels.stream }}}} has got in ten minutes: {COUNT}. The exporter has read none of "
+        "them.",
         view=View.EXPORTER,
         variables=_STREAM,
         lasting="5m",
@@ -144,7 +180,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Messages are no events",
-        description="{{ $value | humanize }} messages of a quarter of an hour are no events ({{ $labels.reason }}).",
+        description=f"Messages of a quarter of an hour that are no events ({{{{ $labels.reason }}}}): {COUNT}.",
         view=View.EVENTS,
         limits=("UNPARSED_MESSAGES",),
     ),
@@ -164,7 +200,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="The copy of events to Loki is behind",
-        description="{{ $value }} messages of {{ $labels.stream }} or more are still to be copied.",
+        description=f"Messages of {{{{ $labels.stream }}}} that are still to be copied: {COUNT}, or more.",
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),

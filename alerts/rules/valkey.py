@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import HIT_RATIO, LOOKUPS_A_SECOND, VALKEY_MEMORY_RATIO
 from alerts.view import View
@@ -47,7 +47,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey throws away keys for lack of memory",
-        description=f"{_WHICH} has thrown away {{{{ $value | humanize }}}} keys in ten minutes; the fleet keeps data there "
+        description=f"Keys that {_WHICH} has thrown away in ten minutes: {COUNT}. The fleet keeps data there "
         "that is nowhere else.",
         view=View.VALKEY,
         variables=_SERVER,
@@ -70,7 +70,7 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey refuses connections",
-        description=f"{_WHICH} has as many clients as maxclients allows, and refused {{{{ $value | humanize }}}} more.",
+        description=f"{_WHICH} has as many clients as maxclients allows. Connections refused in five minutes: {COUNT}.",
         view=View.VALKEY,
         variables=_SERVER,
         kept="5m",

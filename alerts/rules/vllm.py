@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     KV_CACHE_FULL_RATIO,
@@ -86,7 +86,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="More and more requests wait for vLLM",
-        description=f"{{{{ $value }}}} requests or more have waited for {_WHICH} for ten minutes, and they grow in number.",
+        description=f"Requests that have waited for the engine {{{{ $labels.engine }}}} of {_WHICH} for ten minutes: "
+        f"{COUNT}, or more, and they grow in number.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("VLLM_WAITING",),
@@ -95,11 +96,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="VllmKvCacheFull",
-        query=series(vllm.KV_CACHE.metric).max_over("5m") >= KV_CACHE_FULL_RATIO,
+        # The least of these minutes: a cache that is full for a moment is well used.
+        query=series(vllm.KV_CACHE.metric).min_over("5m") >= KV_CACHE_FULL_RATIO,
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="The KV cache of a vLLM engine is full",
-        description=f"{{{{ $value | humanizePercentage }}}} of the KV cache of {_WHICH} is in use.",
+        description=f"{{{{ $value | humanizePercentage }}}} or more of the KV cache of the engine {{{{ $labels.engine }}}} "
+        f"of {_WHICH} has been in use for five minutes.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("KV_CACHE_FULL_RATIO",),

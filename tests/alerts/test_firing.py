@@ -23,6 +23,7 @@ WITHOUT_DATA = {
 }
 BUDGETS = {"FleetSuccessBudgetBurning": TASK_SUCCESS, "VllmLatencyBudgetBurning": VLLM_LATENCY}
 BY_NAME = {rule.name: rule for rule in RULES}
+_EXPORTERS = ("one of two not scraped", "none of two scraped", "not scraped", "never found")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,35 @@ def test_two_exporters_of_one_fleet_make_one_alert_and_two_clusters_two(promtool
 
     assert [alert.labels.get("instance") for alert in told["one"]] == [None]
     assert sorted(alert.labels["cluster"] for alert in told["two"]) == ["a", "b"]
+
+
+def test_an_exporter_is_named_where_others_answer_and_only_there(firing: dict[str, list[Alert]]) -> None:
+    """What names none mutes every other alert."""
+    told = {what: firing[f"FleetExporterDown: {what}"][0] for what in _EXPORTERS}
+
+    assert {what: alert.labels.get("instance", "") for what, alert in told.items()} == {
+        "one of two not scraped": "i", "none of two scraped": "", "not scraped": "", "never found": ""
+    }  # fmt: skip
+    assert "No scrape of i has" in told["one of two not scraped"].annotations["description"]
+    assert "No scrape of fleet-exporter has" in told["none of two scraped"].annotations["description"]
+    assert "no target of the job" in told["never found"].annotations["description"]
+
+
+def test_a_text_tells_what_there_is_and_not_what_there_should_be(firing: dict[str, list[Alert]]) -> None:
+    for name, told in (
+        ("FleetCouncilIncomplete", ": 2,"),
+        ("RayClusterShortOfWorkers", ": 1,"),
+        ("FleetShardMissing", ": 2,"),
+    ):
+        (alert,) = firing[f"{name}: at the threshold"]
+        assert told in alert.annotations["description"], alert.annotations["description"]
+
+
+def test_a_large_number_is_written_out(promtool: Path, tmp_path: Path) -> None:
+    many = {'nats_consumer_lag{stream="S",consumer="c"}': "1500000x120"}
+    ((alert,),) = fired(promtool, tmp_path, {"many": Trial(BY_NAME["NatsConsumerLagging"], many)}).values()
+
+    assert ": 1500000, or more" in alert.annotations["description"]
 
 
 def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path) -> None:

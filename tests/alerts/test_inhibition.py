@@ -29,6 +29,11 @@ MUTING = {
         [alert("NatsDown", cluster="all"), alert("RayJobFailed", cluster="all", namespace="n")],
         [alert("Watchdog", cluster="all"), alert("NatsDown", cluster="other"), FOREIGN],
     ),
+    "one exporter of several is down": Muting(
+        alert("FleetExporterDown", cluster="part", instance="i"),
+        [alert("FleetShardMissing", cluster="part", job="j")],
+        [alert("NatsDown", cluster="part"), alert("FleetEventGap", cluster="part", stream="S")],
+    ),
     "a component without servers is down": Muting(
         alert("NatsDown", cluster="one", server="nats:4222", source="jetstream"),
         [alert("NatsConsumerLagging", cluster="one", stream="S", consumer="c")],
@@ -37,7 +42,10 @@ MUTING = {
     "one server of several is down": Muting(
         alert("VllmDown", cluster="three", server="a", source="vllm"),
         [alert("VllmSlow", cluster="three", server="a", model="m")],
-        [alert("VllmSlow", cluster="three", server="b", model="m")],
+        [
+            alert("VllmSlow", cluster="three", server="b", model="m"),
+            alert("VllmLatencyBudgetBurning", "critical", cluster="three", model="m"),
+        ],
     ),
     "it has grown worse": Muting(
         alert("BrokerAgentCpuFull", cluster="four", agent="a"),
@@ -52,6 +60,16 @@ MUTING = {
         alert("VllmLatencyBudgetBurning", "critical", cluster="six", model="m"),
         [alert("VllmLatencyBudgetBurning", "warning", cluster="six", model="m")],
         [alert("VllmLatencyBudgetBurning", "warning", cluster="six", model="n")],
+    ),
+    "a consumer that acknowledges nothing": Muting(
+        alert("NatsConsumerStalled", cluster="eight", stream="S", consumer="c"),
+        [alert(name, cluster="eight", stream="S", consumer="c") for name in ("NatsAckPendingFull", "NatsConsumerLagging")],
+        [alert("NatsAckPendingFull", cluster="eight", stream="S", consumer="d")],
+    ),
+    "an expected workload is down": Muting(
+        alert("WorkloadDown", cluster="nine", namespace="n", workload="w"),
+        [alert("WorkloadNotReady", cluster="nine", namespace="n", workload="w", kind="Deployment")],
+        [alert("WorkloadNotReady", cluster="nine", namespace="n", workload="v", kind="Deployment")],
     ),
     "a crash loop is why a workload is not ready": Muting(
         alert("PodCrashLooping", cluster="seven", namespace="n", workload="w", kind="Deployment", reason="CrashLoopBackOff"),

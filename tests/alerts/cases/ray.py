@@ -31,6 +31,11 @@ CASES = {
                 f'ray_job_deployment_status{{{_JOB},state="Retrying"}}': "1x120",
                 f"ray_job_end_timestamp_seconds{{{_JOB}}}": "7000x120",
             },
+            "long ago, and another fleet's of that name just now": {
+                f'ray_job_deployment_status{{{_JOB},cluster="a",state="Failed"}}': "1x120",
+                f'ray_job_end_timestamp_seconds{{{_JOB},cluster="a"}}': "60x120",
+                f'ray_job_end_timestamp_seconds{{{_JOB},cluster="b"}}': "7000x120",
+            },
             "succeeded": {
                 f'ray_job_deployment_status{{{_JOB},state="Failed"}}': "0x120",
                 f'ray_job_deployment_status{{{_JOB},state="Complete"}}': "1x120",
@@ -47,6 +52,10 @@ CASES = {
             f"ray_job_failed_attempts{{{_JOB}}}": "0x120",
             f'ray_job_deployment_status{{{_JOB},state="Running"}}': "1x120",
         },
+        running_in_another_fleet={
+            f'ray_job_failed_attempts{{{_JOB},cluster="a"}}': "1x120",
+            f'ray_job_deployment_status{{{_JOB},cluster="b",state="Running"}}': "1x120",
+        },
         over={f"ray_job_failed_attempts{{{_JOB}}}": "1x120", f'ray_job_deployment_status{{{_JOB},state="Failed"}}': "1x120"},
     ),
     "RayJobPending": case(
@@ -58,6 +67,11 @@ CASES = {
             f'ray_job_deployment_status{{{_JOB},state="Initializing"}}': "1x120",
             f"ray_job_created_timestamp_seconds{{{_JOB}}}": "6000x120",
         },
+        old_in_another_fleet={
+            f'ray_job_deployment_status{{{_JOB},cluster="a",state="Initializing"}}': "1x120",
+            f'ray_job_created_timestamp_seconds{{{_JOB},cluster="a"}}': "7000x120",
+            f'ray_job_created_timestamp_seconds{{{_JOB},cluster="b"}}': "0x120",
+        },
         suspended={
             f'ray_job_deployment_status{{{_JOB},state="Suspended"}}': "1x120",
             f"ray_job_created_timestamp_seconds{{{_JOB}}}": "0x120",
@@ -66,6 +80,11 @@ CASES = {
     "RayClusterShortOfWorkers": case(
         {f"ray_cluster_workers_ready{{{_CLUSTER}}}": "1x120", f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x120"},
         {f"ray_cluster_workers_ready{{{_CLUSTER}}}": "2x120", f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x120"},
+        suspended={
+            f"ray_cluster_workers_ready{{{_CLUSTER}}}": "0x120",
+            f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x120",
+            f'ray_cluster_state{{{_CLUSTER},state="suspended"}}': "1x120",
+        },
         just_grown={
             f"ray_cluster_workers_ready{{{_CLUSTER}}}": "2x120",
             f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x117 4x3",

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from tests.alerts.case import Case, case, unread
+from tests.alerts.firing import Given
+
+
+def _shards(number: int, *present: str, job: str = "j") -> Given:
+    """So many divide the fleet, and those with these numbers are there."""
+    who = [f'{{job="{job}",instance="{instance}"}}' for instance in range(len(present))]
+    shards = {f"fleet_exporter_shard{one}": f"{shard}x120" for one, shard in zip(who, present, strict=True)}
+    return shards | {f"fleet_exporter_shards{one}": f"{number}x120" for one in who}
+
 
 CASES = {
     "Watchdog": Case({"always": {"nothing": "1x120"}}),
@@ -13,6 +22,10 @@ CASES = {
                 'up{job="monitoring/fleet-exporter",instance="i"}': "0x120",
                 'up{job="monitoring/fleet-exporter",instance="k"}': "1x120",
             },
+            "none of two scraped": {
+                'up{job="fleet-exporter",instance="i",pod="p"}': "1x60 0x60",
+                'up{job="fleet-exporter",instance="k",pod="q"}': "0x120",
+            },
             "never found": {'up{job="other",instance="i"}': "1x120"},
             "gone": {'up{job="fleet-exporter",instance="i"}': "1x100"},
         },
@@ -21,6 +34,19 @@ CASES = {
             "every second scrape": {'up{job="fleet-exporter",instance="i"}': " ".join(["1 0"] * 60)},
             "gone for a moment": {'up{job="fleet-exporter",instance="i"}': "1x114"},
         },
+    ),
+    "FleetShardMissing": case(
+        _shards(3, "0", "1"),
+        _shards(3, "0", "1", "2"),
+        alone=_shards(1, "0"),
+        rollout={**_shards(3, "0", "1"), 'fleet_exporter_shard{job="j",instance="new"}': "_x5 2x115"}
+        | {'fleet_exporter_shards{job="j",instance="new"}': "_x5 3x115"},
+        another_fleet_is_larger={**_shards(2, "0", "1"), **_shards(3, "0", "1", "2", job="k")},
+    ),
+    "FleetShardDoubled": case(
+        _shards(2, "0", "1", "1"),
+        _shards(2, "0", "1"),
+        not_divided=_shards(1, "0", "0"),
     ),
     "FleetSourceDown": unread("journal", because="jetstream"),
     "FleetSeriesDropped": case(

@@ -35,7 +35,9 @@ CASES = {
         short={f"vllm_requests_waiting{{{_AT}}}": "0x110 0+1x10"},
     ),
     "VllmKvCacheFull": case(
-        {f"vllm_kv_cache_usage_ratio{{{_AT}}}": "0.95x120"}, {f"vllm_kv_cache_usage_ratio{{{_AT}}}": "0.94x120"}
+        {f"vllm_kv_cache_usage_ratio{{{_AT}}}": "0.95x120"},
+        {f"vllm_kv_cache_usage_ratio{{{_AT}}}": "0.94x120"},
+        now_and_then={f"vllm_kv_cache_usage_ratio{{{_AT}}}": " ".join(["1 0.5"] * 60)},
     ),
     "VllmPreempting": case(
         {f"vllm_preemptions_total{{{_AT}}}": "0+6.1x120"}, {f"vllm_preemptions_total{{{_AT}}}": "0+5.9x120"}

@@ -15,23 +15,30 @@ CASES = {
     "WorkloadDown": Case(
         {
             "absent": {f'{_EXPECTED}"absent"}}': "1x120", f'{_EXPECTED}"up"}}': "0x120"},
-            "to and fro": {f'{_EXPECTED}"{state}"}}': values for state, values in _TO_AND_FRO.items()},
+            "to and fro": {
+                f'{_EXPECTED}"absent"}}': _TO_AND_FRO["degraded"],
+                f'{_EXPECTED}"down"}}': _TO_AND_FRO["down"],
+            },
         },
-        {"up": {f'{_EXPECTED}"absent"}}': "0x120", f'{_EXPECTED}"up"}}': "1x120"}},
+        {
+            "up": {f'{_EXPECTED}"absent"}}': "0x120", f'{_EXPECTED}"up"}}': "1x120"},
+            "a rollout waits for its new pod": {f'{_EXPECTED}"degraded"}}': "1x120", f'{_EXPECTED}"down"}}': "0x120"},
+        },
     ),
     "WorkloadNotReady": Case(
         {
             "degraded": {f'{_STATUS}"degraded"}}': "1x120"},
             "to and fro": {f'{_STATUS}"{state}"}}': values for state, values in _TO_AND_FRO.items()},
+            "to and fro though expected": {
+                f'{label}"{state}"}}': values for state, values in _TO_AND_FRO.items() for label in (_STATUS, _EXPECTED)
+            },
         },
-        {
-            "up": {f'{_STATUS}"degraded"}}': "0x120", f'{_STATUS}"up"}}': "1x120"},
-            "told as expected": {f'{_STATUS}"down"}}': "1x120", f'{_EXPECTED}"down"}}': "1x120"},
-        },
+        {"up": {f'{_STATUS}"degraded"}}': "0x120", f'{_STATUS}"up"}}': "1x120"}},
     ),
     "PodCrashLooping": case(
         {f'fleet_workload_waiting_containers{{{_POD},reason="CrashLoopBackOff"}}': "1x120"},
         {f'fleet_workload_waiting_containers{{{_POD},reason="ContainerCreating"}}': "1x120"},
+        runs_after_two_failures={f'fleet_workload_waiting_containers{{{_POD},reason="CrashLoopBackOff"}}': "0x111 1x4 0x3"},
     ),
     "ServiceDown": case(
         {
