@@ -14,7 +14,7 @@ from dashboards.panels import Dashboard, Panel, bars, graph, node_graph, stat, t
 from dashboards.query import RANGE, RATE, Line, chosen, labelled, raw, shown
 from dashboards.services import SERVICES
 from exporter.fleet import samples as fleet
-from exporter.fleet.tap import How
+from exporter.fleet.followed import How
 from exporter.fleet.tap_samples import FOLLOWED
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, Series

@@ -18,7 +18,7 @@ from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
 from exporter import live
 from exporter.fleet import delivery, grafana_live, journal
 from exporter.fleet import samples as fleet
-from exporter.fleet.tap import How
+from exporter.fleet.followed import How
 from exporter.fleet.tap_samples import DROPPED, FOLLOWED, SKIPPED, UNREAD
 from exporter.metric import Metric
 from exporter.promql import Matcher, Query, Series

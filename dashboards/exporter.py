@@ -12,7 +12,7 @@ from dashboards.panels import Dashboard, graph, stat, table, timeline
 from dashboards.query import RATE, Line, chosen, raw, shown
 from exporter import live, program, scrape
 from exporter.fleet import grafana_live, journal, samples
-from exporter.fleet.tap import How
+from exporter.fleet.followed import How
 from exporter.fleet.tap_samples import DROPPED, FOLLOWED, LOSSES, POSITION, REPEATED, RESTARTS, SKIPPED, UNREAD
 from exporter.metric import Metric
 from exporter.promql import Matcher, Series

@@ -12,15 +12,13 @@ from pydantic import PrivateAttr, SecretStr
 from exporter import live
 from exporter.event import Event, Message, Unparsed, parsed
 from exporter.event_view import REDACT, TEXT_LIMIT, event_view
-from exporter.fleet import delivery, grafana_live, samples, tap
+from exporter.fleet import delivery, followed, grafana_live, samples, tap_samples
 from exporter.fleet.agents import Patience
 from exporter.fleet.delivery import Deliveries
 from exporter.fleet.grafana_live import GrafanaLive
-from exporter.fleet.history import history
+from exporter.fleet.history import messages_since
 from exporter.fleet.state import Caps, Fleet
 from exporter.fleet.tap import Tap
-from exporter.fleet.tap_samples import METRICS as TAP_METRICS
-from exporter.fleet.tap_samples import tap_samples
 from exporter.live import LiveStream
 from exporter.metric import Metric, Sample
 from exporter.nats_connection import Connection, NatsServer
@@ -34,7 +32,7 @@ class FleetEvents(NatsServer, Source):
     kind: ClassVar[str] = "fleet"
     metrics: ClassVar[tuple[Metric, ...]] = (
         *samples.METRICS,
-        *TAP_METRICS,
+        *tap_samples.METRICS,
         *delivery.METRICS,
         *live.METRICS,
         *grafana_live.METRICS,
@@ -144,7 +142,7 @@ class FleetEvents(NatsServer, Source):
         self._fleet.expire(now)
         return [
             *samples.samples(self._fleet, now),
-            *tap_samples(reader),
+            *tap_samples.samples(reader),
             *self._deliveries.samples(),
             *self._live.samples(),
             *(self._grafana.samples() if self._grafana else ()),
@@ -155,13 +153,13 @@ class FleetEvents(NatsServer, Source):
         connection = Connection(self, timeout=self.timeout)
         try:
             await connection.open()
-            streams = tap.wanted(await connection.streams(), self.streams)
+            streams = followed.wanted(await connection.streams(), self.streams)
             last = {
                 stream.config.name: stream.state.last_seq
                 for stream in streams
-                if tap.how_to_read(stream) is tap.How.CONSUMER and stream.state.messages
+                if followed.how_to_read(stream) is followed.How.CONSUMER and stream.state.messages
             }
-            async for messages in history(connection, last, since):
+            async for messages in messages_since(connection, last, since):
                 yield messages
         finally:
             await connection.close()

@@ -36,6 +36,7 @@ class _Tail:
                     continue
                 batch = await anext(self._batches)
             except Lost:
+                await self.close()
                 self._batches = None
                 continue
             except StreamGone:
@@ -55,7 +56,9 @@ class _Tail:
             await self._reader.close()
 
 
-async def history(connection: Connection, last: Mapping[str, int], since: float) -> AsyncGenerator[Sequence[Message], None]:
+async def messages_since(
+    connection: Connection, last: Mapping[str, int], since: float
+) -> AsyncGenerator[Sequence[Message], None]:
     """Messages of the streams in `last`, each up to that sequence, stored since a time: batches, in order of storing.
 
     Holds one batch of each stream at a time. Raises SourceError when the connection is lost.

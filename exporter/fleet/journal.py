@@ -25,8 +25,8 @@ from exporter.event_time import instant
 from exporter.event_view import REDACT
 from exporter.fleet import loki
 from exporter.fleet.capped import Admitted
+from exporter.fleet.followed import How, how_to_read, wanted
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
-from exporter.fleet.tap import How, how_to_read, wanted
 from exporter.jetstream_api import Stream, StreamInfo
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.nats_connection import Connection, NatsServer, first_of

@@ -171,8 +171,11 @@ class StreamReader:
     def _status(self, headers: Mapping[str, str]) -> None:
         """What the server says of a request: alive, over with so many messages not sent, or no such consumer."""
         status = headers.get("Status", "")
-        if status == "100":
-            return  # all is quiet
+        if status == "100":  # all is quiet; said with how many messages there have been
+            last = headers.get("Nats-Last-Consumer", "")
+            if last.isdecimal() and int(last) > self._delivered + len(self._arrived):
+                self._failure = Lost("gap")
+            return
         over = status == "409" and headers.get("Description", "").lower() in _REQUEST_IS_OVER
         if status == "408" or over:
             left = headers.get("Nats-Pending-Messages", "")

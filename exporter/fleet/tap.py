@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.event import Message
-from exporter.fleet.history import history
+from exporter.fleet.followed import Followed, How, how_to_read, wanted
+from exporter.fleet.history import messages_since
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.jetstream_api import Stream
 from exporter.nats_connection import Connection, NatsServer, first_of
@@ -34,59 +32,11 @@ _LOOK_AGAIN = 10.0
 _AT_ONCE = 200
 """Messages taken before other tasks have their turn: about two milliseconds."""
 _PAUSES = (0.1, 0.5, 1.0, 2.0)
-_BUCKETS = ("KV_", "OBJ_")
 
 ACK_SAMPLES = "$JS.EVENT.METRIC.CONSUMER.ACK.>"
 CONSUMER_ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.>"
 STREAM_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.>"
 # Not $JS.EVENT.ADVISORY.>: that brings the audit of every API request too, whole replies, and makes the server write them.
-
-
-class How(StrEnum):
-    """CONSUMER in order from where reading stopped; SUBSCRIPTION as it comes, unnumbered; REFUSED by the account."""
-
-    CONSUMER = "consumer"
-    SUBSCRIPTION = "subscription"
-    REFUSED = "refused"
-
-
-@dataclass(slots=True)
-class Followed:
-    """One stream that is read, and what went wrong with it so far."""
-
-    name: str
-    how: How
-    created: str
-    subjects: tuple[str, ...]
-    position: int = 0
-    pending: int = 0
-    skipped: int = 0
-    repeated: int = 0
-    restarts: Counter[str] = field(default_factory=Counter)
-    refusal: SourceError | None = None
-
-    def follows(self, stream: Stream) -> bool:
-        """Whether it is still that stream, read in that way."""
-        return self.created == stream.created and self.subjects == tuple(stream.config.subjects or ())
-
-
-def how_to_read(stream: Stream) -> How:
-    return How.CONSUMER if stream.config.retention in ("limits", "") else How.SUBSCRIPTION
-
-
-def wanted(streams: Sequence[Stream], names: Sequence[str]) -> list[Stream]:
-    """The streams with events: those named, or all but key-value and object buckets and copies of others that are here."""
-    here = {stream.config.name for stream in streams}
-    found = []
-    for stream in streams:
-        config = stream.config
-        origins = [*([config.mirror] if config.mirror else []), *(config.sources or ())]
-        if names:
-            if config.name in names:
-                found.append(stream)
-        elif not config.name.startswith(_BUCKETS) and not any(origin.name in here for origin in origins):
-            found.append(stream)
-    return found
 
 
 class Listener(Protocol):
@@ -188,7 +138,7 @@ class Tap:
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
         self._listener.begins()
-        async for messages in history(self.connection, last, time.time() - self._lookback):
+        async for messages in messages_since(self.connection, last, time.time() - self._lookback):
             for start in range(0, len(messages), _AT_ONCE):
                 for message in messages[start : start + _AT_ONCE]:
                     self._listener.message(message, live=False)

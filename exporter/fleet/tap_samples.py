@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from exporter.fleet.tap import How, Tap
+from exporter.fleet.followed import How
+from exporter.fleet.tap import Tap
 from exporter.metric import Metric, Sample, counter, gauge, state_set
 
 FOLLOWED = state_set(
@@ -33,7 +34,7 @@ METRICS: Final[tuple[Metric, ...]] = (FOLLOWED, POSITION, UNREAD, SKIPPED, REPEA
 REASONS = ("consumer", "gap", "silence", "recreated", "sequence")
 
 
-def tap_samples(tap: Tap) -> Iterable[Sample]:
+def samples(tap: Tap) -> Iterable[Sample]:
     refused = tap.connection.refused_subjects
     for stream in tap.followed.values():
         name = stream.name

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from exporter.fleet import FleetEvents
-from exporter.source import Address, SourceError
+from exporter.source import Address, Reason, SourceError
 from tests.reading import eventually, series
 
 
@@ -84,3 +84,18 @@ async def reading(url: str, **options: Any) -> AsyncIterator[Reader]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+CREATED = events("planning.story.created")
+
+
+async def has_consumers(fleet: Fleet, number: int) -> bool:
+    return len(await fleet.js.consumers_info("PLANNING_EVENTS")) == number
+
+
+async def fails(reader: Reader, reason: Reason, words: str = "") -> bool:
+    try:
+        await reader.page()
+    except SourceError as error:
+        return error.reason is reason and words in str(error)
+    return False

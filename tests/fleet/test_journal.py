@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.servers import loki as loki_servers
-from demo.servers import nats as nats_servers
 from demo.servers.loki import Loki
 from demo.servers.nats import Nats
 from demo.servers.process import free_port, wait_for
@@ -38,12 +37,6 @@ def loki() -> Iterator[Loki]:
         loki_servers.prepare()
     with loki_servers.start() as running:
         wait_for(running.answers_queries, what="Loki to answer queries")
-        yield running
-
-
-@pytest.fixture
-def server() -> Iterator[Nats]:
-    with nats_servers.start() as running:
         yield running
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 
 import nats.errors
@@ -13,29 +11,8 @@ from nats.js.api import ConsumerConfig
 
 from demo.servers import nats as nats_servers
 from demo.servers.nats import Nats
-from exporter.source import Reason, SourceError
-from tests.fleet.following import Fleet, Reader, events, fleet_on, reading
+from tests.fleet.following import CREATED, events, fleet_on, has_consumers, reading
 from tests.reading import eventually, run
-
-CREATED = events("planning.story.created")
-
-
-async def has_consumers(fleet: Fleet, number: int) -> bool:
-    return len(await fleet.js.consumers_info("PLANNING_EVENTS")) == number
-
-
-async def fails(reader: Reader, reason: Reason, words: str = "") -> bool:
-    try:
-        await reader.page()
-    except SourceError as error:
-        return error.reason is reason and words in str(error)
-    return False
-
-
-@pytest.fixture
-def server() -> Iterator[Nats]:
-    with nats_servers.start() as running:
-        yield running
 
 
 def test_the_past_shapes_the_state_and_only_the_present_is_counted(server: Nats) -> None:
@@ -132,94 +109,6 @@ def test_nothing_is_left_behind(server: Nats) -> None:
     run(main())
 
 
-def test_a_stream_that_is_made_anew_is_read_from_its_beginning(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            async with reading(server.url) as reader:
-                await reader.page()
-                for number in range(5):
-                    await fleet.says("planning.story.created", story_id=f"US-{number}")
-                await reader.shows(CREATED, 5)
-                await fleet.js.delete_stream("PLANNING_EVENTS")
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await fleet.says("planning.story.created", story_id="US-9")
-                page = await reader.shows(CREATED, 6)
-                assert page['fleet_stream_position{stream="PLANNING_EVENTS"}'] == 1
-
-    run(main())
-
-
-def test_a_stream_that_goes_and_one_that_comes(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet, reading(server.url) as reader:
-            assert not [name for name in await reader.page() if name.startswith("fleet_stream_")]
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            await fleet.says("planning.story.created", story_id="US-1")
-            await reader.shows(CREATED, 1)
-            await fleet.js.delete_stream("PLANNING_EVENTS")
-
-            async def gone() -> bool:
-                return not [name for name in await reader.page() if name.startswith("fleet_stream_")]
-
-            await eventually(gone)
-
-    run(main())
-
-
-def test_a_purge_loses_nothing_that_was_read(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            async with reading(server.url) as reader:
-                await reader.page()
-                await fleet.says("planning.story.created", story_id="US-1")
-                await reader.shows(CREATED, 1)
-                await fleet.js.purge_stream("PLANNING_EVENTS")
-                await fleet.says("planning.story.created", story_id="US-2")
-                page = await reader.shows(CREATED, 2)
-                assert page['fleet_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
-
-    run(main())
-
-
-def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats) -> None:
-    async def main() -> None:
-        async with reading(server.url) as reader:
-            async with fleet_on(server.url) as fleet:
-                await reader.page()
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await fleet.says("planning.story.created", story_id="US-1")
-                await reader.shows(CREATED, 1)
-            await asyncio.to_thread(server.process.stop)
-            await eventually(lambda: fails(reader, Reason.UNREACHABLE))
-            await asyncio.to_thread(server.process.start)
-            async with fleet_on(server.url) as fleet:
-                for number in range(3):
-                    await fleet.says("planning.story.created", story_id=f"US-2{number}")
-                page = await reader.shows(CREATED, 4)
-                assert page["fleet_connection_losses_total"] == 1
-                assert page['fleet_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
-
-    run(main())
-
-
-def test_a_consumer_that_somebody_deletes_is_replaced(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            async with reading(server.url) as reader:
-                await reader.page()
-                await eventually(lambda: has_consumers(fleet, 1))
-                [ours] = await fleet.js.consumers_info("PLANNING_EVENTS")
-                await fleet.js.delete_consumer("PLANNING_EVENTS", ours.name)
-                await fleet.says("planning.story.created", story_id="US-1")
-                page = await reader.shows(CREATED, 1)
-                assert page['fleet_stream_restarts_total{stream="PLANNING_EVENTS",reason="consumer"}'] == 1
-
-    run(main())
-
-
 def test_messages_of_many_megabytes_pass(server: Nats) -> None:
     with nats_servers.start(config="max_payload: 8388608") as large:
 
@@ -271,24 +160,6 @@ def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twice(ser
     run(main())
 
 
-def test_sequences_that_jump_back_under_the_same_name_are_read_from_the_beginning(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            async with reading(server.url) as reader:
-                await reader.page()
-                await fleet.says("planning.story.created", story_id="US-1")
-                await reader.shows(CREATED, 1)
-                # As after a restore from a backup: the reader has been further than the stream now reaches.
-                assert reader.source._tap is not None
-                reader.source._tap.followed["PLANNING_EVENTS"].position = 1000
-                await fleet.stream("OTHER", "other")
-                page = await reader.shows(CREATED, 2)
-                assert page['fleet_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 1
-
-    run(main())
-
-
 def test_how_consumers_deal_with_what_they_get(server: Nats) -> None:
     async def main() -> None:
         async with fleet_on(server.url) as fleet:
@@ -314,39 +185,3 @@ def test_how_consumers_deal_with_what_they_get(server: Nats) -> None:
                 await reader.shows(f"nats_consumer_max_deliveries_total{{{who}}}", 2)
 
     run(main())
-
-
-ACCOUNTS = """
-accounts {{ fleet {{ jetstream: enabled, users: [
-  {{ user: writer, password: w }}
-  {{ user: reader, password: r, permissions: {{ publish: {{ deny: ["$JS.API.CONSUMER.CREATE.{denied}"] }},
-                                              subscribe: {{ deny: ["$JS.EVENT.>"] }} }} }}
-] }} }}
-"""
-
-
-def test_an_account_that_may_not_read_any_stream_says_so() -> None:
-    with nats_servers.start(config=ACCOUNTS.format(denied=">")) as strict:
-
-        async def main() -> None:
-            async with fleet_on(strict.url.replace("//", "//writer:w@")) as fleet:
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-            async with reading(strict.url, user="reader", password="r") as reader:
-                await eventually(lambda: fails(reader, Reason.UNAUTHORIZED, "consumer.create.planning_events"))
-
-        run(main())
-
-
-def test_an_account_that_may_not_read_one_stream_reads_the_others() -> None:
-    with nats_servers.start(config=ACCOUNTS.format(denied="SECRET.>")) as strict:
-
-        async def main() -> None:
-            async with fleet_on(strict.url.replace("//", "//writer:w@")) as fleet:
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await fleet.stream("SECRET", "secret.>")
-                async with reading(strict.url, user="reader", password="r") as reader:
-                    await reader.shows('fleet_stream_followed{stream="SECRET",how="refused"}', 1)
-                    await fleet.says("planning.story.created", story_id="US-1")
-                    await reader.shows(CREATED, 1)
-
-        run(main())
