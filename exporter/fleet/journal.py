@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import httpx
 import msgspec
@@ -26,6 +26,7 @@ from exporter.event_view import REDACT
 from exporter.fleet import loki
 from exporter.fleet.capped import Admitted
 from exporter.fleet.followed import How, how_to_read, wanted
+from exporter.fleet.loki_client import LokiClient
 from exporter.fleet.stream_reader import Lost, Start, StreamGone, StreamReader
 from exporter.jetstream_api import Stream, StreamInfo
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
@@ -56,6 +57,10 @@ _LOOK_AGAIN = 10.0
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 _LONGEST_QUERY = 30 * 86400
 """Seconds that Loki lets a query span unless it is told otherwise (721 h)."""
+
+
+def _not_begun() -> dict[str | None, SourceError]:
+    return {None: SourceError(Reason.UNREACHABLE, "the journal has not begun yet")}
 
 
 @dataclass(slots=True)
@@ -90,12 +95,11 @@ class Journal(NatsServer, Source):
     line_limit: Annotated[Count, option("Characters of a line; Loki refuses lines of more than 256 KiB.")] = 65_536
 
     _copies: dict[str, _Copy] = PrivateAttr(default_factory=dict)
-    _problem: SourceError | None = PrivateAttr(
-        default_factory=lambda: SourceError(Reason.UNREACHABLE, "the journal has not begun yet")
-    )
+    _problems: dict[str | None, SourceError] = PrivateAttr(default_factory=_not_begun)
+    """Why a stream is not copied now; under None, why none is."""
     _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _retries: int = PrivateAttr(0)
-    _client: httpx.AsyncClient | None = PrivateAttr(None)
+    _client: LokiClient = PrivateAttr()
 
     @property
     def enabled(self) -> bool:
@@ -110,8 +114,8 @@ class Journal(NatsServer, Source):
 
     async def collect(self) -> Iterable[Sample]:
         await self._tried.wait()
-        if self._problem is not None:
-            raise self._problem
+        for problem in self._problems.values():
+            raise problem
         found = [RETRIES(self._retries)]
         for name, copy in self._copies.items():
             owner = labels(stream=name)
@@ -129,8 +133,8 @@ class Journal(NatsServer, Source):
         """Copy until cancelled."""
         nats = NatsServer.model_construct(**{name: getattr(self, name) for name in NatsServer.model_fields})
         attempt = 0
-        async with httpx.AsyncClient(**self._loki()) as client:
-            self._client = client
+        self._client = self._loki()
+        try:
             while True:
                 connection = Connection(nats, timeout=self.timeout)
                 try:
@@ -138,28 +142,24 @@ class Journal(NatsServer, Source):
                     await self._copy_all(connection)
                     attempt = 0
                 except SourceError as error:
-                    self._problem = error
+                    self._problems[None] = error
                 except (OSError, TimeoutError) as error:
-                    self._problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+                    self._problems[None] = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
                 finally:
                     await connection.close()
                 self._tried.set()
                 await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
                 attempt += 1
+        finally:
+            await self._client.close()
 
-    def _loki(self) -> dict[str, Any]:
+    def _loki(self) -> LokiClient:
         headers = {"X-Scope-OrgID": self.loki_tenant} if self.loki_tenant else {}
         if token := self.loki_token.get_secret_value():
             headers["Authorization"] = f"Bearer {token}"
         auth = (self.loki_user, self.loki_password.get_secret_value()) if self.loki_user else None
-        return {
-            "base_url": self.loki_url.get_secret_value(),
-            "headers": headers,
-            "auth": auth,
-            "timeout": self.timeout,
-            "trust_env": False,
-            "verify": str(self.loki_ca_file) if self.loki_ca_file else True,
-        }
+        verify = str(self.loki_ca_file) if self.loki_ca_file else True
+        return LokiClient(self.loki_url, headers=headers, auth=auth, timeout=self.timeout, verify=verify)
 
     async def _copy_all(self, connection: Connection) -> None:
         """Every stream side by side, until the connection to NATS is lost."""
@@ -169,8 +169,9 @@ class Journal(NatsServer, Source):
                 streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self.streams)}
                 kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
                 if not kept:  # nothing to ask Loki for, and yet it is told whether Loki is there
-                    await self._patiently(lambda: self._asked("GET", "/loki/api/v1/status/buildinfo"))
+                    await self._patiently(None, lambda: self._client.ask("GET", "/loki/api/v1/status/buildinfo"))
                     self._tried.set()
+                self._problems = {name: problem for name, problem in self._problems.items() if name in kept}
                 for name in tasks.keys() - kept.keys():
                     tasks.pop(name).cancel()
                     self._copies.pop(name, None)
@@ -181,7 +182,7 @@ class Journal(NatsServer, Source):
                     if name not in tasks or tasks[name].done():
                         tasks[name] = asyncio.create_task(self._copy(connection, stream), name=f"copy {name}")
                 await first_of(connection.lost, within=_LOOK_AGAIN)
-            self._problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+            self._problems[None] = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
         finally:
             for task in tasks.values():
                 task.cancel()
@@ -190,12 +191,12 @@ class Journal(NatsServer, Source):
     async def _copy(self, connection: Connection, stream: Stream) -> None:
         """One stream, from what Loki holds of it on."""
         name = stream.config.name
-        position = await self._patiently(lambda: self._position(stream))
+        position = await self._patiently(name, lambda: self._position(stream))
         # Asked for after the position, so that what another exporter has copied meanwhile is not taken for the future.
         try:
             last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
         except SourceError as error:
-            self._problem = error
+            self._problems[name] = error
             self._tried.set()
             return
         if position.sequence > last:
@@ -208,16 +209,17 @@ class Journal(NatsServer, Source):
             reader = StreamReader(connection, name, Start(sequence=copy.position.sequence + 1))
             try:
                 await reader.open()
+                self._problems.pop(name, None)
                 copy.pending = reader.pending
                 async for messages in reader.batches():
-                    await self._push(copy, messages, style, roles)
+                    await self._push(name, copy, messages, style, roles)
                     copy.pending = reader.pending
             except Lost:
                 continue
             except StreamGone:
                 return
             except SourceError as error:
-                self._problem = error
+                self._problems[name] = error
                 if not connection.is_open:
                     return
                 await asyncio.sleep(_PAUSES[-1])
@@ -235,13 +237,13 @@ class Journal(NatsServer, Source):
             "start": str(max(created, int((now - _LONGEST_QUERY) * 1e9))),
             "end": str(int((now + 3600) * 1e9)),
         }
-        reply = await self._asked("GET", "/loki/api/v1/query_range", params=query)
+        reply = await self._client.ask("GET", "/loki/api/v1/query_range", params=query)
         try:
             return loki.last_position(reply.content)
         except (msgspec.DecodeError, ValueError):
             raise SourceError(Reason.MALFORMED, f"Loki at {self.server} answers a query with something else") from None
 
-    async def _push(self, copy: _Copy, messages: Sequence[Message], style: loki.Style, roles: Admitted) -> None:
+    async def _push(self, name: str, copy: _Copy, messages: Sequence[Message], style: loki.Style, roles: Admitted) -> None:
         position, entries = copy.position, []
         for message in messages:
             if message.sequence <= position.sequence:
@@ -256,7 +258,8 @@ class Journal(NatsServer, Source):
         body = loki.push_body(entries)
         compressed = await asyncio.to_thread(gzip.compress, body, 1) if len(body) > 8192 else gzip.compress(body, 1)
         headers = {"content-type": "application/json", "content-encoding": "gzip"}
-        reply = await self._patiently(lambda: self._asked("POST", "/loki/api/v1/push", content=compressed, headers=headers))
+        request = {"content": compressed, "headers": headers}
+        reply = await self._patiently(name, lambda: self._client.ask("POST", "/loki/api/v1/push", **request))
         refused = loki.rejected(reply.text, len(entries)) if reply.status_code == httpx.codes.BAD_REQUEST else 0
         if refused:
             if not copy.rejected:
@@ -268,33 +271,19 @@ class Journal(NatsServer, Source):
         for message in messages:
             copy.delay.observe(max(seen - message.stored, 0.0))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until it is answered, after a longer pause each time; meanwhile the journal is down for that reason."""
+    async def _patiently(self, stream: str | None, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until it is answered, after a longer pause each time; meanwhile that is the stream's problem."""
         attempt = 0
         while True:
             try:
                 answer = await ask()
             except SourceError as error:
-                self._problem = error
+                self._problems[stream] = error
                 self._retries += 1
                 self._tried.set()
             else:
-                self._problem = None
+                if attempt:
+                    self._problems.pop(stream, None)
                 return answer
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
-
-    async def _asked(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """A reply of status 2xx, or 400 to a push. Raises SourceError."""
-        assert self._client is not None
-        try:
-            reply = await self._client.request(method, path, **request)
-        except httpx.TimeoutException:
-            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server} did not answer") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
-        if reply.is_success or (reply.status_code == httpx.codes.BAD_REQUEST and method == "POST"):
-            return reply
-        denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-        reason = Reason.UNAUTHORIZED if denied else Reason.UNREACHABLE
-        raise SourceError(reason, f"Loki at {self.server} answers {reply.status_code} to {path}")

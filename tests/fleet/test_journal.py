@@ -11,24 +11,19 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from demo.servers import loki as loki_servers
+from demo.servers import nats as nats_servers
 from demo.servers.loki import Loki
 from demo.servers.nats import Nats
 from demo.servers.process import free_port, wait_for
-from exporter.event import Message
 from exporter.fleet.journal import Journal
-from exporter.fleet.loki import Entry, Position, Style, entry, last_position, push_body, rejected, roles
+from exporter.fleet.loki import last_position
 from exporter.source import Address, Reason, SourceError
 from tests.conftest import required
 from tests.fleet.following import Fleet, fleet_on
 from tests.reading import eventually, run, series
 from tests.running import Exporter, exporter
-
-STYLE = Style(frozenset({"password"}), 40, 400)
-NOW = 1_763_632_800.0
 
 
 @pytest.fixture(scope="module")
@@ -38,83 +33,6 @@ def loki() -> Iterator[Loki]:
     with loki_servers.start() as running:
         wait_for(running.answers_queries, what="Loki to answer queries")
         yield running
-
-
-def message(sequence: int, body: Any, stored: float = NOW) -> Message:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Message("agent.response.completed", data, stored, "AGENT_RESPONSES", sequence)
-
-
-def entered(one: Message, position: Position | None = None) -> Entry:
-    return entry(one, position or Position(), STYLE, roles())
-
-
-def test_ids_are_metadata_and_never_labels() -> None:
-    found = entered(message(7, {"task_id": "T", "story_id": "US-1", "agent_id": "agent-dev-1", "model": "Q"}))
-
-    assert dict(found.labels) == {"stream": "AGENT_RESPONSES", "family": "agent", "outcome": "completed", "role": "DEV"}
-    assert found.metadata == {
-        "subject": "agent.response.completed",
-        "sequence": "7",
-        "type": "agent.response.completed",
-        "producer": "ray-executor",
-        "story": "US-1",
-        "task": "T",
-        "agent": "agent-dev-1",
-    }
-
-
-def test_secrets_are_taken_out_and_long_texts_cut() -> None:
-    line = entered(message(1, {"Password": "hunter2", "deep": [{"password": "hunter2"}], "proposal": "x" * 100})).line
-
-    assert "hunter2" not in line
-    assert "x" * 41 not in line
-    assert "(100 characters)" in line
-
-
-def test_a_line_has_a_largest_size() -> None:
-    assert len(entered(message(1, {f"k{number}": "x" * 30 for number in range(50)})).line) < 430
-
-
-def test_what_is_no_event_is_copied_too() -> None:
-    found = entered(message(1, b"\xff not json"))
-
-    assert dict(found.labels)["outcome"] == "unparsed"
-    assert found.metadata["reason"] == "not_json"
-    assert found.line.endswith("not json")
-
-
-def test_times_rise_strictly_so_that_equal_lines_stay_apart() -> None:
-    first = entered(message(1, {}))
-    second = entered(message(2, {}), Position(1, first.nanoseconds))
-
-    assert second.nanoseconds == first.nanoseconds + 1
-    assert entered(message(2, {}, NOW + 1), Position(1, first.nanoseconds)).nanoseconds == first.nanoseconds + 10**9
-
-
-@given(data=st.binary(max_size=200), sequence=st.integers(1, 10**9))
-def test_anything_can_be_copied(data: bytes, sequence: int) -> None:
-    body = json.loads(push_body([entered(message(sequence, data))]))
-
-    [[moment, line, metadata]] = body["streams"][0]["values"]
-    assert (int(moment), metadata["sequence"], type(line)) == (int(NOW * 1e9), str(sequence), str)
-
-
-def test_the_last_position_in_a_reply() -> None:
-    results = [
-        {"stream": {"stream": "A", "sequence": "4"}, "values": [["100", "x"]]},
-        {"stream": {"stream": "A", "sequence": "5"}, "values": [["101", "y"]]},
-    ]
-
-    assert last_position(json.dumps({"data": {"result": results}}).encode()) == Position(5, 101)
-    assert last_position(b'{"data":{"result":[]}}') == Position()
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever the decoder calls it
-        last_position(b"<html>")
-
-
-def test_how_many_a_refusal_refuses() -> None:
-    assert rejected("entry for stream '{}' has timestamp too old, total ignored: 3 out of 10", 10) == 3
-    assert rejected("something else", 10) == 10
 
 
 def held(loki: Loki, stream: str) -> list[int]:
@@ -223,6 +141,32 @@ def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Lok
 
     run(main())
     assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
+
+
+ONE_STREAM_HIDDEN = """
+accounts { fleet { jetstream: enabled, users: [
+  { user: writer, password: w }
+  { user: reader, password: r, permissions: { publish: { deny: ["$JS.API.STREAM.INFO.HIDDEN"] } } }
+] } }
+"""
+
+
+def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki) -> None:
+    async def main(server: Nats) -> None:
+        async with fleet_on(server.url.replace("//", "//writer:w@")) as fleet:
+            await fleet.stream("HIDDEN", "hidden.>")
+            await fleet.stream("SHOWN", "planning.>")
+            async with copying(server, loki.url, user="reader", password="r") as journal:
+                await publish(fleet, "planning.story.created", 3)
+                await eventually(lambda: reaches(loki, "SHOWN", 3))
+                await publish(fleet, "planning.story.created", 3)
+                await eventually(lambda: reaches(loki, "SHOWN", 6))
+                with pytest.raises(SourceError, match=r"(?i)stream\.info\.hidden") as caught:
+                    await journal.collect()
+                assert caught.value.reason is Reason.UNAUTHORIZED
+
+    with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
+        run(main(server))
 
 
 def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
