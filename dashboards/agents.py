@@ -2,65 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from alerts import thresholds
 from alerts.rules import states
 from alerts.view import View
-from dashboards import variables
+from dashboards import councils, variables
 from dashboards.common import AGENT_STATES, alert_marks, coded, source_health, worded
-from dashboards.fields import ACCENT, BAD, OK, WARN, ApiLink, Column, Limit, Link
+from dashboards.councils import EVENTS_OF_ROLE, SLOW, mean, of_roles, success
+from dashboards.fields import BAD, WARN, ApiLink, Column, Limit, Link
 from dashboards.journal import events
 from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.query import RANGE, RATE, Line, chosen, kept, raw, shown
+from dashboards.panels import Dashboard, graph, logs, stat, table, timeline
+from dashboards.query import RANGE, Line, chosen, kept, raw, shown
 from exporter import roster
 from exporter.fleet import samples as fleet
-from exporter.metric import Metric
-from exporter.promql import Matcher, Query, Series
-
-_ENDINGS: Final = [
-    Column("completed", colour=OK), Column("failed", colour=BAD), Column("timeout", colour=WARN),
-]  # fmt: skip
-_EVENTS_OF_ROLE = Link("Its events", View.EVENTS, {"role": "role"})
-_SLOW = [Limit(thresholds.DELIBERATION_SECONDS, WARN)]
-
-
-def _of(metric: Metric, **matchers: str | Matcher) -> Series:
-    """Of the roles chosen."""
-    return shown(metric, role=chosen("role"), **matchers)
-
-
-def _success(window: str, *by: str) -> Query:
-    """Share of the answers that did not fail; nothing where there were none."""
-    answers = _of(fleet.RESPONSES).rate(window).sum(*by)
-    failed = _of(fleet.RESPONSES, outcome="failed").rate(window).sum(*by) | answers * 0
-    return (answers - failed).share_of(answers)
-
-
-def _mean(metric: Metric, window: str, *by: str) -> Query:
-    return _of(metric).part("_sum").rate(window).sum(*by).share_of(_of(metric).part("_count").rate(window).sum(*by))
-
-
-def _quantiles(metric: Metric, *by: str) -> list[Line]:
-    """Median and 95th percentile; each point of the latter leads to a task by its exemplar."""
-    name = " ".join(f"{{{{{label}}}}}" for label in by)
-    return [
-        Line(_of(metric).quantile(0.95, *by, window=RATE), f"{name} p95", exemplar=True),
-        Line(_of(metric).quantile(0.5, *by, window=RATE), f"{name} p50"),
-    ]
-
+from exporter.promql import Query
 
 _state = coded(fleet.AGENT_STATE, tuple(AGENT_STATES), "agent", "role", role=chosen("role"), agent=chosen("agent"))
-_since = _of(fleet.AGENT_SINCE, agent=chosen("agent")).max("agent", "role")
+_since = of_roles(fleet.AGENT_SINCE, agent=chosen("agent")).max("agent", "role")
 _model = raw(
-    f"topk by (role) (1, {_of(fleet.RESPONSE_SECONDS).part('_count').increase(RANGE).sum('role', 'model').text})",
+    f"topk by (role) (1, {of_roles(fleet.RESPONSE_SECONDS).part('_count').increase(RANGE).sum('role', 'model').text})",
     "role", "model",
 )  # fmt: skip
-_size = _of(fleet.COUNCIL_AGENTS).max("role")
-_lacking = raw(f"sum ({_size.text} < bool {_of(fleet.COUNCIL_EXPECTED).max('role').text})")
-_timeouts = _of(fleet.DELIBERATIONS, outcome="timeout").increase("30m").sum("role") | _size * 0
-_longest = _of(fleet.OPEN_SINCE).min("role").age()
+_size = of_roles(fleet.COUNCIL_AGENTS).max("role")
+_lacking = raw(f"sum ({_size.text} < bool {of_roles(fleet.COUNCIL_EXPECTED).max('role').text})")
+_timeouts = of_roles(fleet.DELIBERATIONS, outcome="timeout").increase("30m").sum("role") | _size * 0
+_longest = of_roles(fleet.OPEN_SINCE).min("role").age()
 
 
 def _of_council(figure: Query) -> Line:
@@ -74,7 +40,7 @@ DASHBOARD = Dashboard(
     description="Whether every council is whole and at work, what each agent does, and how well they answer.",
     variables=[
         variables.of("role", "role", "Role", "Roles of councils.", shown(fleet.COUNCIL_AGENTS)),
-        variables.of("agent", "agent", "Agent", "Agents of those roles.", _of(fleet.AGENT_SINCE)),
+        variables.of("agent", "agent", "Agent", "Agents of those roles.", of_roles(fleet.AGENT_SINCE)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("fleet")],
@@ -101,7 +67,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Unresponsive",
                     "Agents that were asked and do not answer, though others of their council did (fleet_agents).",
-                    Line(_of(roster.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
+                    Line(of_roles(roster.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
                     width=3, decimals=0, limits=[Limit(1, WARN)],
                     links=[ApiLink("All agents, with their tasks", path="/api/agents")],
                 ),
@@ -109,7 +75,7 @@ DASHBOARD = Dashboard(
                     "Answers that succeed",
                     "Share of the last 15 minutes' answers that did not fail (fleet_agent_responses_total); "
                     "no data without answers.",
-                    Line(_success("15m")),
+                    Line(success("15m")),
                     unit="percentunit", width=3, below=True,
                     limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD), Limit(thresholds.TASK_SUCCESS_TARGET, WARN)],
                     links=[Link("Events", View.EVENTS)],
@@ -117,7 +83,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Open deliberations",
                     "Deliberations under way (fleet_open_deliberations).",
-                    Line(_of(fleet.OPEN_DELIBERATIONS).sum()),
+                    Line(of_roles(fleet.OPEN_DELIBERATIONS).sum()),
                     width=3, sparkline=True, decimals=0,
                     links=[ApiLink("Which ones", path="/api/deliberations")],
                 ),
@@ -126,7 +92,7 @@ DASHBOARD = Dashboard(
                     "Age of the longest deliberation under way (fleet_oldest_deliberation_start_timestamp_seconds); "
                     "no data where none is.",
                     Line(_longest.max()),
-                    unit="s", width=3, limits=_SLOW,
+                    unit="s", width=3, limits=SLOW,
                     links=[ApiLink("Which one", path="/api/deliberations")],
                 ),
                 table(
@@ -138,10 +104,10 @@ DASHBOARD = Dashboard(
                     [
                         (Column("the model's answers", decimals=0), Line(_model)),
                         (Column("agents"), Line(_size)),
-                        (Column("ready"), Line(_of(fleet.COUNCIL_READY).max("role"))),
-                        (Column("expected"), Line(_of(fleet.COUNCIL_EXPECTED).max("role"))),
-                        (Column("deliberating"), Line(_of(fleet.OPEN_DELIBERATIONS).sum("role"))),
-                        (Column("longest", unit="s", limits=_SLOW), Line(_longest)),
+                        (Column("ready"), Line(of_roles(fleet.COUNCIL_READY).max("role"))),
+                        (Column("expected"), Line(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
+                        (Column("deliberating"), Line(of_roles(fleet.OPEN_DELIBERATIONS).sum("role"))),
+                        (Column("longest", unit="s", limits=SLOW), Line(_longest)),
                         (
                             Column("timed out", decimals=0, limits=[Limit(thresholds.DELIBERATION_TIMEOUTS, WARN)]),
                             Line(_timeouts),
@@ -154,17 +120,17 @@ DASHBOARD = Dashboard(
                                     Limit(thresholds.TASK_SUCCESS_TARGET, WARN),
                                 ],
                             ),
-                            Line(_success("15m", "role")),
+                            Line(success("15m", "role")),
                         ),
                         (
                             Column("answer p95", unit="s"),
-                            Line(_of(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
+                            Line(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
                         ),
-                        (Column("tokens an answer", decimals=0), Line(_mean(fleet.RESPONSE_TOKENS, "15m", "role"))),
+                        (Column("tokens an answer", decimals=0), Line(mean(fleet.RESPONSE_TOKENS, "15m", "role"))),
                     ],
                     labels={"model": "model"},
                     key_columns=[
-                        Column("role", links=[Link("Only this council", View.AGENTS, {"role": "role"}), _EVENTS_OF_ROLE]),
+                        Column("role", links=[Link("Only this council", View.AGENTS, {"role": "role"}), EVENTS_OF_ROLE]),
                         Column("model", links=[Link("The servers that run it", View.VLLM, {"model": "model"})]),
                     ],
                     width=24, height=7,
@@ -175,7 +141,7 @@ DASHBOARD = Dashboard(
                     Line(kept(states.AGENTS, role=chosen("role"), agent=chosen("agent")).max("agent", "role"), "{{agent}}"),
                     states=worded(AGENT_STATES),
                     width=12, height=11,
-                    links=[_EVENTS_OF_ROLE, ApiLink("Its task, and its last ones", path="/api/agents/{agent}")],
+                    links=[EVENTS_OF_ROLE, ApiLink("Its task, and its last ones", path="/api/agents/{agent}")],
                 ),
                 table(
                     "Agents",
@@ -185,10 +151,10 @@ DASHBOARD = Dashboard(
                     [
                         (Column("state", states=worded(AGENT_STATES)), Line(_state)),
                         (Column("for", unit="s"), Line(_since.age())),
-                        (Column("council's success", unit="percentunit"), _of_council(_success("15m", "role"))),
+                        (Column("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
                         (
                             Column("council's p95", unit="s"),
-                            _of_council(_of(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
+                            _of_council(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
                         ),
                     ],
                     key_columns=[
@@ -200,95 +166,14 @@ DASHBOARD = Dashboard(
                                 Link("What it costs", View.BOARD, {"agent": "agent"}),
                             ],
                         ),
-                        Column("role", links=[_EVENTS_OF_ROLE]),
+                        Column("role", links=[EVENTS_OF_ROLE]),
                     ],
                     width=12, height=11, rows=50,
                 ),
             ],
         ),
-        Row(
-            "Deliberations",
-            [
-                graph(
-                    "Under way",
-                    "Deliberations under way by role (fleet_open_deliberations).",
-                    Line(_of(fleet.OPEN_DELIBERATIONS).sum("role"), "{{role}}"),
-                    width=8, unit="short", decimals=0, links=[_EVENTS_OF_ROLE],
-                ),
-                graph(
-                    "Ended",
-                    "Deliberations that ended in each step, by how (fleet_deliberations_total); unknown ended without "
-                    "anyone having said how many agents were asked.",
-                    Line(_of(fleet.DELIBERATIONS).increase(RATE).sum("outcome"), "{{outcome}}"),
-                    width=8, unit="short", stacked=True, bars=True, columns=_ENDINGS, calcs=["sum"],
-                ),
-                graph(
-                    "Agents asked",
-                    "Agents asked in deliberations a second, and those that answered or failed "
-                    "(fleet_deliberation_agents_total): what is asked and neither is still awaited, or lost.",
-                    Line(_of(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
-                    width=8, unit="ops",
-                    columns=[Column("asked", colour=ACCENT), Column("answered", colour=OK), Column("failed", colour=BAD)],
-                ),
-                graph(
-                    "Time of a deliberation",
-                    "From its start to its end, by role (fleet_deliberation_duration_seconds), and from where on an "
-                    "alert says that one is slow.",
-                    *_quantiles(fleet.DELIBERATION_SECONDS, "role"),
-                    unit="s", limits=_SLOW, links=[_EVENTS_OF_ROLE], width=12,
-                ),
-                heatmap(
-                    "Deliberations by time",
-                    "How many deliberations a second took how long (fleet_deliberation_duration_seconds).",
-                    Line(_of(fleet.DELIBERATION_SECONDS).bucket_rate(RATE).sum("le"), "{{le}}"),
-                    unit="s", width=12,
-                ),
-            ],
-        ),
-        Row(
-            "Answers",
-            [
-                graph(
-                    "Answers",
-                    "Answers a second by outcome (fleet_agent_responses_total).",
-                    Line(_of(fleet.RESPONSES).rate(RATE).sum("outcome"), "{{outcome}}"),
-                    unit="ops", stacked=True, columns=_ENDINGS,
-                ),
-                graph(
-                    "Answers that succeed",
-                    "Share of each role's answers that did not fail (fleet_agent_responses_total); an alert fires where "
-                    "most fail.",
-                    Line(_success(RATE, "role"), "{{role}}"),
-                    unit="percentunit", maximum=1, below=True, links=[_EVENTS_OF_ROLE],
-                    limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD)], calcs=["lastNotNull", "min"],
-                ),
-                graph(
-                    "Time of an answer by role",
-                    "Time an agent took, by its own account (fleet_agent_response_duration_seconds); dots are tasks.",
-                    *_quantiles(fleet.RESPONSE_SECONDS, "role"),
-                    unit="s", links=[_EVENTS_OF_ROLE],
-                ),
-                graph(
-                    "Time of an answer by model",
-                    "The same by model (fleet_agent_response_duration_seconds); dots are tasks.",
-                    *_quantiles(fleet.RESPONSE_SECONDS, "model"),
-                    unit="s", links=[Link("The servers that run it", View.VLLM, {"model": "model"})],
-                ),
-                graph(
-                    "Tokens of an answer",
-                    "Mean and 95th percentile of the tokens of an answer, prompt included (fleet_agent_response_tokens).",
-                    Line(_mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
-                    Line(_of(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
-                    unit="short", decimals=0,
-                ),
-                graph(
-                    "Tokens",
-                    "Tokens a second by role (fleet_agent_response_tokens_sum).",
-                    Line(_of(fleet.RESPONSE_TOKENS).part("_sum").rate(RATE).sum("role"), "{{role}}"),
-                    unit="short", stacked=True,
-                ),
-            ],
-        ),
+        councils.DELIBERATIONS,
+        councils.ANSWERS,
         Row(
             "Agents of every system",
             [
