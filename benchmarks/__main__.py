@@ -7,7 +7,20 @@ import importlib
 import sys
 from pathlib import Path
 
-PARTS = ("rendering", "jetstream", "valkey", "rayjob", "workloads", "neo4j", "whole", "fleet", "files", "queries", "scaling")
+PARTS = (
+    "rendering",
+    "jetstream",
+    "valkey",
+    "rayjob",
+    "workloads",
+    "neo4j",
+    "whole",
+    "tap",
+    "fleet",
+    "files",
+    "queries",
+    "scaling",
+)
 _README = Path(__file__).parent / "README.md"
 _HEADINGS = "| what | measured | beside it | bar | met |\n|---|---|---|---|---|"
 _START, _END = "<!-- figures -->", "<!-- end of figures -->"

@@ -1,4 +1,4 @@
-"""Following events: the tap beside a bare subscriber, how late an event is seen, a million events, a million forged."""
+"""Following events: how late an event is seen and copied, a million events, a million forged."""
 
 from __future__ import annotations
 
@@ -6,161 +6,24 @@ import asyncio
 import json
 import random
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable
 
 import httpx
 import nats
-import uvloop
-from nats.aio.msg import Msg
 
 from benchmarks import publisher
 from benchmarks.figure import Figure, resident_bytes
-from demo.fleet import STREAMS
 from demo.servers import loki, process
 from demo.servers import nats as servers
-from exporter import program
 from exporter.event import Message, parsed
 from exporter.exposition import Format, grouped, rendered
-from exporter.fleet import FleetEvents
 from exporter.fleet.samples import samples
 from exporter.fleet.state import Fleet
-from exporter.fleet.tap import Tap
-from exporter.nats_connection import NatsServer
-from exporter.source import Address
 from tests.running import exporter
 
-TAPPED = 60_000
 RATE, SECONDS = 1000, 10
 MILLION = 1_000_000
 PROBES = 300
-
-
-def _publisher(url: str, number: int, rate: float = 0) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.publisher", url, str(number), str(rate)])
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - polled so that what is measured is not slowed by being watched
-        await asyncio.sleep(0.01)
-
-
-async def _bare(url: str) -> float:
-    """Seconds of CPU for a subscriber that counts, and for nothing else."""
-    client = await nats.connect(url)
-    seen = 0
-
-    async def count(_: Msg) -> None:
-        nonlocal seen
-        seen += 1
-
-    await client.subscribe(">", cb=count)
-    await client.flush()
-    return await _timed(url, lambda: seen, client.close)
-
-
-async def _ordered(url: str) -> float:
-    """The same for nats-py's own ordered consumers, one for each stream, which is what the tap does with its own."""
-    client = await nats.connect(url)
-    seen = 0
-
-    async def count(_: Msg) -> None:
-        nonlocal seen
-        seen += 1
-
-    for stream in STREAMS:
-        await client.jetstream().subscribe(">", stream=stream, ordered_consumer=True, cb=count)
-    return await _timed(url, lambda: seen, client.close)
-
-
-class _Counting:
-    """A listener that counts what the tap reads."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.live = asyncio.Event()
-
-    def begins(self) -> None:
-        pass
-
-    def caught_up(self) -> None:
-        self.live.set()
-
-    def message(self, message: Message, *, live: bool) -> None:  # noqa: ARG002 - the protocol's
-        self.seen += 1
-
-    def advisory(self, data: bytes) -> None:
-        pass
-
-
-async def _tapped(url: str) -> float:
-    """The tap: every stream discovered, read in order, deliveries checked."""
-    counting = _Counting()
-    tap = Tap(NatsServer(url=(Address(url),)), timeout=5, lookback=1, streams=(), listener=counting)
-    running = asyncio.create_task(tap.run())
-    await counting.live.wait()
-
-    async def stop() -> None:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    return await _timed(url, lambda: counting.seen, stop)
-
-
-async def _understood(url: str) -> float:
-    """The whole of it: read, parsed, added up."""
-    source = FleetEvents(url=(Address(url),))
-    following = asyncio.create_task(source.follow())
-    await source.settled()
-    counts = source.fleet.counts
-
-    async def stop() -> None:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-
-    return await _timed(url, lambda: sum(counts.events.values()), stop)
-
-
-async def _timed(url: str, seen: Callable[[], int], stop: Callable[[], Awaitable[None]]) -> float:
-    """Seconds of CPU that this process takes for all messages: what it takes decides how many it can follow."""
-    began = time.process_time()
-    publishing = await asyncio.to_thread(_publisher, url, TAPPED)
-    await _until(lambda: seen() >= TAPPED)
-    taken = time.process_time() - began
-    await asyncio.to_thread(publishing.wait)
-    await stop()
-    return taken
-
-
-def _beside_a_bare_subscriber() -> list[Figure]:
-    program.tune_garbage_collection()  # as the exporter runs
-    ways = {"core": _bare, "streams": _ordered, "tap": _tapped, "understood": _understood}
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        for _ in range(3):
-            for way, measure in ways.items():
-                with servers.start() as server:
-                    runner.run(publisher.prepare(server.url))
-                    times[way].append(runner.run(measure(server.url)))
-    rate = {way: TAPPED / statistics.median(taken) for way, taken in times.items()}
-    ratio = rate["tap"] / rate["core"]
-    return [
-        Figure(
-            "live tap: messages a second of CPU, read in order and checked",
-            f"{rate['tap']:,.0f}, {ratio:.2f} of a bare subscriber",
-            "≥ 0.5 of a bare subscriber",
-            ratio >= 0.5,
-            f"nats-py counting: {rate['core']:,.0f} core messages, {rate['streams']:,.0f} from ordered consumers",
-        ),
-        Figure(
-            "events a second of CPU, read, understood and added up",
-            f"{rate['understood']:,.0f}",
-            "a million in 60 s: ≥ 17,000",
-            rate["understood"] >= MILLION / 60,
-        ),
-    ]
 
 
 def _percentile(values: list[float], share: float) -> float:
@@ -206,10 +69,10 @@ def _how_late() -> list[Figure]:
     with servers.start() as server, exporter(variables={"FLEET_EXPORTER_FLEET_URL": server.url}) as running:
         asyncio.run(publisher.prepare(server.url))
         httpx.get(f"{running.url}/metrics")
-        sending = _publisher(server.url, RATE * (SECONDS + 5), RATE)
+        sending = publisher.started(server.url, RATE * (SECONDS + 5), RATE)
         streamed = asyncio.run(_to_the_stream(running.url))
         sending.wait()
-        sending = _publisher(server.url, RATE * SECONDS, RATE)
+        sending = publisher.started(server.url, RATE * SECONDS, RATE)
         paged = asyncio.run(_to_the_page(server.url, running.url))
         sending.wait()
     page, stream = _percentile(paged, 0.99), _percentile(streamed, 0.99)
@@ -236,7 +99,7 @@ def _to_loki() -> Figure:
         variables = {"FLEET_EXPORTER_JOURNAL_URL": server.url, "LOKI_URL": store.url}
         with exporter(variables=variables) as running:
             httpx.get(f"{running.url}/metrics", timeout=30)
-            _publisher(server.url, RATE * SECONDS, RATE).wait()
+            publisher.started(server.url, RATE * SECONDS, RATE).wait()
             counts = {"0.1": 0.0, "+Inf": 0.0}
             while counts["+Inf"] < RATE * SECONDS:
                 counts = dict.fromkeys(counts, 0.0)
@@ -262,13 +125,13 @@ def _a_million() -> Figure:
             text = httpx.get(f"{running.url}/metrics", params={"name[]": "fleet_events_total"}, timeout=30).text
             return sum(int(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("fleet_events_total"))
 
-        warm = _publisher(server.url, 50_000)
+        warm = publisher.started(server.url, 50_000)
         warm.wait()
         while followed() < 50_000:
             time.sleep(0.1)
         before = resident_bytes(running.process.pid)
         began = time.perf_counter()
-        sending = _publisher(server.url, MILLION)
+        sending = publisher.started(server.url, MILLION)
         while followed() < 50_000 + MILLION:
             time.sleep(0.25)
         taken = time.perf_counter() - began
@@ -329,4 +192,4 @@ def _a_million_hostile() -> Figure:
 
 
 def figures() -> list[Figure]:
-    return [*_beside_a_bare_subscriber(), *_how_late(), _to_loki(), _a_million(), _a_million_hostile()]
+    return [*_how_late(), _to_loki(), _a_million(), _a_million_hostile()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
 import sys
 import time
 
@@ -47,6 +48,11 @@ async def publish(url: str, number: int, rate: float) -> None:
             await client.flush()
     await client.flush()
     await client.close()
+
+
+def started(url: str, number: int, rate: float = 0) -> subprocess.Popen[bytes]:
+    """The process that publishes so many events, so many a second; as fast as it can where that is 0."""
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.publisher", url, str(number), str(rate)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""The tap beside a bare subscriber: what reading in order, checking and understanding cost of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+import nats
+import uvloop
+from nats.aio.msg import Msg
+
+from benchmarks import publisher
+from benchmarks.figure import Figure
+from demo.fleet import STREAMS
+from demo.servers import nats as servers
+from exporter import program
+from exporter.event import Message
+from exporter.fleet import FleetEvents
+from exporter.fleet.tap import Tap
+from exporter.nats_connection import NatsServer
+from exporter.source import Address
+
+TAPPED = 60_000
+_WANTED = 1_000_000 / 60
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - polled so that what is measured is not slowed by being watched
+        await asyncio.sleep(0.01)
+
+
+async def _bare(url: str) -> float:
+    """Seconds of CPU for a subscriber that counts, and for nothing else."""
+    client = await nats.connect(url)
+    seen = 0
+
+    async def count(_: Msg) -> None:
+        nonlocal seen
+        seen += 1
+
+    await client.subscribe(">", cb=count)
+    await client.flush()
+    return await _timed(url, lambda: seen, client.close)
+
+
+async def _ordered(url: str) -> float:
+    """The same for nats-py's own ordered consumers, one for each stream, which is what the tap does with its own."""
+    client = await nats.connect(url)
+    seen = 0
+
+    async def count(_: Msg) -> None:
+        nonlocal seen
+        seen += 1
+
+    for stream in STREAMS:
+        await client.jetstream().subscribe(">", stream=stream, ordered_consumer=True, cb=count)
+    return await _timed(url, lambda: seen, client.close)
+
+
+class _Counting:
+    """A listener that counts what the tap reads."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.live = asyncio.Event()
+
+    def begins(self) -> None:
+        pass
+
+    def caught_up(self) -> None:
+        self.live.set()
+
+    def message(self, message: Message, *, live: bool) -> None:  # noqa: ARG002 - the protocol's
+        self.seen += 1
+
+    def advisory(self, data: bytes) -> None:
+        pass
+
+
+async def _tapped(url: str) -> float:
+    """The tap: every stream discovered, read in order, deliveries checked."""
+    counting = _Counting()
+    tap = Tap(NatsServer(url=(Address(url),)), timeout=5, lookback=1, streams=(), listener=counting)
+    running = asyncio.create_task(tap.run())
+    await counting.live.wait()
+
+    async def stop() -> None:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    return await _timed(url, lambda: counting.seen, stop)
+
+
+async def _understood(url: str) -> float:
+    """The whole of it: read, parsed, added up."""
+    source = FleetEvents(url=(Address(url),))
+    following = asyncio.create_task(source.follow())
+    await source.settled()
+    counts = source.fleet.counts
+
+    async def stop() -> None:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    return await _timed(url, lambda: sum(counts.events.values()), stop)
+
+
+async def _timed(url: str, seen: Callable[[], int], stop: Callable[[], Awaitable[None]]) -> float:
+    """Seconds of CPU that this process takes for all messages: what it takes decides how many it can follow."""
+    began = time.process_time()
+    publishing = await asyncio.to_thread(publisher.started, url, TAPPED)
+    await _until(lambda: seen() >= TAPPED)
+    taken = time.process_time() - began
+    await asyncio.to_thread(publishing.wait)
+    await stop()
+    return taken
+
+
+def figures() -> list[Figure]:
+    program.tune_garbage_collection()  # as the exporter runs
+    ways = {"core": _bare, "streams": _ordered, "tap": _tapped, "understood": _understood}
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for _ in range(3):
+            for way, measure in ways.items():
+                with servers.start() as server:
+                    runner.run(publisher.prepare(server.url))
+                    times[way].append(runner.run(measure(server.url)))
+    rate = {way: TAPPED / statistics.median(taken) for way, taken in times.items()}
+    ratio = rate["tap"] / rate["core"]
+    return [
+        Figure(
+            "live tap: messages a second of CPU, read in order and checked",
+            f"{rate['tap']:,.0f}, {ratio:.2f} of a bare subscriber",
+            "≥ 0.5 of a bare subscriber",
+            ratio >= 0.5,
+            f"nats-py counting: {rate['core']:,.0f} core messages, {rate['streams']:,.0f} from ordered consumers",
+        ),
+        Figure(
+            "events a second of CPU, read, understood and added up",
+            f"{rate['understood']:,.0f}",
+            "a million in 60 s: ≥ 17,000",
+            rate["understood"] >= _WANTED,
+        ),
+    ]
