@@ -116,7 +116,9 @@ BEHIND: Final = Row(
             "95th percentile of the time from delivery to acknowledgement, where the server samples it "
             "(fleet:nats_consumer_ack_duration_seconds:p95_5m); elsewhere the exporter's estimate from the last one.",
             Line(
-                kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream"), consumer=chosen("consumer")).max("consumer"),
+                kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream"), consumer=chosen("consumer")).max(
+                    "stream", "consumer"
+                ),
                 "{{consumer}} p95",
             ),
             _each(ACK_ESTIMATE, "{{consumer}} estimate"),

@@ -125,7 +125,7 @@ COSTS: Final = Row(
             "Tokens a second by model, of prompts and of answers (invocations.prompt_tokens, completion_tokens).",
             Line(_of(ledger.PROMPT_TOKENS).rate(RATE).sum("model"), "{{model}} prompts"),
             Line(_of(ledger.COMPLETION_TOKENS).rate(RATE).sum("model"), "{{model}} answers"),
-            unit="short",
+            unit="cps",
             links=[_MODEL],
         ),
         graph(

@@ -21,7 +21,9 @@ from exporter.sources.vllm import concepts as vllm
 def _failing(window: str) -> Query:
     """The share of answers that failed; what ends in approval, rejection or a question to a person is neither."""
     ended = shown(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).sum()
-    return shown(fleet.RESPONSES, outcome="failed").increase(window).sum().share_of(ended)
+    # A fleet in which nothing ever failed has no series of failures: that is 0, and not no data.
+    failed = shown(fleet.RESPONSES, outcome="failed").increase(window).sum() | ended * 0
+    return failed.share_of(ended)
 
 
 def _slow(window: str) -> Query:
@@ -33,7 +35,7 @@ def _slow(window: str) -> Query:
 
 
 def _burning(share: Callable[[str], Query], target: float) -> list[Line]:
-    return [Line(share(pair.long) / (1 - target), pair.long) for pair in PAIRS]
+    return [Line(share(pair.long) / round(1 - target, 6), pair.long) for pair in PAIRS]
 
 
 _FACTORS = [Limit(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]

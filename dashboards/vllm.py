@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from alerts import thresholds
 from alerts.view import View
 from dashboards import variables, vllm_caches
@@ -25,11 +27,16 @@ def _spread(title: str, what: str, concept: concepts.Concept) -> Panel:
 
 
 _requests = at(concepts.DURATION).part("_count")
-_failed = at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum()
+_finished = at(concepts.FINISHED).rate(RATE).sum()
+# A server that never failed has no series of failures: that is 0, and not no data.
+_failed = at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum() | _finished * 0
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Limit(thresholds.LATENCY_SECONDS, WARN)
 _queue = Limit(thresholds.VLLM_WAITING, WARN)
+
+FAILING: Final = Line(_failed.share_of(_finished))
+"""The share of requests that end with an error or are broken off."""
 
 DASHBOARD = Dashboard(
     view=View.VLLM,
@@ -64,7 +71,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Latency, p95",
                     "95th percentile of the time of a request (vllm_request_duration_seconds); no data without requests. "
-                    "The alert VllmSlow compares the same figure with the same limit.",
+                    "The alert VllmSlow compares that of ten minutes, of each model on each server, with the same limit.",
                     quantile(concepts.DURATION, ""),
                     unit="s",
                     width=3,
@@ -81,7 +88,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Waiting",
-                    "Requests that wait for a place, of all engines (vllm_requests_waiting).",
+                    "Requests that wait for a place, of all engines (vllm_requests_waiting); in colour from as many as the "
+                    "alert VllmQueueGrowing bears of one engine.",
                     Line(at(concepts.WAITING).sum()),
                     width=3,
                     limits=[_queue],
@@ -101,7 +109,7 @@ DASHBOARD = Dashboard(
                     "Requests that fail",
                     "Share of the requests that end with the reason error or abort (vllm_requests_finished_total); no data "
                     "without requests.",
-                    Line(_failed.share_of(at(concepts.FINISHED).rate(RATE).sum())),
+                    FAILING,
                     unit="percentunit",
                     width=3,
                     limits=[Limit(thresholds.VLLM_FAILURE_RATIO, BAD)],
@@ -117,7 +125,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Queue",
                     "Requests in execution and waiting, over all engines (vllm_requests_running, vllm_requests_waiting, "
-                    "vllm_requests_swapped); the line is where the alert VllmQueueGrowing begins to look.",
+                    "vllm_requests_swapped); the line is where the alert VllmQueueGrowing begins to look at one engine.",
                     Line(at(concepts.RUNNING).sum(), "running"),
                     Line(at(concepts.WAITING).sum(), "waiting"),
                     Line(at(concepts.WAITING_BY_REASON).sum("reason"), "waiting for {{reason}}"),

@@ -13,7 +13,7 @@ import pytest
 
 from alerts.alertmanager.receivers import BUTTONS, FIELDS
 from demo.servers.process import wait_for
-from tests.alerts.told import ENDED, FIRED, Receiving, data, lagging, rendered
+from tests.alerts.told import ENDED, FIRED, Receiving, alert, data, lagging, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -103,6 +103,18 @@ def test_the_color_and_sign_are_those_of_the_severity(amtool: Path, tmp_path: Pa
         "unheard-of": ["warning", "🟠"],
     }
     assert [rendered(amtool, tmp_path, f"fleet.{part}", ended) for part in ("slack.color", "sign")] == ["good", "🟢"]
+
+
+def test_a_service_that_is_up_again_is_named_and_the_one_that_was_scraped_is_not(amtool: Path, tmp_path: Path) -> None:
+    times = {"annotations": {"summary": "s"}, "startsAt": FIRED, "endsAt": ENDED, "status": "resolved"}
+    texts = {
+        name: rendered(amtool, tmp_path, "fleet.slack.text", data(alert(name, service="planning", **labels) | times))
+        for name, labels in {"ServiceDown": {}, "NatsConsumerLagging": {"consumer": "c"}}.items()
+    }
+
+    assert "service=planning" in texts["ServiceDown"]
+    assert "consumer=c" in texts["NatsConsumerLagging"]
+    assert "service" not in texts["NatsConsumerLagging"]
 
 
 def test_alerts_of_others_have_buttons_that_lead_to_alertmanager(amtool: Path, tmp_path: Path) -> None:
