@@ -14,12 +14,24 @@ from typing import Any, NoReturn
 
 from exporter import __version__, bundled, log, program
 from exporter.links import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
-from exporter.settings import Settings, SettingsError, add_flags, load, source_types
+from exporter.settings import Settings, SettingsError, add_flags, load, options, source_types
 from exporter.source import Source, SourceError
 
 _DESCRIPTION = "Prometheus exporter for a fleet of LLM agents: NATS JetStream, RayJobs, vLLM, Neo4j and ValKey."
 _RULE_FORMATS = ("rules", "prometheusrule")
 _EPILOG = "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
+
+
+_COMMANDS = {
+    "serve": "serve /metrics; what happens without a command",
+    "collect": "read one source now and print its part of the page",
+    "dashboards": "write Grafana's dashboards as JSON files, one for each",
+    "rules": "print or write the rules for Prometheus",
+    "health": "ask whether the exporter answers at web.listen_address; exit code 1 and a sentence when not",
+    "metrics": "print the reference of all metrics (Markdown)",
+    "options": "print the reference of all options (Markdown)",
+    "schema": "print the JSON Schema of the configuration file",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,34 +42,44 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
-    add_flags(options)
-    parser = _Parser("fleet-exporter", description=_DESCRIPTION, epilog=_EPILOG, parents=[options], allow_abbrev=False)
+    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    add_flags(flags)
+    parser = _Parser("fleet-exporter", description=_DESCRIPTION, epilog=_EPILOG, parents=[flags], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fleet-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, parents=[options], allow_abbrev=False)
+    def command(name: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=_COMMANDS[name], parents=[flags], allow_abbrev=False)
 
-    command("serve", "serve /metrics; what happens without a command")
-    collect = command("collect", "read one source now and print its part of the page")
+    command("serve")
+    collect = command("collect")
     collect.add_argument("name", choices=[kind.kind for kind in source_types()])
-    boards = command("dashboards", "write Grafana's dashboards as JSON files, one for each")
+    boards = command("dashboards")
     boards.add_argument("--out", metavar="DIR", required=True, help="Folder to write into; made where there is none.")
     boards.add_argument("--without-loki", action="store_true", default=False, help="Leave out the panels that ask Loki.")
     boards.add_argument(
         "--exporter-url", metavar="URL", default=EXPORTER_URL, help=f"The exporter, for a browser. Default: {EXPORTER_URL}."
     )
-    rules = command("rules", "print or write the rules for Prometheus")
+    rules = command("rules")
     rules.add_argument("--out", metavar="FILE", default="-", help="File to write; - prints it. Default: -.")
     rules.add_argument("--format", choices=_RULE_FORMATS, default="rules", help="Rule file, or Kubernetes resource.")
     rules.add_argument("--grafana-url", metavar="URL", default=GRAFANA_URL, help=f"Grafana. Default: {GRAFANA_URL}.")
     rules.add_argument("--runbook-url", metavar="URL", default=RUNBOOK_URL, help=f"Runbooks. Default: {RUNBOOK_URL}.")
-    command("health", "ask whether the exporter answers at web.listen_address; exit code 1 and a sentence when not")
-    command("metrics", "print the reference of all metrics (Markdown)")
-    command("options", "print the reference of all options (Markdown)")
-    command("schema", "print the JSON Schema of the configuration file")
+    command("health")
+    command("metrics")
+    command("options")
+    command("schema")
     return parser
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The command line with a value for each switch before a command, which would be taken for the switch's value."""
+    switches = {option.flag for option in options() if option.field.annotation is bool}
+    following = (*arguments[1:], "")
+    return [
+        f"{word}=true" if word in switches and after in _COMMANDS else word
+        for word, after in zip(arguments, following, strict=True)
+    ]
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -157,7 +179,7 @@ def _health(settings: Settings) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a source failed, 2 the configuration is wrong."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(_parser().parse_args(_words(sys.argv[1:] if arguments is None else arguments)))
     try:
         settings = load(given, os.environ)
     except SettingsError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -14,7 +15,7 @@ import pytest
 
 from exporter.__main__ import _parser
 from exporter.reference import metric_groups, options_markdown
-from exporter.settings import CONFIG_FILE, PREFIX, options
+from exporter.settings import CONFIG_FILE, PREFIX, options, source_types
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -158,6 +159,19 @@ def test_the_index_leads_to_every_page() -> None:
     linked = {(DOCS / link.partition("#")[0]).resolve() for link in _LINK.findall((DOCS / "README.md").read_text())}
 
     assert [page.name for page in sorted(DOCS.glob("*.md")) if page.name != "README.md" and page not in linked] == []
+
+
+def test_the_readme_names_every_source_and_dashboard_and_counts_the_alerts() -> None:
+    readme = (ROOT / "README.md").read_text()
+    dashboards = [json.loads(file.read_text()) for file in (ROOT / "deploy/helm/files/dashboards").glob("*.json")]
+    alerts = set(re.findall(r"^ *-? *alert: (\w+)$", (ROOT / "deploy/helm/files/alerts.yaml").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == {kind.kind for kind in source_types()}
+    assert len(dashboards) == 12
+    assert set(re.findall(r"^\| \[([^]]+)\]\(docs/dashboards", readme, re.MULTILINE)) == {
+        dashboard["title"].removeprefix("Fleet / ") for dashboard in dashboards
+    }
+    assert f"\n{len(alerts)} alerts: " in readme
 
 
 def test_the_reference_of_options_is_what_the_fields_say() -> None:

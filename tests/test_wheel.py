@@ -129,6 +129,15 @@ def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path
     assert done.stderr == f"fleet-exporter: {wanted}\n"
 
 
+def test_a_command_is_not_taken_for_the_value_of_the_switch_before_it(installed: Path, tmp_path: Path) -> None:
+    before = command(installed, "--rayjob.in-cluster", "collect", "rayjob", cwd=tmp_path)
+    after = command(installed, "collect", "rayjob", "--rayjob.in-cluster", cwd=tmp_path)
+
+    assert before.returncode == after.returncode == 1
+    assert before.stderr == after.stderr
+    assert before.stderr.startswith("fleet-exporter: rayjob: ")
+
+
 def test_rules_are_printed_or_written_alike(installed: Path, tmp_path: Path) -> None:
     printed, written = command(installed, "rules", cwd=tmp_path), command(installed, "rules", "--out=r.yaml", cwd=tmp_path)
 
