@@ -31,9 +31,6 @@ _SHARDS_THERE = Query(
 )
 """How many different numbers of shards there are, however often each."""
 
-OF_NO_COMPONENT: Final = "services|journal"
-"""Sources that have no alert of their own: what they read is many things, or none of the fleet's."""
-
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="Watchdog",
@@ -87,9 +84,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetSourceDown",
-        query=series(scrape.UP, source=like(OF_NO_COMPONENT)).max_over(sources.UNREAD_FOR).equals(0).unless(
-            sources.unread("jetstream"), ignoring=sources.ELSEWHERE
-        ),
+        # Sources that have no alert of their own: what they read is many things, or none of the fleet's. Only the journal
+        # needs NATS.
+        query=sources.unread("services")
+        | sources.unread("journal").unless(sources.unread("jetstream"), ignoring=sources.ELSEWHERE),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="A source cannot be read",

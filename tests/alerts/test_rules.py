@@ -73,6 +73,7 @@ def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
     assert rule.name == "Watchdog" or COMPARISON.search(document["expr"])
     assert "topk" not in document["expr"]
     assert rule.told_by_replica or "instance" not in rule.description
+    assert "{{ $value }}" not in rule.description  # a large one would be written 1.5e+06
 
 
 def test_a_name_means_the_same_in_all_its_rules() -> None:

@@ -48,7 +48,20 @@ CASES = {
         _shards(2, "0", "1"),
         not_divided=_shards(1, "0", "0"),
     ),
-    "FleetSourceDown": unread("journal", because="jetstream"),
+    "FleetSourceDown": Case(
+        {
+            **unread("journal", because="jetstream").fires,
+            **{f"services {what}": given for what, given in unread("services").fires.items()},
+            "services, while NATS is down": {
+                'fleet_exporter_source_up{source="services",server=""}': "0x120",
+                'fleet_exporter_source_up{source="jetstream",server="n"}': "0x120",
+            },
+        },
+        {
+            **unread("journal", because="jetstream").silent,
+            **{f"services {what}": given for what, given in unread("services").silent.items()},
+        },
+    ),
     "FleetSeriesDropped": case(
         {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "1x120"},
         {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "0x120"},
