@@ -131,6 +131,7 @@ class Cluster:
             settings = client.Configuration()
             try:
                 if self._kubeconfig is not None:
+                    self._kubeconfig.open().close()  # the client prints what it does not find, and tells something else
                     await config.load_kube_config(
                         str(self._kubeconfig),
                         context=self._context or None,
