@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from exporter.exposition import Format, grouped, rendered
 from exporter.metric import Sample
 from exporter.scrape import read_once
-from exporter.source import Source
+from exporter.source import Source, SourceError
 
 T = TypeVar("T")
+Page = dict[str, float]
+"""A page as series: `name{labels}` → value."""
 
 
-def series(samples: Iterable[Sample]) -> dict[str, float]:
+def series(samples: Iterable[Sample]) -> Page:
     """`name{labels}` → value, for every line that is no comment."""
     lines = rendered(grouped(samples), Format.TEXT).decode().removesuffix("\n").split("\n")
     shown = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
@@ -38,6 +40,48 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None
     async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.02)
+
+
+async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
+    """The first page of a followed source that fits; pages that it cannot give yet are passed over."""
+    page: Page = {}
+
+    async def now() -> bool:
+        nonlocal page
+        try:
+            page = series(await source.collect())
+        except SourceError:
+            return False
+        return fits(page)
+
+    await eventually(now)
+    return page
+
+
+async def page_showing(source: Source, name: str, value: float) -> Page:
+    """The first page of a followed source on which a series has that value."""
+    last: float | None = None
+
+    def fits(page: Page) -> bool:
+        nonlocal last
+        last = page.get(name)
+        return last == value
+
+    try:
+        return await page_where(source, fits)
+    except TimeoutError:
+        raise AssertionError(f"{name} is {last}, not {value}") from None
+
+
+@asynccontextmanager
+async def followed(source: Source) -> AsyncIterator[None]:
+    """The source follows its backend meanwhile."""
+    task = asyncio.create_task(source.follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextmanager

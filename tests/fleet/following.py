@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from nats.js import JetStreamContext
 
 from exporter.fleet import FleetEvents
 from exporter.source import Address, Reason, SourceError
-from tests.reading import eventually, series
+from tests.reading import followed, page_showing, series
 
 
 @dataclass
@@ -50,21 +49,7 @@ class Reader:
 
     async def shows(self, name: str, value: float) -> dict[str, float]:
         """The first page on which a series has that value."""
-        last: dict[str, float] = {}
-
-        async def so() -> bool:
-            nonlocal last
-            try:
-                last = await self.page()
-            except SourceError:
-                return False
-            return last.get(name) == value
-
-        try:
-            await eventually(so)
-        except TimeoutError:
-            raise AssertionError(f"{name} is {last.get(name)}, not {value}") from None
-        return last
+        return await page_showing(self.source, name, value)
 
 
 def events(subject: str, **more: str) -> str:
@@ -78,12 +63,8 @@ def events(subject: str, **more: str) -> str:
 @asynccontextmanager
 async def reading(url: str, **options: Any) -> AsyncIterator[Reader]:
     source = FleetEvents.model_validate({"url": (Address(url),), "timeout": 5, **options})
-    task = asyncio.create_task(source.follow())
-    try:
+    async with followed(source):
         yield Reader(source)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 CREATED = events("planning.story.created")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from exporter.source import Reason, Source, SourceError
-from tests.reading import eventually, series
+from tests.reading import Page, eventually, followed, page_showing
 
-Page = dict[str, float]
 Shows = Callable[[str, float], Awaitable[Page]]
 
 
@@ -17,32 +17,13 @@ Shows = Callable[[str, float], Awaitable[Page]]
 async def following(source: Source) -> AsyncIterator[Shows]:
     """Gives a function that waits until a series has a value, and returns that page."""
     before = _open_sockets()
-    task = asyncio.create_task(source.follow())
+    async with followed(source):
+        yield functools.partial(page_showing, source)
 
-    async def shows(name: str, value: float) -> Page:
-        page: Page = {}
+    async def closed() -> bool:
+        return _open_sockets() <= before
 
-        async def so() -> bool:
-            nonlocal page
-            try:
-                page = series(await source.collect())
-            except SourceError:
-                return False
-            return page.get(name) == value
-
-        await eventually(so)
-        return page
-
-    try:
-        yield shows
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-        async def closed() -> bool:
-            return _open_sockets() <= before
-
-        await eventually(closed)  # a request that is cut off says goodbye by TLS, which takes the server's answer
+    await eventually(closed)  # a request that is cut off says goodbye by TLS, which takes the server's answer
 
 
 def _open_sockets() -> int:

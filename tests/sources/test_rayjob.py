@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,14 +23,12 @@ from exporter.sources.rayjob import Rayjob
 from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, Jobs
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
-from tests.reading import eventually, run, series
+from tests.reading import Page, followed, page_where, run, series
 
 NAMES = itertools.count(1)
 JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"
 CLUSTERS = "/apis/ray.io/v1/namespaces/{}/rayclusters"
 MERGE = "application/merge-patch+json"
-
-Page = dict[str, float]
 
 
 @pytest.fixture
@@ -55,27 +54,8 @@ def patch(server: Kubernetes, path: str, status: dict[str, Any]) -> None:
 @asynccontextmanager
 async def following(source: Rayjob) -> AsyncIterator[Callable[[Callable[[Page], bool]], Any]]:
     """Follow the source; gives a function that waits until its page fits and returns it."""
-    task = asyncio.create_task(source.follow())
-
-    async def page_where(fits: Callable[[Page], bool]) -> Page:
-        latest: Page = {}
-
-        async def now() -> bool:
-            nonlocal latest
-            try:
-                latest = series(await source.collect())
-            except SourceError:
-                return False
-            return fits(latest)
-
-        await eventually(now)
-        return latest
-
-    try:
-        yield page_where
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with followed(source):
+        yield functools.partial(page_where, source)
 
 
 def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespace: str) -> None:
@@ -181,7 +161,7 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
             await source.settled()
             await source.collect()
 
-    with pytest.raises(SourceError, match="no Kubernetes credentials"):
+    with pytest.raises(SourceError, match=r"no Kubernetes credentials from .*absent.*: .*No such file"):
         run(read())
 
 

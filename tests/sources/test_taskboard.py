@@ -21,7 +21,7 @@ from exporter.source import Reason as SourceReason
 from exporter.source import SourceError
 from exporter.sources.taskboard import Taskboard
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
-from tests.reading import collected, eventually, run, series
+from tests.reading import collected, eventually, followed, page_showing, run
 from tests.running import exporter
 
 PLACE = Place(Column.ASSIGNED, "backend", "2026-02-06T1011-backend-fix")
@@ -166,30 +166,11 @@ def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None
 
 
 @asynccontextmanager
-async def followed(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
+async def board_at(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
     source = Taskboard(root=root, **options)
-    task = asyncio.create_task(source.follow())
-    try:
+    async with followed(source):
         await source.settled()
         yield source
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def shows(source: Taskboard, name: str, value: float) -> dict[str, float]:
-    page: dict[str, float] = {}
-
-    async def so() -> bool:
-        nonlocal page
-        try:
-            page = series(await source.collect())
-        except SourceError:
-            return False
-        return page.get(name) == value
-
-    await eventually(so)
-    return page
 
 
 def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> None:
@@ -199,7 +180,7 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
     async def main() -> None:
         for folder in ("inbox", "assigned/backend", "done/backend"):
             (tmp_path / folder).mkdir(parents=True)
-        async with followed(tmp_path) as source:
+        async with board_at(tmp_path) as source:
             with listening_to([source.live]) as listening:
 
                 async def told(kind: str) -> Event:
@@ -221,7 +202,7 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
                 put(tmp_path, "assigned/backend/t.yaml", body(status="done", created_at=created, **times))
                 (tmp_path / "assigned/backend/t.yaml").rename(tmp_path / "done/backend/t.yaml")
                 await told("task.completed")
-            page = await shows(source, 'fleet_board_column_tasks{column="done"}', 1)
+            page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
             assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
             assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
             assert page["fleet_board_illegal_moves_total"] == 1  # blocked → done
@@ -232,12 +213,12 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
 def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_path: Path) -> None:
     async def main() -> None:
         put(tmp_path, "inbox/t.yaml", body(status="new"))
-        async with followed(tmp_path) as source:
+        async with board_at(tmp_path) as source:
             put(tmp_path, "inbox/t.yaml", "id: 'half", ago=0)
             await asyncio.to_thread(lambda: None)
-            page = await shows(source, 'fleet_board_column_tasks{column="inbox"}', 1)
+            page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 1)
             assert page['fleet_board_unreadable_files{reason="not_yaml"}'] == 0
-            page = await shows(source, 'fleet_board_unreadable_files{reason="not_yaml"}', 1)
+            page = await page_showing(source, 'fleet_board_unreadable_files{reason="not_yaml"}', 1)
             assert page['fleet_board_column_tasks{column="inbox"}'] == 0
 
     run(main())
@@ -248,7 +229,7 @@ def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> 
     put(root, "inbox/a.yaml", body(id="a", status="new"))
 
     async def main() -> None:
-        async with followed(root, rescan=0.2) as source:
+        async with board_at(root, rescan=0.2) as source:
             root.rename(tmp_path / "away")
 
             async def down() -> bool:
@@ -261,7 +242,7 @@ def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> 
             await eventually(down)
             put(root, "inbox/b.yaml", body(id="b", status="new"))
             put(root, "inbox/c.yaml", body(id="c", status="new"))
-            await shows(source, 'fleet_board_column_tasks{column="inbox"}', 2)
+            await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 2)
 
     run(main())
 

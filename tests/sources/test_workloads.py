@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from exporter.source import Reason, SourceError
 from exporter.sources.workloads import Workloads
 from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_of, workload_of
 from exporter.sources.workloads.store import Pods
-from tests.reading import eventually, run, series
+from tests.reading import followed, page_showing, run, series
 
 NAMES = itertools.count(1)
 MERGE = "application/merge-patch+json"
@@ -66,35 +63,6 @@ def running(*, ready: bool = True, restarts: int = 0, **state: Any) -> dict[str,
     }
 
 
-class Follower:
-    def __init__(self, source: Workloads) -> None:
-        self.source = source
-
-    async def shows(self, name: str, value: float) -> dict[str, float]:
-        page: dict[str, float] = {}
-
-        async def so() -> bool:
-            nonlocal page
-            try:
-                page = series(await self.source.collect())
-            except SourceError:
-                return False
-            return page.get(name) == value
-
-        await eventually(so)
-        return page
-
-
-@asynccontextmanager
-async def followed(source: Workloads) -> AsyncIterator[Follower]:
-    task = asyncio.create_task(source.follow())
-    try:
-        yield Follower(source)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, namespace: str) -> None:
     server = kubernetes_server
     who = f'namespace="{namespace}",kind="Deployment",workload="planning"'
@@ -108,8 +76,8 @@ def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, names
     async def main() -> None:
         expected = (f"{namespace}/planning", f"{namespace}/context")
         source = Workloads(kubeconfig=server.kubeconfig, namespaces=(namespace,), expected=expected)
-        async with followed(source) as follower:
-            page = await follower.shows(f'fleet_workload_status{{{who},state="degraded"}}', 1)
+        async with followed(source):
+            page = await page_showing(source, f'fleet_workload_status{{{who},state="degraded"}}', 1)
             assert page[f'fleet_workload_pods{{{who},phase="Running"}}'] == 2
             assert page[f"fleet_workload_ready_pods{{{who}}}"] == 1
             assert page[f"fleet_workload_restarts_total{{{who}}}"] == 3
@@ -124,12 +92,12 @@ def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, names
             assert page[absent] == 1
 
             set_status(server, namespace, "planning-1", running(ready=False, restarts=1))
-            page = await follower.shows(f'fleet_workload_status{{{who},state="down"}}', 1)
+            page = await page_showing(source, f'fleet_workload_status{{{who},state="down"}}', 1)
             assert page[f"fleet_workload_restarts_total{{{who}}}"] == 4
             for name in ("planning-1", "planning-2"):
                 server.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", {"gracePeriodSeconds": 0})
-            page = await follower.shows(
-                f'fleet_expected_workload_status{{namespace="{namespace}",workload="planning",state="absent"}}', 1
+            page = await page_showing(
+                source, f'fleet_expected_workload_status{{namespace="{namespace}",workload="planning",state="absent"}}', 1
             )
             assert not [name for name in page if 'workload="planning",phase' in name]
 
@@ -145,8 +113,8 @@ def test_pools_of_nodes_and_their_gpus(kubernetes_server: Kubernetes, namespace:
 
     async def main() -> None:
         source = Workloads(kubeconfig=server.kubeconfig, namespaces=(namespace,), nodes=True, pool_label="pool", usage=True)
-        async with followed(source) as follower:
-            page = await follower.shows('fleet_node_pool_gpus_allocatable{pool="gpu"}', 4)
+        async with followed(source):
+            page = await page_showing(source, 'fleet_node_pool_gpus_allocatable{pool="gpu"}', 4)
             assert page['fleet_node_pool_gpus_requested{pool="gpu"}'] == 1
             assert not [name for name in page if "_used_" in name]  # there is no metrics API here
 
