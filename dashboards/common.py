@@ -11,7 +11,7 @@ from dashboards.query import RATE, Line, shown
 from exporter import scrape
 from exporter.fleet import samples as fleet
 from exporter.metric import Metric
-from exporter.promql import Matcher, Query, like, places
+from exporter.promql import Expression, Matcher, Query, like, places
 
 AGENT_STATES: Mapping[str, tuple[str, str]] = {
     "idle": ("idle", QUIET),
@@ -74,7 +74,7 @@ def alert_marks(component: str = ".+") -> Annotation:
     text = f'ALERTS{{alertstate="firing", product="fleet-exporter", component=~"{component}", severity!="none"}}'
     return Annotation(
         "Alerts",
-        Line(Query(text, frozenset({"alertname", "component", "severity"}))),
+        Line(Expression(text, frozenset({"alertname", "component", "severity"}))),
         BAD,
         title="{{alertname}}",
         text="{{severity}} of {{component}}",

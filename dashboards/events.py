@@ -19,7 +19,7 @@ from exporter.fleet import delivery
 from exporter.fleet import samples as fleet
 from exporter.fleet.tap_samples import FOLLOWED, UNREAD
 from exporter.metric import Metric
-from exporter.promql import Matcher, Query, Series
+from exporter.promql import Expression, Matcher, Query, Series
 from exporter.sources.jetstream import ack_estimate
 from exporter.sources.jetstream import samples as jetstream
 
@@ -38,7 +38,7 @@ def _published(**matchers: str | Matcher) -> Series:
 
 def _by(label: str) -> Line:
     busiest = f"topk(10, {_published().rate(RATE).sum(label).text})"
-    return Line(Query(busiest, frozenset({label})), f"{{{{{label}}}}}")
+    return Line(Expression(busiest, frozenset({label})), f"{{{{{label}}}}}")
 
 
 def _grown(metric: Metric) -> Line:

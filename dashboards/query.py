@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alerts.rule import Recording
 from exporter.metric import Metric
-from exporter.promql import Matcher, Query, QueryError, Series, like, series
+from exporter.promql import Expression, Matcher, Query, QueryError, Series, like, series
 
 RATE = "$__rate_interval"
 """The window of every rate that is drawn over time: Grafana makes it four scrapes at least."""
@@ -56,7 +56,7 @@ class Logs:
 
 def raw(text: str, *labels: str) -> Query:
     """PromQL that `exporter.promql` has no words for, and the labels that its series have."""
-    return Query(text, frozenset(labels), atomic=False)
+    return Expression(text, frozenset(labels), atomic=False)
 
 
 def labelled(query: Query, label: str, value: str, source: str = "", pattern: str = "") -> Query:
@@ -67,4 +67,4 @@ def labelled(query: Query, label: str, value: str, source: str = "", pattern: st
     if source and source not in query.labels:
         raise QueryError(f"{query.text} has no label {source} to make {label} of")
     told = pattern.replace("\\", "\\\\").replace('"', '\\"')
-    return Query(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{told}")', query.labels | {label})
+    return Expression(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{told}")', query.labels | {label})

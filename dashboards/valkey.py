@@ -12,7 +12,6 @@ from dashboards.panels import Dashboard, graph, stat, table
 from dashboards.query import RATE, Line, shown
 from dashboards.valkey_servers import LIMIT, USED, at, rate
 from exporter import scrape
-from exporter.promql import Query
 from exporter.sources.valkey import info, keys
 
 _hits = at(info.HITS).increase("15m").sum("server")
@@ -93,7 +92,7 @@ DASHBOARD = Dashboard(
                     "Calls a second by command, the ten busiest, and all together (INFO cmdstat_* calls, "
                     "total_commands_processed).",
                     Line(
-                        Query(f"topk(10, {at(info.COMMAND_CALLS).rate(RATE).sum('command').text})", frozenset({"command"})),
+                        at(info.COMMAND_CALLS).rate(RATE).sum("command").highest(10),
                         "{{command}}",
                     ),
                     rate(info.COMMANDS, "all"),

@@ -65,7 +65,7 @@ class Query:
         """`sum by (…)`, `max by (…)` and their like; without labels one series is left."""
         _known(labels, self.labels, self.text)
         grouping = f" by ({', '.join(labels)})" if labels else ""
-        return Query(f"{aggregation}{grouping} ({self.text})", frozenset(labels))
+        return Expression(f"{aggregation}{grouping} ({self.text})", frozenset(labels))
 
     def sum(self, *labels: str) -> Query:
         return self.by("sum", *labels)
@@ -86,20 +86,20 @@ class Query:
         """
         _known((label for label in labels if label not in REPLICA_LABELS), self.labels, self.text)
         dropped = tuple(dict.fromkeys((*REPLICA_LABELS, *labels)))
-        return Query(f"{aggregation} without ({', '.join(dropped)}) ({self.text})", self.labels.difference(dropped))
+        return Expression(f"{aggregation} without ({', '.join(dropped)}) ({self.text})", self.labels.difference(dropped))
 
     def histogram_quantile(self, share: float) -> Query:
         """The quantile of a query that still has the label `le`."""
         if "le" not in self.labels:
             raise QueryError(f"{self.text} has no label le, so it has no quantiles")
-        return Query(f"histogram_quantile({number(share)}, {self.text})", self.labels - {"le"})
+        return Expression(f"histogram_quantile({number(share)}, {self.text})", self.labels - {"le"})
 
     def age(self) -> Query:
         """Seconds since a timestamp."""
-        return Query(f"time() - {self._inner}", self.labels, atomic=False)
+        return Expression(f"time() - {self._inner}", self.labels, atomic=False)
 
     def clamp_min(self, least: float) -> Query:
-        return Query(f"clamp_min({self.text}, {number(least)})", self.labels)
+        return Expression(f"clamp_min({self.text}, {number(least)})", self.labels)
 
     def share_of(self, whole: Query) -> Query:
         """A ratio that has no series, and not NaN, where the whole is 0."""
@@ -107,7 +107,7 @@ class Query:
 
     def highest(self, count: int) -> Query:
         """The series with the highest values; over time, those that are among them at some moment."""
-        return Query(f"topk({count}, {self.text})", self.labels)
+        return Expression(f"topk({count}, {self.text})", self.labels)
 
     def equals(self, value: float | Query) -> Query:
         """Only the series that have this value."""
@@ -140,28 +140,37 @@ class Query:
 
     def __or__(self, other: Query) -> Query:
         """Series of this one, and those of the other whose labels no series of this one has."""
-        return Query(f"{self._inner} or {other._inner}", self.labels | other.labels, atomic=False)
+        return Expression(f"{self._inner} or {other._inner}", self.labels | other.labels, atomic=False)
 
     def unless(self, other: Query, *, ignoring: tuple[str, ...] = ()) -> Query:
         """Series of this one for which the other has none with the same labels, some left aside."""
         _known(set(ignoring).difference(REPLICA_LABELS), self.labels | other.labels, f"{self.text} unless {other.text}")
         aside = f" ignoring ({', '.join(ignoring)})" if ignoring else ""
-        return Query(f"{self._inner} unless{aside} {other._inner}", self.labels, atomic=False)
+        return Expression(f"{self._inner} unless{aside} {other._inner}", self.labels, atomic=False)
 
     def only_with(self, other: Query, *labels: str) -> Query:
         """Series of this one for which the other has one with the same of these labels."""
         _known(labels, self.labels & other.labels, f"{self.text} and {other.text}")
-        return Query(f"{self._inner} and on ({', '.join(labels)}) {other._inner}", self.labels, atomic=False)
+        return Expression(f"{self._inner} and on ({', '.join(labels)}) {other._inner}", self.labels, atomic=False)
 
     def matching(self, operator: str, other: Query, *labels: str) -> Query:
         """An operation on pairs that have only these labels in common, many of this query to one of the other."""
         _known(labels, self.labels & other.labels, f"{self.text} {operator} {other.text}")
         text = f"{self._inner} {operator} on ({', '.join(labels)}) group_left () {other._inner}"
-        return Query(text, self.labels, atomic=False)
+        return Expression(text, self.labels, atomic=False)
 
     def _with(self, operator: str, other: float | Query) -> Query:
         right = other._inner if isinstance(other, Query) else number(other)
-        return Query(f"{self._inner} {operator} {right}", self.labels, atomic=False)
+        return Expression(f"{self._inner} {operator} {right}", self.labels, atomic=False)
+
+
+@dataclass(frozen=True)
+class Expression(Query):
+    """A query of several parts.
+
+    It is no Series and no Series is one: of `a < b` Python asks `b > a` where b's class is derived from a's, which would
+    be the same series with the wrong values.
+    """
 
 
 @dataclass(frozen=True)
@@ -206,12 +215,12 @@ class Series(Query):
 
     def absent(self, window: str) -> Query:
         """One series of 1 where there was none of these for so long; it has no label."""
-        return Query(f"absent_over_time({self.text}[{_window(window)}])", frozenset())
+        return Expression(f"absent_over_time({self.text}[{_window(window)}])", frozenset())
 
     def grown(self, window: str) -> Query:
         """Where a counter has risen: one that was born in the window with a value counts, which `increase` does not see."""
         born = f"({self.text} > 0 unless {self.text} offset {_window(window)})"
-        return Query(f"{self.increase(window).text} > 0 or {born}", self.labels, atomic=False)
+        return Expression(f"{self.increase(window).text} > 0 or {born}", self.labels, atomic=False)
 
     def quantile(self, share: float, *labels: str, window: str = "5m") -> Query:
         """A histogram's quantile by some labels. Raises QueryError for what is no histogram."""
@@ -219,7 +228,7 @@ class Series(Query):
         _known(labels, self.labels, self.text)
         grouping = ", ".join(("le", *labels))
         rate = f"rate({self.name}_bucket{self.selector}[{_window(window)}])"
-        return Query(f"histogram_quantile({number(share)}, sum by ({grouping}) ({rate}))", frozenset(labels))
+        return Expression(f"histogram_quantile({number(share)}, sum by ({grouping}) ({rate}))", frozenset(labels))
 
     def bucket_rate(self, window: str) -> Query:
         """All buckets of a histogram, each as increase a second under its own `le`."""
@@ -244,7 +253,7 @@ class Series(Query):
 
     def _over(self, function: str, window: str, kind: Kind) -> Query:
         self._is(kind, f"{function}()")
-        return Query(f"{function}({self.text}[{_window(window)}])", self.labels)
+        return Expression(f"{function}({self.text}[{_window(window)}])", self.labels)
 
 
 def series(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -259,7 +268,7 @@ def places(states: Sequence[Query]) -> Query:
     A thing has a series for each state, all 0 but one; the highest is the place of the state it is in.
     """
     text = " or ".join((state * place).text for place, state in enumerate(states, 1))
-    return Query(text, frozenset.union(*(state.labels for state in states)), atomic=False)
+    return Expression(text, frozenset.union(*(state.labels for state in states)), atomic=False)
 
 
 def _known(labels: Iterable[str], known: frozenset[str], where: str) -> None:

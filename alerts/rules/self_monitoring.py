@@ -13,7 +13,7 @@ from exporter.fleet import journal
 from exporter.fleet import samples as fleet
 from exporter.fleet.tap_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
 from exporter.metric import gauge
-from exporter.promql import REPLICA_LABELS, Query, like, series
+from exporter.promql import REPLICA_LABELS, Expression, like, series
 from exporter.sources.jetstream import samples as jetstream
 
 _UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
@@ -25,7 +25,7 @@ _STREAM = ("stream",)
 # Exporters that divide the fleet; one that has it to itself says that it is one of one, and may have others beside it.
 _SHARES = series(program.SHARD) & (series(program.SHARDS) > 1)
 _SHARDS = (series(program.SHARDS) > 1).without("max")
-_SHARDS_THERE = Query(
+_SHARDS_THERE = Expression(
     f'count without (shard) (count_values without ({", ".join(REPLICA_LABELS)}) ("shard", {_SHARES.text}))',
     _SHARES.labels.difference(REPLICA_LABELS),
 )
@@ -34,7 +34,7 @@ _SHARDS_THERE = Query(
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="Watchdog",
-        query=Query("vector(1)", frozenset()),
+        query=Expression("vector(1)", frozenset()),
         severity=Severity.NONE,
         component=Component.EXPORTER,
         summary="Alerts are evaluated and sent",

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from exporter.distribution import Distribution
-from exporter.event import UNKNOWN_ROLE
+from exporter.event import UNKNOWN_ROLE, Outcome
 from exporter.fleet.agents import AgentState
+from exporter.fleet.deliberations import Ending
 from exporter.fleet.stages import Stages
 from exporter.fleet.state import Fleet
 from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
@@ -167,6 +168,11 @@ def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
     for reason, number in counts.unparsed.items():
         yield UNPARSED(number, reason=reason)
     yield from _agent_samples(fleet, now)
+    # A counter born at 1 hides its first step from rate(): a role's first failure would not be seen.
+    for role in dict.fromkeys(role for role, _ in counts.responses):
+        for outcome in (Outcome.COMPLETED, Outcome.FAILED):
+            if (role, outcome) not in counts.responses:
+                yield RESPONSES(0, role=role, outcome=outcome)
     for (role, outcome), number in counts.responses.items():
         yield RESPONSES(number, role=role, outcome=outcome)
     yield from _histograms(RESPONSE_SECONDS, counts.seconds)
@@ -211,8 +217,9 @@ def _agent_samples(fleet: Fleet, now: float) -> Iterable[Sample]:
 
 def _deliberation_samples(fleet: Fleet) -> Iterable[Sample]:
     deliberations = fleet.deliberations
-    for (role, ending), number in deliberations.ended.items():
-        yield DELIBERATIONS(number, role=role, outcome=ending)
+    for role in dict.fromkeys(role for role, _ in (*deliberations.ended, *deliberations.agents)):
+        for ending in Ending:
+            yield DELIBERATIONS(deliberations.ended[role, ending], role=role, outcome=ending)
     yield from _histograms(DELIBERATION_SECONDS, deliberations.seconds)
     for (role, answer), number in deliberations.agents.items():
         yield DELIBERATION_AGENTS(number, role=role, answer=answer)

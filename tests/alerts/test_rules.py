@@ -210,6 +210,12 @@ def test_queries_are_written_as_prometheus_has_them() -> None:
     assert (series(DEPTH) > 2 * 2**30).text == "queue_depth > 2147483648"
 
 
+def test_a_comparison_keeps_its_sides() -> None:
+    """Python turns `a < b` into `b > a` where b's class is derived from a's; an alert would tell the other side's value."""
+    assert (series(DEPTH).max("queue") < series(DEPTH)).text == "max by (queue) (queue_depth) < queue_depth"
+    assert (series(DEPTH) < series(DEPTH).max("queue")).text == "queue_depth < max by (queue) (queue_depth)"
+
+
 def test_queries_keep_every_label_that_is_not_dropped() -> None:
     done = series(DONE).rate("1h").without("sum", "queue")
 

@@ -8,7 +8,7 @@ from dashboards.query import Line
 from dashboards.stages import Staged
 from exporter.fleet.samples import STORIES
 from exporter.fleet.stages import STORY_STAGES
-from exporter.promql import Query
+from exporter.promql import Expression
 from tests.dashboards.test_node_graphs import answers
 
 STAGED = Staged("stories", STORIES, STORY_STAGES, ())
@@ -23,7 +23,7 @@ FLEET = {
 
 
 def over_minutes(line: Line) -> Line:
-    return Line(Query(line.query.text.replace("$__range", "5m"), line.query.labels))
+    return Line(Expression(line.query.text.replace("$__range", "5m"), line.query.labels))
 
 
 def test_every_move_leads_from_a_circle_to_a_circle(promtool: Path, tmp_path: Path) -> None:

@@ -73,3 +73,13 @@ def test_an_answer_that_comes_late_or_twice_opens_nothing_and_counts_once() -> N
     assert len(story.fleet.deliberations.open) == 0
     assert story.page['fleet_deliberation_agents_total{role="DEV",answer="answered"}'] == 3
     assert story.page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 5
+
+
+def test_what_has_not_ended_in_a_way_yet_is_counted_as_0() -> None:
+    """A counter born at 1 would hide its first step from rate()."""
+    page = Story().answers(1, num_agents=1).page
+
+    assert page['fleet_deliberations_total{role="DEV",outcome="completed"}'] == 1
+    assert page['fleet_deliberations_total{role="DEV",outcome="timeout"}'] == 0
+    assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
+    assert page['fleet_agent_responses_total{role="DEV",outcome="failed"}'] == 0

@@ -16,7 +16,7 @@ from demo.servers.kubernetes import Kubernetes
 from exporter.source import Reason, SourceError
 from exporter.sources.workloads import Workloads
 from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_of, workload_of
-from exporter.sources.workloads.store import Pods
+from exporter.sources.workloads.store import Pods, Status, status_of
 from tests.reading import followed, page_showing, run, series
 
 NAMES = itertools.count(1)
@@ -102,6 +102,29 @@ def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, names
             assert not [name for name in page if 'workload="planning",phase' in name]
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("phases", "status"),
+    [
+        (["Running", "Failed"], Status.UP),  # an evicted pod and its successor
+        (["Failed", "Succeeded"], Status.UP),  # a Job that succeeded when it was tried again
+        (["Failed"], Status.DOWN),
+        (["Succeeded"], Status.UP),
+        (["Running", "Pending"], Status.DEGRADED),
+        (["Pending"], Status.DOWN),
+    ],
+)
+def test_pods_that_have_ended_count_only_where_there_are_no_others(phases: list[str], status: Status) -> None:
+    pods = [row_of(pod_of(msgspec.json.encode(shape(phase)))) for phase in phases]
+
+    assert status_of(pods) is status
+
+
+def shape(phase: str) -> dict[str, Any]:
+    """A pod in a phase, ready where it runs."""
+    conditions = [{"type": "Ready", "status": str(phase == "Running")}]
+    return {"metadata": {"name": phase, "namespace": "n"}, "status": {"phase": phase, "conditions": conditions}}
 
 
 def test_pools_of_nodes_and_their_gpus(kubernetes_server: Kubernetes, namespace: str) -> None:

@@ -80,11 +80,13 @@ Key = tuple[str, str]
 
 
 def status_of(pods: Iterable[PodRow]) -> Status:
-    """Pods that have succeeded are done and count for nothing, unless there are no others."""
+    """Pods that have ended count for nothing, unless there are no others: an evicted pod stays long after its successor."""
     every = list(pods)
-    running = [pod for pod in every if pod.phase != "Succeeded"]
-    ready = sum(pod.ready for pod in running)
-    if ready == len(running):
+    lasting = [pod for pod in every if pod.phase not in ("Succeeded", "Failed")]
+    if not lasting:
+        return Status.UP if any(pod.phase == "Succeeded" for pod in every) else Status.DOWN
+    ready = sum(pod.ready for pod in lasting)
+    if ready == len(lasting):
         return Status.UP
     return Status.DEGRADED if ready else Status.DOWN
 
