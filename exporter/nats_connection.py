@@ -26,6 +26,8 @@ R = TypeVar("R", bound=Reply)
 L = TypeVar("L", bound=ListReply)
 T = TypeVar("T")
 
+_FAREWELL = 1.0
+"""Seconds that a connection may take to close; it takes a few milliseconds."""
 _SUBSCRIPTION = re.compile(r"permissions violation for subscription to [\"']([^\"' ]+)", re.IGNORECASE)
 
 
@@ -224,8 +226,10 @@ class Connection:
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            # After a handshake that failed the library waits without end for the socket to be closed.
             with contextlib.suppress(Exception):
-                await client.close()
+                async with asyncio.timeout(_FAREWELL):
+                    await client.close()
             await asyncio.sleep(0)  # the socket is closed one turn of the event loop later
 
 
