@@ -74,7 +74,7 @@ def figures() -> list[Figure]:
     whole = sorted(starts)[2]
     return [
         Figure("start to the first complete page, five backends and the events", f"{whole:.2f} s", "≤ 1.5 s", whole <= 1.5),
-        Figure("at rest, five backends and the events connected", f"{resident:.0f} MiB", "≤ 120 MiB", resident <= 120),
+        Figure("at rest, five backends and the events connected", f"{resident:.1f} MiB", "≤ 120 MiB", resident <= 120),
         Figure(
             "a hung backend, budget 2.0 s",
             f"first page {first:.2f} s, later pages {later * 1000:.0f} ms",
