@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from demo.servers.kubernetes import Kubernetes
+from demo.servers.process import wait_for
 from exporter.source import Source, SourceError
 from exporter.sources.rayjob import Rayjob
 from exporter.sources.vllm import Vllm
@@ -125,7 +126,10 @@ def account(server: Kubernetes, folder: Path, name: str, *documents: dict[str, A
         kind = f"{document['kind'].lower()}s"
         scope = f"namespaces/{meta['namespace']}/" if "namespace" in meta else ""
         server.create(f"{RBAC}/{scope}{kind}", document)
-    return Account(server, token, server.write_kubeconfig(token, folder / f"{name}.kubeconfig"))
+    made = Account(server, token, server.write_kubeconfig(token, folder / f"{name}.kubeconfig"))
+    # The server's authorizer learns of a binding a moment after it was made.
+    wait_for(lambda: rights(documents) <= made.rights(NAMESPACE), what=f"the rights of {name}")
+    return made
 
 
 def source_of(role: str, kubeconfig: Path) -> Source:
