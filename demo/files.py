@@ -127,7 +127,7 @@ class Ledger:
             return
         names = "invocation_id, timestamp, agent_name, tool_name, model_name, prompt_tokens, completion_tokens, total_tokens"
         with sqlite3.connect(self._file) as connection:
-            connection.executemany(
+            connection.executemany(  # the names are the constant above
                 f"INSERT INTO invocations ({names}, cost_usd, latency_ms, status) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
                 rows,
             )

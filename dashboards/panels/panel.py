@@ -39,7 +39,7 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
 
 
 @attr.s
-class Target(core.Target):  # type: ignore[misc]
+class Target(core.Target):  # type: ignore[misc]  # as above
     """A query; drops what only Graphite and Grafana before 8 read."""
 
     extra: Document = attr.ib(factory=dict, kw_only=True)

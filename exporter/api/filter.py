@@ -37,7 +37,7 @@ def moment(text: str, now: float) -> float:
 
 def _subject_pattern(wildcards: str) -> re.Pattern[str]:
     """NATS wildcards: `*` is one token, a last `>` the rest."""
-    tokens = [r"[^.]+" if token == "*" else re.escape(token) for token in wildcards.split(".")]  # noqa: S105
+    tokens = [r"[^.]+" if token == "*" else re.escape(token) for token in wildcards.split(".")]  # noqa: S105 - NATS's
     if tokens[-1] == re.escape(">"):
         tokens[-1] = ".+"
     return re.compile(r"\.".join(tokens))
