@@ -1,7 +1,7 @@
 """`python -m exporter.chart_schema`: print the JSON Schema of the Helm chart's values, `deploy/helm/values.schema.json`.
 
-What is the chart's own is written here; what stands under `config` are the exporter's options, without those that a
-ConfigMap must not hold or the chart decides. A word that neither knows is refused before anything is installed.
+The chart's own values are declared here; `config` has the exporter's options, except secrets and the options that the chart
+sets. Unknown keys are rejected before anything is installed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ _SWITCH: Schema = {"type": "boolean"}
 _NAME: Schema = {"type": "string", "pattern": "^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
 _WORDS: Schema = {"type": "array", "items": _TEXT, "uniqueItems": True}
 _TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
-"""Labels, annotations: words to words."""
+"""Labels and annotations."""
 _DURATION: Schema = {"type": "string", "pattern": "^$|^([0-9]+(ms|[smhdwy]))+$"}
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
 _KUBERNETES: Schema = {"type": "object"}
-"""What Kubernetes defines and its API server checks."""
+"""Defined by Kubernetes and validated by its API server."""
 _KUBERNETES_LIST: Schema = {"type": "array", "items": _KUBERNETES}
+_PROBE: Schema = {"type": ["object", "null"]}
+"""null removes the probe."""
+_NAMES_OR_OBJECTS: Schema = {"type": "array", "items": {"type": ["string", "object"]}}
+_COUNT_OR_PERCENTAGE: Schema = {"type": ["integer", "string"], "minimum": 0, "pattern": "^$|^[0-9]+%$"}
 
 _DECIDED_BY_THE_CHART = frozenset({"web.listen_address", "web.config_file"})
 _FOR_OTHER_READERS = frozenset({"default", "title", "env", "flag", "format", "writeOnly"})
@@ -88,6 +92,7 @@ def _pod() -> Schema:
     return {
         "shards": _whole(1),
         "strategy": _KUBERNETES,
+        "deploymentAnnotations": _TEXTS,
         "revisionHistoryLimit": _whole(0),
         "terminationGracePeriodSeconds": _whole(1),
         "podLabels": _TEXTS,
@@ -95,44 +100,86 @@ def _pod() -> Schema:
         "podSecurityContext": _KUBERNETES,
         "securityContext": _KUBERNETES,
         "resources": _KUBERNETES,
-        "livenessProbe": _KUBERNETES,
-        "readinessProbe": _KUBERNETES,
-        "startupProbe": _KUBERNETES,
+        "livenessProbe": _PROBE,
+        "readinessProbe": _PROBE,
+        "startupProbe": _PROBE,
+        "lifecycle": _KUBERNETES,
         "extraVolumes": _KUBERNETES_LIST,
         "extraVolumeMounts": _KUBERNETES_LIST,
+        "initContainers": _KUBERNETES_LIST,
+        "sidecars": _KUBERNETES_LIST,
+        "hostAliases": _KUBERNETES_LIST,
+        "dnsPolicy": _one_of("", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+        "dnsConfig": _KUBERNETES,
         "nodeSelector": _TEXTS,
         "tolerations": _KUBERNETES_LIST,
         "affinity": _KUBERNETES,
         "topologySpreadConstraints": _KUBERNETES_LIST,
         "priorityClassName": _NAME,
+        "runtimeClassName": _NAME,
+    }
+
+
+def _network() -> Schema:
+    path = {**_group(path=_TEXT, pathType=_one_of("Exact", "ImplementationSpecific", "Prefix")), "required": ["path"]}
+    return {
+        "service": _group(
+            type=_one_of("ClusterIP", "NodePort", "LoadBalancer"),
+            port=_PORT,
+            nodePort={"type": "integer", "minimum": 0, "maximum": 65535},
+            clusterIP=_TEXT,
+            loadBalancerIP=_TEXT,
+            loadBalancerSourceRanges=_WORDS,
+            externalTrafficPolicy=_one_of("", "Cluster", "Local"),
+            labels=_TEXTS,
+            annotations=_TEXTS,
+        ),
+        "ingress": _group(
+            enabled=_SWITCH,
+            className=_NAME,
+            labels=_TEXTS,
+            annotations=_TEXTS,
+            hosts={"type": "array", "items": _group(host=_TEXT, paths={"type": "array", "items": path}), "minItems": 1},
+            tls={"type": "array", "items": _group(secretName=_NAME, hosts=_WORDS)},
+        ),
+        "networkPolicy": _group(
+            enabled=_SWITCH,
+            prometheus=_KUBERNETES_LIST,
+            kubernetesApi=_group(cidrs=_WORDS, ports={"type": "array", "items": _PORT, "minItems": 1}),
+            egress=_KUBERNETES_LIST,
+        ),
     }
 
 
 def _custom_resources() -> Schema:
-    common = {"enabled": _SWITCH, "namespace": _NAME, "labels": _TEXTS, "annotations": _TEXTS}
+    common = {"enabled": _SWITCH, "namespace": _NAME, "annotations": _TEXTS}
+    selected = {**common, "additionalLabels": _TEXTS}
     return {
         "serviceMonitor": _group(
-            **common,
+            **selected,
             interval=_DURATION,
             scrapeTimeout=_DURATION,
             job={"type": "string", "pattern": "fleet-exporter"},
+            honorLabels=_SWITCH,
+            targetLabels=_WORDS,
+            podTargetLabels=_WORDS,
             tlsConfig=_KUBERNETES,
             basicAuth=_KUBERNETES,
             relabelings=_KUBERNETES_LIST,
             metricRelabelings=_KUBERNETES_LIST,
             sampleLimit=_whole(0),
         ),
-        "rules": _group(
-            **common,
+        "prometheusRule": _group(
+            **selected,
             grafanaUrl=_TEXT,
             runbookUrl=_TEXT,
             disabledGroups=_WORDS,
             disabledAlerts=_WORDS,
             alertLabels=_TEXTS,
         ),
-        "dashboards": _group(**common, folder=_TEXT, loki=_SWITCH, exporterUrl=_TEXT, disabled=_WORDS),
+        "dashboards": _group(**common, labels=_TEXTS, folder=_TEXT, loki=_SWITCH, exporterUrl=_TEXT, disabled=_WORDS),
         "alertmanagerConfig": _group(
-            **common, existingSecret=_NAME, criticalChannel=_TEXT, warningChannel=_TEXT, heartbeat=_SWITCH
+            **selected, existingSecret=_NAME, criticalChannel=_TEXT, warningChannel=_TEXT, heartbeat=_SWITCH
         ),
     }
 
@@ -142,12 +189,23 @@ def chart_schema() -> Schema:
     config, definitions, variables = _configuration()
     definitions["KeyOfSecret"] = {**_group(name=_NAME, key=_TEXT, optional=_SWITCH), "required": ["name", "key"]}
     properties = {
-        "global": {"type": "object", "description": "What a parent chart shares with its parts; not read here."},
-        "enabled": {"type": "boolean", "description": "For the condition of a parent chart; not read here."},
+        "global": {
+            "type": "object",
+            "description": "Values that a parent chart shares with its subcharts.",
+            "properties": {"imageRegistry": _TEXT, "imagePullSecrets": _NAMES_OR_OBJECTS},
+        },
+        "enabled": {"type": "boolean", "description": "The condition of a parent chart; not used here."},
         "nameOverride": _NAME,
         "fullnameOverride": _NAME,
+        "namespaceOverride": _NAME,
         "commonLabels": _TEXTS,
-        "image": _group(repository=_TEXT, tag=_TEXT, digest=_TEXT, pullPolicy=_one_of("Always", "IfNotPresent", "Never")),
+        "image": _group(
+            registry=_TEXT,
+            repository=_TEXT,
+            tag=_TEXT,
+            digest=_TEXT,
+            pullPolicy=_one_of("Always", "IfNotPresent", "Never"),
+        ),
         "imagePullSecrets": _KUBERNETES_LIST,
         "config": config,
         "existingSecret": _NAME,
@@ -158,18 +216,13 @@ def chart_schema() -> Schema:
         "web": _group(existingSecret=_NAME, scheme=_one_of("http", "https"), authenticated=_SWITCH),
         "serviceAccount": _group(create=_SWITCH, name=_NAME, annotations=_TEXTS),
         "rbac": _group(create=_SWITCH),
-        "service": _group(
-            type=_one_of("ClusterIP", "NodePort", "LoadBalancer"), port=_PORT, labels=_TEXTS, annotations=_TEXTS
-        ),
+        **_network(),
         **_pod(),
         **_custom_resources(),
-        "networkPolicy": _group(
-            enabled=_SWITCH,
-            prometheus=_KUBERNETES_LIST,
-            kubernetesApi=_group(cidrs=_WORDS, ports={"type": "array", "items": _PORT, "minItems": 1}),
-            egress=_KUBERNETES_LIST,
+        "podDisruptionBudget": _group(
+            enabled=_SWITCH, minAvailable=_COUNT_OR_PERCENTAGE, maxUnavailable=_COUNT_OR_PERCENTAGE
         ),
-        "podDisruptionBudget": _group(enabled=_SWITCH),
+        "extraObjects": _NAMES_OR_OBJECTS,
         "tests": _group(enabled=_SWITCH),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of the chart fleet-exporter"}

@@ -66,6 +66,7 @@ _SERVICE_MONITOR = _object(
     ("endpoints", "selector"),
     jobLabel=_TEXT,
     targetLabels=_list(_TEXT),
+    podTargetLabels=_list(_TEXT),
     sampleLimit=_WHOLE,
     selector=_object(matchLabels=_TEXTS, matchExpressions=_list(_ANY)),
     namespaceSelector=_object(any=_SWITCH, matchNames=_list(_TEXT)),

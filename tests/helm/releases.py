@@ -17,7 +17,7 @@ from tests.helm.conftest import CHART, RELEASE, Helm, Objects, documents
 
 _NUMBERS = itertools.count(1)
 
-_PLURALS = {"NetworkPolicy": "networkpolicies"}
+_PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
 
 
 def path_of(each: dict[str, Any], *, name: bool = True) -> str:

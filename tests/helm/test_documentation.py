@@ -87,10 +87,7 @@ def test_links_lead_to_files() -> None:
             assert (page.parent / link).exists(), link
 
 
-def test_the_labels_it_promises_are_the_defaults(render: Render) -> None:
-    enabled = {"enabled": True}
-    objects = render({"serviceMonitor": enabled, "rules": enabled, "alertmanagerConfig": enabled})
+def test_honor_labels_is_the_default(render: Render) -> None:
+    objects = render({"serviceMonitor": {"enabled": True}})
 
-    for kind in ("ServiceMonitor", "PrometheusRule"):
-        assert only(objects, kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     assert only(objects, "ServiceMonitor")["spec"]["endpoints"][0]["honorLabels"] is True

@@ -16,11 +16,12 @@ from tests.helm.releases import apply_monitoring_crds, path_of, release
 EVERYTHING: dict[str, Any] = {
     "config": {"rayjob": {"in_cluster": True}, "workloads": {"in_cluster": True, "namespaces": ["default"], "nodes": True}},
     "serviceMonitor": {"enabled": True},
-    "rules": {"enabled": True, "grafanaUrl": "https://grafana.example"},
+    "prometheusRule": {"enabled": True, "grafanaUrl": "https://grafana.example"},
     "dashboards": {"enabled": True},
     "alertmanagerConfig": {"enabled": True},
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
+    "ingress": {"enabled": True},
 }
 WITHOUT_DASHBOARDS = EVERYTHING | {"dashboards": {"enabled": False}}
 """Megabytes less, where they are not what is looked at."""
@@ -106,8 +107,8 @@ def test_a_removal_leaves_nothing(server: Kubernetes, helm_command: Helm, tmp_pa
     with release(server, helm_command, tmp_path, EVERYTHING) as installed:
         objects = installed.objects()
         assert {each["kind"] for each in objects} >= {
-            "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget",
-            "PrometheusRule", "Role", "RoleBinding", "Service", "ServiceAccount", "ServiceMonitor", "AlertmanagerConfig",
+            "AlertmanagerConfig", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "Ingress", "NetworkPolicy",
+            "PodDisruptionBudget", "PrometheusRule", "Role", "RoleBinding", "Service", "ServiceAccount", "ServiceMonitor",
         }  # fmt: skip
         assert [server.request("GET", path_of(each))[0] for each in objects] == [200] * len(objects)
         installed.helm("uninstall", RELEASE)
@@ -143,9 +144,12 @@ def test_the_notes_say_what_to_do_next(server: Kubernetes, helm_command: Helm, t
         whole = installed.put("upgrade", WITHOUT_DASHBOARDS)
 
     assert f"kubectl -n {installed.namespace} port-forward svc/{RELEASE} 9847:9847" in bare
-    assert "NEXT: it has nothing to read yet" in bare
-    assert "Prometheus does not know of it yet" in bare
+    assert "NEXT: no source is configured" in bare
+    assert "Prometheus does not scrape it yet" in bare
     assert "NEXT" not in whole
-    assert "Prometheus does not know of it yet" not in whole
+    assert "Prometheus does not scrape it yet" not in whole
     assert f"needs the Secret {installed.namespace}/fleet-alerts" in whole
     assert "DNS and the Kubernetes API only" in whole
+    assert "serviceMonitor.additionalLabels.release" in whole
+    assert "prometheusRule.additionalLabels.release" in whole
+    assert "additionalLabels" not in bare

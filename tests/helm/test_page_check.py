@@ -34,8 +34,8 @@ def test_a_page_passes_and_anything_else_is_a_sentence(render: Render) -> None:
     nobody = run_by(render, f"http://127.0.0.1:{free_port()}/metrics", {})
 
     assert (page.returncode, page.stderr) == (0, "")
-    assert (other.returncode, "is no page of fleet-exporter" in other.stderr) == (1, True)
-    assert (missing.returncode, "answers 404" in missing.stderr) == (1, True)
+    assert (other.returncode, "expected metrics of fleet-exporter" in other.stderr) == (1, True)
+    assert (missing.returncode, "got 404" in missing.stderr) == (1, True)
     assert (nobody.returncode, "Connection refused" in nobody.stderr) == (1, True)
     assert all(len(done.stderr.splitlines()) == 1 for done in (other, missing, nobody))
 

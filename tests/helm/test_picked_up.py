@@ -69,15 +69,14 @@ def test_dashboards_link_to_the_exporter_where_values_say(render: Render, loki: 
 
 
 def test_rules_are_those_of_the_file(render: Render) -> None:
-    rule = only(render({"rules": ON}), "PrometheusRule")
+    rule = only(render({"prometheusRule": ON}), "PrometheusRule")
 
     assert rule["spec"] == {"groups": GROUPS}
-    assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
 def test_links_lead_where_values_say(render: Render) -> None:
     urls = {"grafanaUrl": "https://grafana.example/sub/", "runbookUrl": "https://runbooks.example"}
-    found = only(render({"rules": ON | urls}), "PrometheusRule")["spec"]["groups"]
+    found = only(render({"prometheusRule": ON | urls}), "PrometheusRule")["spec"]["groups"]
     written = json.dumps(GROUPS)
     assert GRAFANA_URL in written
     assert RUNBOOK_URL in written
@@ -94,7 +93,7 @@ def test_groups_and_alerts_can_be_left_out_and_alerts_labelled(render: Render) -
     group = next(group for group in GROUPS if alerts([group]))
     alert = alerts([each for each in GROUPS if each is not group])[0]
     options = {"disabledGroups": [group["name"]], "disabledAlerts": [alert], "alertLabels": {"team": "agents"}}
-    found = only(render({"rules": ON | options}), "PrometheusRule")["spec"]["groups"]
+    found = only(render({"prometheusRule": ON | options}), "PrometheusRule")["spec"]["groups"]
 
     expected = []
     for each in deepcopy(GROUPS):
@@ -110,7 +109,7 @@ def test_groups_and_alerts_can_be_left_out_and_alerts_labelled(render: Render) -
 def test_prometheus_takes_the_rules_as_values_have_changed_them(render: Render, promtool: Path, tmp_path: Path) -> None:
     options = {"grafanaUrl": "https://grafana.example", "alertLabels": {"team": "agents"}}
     file = tmp_path / "rules.yaml"
-    file.write_text(json.dumps(only(render({"rules": ON | options}), "PrometheusRule")["spec"]))
+    file.write_text(json.dumps(only(render({"prometheusRule": ON | options}), "PrometheusRule")["spec"]))
     done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
@@ -119,9 +118,15 @@ def test_prometheus_takes_the_rules_as_values_have_changed_them(render: Render, 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"rules": {"disabledGroups": ["fleet-absent"]}}, 'rules.disabledGroups: there is no group "fleet-absent"'),
-        ({"rules": {"disabledAlerts": ["NoSuchAlert"]}}, 'rules.disabledAlerts: there is no alert "NoSuchAlert"'),
-        ({"dashboards": {"disabled": ["fleet-absent"]}}, 'dashboards.disabled: there is no dashboard "fleet-absent"'),
+        (
+            {"prometheusRule": {"disabledGroups": ["fleet-absent"]}},
+            'prometheusRule.disabledGroups: unknown group "fleet-absent"',
+        ),
+        (
+            {"prometheusRule": {"disabledAlerts": ["NoSuchAlert"]}},
+            'prometheusRule.disabledAlerts: unknown alert "NoSuchAlert"',
+        ),
+        ({"dashboards": {"disabled": ["fleet-absent"]}}, 'dashboards.disabled: unknown dashboard "fleet-absent"'),
     ],
 )
 def test_what_is_left_out_must_be_there(template: Helm, values: dict[str, Any], complaint: str) -> None:

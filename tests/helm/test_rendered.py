@@ -1,6 +1,6 @@
-"""What the chart renders: as it was last looked at, valid for every Kubernetes it is for, and with no right too many.
+"""What the chart renders: equal to the reviewed files, valid for every supported Kubernetes, with minimal permissions.
 
-`GOLDEN=write python -m pytest tests/helm/test_rendered.py` writes tests/helm/golden anew; the difference is then looked at.
+`GOLDEN=write python -m pytest tests/helm/test_rendered.py` writes tests/helm/golden; review the difference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What `helm test` runs in the image: read a page as Prometheus does, and say in one sentence what is wrong with it.
+"""The check of `helm test`: scrape the exporter once and report in one sentence what is wrong.
 
     python -c THIS http://fleet-exporter.monitoring.svc:9847/metrics [authenticated]
 
-Where the page asks for a password or a client certificate, being asked is all that can be seen from here.
+With `authenticated`, a request for a password or a client certificate is the expected response.
 """
 
 import http.client
@@ -12,17 +12,17 @@ import urllib.error
 import urllib.request
 
 url, authenticated = sys.argv[1], "authenticated" in sys.argv[2:]
-# The certificate is the cluster's own; whether it can be trusted is for Prometheus to know.
+# The pod does not have the CA: Prometheus verifies the certificate.
 context = ssl._create_unverified_context()  # noqa: S323 - for the reason above
 try:
-    with urllib.request.urlopen(url, timeout=30, context=context) as reply:  # noqa: S310 - the chart names it
+    with urllib.request.urlopen(url, timeout=30, context=context) as reply:  # noqa: S310 - the chart sets the URL
         page = reply.read().decode()
 except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
     status = error.code if isinstance(error, urllib.error.HTTPError) else None
-    # TLS 1.3 lets a client without a certificate in, and closes the connection afterwards.
+    # With TLS 1.3 the handshake succeeds without a client certificate and the connection closes afterwards.
     if authenticated and (status == 401 or isinstance(reason, ssl.SSLError | ConnectionResetError)):
         sys.exit()
-    sys.exit(f"{url} answers {status}" if status else f"{url}: {reason}")
+    sys.exit(f"{url}: expected status 200, got {status}" if status else f"{url}: {reason}")
 if "fleet_exporter_build_info" not in page:
-    sys.exit(f"{url} is no page of fleet-exporter: fleet_exporter_build_info is not on it")
+    sys.exit(f"{url}: expected metrics of fleet-exporter, got a page without fleet_exporter_build_info")

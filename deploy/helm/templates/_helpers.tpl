@@ -13,6 +13,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "fleet-exporter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "fleet-exporter.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "fleet-exporter.fullname" .) .Values.serviceAccount.name }}
@@ -22,10 +26,29 @@
 {{- end }}
 
 {{- define "fleet-exporter.image" -}}
+{{- $registry := default .Values.image.registry .Values.global.imageRegistry }}
+{{- $repository := .Values.image.repository }}
+{{- if $registry }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" $registry) $repository }}
+{{- end }}
 {{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* imagePullSecrets of a pod: the global ones may be names, as many parent charts write them. */}}
+{{- define "fleet-exporter.imagePullSecrets" -}}
+{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  {{- if kindIs "string" . }}
+  - name: {{ . }}
+  {{- else }}
+  - {{ toYaml . | trim }}
+  {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -44,13 +67,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* metadata of an object that another operator picks up: (dict "root" $ "options" .Values.rules "name" …) */}}
-{{- define "fleet-exporter.pickedUp" -}}
+{{/* Metadata of an object that the Prometheus Operator or Grafana's sidecar selects:
+     (dict "root" $ "options" .Values.prometheusRule "name" … "labels" … "annotations" …). */}}
+{{- define "fleet-exporter.operatorMetadata" -}}
 name: {{ .name }}
-namespace: {{ default .root.Release.Namespace .options.namespace }}
+namespace: {{ default (include "fleet-exporter.namespace" .root) .options.namespace }}
 labels:
   {{- include "fleet-exporter.labels" .root | nindent 2 }}
-  {{- with .options.labels }}
+  {{- with .labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with .annotations }}
@@ -59,8 +83,9 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* What a probe asks: the page, or where the kubelet would be refused, the port alone. */}}
+{{/* A probe with the chart's handler, unless it has its own; only the port if the kubelet cannot authenticate. */}}
 {{- define "fleet-exporter.probe" -}}
+{{- if not (or .probe.httpGet .probe.tcpSocket .probe.exec .probe.grpc) }}
 {{- if .root.Values.web.authenticated }}
 tcpSocket:
   port: metrics
@@ -70,4 +95,6 @@ httpGet:
   port: metrics
   scheme: {{ upper .root.Values.web.scheme }}
 {{- end }}
+{{- end }}
+{{ toYaml .probe }}
 {{- end }}

@@ -1,10 +1,10 @@
-{{/* Rules of the sources that read the Kubernetes API: what they ask for, and nothing else. None writes. */}}
+{{/* RBAC rules of the sources that read the Kubernetes API. No source writes. */}}
 
 {{- define "fleet-exporter.rules.rayjob" -}}
 - apiGroups: [ray.io]
   resources: [rayjobs, rayclusters]
   verbs: [list, watch]
-# /api/ray/jobs/<namespace>/<name> asks for the one RayJob as it is now.
+# GET /api/ray/jobs/<namespace>/<name> reads one RayJob.
 - apiGroups: [ray.io]
   resources: [rayjobs]
   verbs: [get]
@@ -34,20 +34,20 @@
 {{- end }}
 
 {{/*
-{cluster: [rule], namespaces: {name: [rule]}} for `config`. A source with a kubeconfig brings its own account and needs none.
+{cluster: [rule], namespaces: {name: [rule]}} for `config`. A source with a kubeconfig uses that account and needs no rule.
 */}}
 {{- define "fleet-exporter.permissions" -}}
 {{- $config := .Values.config | default dict }}
 {{- $cluster := list }}
-{{- $asked := list }}
+{{- $requested := list }}
 {{- with $config.rayjob | default dict }}
 {{- if and .in_cluster (not .kubeconfig) }}
-{{- $asked = append $asked (dict "namespaces" .namespaces "rules" (include "fleet-exporter.rules.rayjob" . | fromYamlArray)) }}
+{{- $requested = append $requested (dict "namespaces" .namespaces "rules" (include "fleet-exporter.rules.rayjob" . | fromYamlArray)) }}
 {{- end }}
 {{- end }}
 {{- with $config.workloads | default dict }}
 {{- if and .in_cluster (not .kubeconfig) }}
-{{- $asked = append $asked (dict "namespaces" .namespaces "rules" (include "fleet-exporter.rules.workloads" . | fromYamlArray)) }}
+{{- $requested = append $requested (dict "namespaces" .namespaces "rules" (include "fleet-exporter.rules.workloads" . | fromYamlArray)) }}
 {{- if .nodes }}
 {{- $cluster = concat $cluster (include "fleet-exporter.rules.nodes" . | fromYamlArray) }}
 {{- end }}
@@ -55,15 +55,15 @@
 {{- end }}
 {{- with $config.vllm | default dict }}
 {{- if and .service (not .kubeconfig) }}
-{{- $of := list }}
+{{- $serviceNamespaces := list }}
 {{- range .service }}
-{{- $of = append $of (splitList "/" . | first) }}
+{{- $serviceNamespaces = append $serviceNamespaces (splitList "/" . | first) }}
 {{- end }}
-{{- $asked = append $asked (dict "namespaces" $of "rules" (include "fleet-exporter.rules.endpoints" . | fromYamlArray)) }}
+{{- $requested = append $requested (dict "namespaces" $serviceNamespaces "rules" (include "fleet-exporter.rules.endpoints" . | fromYamlArray)) }}
 {{- end }}
 {{- end }}
 {{- $namespaces := dict }}
-{{- range $one := $asked }}
+{{- range $one := $requested }}
 {{- range $one.namespaces | default list | uniq }}
 {{- $_ := set $namespaces . (concat (get $namespaces . | default list) $one.rules) }}
 {{- else }}
@@ -73,8 +73,8 @@
 {{- toYaml (dict "cluster" $cluster "namespaces" $namespaces) }}
 {{- end }}
 
-{{/* Whether any source uses the pod's own account; empty when none does. */}}
-{{- define "fleet-exporter.asksKubernetes" -}}
+{{/* "true" if a source uses the pod's ServiceAccount, otherwise empty. */}}
+{{- define "fleet-exporter.readsKubernetes" -}}
 {{- $permissions := include "fleet-exporter.permissions" . | fromYaml }}
 {{- if or $permissions.cluster $permissions.namespaces }}true{{ end }}
 {{- end }}
