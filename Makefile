@@ -8,7 +8,7 @@ demo: .venv/ready
 	@$(BIN)/python -m demo
 
 test: .venv/ready
-	@$(BIN)/python -m demo.servers
+	@$(BIN)/python -m servers
 	@$(BIN)/python -m pytest
 
 bench: .venv/ready
@@ -18,7 +18,7 @@ generate: .venv/ready
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
 	@$(BIN)/fleet-exporter options > docs/configuration.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json
-	@$(BIN)/python -m exporter.chart_schema > deploy/helm/values.schema.json
+	@$(BIN)/python -m exporter.reference.chart_schema > deploy/helm/values.schema.json
 	@$(BIN)/python -m alerts > deploy/helm/files/alerts.yaml
 	@$(BIN)/python -m alerts --reference > docs/alerts.md
 	@$(BIN)/python -m alerts --runbooks docs/runbooks

@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 
 PROTOS = Path("exporter/sources/services")
 GENERATED = Path("deploy/helm/files")  # dashboards and rules: the chart's files, of which a wheel has a copy
-BUNDLED = Path("exporter/generated")  # where `exporter/bundled.py` finds them in a wheel
+BUNDLED = Path("exporter/generated")  # where `exporter/assets.py` finds them in a wheel
 
 
 class BuildWithGenerated(build_py):

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from benchmarks.figure import Figure, awaited_median
-from demo.files import BROKER_SCHEMA, LEDGER_SCHEMA
-from exporter.live import listening_to
+from demo.scenario.files import BROKER_SCHEMA, LEDGER_SCHEMA
+from exporter.events.broadcast import listening_to
 from exporter.source import Source
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs

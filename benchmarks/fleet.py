@@ -13,13 +13,13 @@ import nats
 
 from benchmarks import publisher
 from benchmarks.figure import Figure, resident_bytes
-from demo.servers import loki, process
-from demo.servers import nats as servers
-from exporter.event import Message, parsed
-from exporter.exposition import Format, grouped, rendered
-from exporter.fleet.samples import samples
+from exporter.events.model import Message, parsed
 from exporter.fleet.state import Fleet
-from tests.running import exporter
+from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.sources.fleet.samples import samples
+from servers import loki, process
+from servers import nats as servers
+from tests.support.process import exporter
 
 RATE, SECONDS = 1000, 10
 MILLION = 1_000_000

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alerts.rules import RECORDINGS
-from exporter.metric import Kind, Metric, number
-from exporter.promql import SCRAPE_LABELS
+from exporter.metrics.metric import Kind, Metric, number
+from exporter.metrics.promql import SCRAPE_LABELS
 from exporter.reference import metric_groups
 
 AGENTS = 200

@@ -9,11 +9,11 @@ import nats
 from nats.aio.client import Client
 
 from benchmarks.figure import Figure, awaited_median
-from demo.servers import nats as servers
-from exporter.exposition import Format, grouped, rendered
+from exporter.config.options import Address
+from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.scrape import Scraper
-from exporter.source import Address
 from exporter.sources.jetstream import Jetstream
+from servers import nats as servers
 
 STREAMS, CONSUMERS = 10, 1000
 

@@ -8,9 +8,9 @@ from typing import Any
 import neo4j
 
 from benchmarks.figure import Figure, awaited_median
-from demo.servers import neo4j as servers
-from exporter.source import Address
+from exporter.config.options import Address
 from exporter.sources.neo4j import Neo4j
+from servers import neo4j as servers
 
 
 class _Counting(Neo4j):

@@ -14,7 +14,7 @@ import time
 
 import nats
 
-from demo.fleet import STREAMS, Fleet
+from demo.scenario.fleet import STREAMS, Fleet
 
 _TOGETHER = 10
 

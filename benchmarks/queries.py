@@ -12,8 +12,8 @@ import httpx
 from benchmarks import fleet_history
 from benchmarks.figure import Figure, median
 from dashboards.__main__ import all_dashboards
-from dashboards.asked import Question, questions
-from demo.servers import prometheus
+from dashboards.inventory import Question, questions
+from servers import prometheus
 
 BAR = 0.1
 POINTS = 500

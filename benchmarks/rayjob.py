@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 from benchmarks.figure import Figure, awaited_median, resident_bytes
-from demo.servers import kubernetes
-from demo.servers.kubernetes import Kubernetes
-from exporter.exposition import Format, grouped, rendered
-from exporter.metric import Metric, Sample, gauge
+from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.scrape import Scraper
 from exporter.source import Source
 from exporter.sources.rayjob import Rayjob
+from servers import kubernetes
+from servers.kubernetes import Kubernetes
 
 JOBS = 20_000
 _PATH = "/apis/ray.io/v1/namespaces/default/rayjobs"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from benchmarks.figure import Figure, median
-from exporter import program
-from exporter.exposition import Format, grouped, rendered
-from exporter.metric import gauge
+from exporter.metrics import process
+from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.metric import gauge
 
 SERIES = 100_000
 _DEPTH = gauge("bench_depth", "Depth of it.", "stream", "consumer")
@@ -19,7 +19,7 @@ def _page() -> bytes:
 
 
 def figures() -> list[Figure]:
-    program.tune_garbage_collection()  # as the command does
+    process.tune_garbage_collection()  # as the command does
     registry = CollectorRegistry()
     peer = Gauge("bench_depth", "Depth of it.", ("stream", "consumer"), registry=registry)
     for number in range(SERIES):

@@ -19,21 +19,21 @@ import msgspec
 import nats
 
 from benchmarks.figure import Figure, awaited_median, median, resident_bytes
-from demo.fleet import ROLES
-from demo.servers import nats as servers
-from exporter import program
-from exporter.event import Message, parsed
-from exporter.exposition import Format, grouped, rendered
+from demo.scenario.fleet import ROLES
+from exporter.config.options import Address
+from exporter.config.sharding import Shard
+from exporter.events.model import Message, parsed
 from exporter.fleet.agents import HISTORY
-from exporter.fleet.samples import samples
 from exporter.fleet.state import Caps, Fleet
-from exporter.metric import Sample
+from exporter.metrics import process
+from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
-from exporter.shard import Shard
-from exporter.source import Address
+from exporter.sources.fleet.samples import samples
 from exporter.sources.jetstream import Jetstream
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
 from exporter.sources.rayjob.objects import Key
+from servers import nats as servers
 
 AGENTS = (1_000, 10_000, 50_000, 100_000)
 SHARDS = (1, 2, 4)
@@ -77,7 +77,7 @@ def _cost(seconds: float, page: bytes, memory: int) -> Cost:
 
 def agents(number: int) -> Cost:
     """Every agent with as much history as is kept, in as many roles as the fleet has; three are asked at a time."""
-    program.tune_garbage_collection()
+    process.tune_garbage_collection()
     before = resident_bytes()
     fleet = Fleet(Caps(agents=number))
     for answer, agent in itertools.product(range(HISTORY), range(number)):
@@ -93,7 +93,7 @@ def agents(number: int) -> Cost:
 
 def jobs(shard: Shard) -> Cost:
     """Every RayJob goes by, as the API server sends it; the shard keeps its own."""
-    program.tune_garbage_collection()
+    process.tune_garbage_collection()
 
     def job(number: int) -> msgspec.Raw:
         labels = {"fleet/agent": f"agent-dev-{number % 2000:04}", "fleet/role": "DEV", "fleet/task": f"TSK-{number}"}
@@ -114,7 +114,7 @@ def jobs(shard: Shard) -> Cost:
 
 def consumers(url: str, shard: Shard) -> Cost:
     """The requests included."""
-    program.tune_garbage_collection()
+    process.tune_garbage_collection()
 
     async def measure() -> Cost:
         before = resident_bytes()

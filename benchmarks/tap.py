@@ -13,14 +13,14 @@ from nats.aio.msg import Msg
 
 from benchmarks import publisher
 from benchmarks.figure import Figure
-from demo.fleet import STREAMS
-from demo.servers import nats as servers
-from exporter import program
-from exporter.event import Message
-from exporter.fleet import FleetEvents
-from exporter.fleet.tap import Tap
-from exporter.nats_connection import NatsServer
-from exporter.source import Address
+from demo.scenario.fleet import STREAMS
+from exporter.clients.nats import NatsServer
+from exporter.config.options import Address
+from exporter.events.consumer import Tap
+from exporter.events.model import Message
+from exporter.metrics import process
+from exporter.sources.fleet import FleetEvents
+from servers import nats as servers
 
 TAPPED = 60_000
 _WANTED = 1_000_000 / 60
@@ -119,7 +119,7 @@ async def _timed(url: str, seen: Callable[[], int], stop: Callable[[], Awaitable
 
 
 def figures() -> list[Figure]:
-    program.tune_garbage_collection()  # as the exporter runs
+    process.tune_garbage_collection()  # as the exporter runs
     ways = {"core": _bare, "streams": _ordered, "tap": _tapped, "understood": _understood}
     times: dict[str, list[float]] = {way: [] for way in ways}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -8,8 +8,8 @@ import httpx
 import redis
 
 from benchmarks.figure import Figure, median
-from demo.servers import valkey as servers
-from tests.running import exporter
+from servers import valkey as servers
+from tests.support.process import exporter
 
 KEYS = 100_000
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 
 from benchmarks.figure import Figure, median, resident_bytes
-from demo.servers import kubernetes, nats, neo4j, valkey, vllm
-from demo.servers.cache import cached
-from tests.running import exporter
+from servers import kubernetes, nats, neo4j, valkey, vllm
+from servers.cache import cached
+from tests.support.process import exporter
 
 _ROOT = Path(__file__).parents[1]
 _SOURCES = 6

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.figure import Figure, median, resident_bytes
-from exporter.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.sources.workloads.store import Pods
 
 PODS, WORKLOADS = 10_000, 500

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import dashboards
-from dashboards.panels import Dashboard
+from dashboards.grafana.panels import Dashboard
 from dashboards.reference import markdown
 
 

@@ -7,15 +7,15 @@ from typing import Final
 from alerts import thresholds
 from alerts.rules import broker as recorded
 from alerts.view import View
-from dashboards import variables
-from dashboards.common import alert_marks, source_health
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, heatmap, stat, table
-from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
-from exporter import roster
-from exporter.metric import Metric
-from exporter.promql import Series, is_not
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, heatmap, stat, table
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.rows.common import alert_marks, source_health
+from exporter.fleet import registry
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Series, is_not
 from exporter.sources.broker import samples as broker
 
 _CPU: Final = [Limit(thresholds.AGENT_CPU_WARNING, WARN), Limit(thresholds.AGENT_CPU_CRITICAL, BAD)]
@@ -244,7 +244,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Agents by system and state",
                     "Agents that the broker, the task board and the fleet's events know, side by side (fleet_agents).",
-                    Line(shown(roster.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
+                    Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
                     unit="short", decimals=0, width=24,
                     links=[Link("Councils", View.AGENTS), Link("The board's agents", View.BOARD)],
                 ),

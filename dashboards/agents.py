@@ -5,17 +5,18 @@ from __future__ import annotations
 from alerts import thresholds
 from alerts.rules import states
 from alerts.view import View
-from dashboards import councils, variables
-from dashboards.common import AGENT_STATES, alert_marks, coded, source_health, worded
-from dashboards.councils import EVENTS_OF_ROLE, SLOW, mean, of_roles, success
-from dashboards.fields import BAD, WARN, ApiLink, Column, Limit, Link
-from dashboards.journal import events
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, logs, stat, table, timeline
-from dashboards.query import RANGE, Line, chosen, kept, raw, shown
-from exporter import roster
-from exporter.fleet import samples as fleet
-from exporter.promql import Query
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, logs, stat, table, timeline
+from dashboards.grafana.queries import RANGE, Line, chosen, kept, raw, shown
+from dashboards.rows import councils
+from dashboards.rows.common import AGENT_STATES, alert_marks, coded, source_health, worded
+from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, mean, of_roles, success
+from dashboards.rows.event_log import events
+from exporter.fleet import registry
+from exporter.metrics.promql import Query
+from exporter.sources.fleet import samples as fleet
 
 _state = coded(fleet.AGENT_STATE, tuple(AGENT_STATES), "agent", "role", role=chosen("role"), agent=chosen("agent"))
 _since = of_roles(fleet.AGENT_SINCE, agent=chosen("agent")).max("agent", "role")
@@ -67,7 +68,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Unresponsive",
                     "Agents that were asked and do not answer, though others of their council did (fleet_agents).",
-                    Line(of_roles(roster.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
+                    Line(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
                     width=3, decimals=0, limits=[Limit(1, WARN)],
                     links=[ApiLink("All agents, with their tasks", path="/api/agents")],
                 ),
@@ -180,7 +181,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Agents by system and state",
                     "Agents that events, the task board and the agent broker know, side by side (fleet_agents).",
-                    Line(shown(roster.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
+                    Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
                     unit="short", decimals=0, width=24,
                     links=[Link("The broker's agents", View.MONITORING), Link("The board's agents", View.BOARD)],
                 ),

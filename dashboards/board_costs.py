@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import costs, variables
-from dashboards.common import alert_marks, source_health
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, Panel, graph, stat, table
-from dashboards.query import RATE, Line, raw, shown
-from exporter.metric import Metric
-from exporter.promql import Query, is_not
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, Panel, graph, stat, table
+from dashboards.grafana.queries import RATE, Line, raw, shown
+from dashboards.rows import costs
+from dashboards.rows.common import alert_marks, source_health
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Query, is_not
 from exporter.sources.taskboard import samples as board
 
 _AGENTS = Link("Agents", View.AGENTS)

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import consumers, message_map, variables
-from dashboards.common import STORY_MARKS, alert_marks, coded, source_health
-from dashboards.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
-from dashboards.query import RANGE, RATE, Line, chosen, labelled, raw, shown
-from dashboards.services import SERVICES
-from exporter.fleet import samples as fleet
-from exporter.fleet.followed import How
-from exporter.fleet.tap_samples import FOLLOWED
-from exporter.metric import Metric
-from exporter.promql import Matcher, Query, Series
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, labelled, raw, shown
+from dashboards.rows import consumers, topology
+from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
+from dashboards.rows.services import SERVICES
+from exporter.events.streams import How
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Matcher, Query, Series
+from exporter.sources.fleet import samples as fleet
+from exporter.sources.fleet.consumer_samples import FOLLOWED
 from exporter.sources.jetstream import samples as jetstream
 from exporter.sources.services import probe
 
@@ -129,8 +130,8 @@ _MAP = Row(
             "From the left: services that publish, subjects, and the services whose consumers take them, with messages a "
             "second (fleet_events_total, nats_consumer_info, nats_consumer_delivered_total). A consumer with several "
             "filters has all its deliveries at each; one without a filter stands at “all of” its stream.",
-            message_map.nodes(),
-            message_map.edges(),
+            topology.nodes(),
+            topology.edges(),
             unit="ops",
             width=24,
             height=13,

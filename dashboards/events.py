@@ -7,19 +7,20 @@ from typing import Final
 from alerts import thresholds
 from alerts.rules import nats
 from alerts.view import View
-from dashboards import event_reading, variables
-from dashboards.common import STORY_MARKS, alert_marks, source_health
-from dashboards.event_reading import LIVE, of_families, of_streams
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
-from dashboards.journal import events
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, Panel, graph, logs, stat, table
-from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, Panel, graph, logs, stat, table
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.rows import event_pipeline
+from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
+from dashboards.rows.event_log import events
+from dashboards.rows.event_pipeline import LIVE, of_families, of_streams
 from exporter.fleet import delivery
-from exporter.fleet import samples as fleet
-from exporter.fleet.tap_samples import FOLLOWED, UNREAD
-from exporter.metric import Metric
-from exporter.promql import Expression, Matcher, Query, Series
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Expression, Matcher, Query, Series
+from exporter.sources.fleet import samples as fleet
+from exporter.sources.fleet.consumer_samples import FOLLOWED, UNREAD
 from exporter.sources.jetstream import ack_estimate
 from exporter.sources.jetstream import samples as jetstream
 
@@ -229,6 +230,6 @@ DASHBOARD = Dashboard(
                 ),
             ],
         ),
-        event_reading.ALL_SEEN,
+        event_pipeline.ALL_SEEN,
     ],
 )  # fmt: skip

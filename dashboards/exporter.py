@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import exporter_process, variables
-from dashboards.common import STALE, alert_marks, coded
-from dashboards.fields import ACCENT, BAD, OK, UP_DOWN, WARN, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, stat, table, timeline
-from dashboards.query import RATE, Line, chosen, raw, shown
-from exporter import live, program, scrape
-from exporter.fleet import grafana_live, journal, samples
-from exporter.fleet.followed import How
-from exporter.fleet.tap_samples import DROPPED, FOLLOWED, LOSSES, POSITION, REPEATED, RESTARTS, SKIPPED, UNREAD
-from exporter.metric import Metric
-from exporter.promql import Matcher, Series
-from exporter.source import Reason
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, UP_DOWN, WARN, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, stat, table, timeline
+from dashboards.grafana.queries import RATE, Line, chosen, raw, shown
+from dashboards.rows import exporter_process
+from dashboards.rows.common import STALE, alert_marks, coded
+from exporter import scrape
+from exporter.errors import Reason
+from exporter.events import broadcast
+from exporter.events.streams import How
+from exporter.metrics import process
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Matcher, Series
+from exporter.sources import journal
+from exporter.sources.fleet import grafana_live, samples
+from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, LOSSES, POSITION, REPEATED, RESTARTS, SKIPPED, UNREAD
 from exporter.sources.rayjob import jobs
 
 _SOURCE = ("source", "server")
@@ -125,7 +129,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Version",
                     "Versions that run now (fleet_exporter_build_info); two of them is a rollout.",
-                    Line(shown(program.BUILD).max("version"), "{{version}}"),
+                    Line(shown(process.BUILD).max("version"), "{{version}}"),
                     width=3,
                     text=True,
                 ),
@@ -274,8 +278,8 @@ DASHBOARD = Dashboard(
                     "Clients that follow the live stream (fleet_listeners), and how often one was let go for being too "
                     "slow or a push to Grafana Live failed (fleet_listeners_dropped_total, "
                     "fleet_grafana_live_failures_total).",
-                    Line(shown(live.LISTENERS).sum(), "listeners"),
-                    _events(live.TOO_SLOW, "too slow, let go"),
+                    Line(shown(broadcast.LISTENERS).sum(), "listeners"),
+                    _events(broadcast.TOO_SLOW, "too slow, let go"),
                     _events(grafana_live.FAILED, "failed pushes to Grafana Live"),
                     unit="short",
                     width=12,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import variables
-from dashboards.common import STORY_MARKS, alert_marks, source_health
-from dashboards.fields import BAD, ApiLink, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, node_graph, stat, table
-from dashboards.query import RATE, Line, chosen, labelled, raw, shown
-from exporter.metric import Metric
-from exporter.promql import Query, Series
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, node_graph, stat, table
+from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
+from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Query, Series
 from exporter.sources.neo4j import counts
 
 _STORIES = Link("Stories", View.STORIES)

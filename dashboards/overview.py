@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import error_budgets, variables, workloads
-from dashboards.common import AGENT_STATES, STORY_MARKS, alert_marks
-from dashboards.fields import BAD, WARN, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, firing_alerts, graph, stat
-from dashboards.query import RATE, Line, chosen, labelled, raw, shown
-from exporter import roster, scrape
-from exporter.fleet import samples as fleet
-from exporter.promql import Query, Series, is_not
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, WARN, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, firing_alerts, graph, stat
+from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
+from dashboards.rows import error_budgets, workloads
+from dashboards.rows.common import AGENT_STATES, STORY_MARKS, alert_marks
+from exporter import scrape
+from exporter.fleet import registry
+from exporter.metrics.promql import Query, Series, is_not
+from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 from exporter.sources.services import probe
 from exporter.sources.vllm import concepts as vllm
@@ -45,7 +47,7 @@ def _worst(up: Series, *labels: str) -> Query:
     return up.min(*labels) + up.max(*labels) + 1
 
 
-_agents = shown(roster.AGENTS, system=fleet.SYSTEM)
+_agents = shown(registry.AGENTS, system=fleet.SYSTEM)
 _service = [Link("The service's address and calls", View.COMMUNICATIONS, {"service": "service"})]
 _to_agents = [Link("Agents", View.AGENTS)]
 _to_vllm = [Link("vLLM", View.VLLM)]
@@ -119,7 +121,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Agents at work",
                     "Agents that deliberate now (fleet_agents, state deliberating).",
-                    Line(shown(roster.AGENTS, system=fleet.SYSTEM, state="deliberating").sum()),
+                    Line(shown(registry.AGENTS, system=fleet.SYSTEM, state="deliberating").sum()),
                     width=3,
                     decimals=0,
                     sparkline=True,

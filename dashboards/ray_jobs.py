@@ -5,15 +5,16 @@ from __future__ import annotations
 from alerts import thresholds
 from alerts.rules import states
 from alerts.view import View
-from dashboards import ray_clusters, variables
-from dashboards.common import alert_marks, coded, source_health, worded
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
-from dashboards.journal import events
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.query import RANGE, RATE, Line, chosen, kept, shown
-from exporter.metric import Metric
-from exporter.promql import Matcher, Query, Series, like
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.rows import ray_clusters
+from dashboards.rows.common import alert_marks, coded, source_health, worded
+from dashboards.rows.event_log import events
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Matcher, Query, Series, like
 from exporter.sources.rayjob import jobs
 
 _JOB = ("namespace", "rayjob")

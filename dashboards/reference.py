@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dashboards.panels import Dashboard
-from dashboards.variables import Variable
+from dashboards.grafana.panels import Dashboard
+from dashboards.grafana.variables import Variable
 
 _HEAD = """# Dashboards
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.view import View
-from dashboards import variables
-from dashboards.common import STORY_MARKS, alert_marks, source_health
-from dashboards.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
-from dashboards.journal import events
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, logs, stat, timeline
-from dashboards.query import RANGE, RATE, Line, Logs, shown
-from dashboards.stages import Staged
-from exporter.fleet.samples import STORIES, TASKS, StageMetrics
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, logs, stat, timeline
+from dashboards.grafana.queries import RANGE, RATE, Line, Logs, shown
+from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
+from dashboards.rows.event_log import events
+from dashboards.rows.stages import Staged
 from exporter.fleet.stages import STORY_MOVES, STORY_STAGES, TASK_MOVES
-from exporter.promql import Query, is_not, unlike
+from exporter.metrics.promql import Query, is_not, unlike
+from exporter.sources.fleet.samples import STORIES, TASKS, StageMetrics
 
 _DONE: Final = STORY_STAGES[-1]
 _ENDED: Final = "done|cancelled|completed|failed"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import valkey_servers, variables
-from dashboards.common import alert_marks, source_health
-from dashboards.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, graph, stat, table
-from dashboards.query import RATE, Line, shown
-from dashboards.valkey_servers import LIMIT, USED, at, rate
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, graph, stat, table
+from dashboards.grafana.queries import RATE, Line, shown
+from dashboards.rows import valkey_servers
+from dashboards.rows.common import alert_marks, source_health
+from dashboards.rows.valkey_servers import LIMIT, USED, at, rate
 from exporter import scrape
 from exporter.sources.valkey import info, keys
 

@@ -6,15 +6,16 @@ from typing import Final
 
 from alerts import thresholds
 from alerts.view import View
-from dashboards import variables, vllm_caches
-from dashboards.common import alert_marks, source_health
-from dashboards.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, Column, Limit, Link
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, Panel, graph, heatmap, stat, table
-from dashboards.query import RATE, Line, chosen, shown
-from dashboards.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
+from dashboards.grafana import variables
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, Panel, graph, heatmap, stat, table
+from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.rows import vllm_caches
+from dashboards.rows.common import alert_marks, source_health
+from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
 from exporter import scrape
-from exporter.promql import like
+from exporter.metrics.promql import like
 from exporter.sources.vllm import concepts, page
 
 _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_blocks")

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import httpx
 
-from demo.faults import USUAL, Backend, Fault, FaultError, Faults, named
-from demo.files import Board, Broker, Ledger
-from demo.fleet import EXPECTED_STREAM, Fleet, Step
-from demo.joining import join_alertmanager, join_kubernetes, join_loki, join_neo4j
-from demo.monitoring import Monitoring, monitored
-from demo.running import Demo, Servers, entered, wished_port
-from demo.servers import nats, prometheus, valkey, vllm
-from demo.servers.cache import ServerMissing
-from demo.servers.process import ServerFailed, answers, free_port, process, temporary_folder
-from demo.services import Services, serving
-from demo.terminal import lines
-from demo.traffic import Cache, Events, answer_with
+from demo.scenario.faults import USUAL, Backend, Fault, FaultError, Faults, named
+from demo.scenario.files import Board, Broker, Ledger
+from demo.scenario.fleet import EXPECTED_STREAM, Fleet, Step
+from demo.scenario.services import Services, serving
+from demo.scenario.traffic import Cache, Events, answer_with
+from demo.stack.monitoring import Monitoring, monitored
+from demo.stack.running import Demo, Servers, entered, wished_port
+from demo.stack.startup import join_alertmanager, join_kubernetes, join_loki, join_neo4j
+from demo.stack.terminal import lines
+from servers import nats, prometheus, valkey, vllm
+from servers.cache import ServerMissing
+from servers.process import ServerFailed, answers, free_port, process, temporary_folder
 
 _SOURCES = {
     "broker",

@@ -15,9 +15,9 @@ import nats.errors
 import neo4j.exceptions
 import redis.exceptions
 
-from demo.faults import USUAL, Backend, Fault, FaultError, Faults, named
-from demo.fleet import Fleet, Step
-from demo.traffic import Cache, Events, Graph
+from demo.scenario.faults import USUAL, Backend, Fault, FaultError, Faults, named
+from demo.scenario.fleet import Fleet, Step
+from demo.scenario.traffic import Cache, Events, Graph
 
 _UNREACHABLE = (
     OSError,

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from exporter.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
-from exporter.shard import WHOLE, Shard
-from exporter.source import Reason, Source, SourceError, reason_of
+from exporter.config.sharding import WHOLE, Shard
+from exporter.errors import Reason, SourceError, reason_of
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
+from exporter.source import Source
 
 UP = gauge("fleet_exporter_source_up", "Whether the last reading of a source succeeded.", "source", "server")
 FAILURE = state_set(

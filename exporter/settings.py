@@ -20,18 +20,14 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-import exporter.sources
-from exporter.log import Log
-from exporter.shard import WHOLE, Shard, ShardText, read_by
-from exporter.source import Address, Options, Source
-from exporter.web_options import Web
+from exporter.config.log import Log
+from exporter.config.options import Address, Options
+from exporter.config.sharding import WHOLE, Shard, ShardText
+from exporter.config.web import Web
+from exporter.source import Source, read_by
 
 PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
-
-
-_FLEET = ("exporter.fleet", "exporter.fleet.journal")
-"""What reads the fleet's own events; found like a backend, by the name of its module."""
 
 
 class SettingsError(Exception):
@@ -46,10 +42,8 @@ class SettingsError(Exception):
 def source_types() -> tuple[type[Source], ...]:
     """The Source of every module in `exporter/sources/`, named after its module; no list to join."""
     found = []
-    backends = sorted(
-        f"{exporter.sources.__name__}.{module.name}" for module in pkgutil.iter_modules(exporter.sources.__path__)
-    )
-    for name in (*backends, *_FLEET):
+    package = importlib.import_module("exporter.sources")  # by name: options know no source
+    for name in sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)):
         module = importlib.import_module(name)
         found += [
             value

@@ -1,102 +1,15 @@
-"""A Source: what the exporter can read, its options, and how reading it fails.
-
-SourceError            a sentence for people, and one of five reasons for the page
-"""
+"""A Source: what the exporter can read, its options, and the shard of it that this exporter shows."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeVar
 
-from annotated_types import Ge, Gt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import PrivateAttr
 
-from exporter.metric import Metric, Sample
-
-
-class Reason(StrEnum):
-    """Why a source could not be read; the label `reason` of `fleet_exporter_source_failure`."""
-
-    UNREACHABLE = "unreachable"
-    UNAUTHORIZED = "unauthorized"
-    TIMEOUT = "timeout"
-    MALFORMED = "malformed"
-    BUG = "bug"
-
-
-class SourceError(Exception):
-    """One sentence that says what is wrong and where, without secrets, and the reason it falls under."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def reason_of(error: BaseException) -> Reason:
-    """The reason for an exception that a source let through.
-
-    Clients raise the standard library's errors for what the network does; what none of them names is our own mistake.
-    """
-    if isinstance(error, SourceError):
-        return error.reason
-    if isinstance(error, TimeoutError | asyncio.CancelledError):
-        return Reason.TIMEOUT
-    if isinstance(error, PermissionError):
-        return Reason.UNAUTHORIZED
-    if isinstance(error, OSError):
-        return Reason.UNREACHABLE
-    if isinstance(error, EOFError):  # asyncio.IncompleteReadError: the reply was cut short
-        return Reason.MALFORMED
-    return Reason.BUG
-
-
-class Address(SecretStr):
-    """A URL that may hold a password: shown anywhere, it shows everything but the credentials."""
-
-    def _display(self) -> str:
-        scheme, separator, rest = self.get_secret_value().rpartition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-    @property
-    def server(self) -> str:
-        """host:port (or whatever stands there), the value of the label `server`."""
-        return self._display().rpartition("://")[2].partition("/")[0].partition("?")[0]
-
-
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list of words: a YAML list, or one text with commas."""
-
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
-"""A list of addresses: a YAML list, or one text with commas."""
-
-
-def _paired(value: Any) -> Any:
-    return dict(part.partition("=")[::2] for part in _split(value)) if isinstance(value, str) else value
-
-
-Pairs = Annotated[dict[str, str], BeforeValidator(_paired)]
-"""A mapping of words: a YAML mapping, or one text of name=value with commas."""
-
-Seconds = Annotated[float, Gt(0)]
-Count = Annotated[int, Ge(0)]
-
-
-def option(description: str, *, env: str | None = None, flag: str | None = None) -> Any:
-    """An option's help, the well-known variable that also sets it (`NATS_URL`), and a flag that the field's name is not."""
-    extra: dict[str, JsonValue] = {name: value for name, value in (("env", env), ("flag", flag)) if value}
-    return Field(description=description, json_schema_extra=extra or None)
-
-
-class Options(BaseModel):
-    """A group of options: frozen, and every key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+from exporter.config.options import Count, Options, Seconds, option
+from exporter.config.sharding import WHOLE, Shard
+from exporter.metrics.metric import Metric, Sample
 
 
 class Source(Options):
@@ -148,3 +61,28 @@ class Source(Options):
 
     async def close(self) -> None:
         """Drop whatever is open; the next reading opens it again."""
+
+
+S = TypeVar("S", bound=Source)
+
+
+class ShardedSource(Source):
+    """A source that shows only the objects of its shard, asked by `self._shard.owns(…)`."""
+
+    _shard: Shard = PrivateAttr(WHOLE)
+
+    def divide(self, shard: Shard) -> None:
+        """Show that shard's objects alone; before the first reading."""
+        self._shard = shard
+
+
+def read_by(shard: Shard, sources: Iterable[S]) -> tuple[S, ...]:
+    """The sources that this shard reads, told which part is theirs; those that are not divided are the first one's."""
+    found = []
+    for source in sources:
+        if isinstance(source, ShardedSource):
+            source.divide(shard)
+        elif not shard.is_first:
+            continue
+        found.append(source)
+    return tuple(found)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pydantic import PrivateAttr
 
-from exporter.metric import Sample
-from exporter.source import Reason, Source, SourceError
-from exporter.sqlite_file import Identity, Reading, SqliteFile
+from exporter.clients.sqlite import Identity, Reading, SqliteFile
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Sample
+from exporter.source import Source
 
 _TRY_AGAIN = 1.0
 """Seconds after a first reading that failed."""

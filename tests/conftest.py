@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +9,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from demo.servers import alertmanager, kubernetes, loki, nats, neo4j, prometheus, valkey
-from demo.servers.cache import ServerMissing
-from tests.demonstration import RunningDemo, running_demo
+from servers import alertmanager, kubernetes, loki, nats, neo4j, prometheus, valkey
+from tests.support.demo import RunningDemo, running_demo
+from tests.support.servers import required
 
 # A busy machine is no fault of what is tested.
 hypothesis.settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("no clock")
-
-
-@contextlib.contextmanager
-def required() -> Iterator[None]:
-    """Turns a missing server into a skip that says so, and into a failure where CI=true."""
-    try:
-        yield
-    except ServerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +34,13 @@ def nats_server() -> Iterator[nats.Nats]:
         nats.prepare()
     with nats.start() as server:
         yield server
+
+
+@pytest.fixture
+def server() -> Iterator[nats.Nats]:
+    """A NATS server that belongs to one test."""
+    with nats.start() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import pytest
 
-from exporter.metric import Metric, Sample, gauge, labels
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample, gauge, labels
 from exporter.scrape import Scraper
-from exporter.source import Reason, Source, SourceError
-from tests.reading import run, series
+from exporter.source import Source
+from tests.support.pages import run, series
 
 DEPTH = gauge("toy_depth", "Depth of the toy.", "queue")
 OTHER = gauge("toy_other", "Not declared by the toy.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.config.options import Address
 from exporter.settings import SettingsError, load, options
-from exporter.source import Address
 
 
 def mistakes(flags: dict[str, str | None] | None = None, environment: dict[str, str] | None = None) -> tuple[str, ...]:

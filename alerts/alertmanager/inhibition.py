@@ -11,7 +11,7 @@ from typing import Any, Final
 from alerts.alertmanager.options import Options
 from alerts.alertmanager.routes import PRODUCT, WATCHDOG
 from alerts.rule import Rule, Severity
-from exporter.promql import SCRAPE_LABELS
+from exporter.metrics.promql import SCRAPE_LABELS
 
 EXPORTER_DOWN: Final = "FleetExporterDown"
 

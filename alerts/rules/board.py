@@ -8,7 +8,7 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import BUDGET_NEARLY_SPENT, BUDGET_SPENT, TASK_STUCK_SECONDS
 from alerts.view import View
-from exporter.promql import is_not, series
+from exporter.metrics.promql import is_not, series
 from exporter.sources.costs import ledger
 from exporter.sources.taskboard import samples as board
 

@@ -16,8 +16,8 @@ from alerts.thresholds import (
     HEARTBEATS_MISSED,
 )
 from alerts.view import View
-from exporter.metric import Metric
-from exporter.promql import series
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import series
 from exporter.sources.broker import samples as broker
 
 

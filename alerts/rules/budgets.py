@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from alerts.rule import Component, Recording, Rule, Severity
 from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LEAST_REQUESTS, TASK_SUCCESS_TARGET
 from alerts.view import View
-from exporter.fleet import samples as fleet
-from exporter.promql import Query, like, series
+from exporter.metrics.promql import Query, like, series
+from exporter.sources.fleet import samples as fleet
 from exporter.sources.vllm import concepts as vllm
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")

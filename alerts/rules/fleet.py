@@ -8,8 +8,8 @@ from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from alerts.view import View
-from exporter.fleet import samples as fleet
-from exporter.promql import series
+from exporter.metrics.promql import series
+from exporter.sources.fleet import samples as fleet
 
 ANSWERS: Final = Recording(
     name="fleet:agent_answers:rate15m",

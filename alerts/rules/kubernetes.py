@@ -7,7 +7,7 @@ from typing import Final
 from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.view import View
-from exporter.promql import like, series
+from exporter.metrics.promql import like, series
 from exporter.sources.workloads import store as workloads
 
 _WORKLOAD = ("namespace", "workload")

@@ -16,7 +16,7 @@ from alerts.thresholds import (
 )
 from alerts.view import View
 from exporter.fleet import delivery
-from exporter.promql import series
+from exporter.metrics.promql import series
 from exporter.sources.jetstream import samples as jetstream
 
 _LAG = series(jetstream.LAG)

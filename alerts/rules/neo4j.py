@@ -8,7 +8,7 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import GRAPH_NODES, GRAPH_SHRUNK_RATIO
 from alerts.view import View
-from exporter.promql import series
+from exporter.metrics.promql import series
 from exporter.sources.neo4j import counts
 
 _NODES = series(counts.NODES)

@@ -8,7 +8,7 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import RAY_JOB_NEWS_SECONDS, RAY_JOB_PENDING_SECONDS
 from alerts.view import View
-from exporter.promql import like, series
+from exporter.metrics.promql import like, series
 from exporter.sources.rayjob import clusters, jobs
 
 _JOB = ("namespace", "rayjob")

@@ -8,12 +8,13 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, FOLLOWER_RESTARTS, UNPARSED_MESSAGES
 from alerts.view import View
-from exporter import program, scrape
-from exporter.fleet import journal
-from exporter.fleet import samples as fleet
-from exporter.fleet.tap_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
-from exporter.metric import gauge
-from exporter.promql import REPLICA_LABELS, Expression, like, series
+from exporter import scrape
+from exporter.metrics import process
+from exporter.metrics.metric import gauge
+from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
+from exporter.sources import journal
+from exporter.sources.fleet import samples as fleet
+from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
 from exporter.sources.jetstream import samples as jetstream
 
 _UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
@@ -23,8 +24,8 @@ _READ = series(POSITION)
 _STREAM = ("stream",)
 
 # Exporters that divide the fleet; one that has it to itself says that it is one of one, and may have others beside it.
-_SHARES = series(program.SHARD) & (series(program.SHARDS) > 1)
-_SHARDS = (series(program.SHARDS) > 1).without("max")
+_SHARES = series(process.SHARD) & (series(process.SHARDS) > 1)
+_SHARDS = (series(process.SHARDS) > 1).without("max")
 _SHARDS_THERE = Expression(
     f'count without (shard) (count_values without ({", ".join(REPLICA_LABELS)}) ("shard", {_SHARES.text}))',
     _SHARES.labels.difference(REPLICA_LABELS),

@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.rule import Component, Rule, Severity
 from alerts.view import View
-from exporter.promql import series
+from exporter.metrics.promql import series
 from exporter.sources.services import probe
 
 _UP = series(probe.UP).max_over("2m")

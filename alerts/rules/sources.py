@@ -7,7 +7,7 @@ from typing import Final
 from alerts.rule import Component, Rule, Severity
 from alerts.view import View
 from exporter import scrape
-from exporter.promql import REPLICA_LABELS, Query, series
+from exporter.metrics.promql import REPLICA_LABELS, Query, series
 
 ELSEWHERE: Final = ("source", "server", *REPLICA_LABELS)
 """Labels in which two sources of one fleet may differ; with shards another exporter may read the other."""

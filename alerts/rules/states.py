@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.rule import Recording
-from exporter.fleet import samples as fleet
-from exporter.metric import Metric
-from exporter.promql import places, series
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import places, series
+from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 
 

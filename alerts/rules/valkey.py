@@ -8,7 +8,7 @@ from alerts.rule import COUNT, Component, Recording, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import HIT_RATIO, LOOKUPS_A_SECOND, VALKEY_MEMORY_RATIO
 from alerts.view import View
-from exporter.promql import series
+from exporter.metrics.promql import series
 from exporter.sources.valkey import info as valkey
 
 _SERVER = ("server",)

@@ -16,7 +16,7 @@ from alerts.thresholds import (
     VLLM_WAITING,
 )
 from alerts.view import View
-from exporter.promql import like, series
+from exporter.metrics.promql import like, series
 from exporter.sources.vllm import concepts as vllm
 from exporter.sources.vllm import page
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
-from exporter.fleet.capped import Capped
-from exporter.roster import Member
+from exporter.events.model import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
+from exporter.fleet.limits import Capped
+from exporter.fleet.registry import Member
 
 HISTORY = 10
 """Tasks remembered of each agent."""

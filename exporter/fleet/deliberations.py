@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.distribution import Distribution
-from exporter.event import ANSWERS, UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
-from exporter.fleet.capped import Admitted, Capped
+from exporter.events.model import ANSWERS, UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
+from exporter.fleet.limits import Admitted, Capped
+from exporter.metrics.histogram import Distribution
 
 SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from exporter.distribution import Distribution
-from exporter.fleet.capped import Capped
-from exporter.metric import Metric, Sample, Unit, counter, histogram, labels
+from exporter.fleet.limits import Capped
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Metric, Sample, Unit, counter, histogram, labels
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 _CONSUMERS = 1000

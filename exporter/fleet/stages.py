@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from exporter.distribution import Distribution
-from exporter.event import ANSWERS, Event, Outcome, identifier
-from exporter.fleet.capped import Admitted, Capped
+from exporter.events.model import ANSWERS, Event, Outcome, identifier
+from exporter.fleet.limits import Admitted, Capped
+from exporter.metrics.histogram import Distribution
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 _STAGES = 32

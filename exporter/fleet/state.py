@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.distribution import Distribution
-from exporter.event import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
+from exporter.events.model import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
+from exporter.events.subjects import OTHER, known
 from exporter.fleet.agents import Agents, Patience
-from exporter.fleet.capped import Admitted
 from exporter.fleet.deliberations import Deliberations
+from exporter.fleet.limits import Admitted
 from exporter.fleet.stages import Stories, Tasks
-from exporter.subject import OTHER, known
+from exporter.metrics.histogram import Distribution
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from alerts.alertmanager.configuration import as_yaml, configuration
-from demo import slack
-from demo.monitoring import alertmanager_options
-from demo.servers import alertmanager
-from tests.alerts.told import Receiving
-from tests.conftest import required
+from demo.slack import receiver
+from demo.stack.monitoring import alertmanager_options
+from servers import alertmanager
+from tests.alerts.alertmanager import Receiving
+from tests.support.servers import required
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def amtool() -> Path:
 def receiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiving]:
     with required():
         alertmanager.prepare()
-    with slack.start() as receiver:
-        config = as_yaml(configuration(alertmanager_options(receiver, tmp_path_factory.mktemp("secrets"))))
+    with receiver.start() as slack:
+        config = as_yaml(configuration(alertmanager_options(slack, tmp_path_factory.mktemp("secrets"))))
         with alertmanager.start(config=config) as server:
-            yield Receiving(server.url, receiver)
+            yield Receiving(server.url, slack)

@@ -14,7 +14,7 @@ from alerts.alertmanager.options import Email, OptionError, Options, Told, Worki
 from alerts.alertmanager.resource import resource
 from alerts.rule import PRODUCT, Severity
 from alerts.rules import RULES
-from tests.alerts.told import TEMPLATES, Labels, as_template, data, lagging, run
+from tests.alerts.alertmanager import TEMPLATES, Labels, as_template, data, lagging, run
 
 FILES = Path(__file__).parents[2] / "deploy/helm/files"
 HOURS = WorkingHours.parse("09:00-18:00 monday:friday Europe/Madrid")

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from demo.faults import Fault
-from demo.servers.process import wait_for
-from tests.demonstration import RunningDemo
+from demo.scenario.faults import Fault
+from servers.process import wait_for
+from tests.support.demo import RunningDemo
 
 
 class Expected(NamedTuple):

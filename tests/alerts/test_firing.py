@@ -12,7 +12,7 @@ from alerts.files import rules_file
 from alerts.rule import Rule
 from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY, Pair
-from exporter.metric import Kind
+from exporter.metrics.metric import Kind
 from exporter.reference import metric_groups
 from tests.alerts.cases import CASES
 from tests.alerts.firing import Alert, Given, Trial, complaints, fired

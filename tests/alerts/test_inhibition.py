@@ -10,8 +10,8 @@ import pytest
 from alerts.alertmanager import inhibition
 from alerts.rule import Severity
 from alerts.rules import RULES
-from demo.servers.process import wait_for
-from tests.alerts.told import Receiving, alert
+from servers.process import wait_for
+from tests.alerts.alertmanager import Receiving, alert
 
 BY_NAME = {rule.name: rule for rule in RULES}
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from alerts.alertmanager.receivers import BUTTONS, FIELDS
-from demo.servers.process import wait_for
-from tests.alerts.told import ENDED, FIRED, Receiving, alert, data, lagging, rendered
+from servers.process import wait_for
+from tests.alerts.alertmanager import ENDED, FIRED, Receiving, alert, data, lagging, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -18,10 +18,10 @@ from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
 from alerts.thresholds import LATENCY_SECONDS
 from alerts.view import View
-from demo.servers import vllm
-from exporter.links import GRAFANA_URL, RUNBOOK_URL
-from exporter.metric import counter, gauge, histogram
-from exporter.promql import Query, QueryError, is_not, like, series
+from exporter.metrics.metric import counter, gauge, histogram
+from exporter.metrics.promql import Query, QueryError, is_not, like, series
+from exporter.urls import GRAFANA_URL, RUNBOOK_URL
+from servers import vllm
 
 ROOT = Path(__file__).parents[2]
 RULE_FILE = ROOT / "deploy/helm/files/alerts.yaml"

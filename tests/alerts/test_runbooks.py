@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from alerts.files import names
 from alerts.rules import RECORDINGS, RULES
 from alerts.runbooks import BEGIN, END, SECTIONS, RunbookError, renew, renewed
-from exporter.api import api
-from exporter.metric import Kind
+from exporter.metrics.metric import Kind
 from exporter.reference import metric_groups
 from exporter.scrape import Scraper
+from exporter.web.api import api
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 PAGES = sorted(FOLDER.glob("*.md"))

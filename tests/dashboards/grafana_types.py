@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from demo.servers.cache import ServerMissing, cached
+from servers.cache import ServerMissing, cached
 
 _PACKAGE = Path(__file__).parent / "grafana_schema"
 _PANELS = {

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import promql_parser
 from grafanalib import formatunits
 
-from dashboards.asked import panels
+from dashboards.inventory import panels
 from tests.dashboards.logql import LogQLError, check, range_windows
 
 Document = dict[str, Any]

@@ -15,10 +15,10 @@ import pytest
 from alerts.rules import RECORDINGS, RULES
 from alerts.view import View
 from dashboards.__main__ import all_dashboards, files
-from dashboards.asked import panels
-from dashboards.panels.dashboard import MOST_PANELS, TAG
-from dashboards.unshown import UNSHOWN
-from exporter.metric import Kind, Metric
+from dashboards.coverage import UNSHOWN
+from dashboards.grafana.panels.dashboard import MOST_PANELS, TAG
+from dashboards.inventory import panels
+from exporter.metrics.metric import Kind, Metric
 from exporter.reference import metric_groups
 from tests.dashboards.linter_rules import selectors
 from tests.dashboards.test_linter import DOCUMENTS

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import error_budgets, vllm
-from dashboards.query import Line
+from dashboards import vllm
+from dashboards.grafana.queries import Line
+from dashboards.rows import error_budgets
 from tests.dashboards.test_node_graphs import answers
 
 _AT = 'server="s",model="m",engine="0"'

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dashboards import knowledge_graph, message_map
-from dashboards.query import Line
+from dashboards import knowledge_graph
+from dashboards.grafana.queries import Line
+from dashboards.rows import topology
 
 Found = list[dict[str, str]]
 """The labels of each series of an answer, and its value under "value"."""
@@ -75,8 +76,8 @@ FLEET = {
 @pytest.fixture
 def fleet_map(promtool: Path, tmp_path: Path) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
     """Circles by id, and arrows by their ends, each with its messages a second."""
-    nodes = answers(promtool, tmp_path, message_map.nodes(), FLEET)
-    edges = answers(promtool, tmp_path, message_map.edges(), FLEET)
+    nodes = answers(promtool, tmp_path, topology.nodes(), FLEET)
+    edges = answers(promtool, tmp_path, topology.edges(), FLEET)
     circles = {node["id"]: node["value"] for node in nodes}
     assert len(circles) == len(nodes)
     return circles, {(edge["source"], edge["target"]): edge["value"] for edge in edges}
@@ -112,7 +113,7 @@ def test_publishers_and_consumers_meet_at_subjects_and_wildcards(
 def test_a_map_without_consumers_is_one_of_publishers(promtool: Path, tmp_path: Path) -> None:
     given = _event("planning-service", "planning.story.created")
 
-    assert {node["title"] for node in answers(promtool, tmp_path, message_map.nodes(), given)} == {
+    assert {node["title"] for node in answers(promtool, tmp_path, topology.nodes(), given)} == {
         "planning-service", "planning.story.created",
     }  # fmt: skip
 

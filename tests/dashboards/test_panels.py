@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.view import View
-from dashboards import variables
-from dashboards.common import coded, worded
-from dashboards.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link, steps, words
-from dashboards.layout import COLUMNS, LayoutError, Row, places
-from dashboards.panels import Annotation, Dashboard, Panel, graph, logs, node_graph, note, stat, table
-from dashboards.panels.dashboard import MOST_PANELS
-from dashboards.query import Line, Logs, chosen, labelled, raw, shown
-from exporter.metric import counter, gauge, state_set
-from exporter.promql import QueryError
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link, steps, words
+from dashboards.grafana.layout import COLUMNS, LayoutError, Row, places
+from dashboards.grafana.panels import Annotation, Dashboard, Panel, graph, logs, node_graph, note, stat, table
+from dashboards.grafana.panels.dashboard import MOST_PANELS
+from dashboards.grafana.queries import Line, Logs, chosen, labelled, raw, shown
+from dashboards.rows.common import coded, worded
+from exporter.metrics.metric import counter, gauge, state_set
+from exporter.metrics.promql import QueryError
 
 GAUGE = gauge("t_depth", "A depth.", "queue", "server")
 COUNTER = counter("t_done_total", "What was done.", "queue")
@@ -277,7 +277,7 @@ def test_a_panel_has_none_of_the_keys_of_older_grafanas() -> None:
 
 
 def test_grafanalib_is_what_the_work_arounds_were_made_for() -> None:
-    """Where one of these fails, a newer grafanalib may not need dashboards/panels/panel.py."""
+    """Where one of these fails, a newer grafanalib may not need dashboards/grafana/panels/panel.py."""
     assert core.SCHEMA_VERSION == 12
     assert core.Threshold("green", 0, 0.0).to_json_data()["value"] == "null"
     assert core.Target(expr="x").to_json_data()["intervalFactor"] == 2

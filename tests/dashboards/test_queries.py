@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from dashboards.__main__ import all_dashboards
-from dashboards.asked import Question, panels, questions
-from demo.faults import Fault
-from demo.servers.process import ServerFailed, wait_for
-from tests.dashboards.without_data import WITHOUT_DATA
-from tests.demonstration import RunningDemo
+from dashboards.inventory import Question, panels, questions
+from demo.scenario.faults import Fault
+from servers.process import ServerFailed, wait_for
+from tests.dashboards.expected_empty import WITHOUT_DATA
+from tests.support.demo import RunningDemo
 
 _WINDOWS = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "10m", "$__auto": "5m"}
 Answers = dict[tuple[str, str], list[dict[str, Any]]]

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from dashboards.__main__ import all_dashboards
-from tests.conftest import required
 from tests.dashboards import grafana_types
+from tests.support.servers import required
 
 Document = dict[str, Any]
 

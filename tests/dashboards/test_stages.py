@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dashboards.query import Line
-from dashboards.stages import Staged
-from exporter.fleet.samples import STORIES
+from dashboards.grafana.queries import Line
+from dashboards.rows.stages import Staged
 from exporter.fleet.stages import STORY_STAGES
-from exporter.promql import Expression
+from exporter.metrics.promql import Expression
+from exporter.sources.fleet.samples import STORIES
 from tests.dashboards.test_node_graphs import answers
 
 STAGED = Staged("stories", STORIES, STORY_STAGES, ())

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from alerts.view import View
-from dashboards import variables
 from dashboards.__main__ import all_dashboards
-from dashboards.common import coded
-from dashboards.fields import OK, ApiLink
-from dashboards.journal import events
-from dashboards.layout import Row
-from dashboards.panels import Dashboard, logs, stat, timeline
-from dashboards.query import Line, Logs, chosen, shown
-from exporter.fleet.samples import AGENT_STATE, COUNCIL_AGENTS
+from dashboards.grafana import variables
+from dashboards.grafana.fields import OK, ApiLink
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Dashboard, logs, stat, timeline
+from dashboards.grafana.queries import Line, Logs, chosen, shown
+from dashboards.rows.common import coded
+from dashboards.rows.event_log import events
+from exporter.sources.fleet.samples import AGENT_STATE, COUNCIL_AGENTS
 
 STATES = {"1": ("up", OK)}
 AGENTS = Line(shown(COUNCIL_AGENTS, role=chosen("role")).sum())

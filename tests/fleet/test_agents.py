@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.fleet.agents import Patience
 from exporter.fleet.state import Caps, Fleet
-from tests.fleet.story import Story
+from tests.support.story import Story
 
 
 def test_an_agent_goes_from_answer_to_idle_to_gone() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.fleet.deliberations import Ending
-from tests.fleet.story import NOW, Story
+from tests.support.story import NOW, Story
 
 
 def ended(story: Story) -> dict[tuple[str, Ending], int]:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.event import Message, parsed
+from exporter.events.model import Message, parsed
 from exporter.fleet.agents import AgentState
-from exporter.fleet.samples import samples
 from exporter.fleet.stages import story_move_is_legal, task_move_is_legal
 from exporter.fleet.state import Caps, Fleet
-from tests.fleet.shapes import BODIES, SUBJECTS
-from tests.fleet.story import NOW, Story
+from exporter.sources.fleet.samples import samples
+from tests.events.shapes import BODIES, SUBJECTS
+from tests.support.story import NOW, Story
 
 
 def test_a_story_goes_through_its_stages() -> None:

@@ -10,9 +10,9 @@ import nats
 from nats.aio.client import Client
 from pydantic import SecretStr
 
-from demo.servers.nats import Nats
-from exporter.source import Address
+from exporter.config.options import Address
 from exporter.sources.jetstream import Jetstream
+from servers.nats import Nats
 from tests.privileges.documented import block
 
 INBOX = "_INBOX_FLEET_EXPORTER"

@@ -9,23 +9,23 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from demo.fleet import ROLES
-from demo.servers import loki as loki_servers
-from demo.servers import nats as nats_servers
-from demo.servers import vllm as vllm_servers
-from demo.servers.process import wait_for
-from demo.services import Services as Played
-from exporter.fleet.journal import Journal
-from exporter.source import Address
+from demo.scenario.fleet import ROLES
+from demo.scenario.services import Services as Played
+from exporter.config.options import Address
+from exporter.sources.journal import Journal
 from exporter.sources.services import Services
 from exporter.sources.vllm import Vllm
-from tests.conftest import required
-from tests.fleet.following import fleet_on
+from servers import loki as loki_servers
+from servers import nats as nats_servers
+from servers import vllm as vllm_servers
+from servers.process import wait_for
 from tests.privileges.documented import block, lines
-from tests.privileges.following import following, is_denied
+from tests.privileges.event_streams import following, is_denied
 from tests.privileges.gateway import gateway
 from tests.privileges.nats_account import configuration, of, options, refused, with_journal
-from tests.reading import collected, listener, run, series
+from tests.support.fleet_streams import fleet_on
+from tests.support.pages import collected, listener, run, series
+from tests.support.servers import required
 
 ENTRIES = 'fleet_journal_entries_total{stream="PLANNING_EVENTS"}'
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from exporter.errors import SourceError
 from exporter.settings import source_types
-from exporter.source import Source, SourceError
+from exporter.source import Source
 from tests.privileges.documented import block
-from tests.reading import collected
 from tests.sources.ledgers import invoke, writer
 from tests.sources.test_broker import broker, filled
 from tests.sources.test_taskboard import body, put
+from tests.support.pages import collected
 
 NOBODY = 65534
 Answer = dict[str, float] | str

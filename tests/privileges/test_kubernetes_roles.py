@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from demo.servers.kubernetes import Kubernetes
-from demo.servers.process import wait_for
-from exporter.source import Source, SourceError
+from exporter.errors import SourceError
+from exporter.source import Source
 from exporter.sources.rayjob import Rayjob
 from exporter.sources.vllm import Vllm
 from exporter.sources.workloads import Workloads
+from servers.kubernetes import Kubernetes
+from servers.process import wait_for
 from tests.privileges.documented import blocks, manifests
-from tests.privileges.following import following, is_denied
-from tests.reading import eventually, run, series
+from tests.privileges.event_streams import following, is_denied
+from tests.support.pages import eventually, run, series
 
 NAMESPACE = "fleet"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

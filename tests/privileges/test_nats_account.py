@@ -12,11 +12,10 @@ import httpx
 import pytest
 from nats.js.api import ConsumerConfig
 
-from demo.servers import nats as nats_servers
-from demo.servers.nats import Nats
-from demo.servers.process import free_port, wait_for
-from exporter.source import Reason, SourceError
-from tests.fleet.following import Fleet, events, fleet_on, reading
+from exporter.errors import Reason, SourceError
+from servers import nats as nats_servers
+from servers.nats import Nats
+from servers.process import free_port, wait_for
 from tests.privileges.documented import block
 from tests.privileges.nats_account import (
     INBOX,
@@ -30,8 +29,9 @@ from tests.privileges.nats_account import (
     subjects_in,
     without,
 )
-from tests.reading import collected, eventually, run
-from tests.running import exporter
+from tests.support.fleet_streams import Fleet, events, fleet_on, reading
+from tests.support.pages import collected, eventually, run
+from tests.support.process import exporter
 
 WORKER = 'stream="PLANNING_EVENTS",consumer="planning-worker"'
 

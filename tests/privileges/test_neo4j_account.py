@@ -10,11 +10,11 @@ import pytest
 from neo4j.exceptions import ClientError, Neo4jError
 from pydantic import SecretStr
 
-from demo.servers.neo4j import Neo4j as Server
-from exporter.source import Address
+from exporter.config.options import Address
 from exporter.sources.neo4j import Neo4j
+from servers.neo4j import Neo4j as Server
 from tests.privileges.documented import block
-from tests.reading import collected, run
+from tests.support.pages import collected, run
 
 PASSWORD = "change-me-now"
 COMMUNITY_ONLY = "Neo.ClientError.Statement.UnsupportedAdministrationCommand"

@@ -12,13 +12,14 @@ import redis
 from pydantic import SecretStr
 from redis.exceptions import NoPermissionError, ResponseError
 
-from demo.servers import valkey as valkey_servers
-from demo.servers.valkey import Engine, Valkey
-from exporter.source import Address, SourceError
+from exporter.config.options import Address
+from exporter.errors import SourceError
 from exporter.sources.valkey import Valkey as Source
-from tests.conftest import required
+from servers import valkey as valkey_servers
+from servers.valkey import Engine, Valkey
 from tests.privileges.documented import lines
-from tests.reading import run, series
+from tests.support.pages import run, series
+from tests.support.servers import required
 
 BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-sizes", "valkey-key-groups"
 ALL = (BASE, SIZES, KEY_GROUPS)

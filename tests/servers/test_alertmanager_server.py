@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.servers import alertmanager
-from demo.servers.process import ServerFailed
-from tests.conftest import required
+from servers import alertmanager
+from servers.process import ServerFailed
+from tests.support.servers import required
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -11,10 +11,10 @@ import neo4j as driver
 import pytest
 from kubernetes import client, config
 
-from demo.servers import kubernetes, neo4j
-from demo.servers.kubernetes import apply_ray_crds, delete_ray_crds
-from demo.servers.process import ServerFailed, wait_for
-from tests.conftest import required
+from servers import kubernetes, neo4j
+from servers.kubernetes import apply_ray_crds, delete_ray_crds
+from servers.process import ServerFailed, wait_for
+from tests.support.servers import required
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

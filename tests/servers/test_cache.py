@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers import cache
-from demo.servers.cache import ServerMissing, cached
+from servers import cache
+from servers.cache import ServerMissing, cached
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from demo.servers import debian, nats, prometheus, valkey
-from demo.servers.cache import ServerMissing
-from demo.servers.process import ServerFailed
-from tests.conftest import required
+from servers import debian, nats, prometheus, valkey
+from servers.cache import ServerMissing
+from servers.process import ServerFailed
+from tests.support.servers import required
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

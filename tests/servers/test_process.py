@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers import process as module
-from demo.servers.process import Process, ServerFailed, free_port, listening, process, spawn, wait_for
+from servers import process as module
+from servers.process import Process, ServerFailed, free_port, listening, process, spawn, wait_for
 from tests.servers.traces import processes_in
 
 SERVE = (
@@ -136,7 +136,7 @@ def test_a_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
         f"print(spawn([sys.executable, '-c', {WAIT!r}], name='demo', folder=folder, ready=lambda: True).pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    root = Path(module.__file__).parents[2]
+    root = Path(module.__file__).parents[1]
     with subprocess.Popen(python(code), cwd=root, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.source import Reason, SourceError
+from exporter.errors import Reason, SourceError
 from exporter.sources.broker import Broker
-from tests.reading import collected, run, series
-from tests.running import exporter
 from tests.sources.ledgers import invoke, writer
+from tests.support.pages import collected, run, series
+from tests.support.process import exporter
 
 SCHEMA = """
 CREATE TABLE agents (agent_id TEXT PRIMARY KEY, type TEXT, status TEXT DEFAULT 'online', comm_mode TEXT, metadata JSON,

@@ -8,9 +8,10 @@ from contextlib import suppress
 
 import pytest
 
+from exporter.errors import Reason, SourceError
 from exporter.settings import load
-from exporter.source import Reason, Source, SourceError
-from tests.reading import collected, listener
+from exporter.source import Source
+from tests.support.pages import collected, listener
 
 ADDRESSES = {
     "jetstream": {"NATS_URL": "nats://user:hunter2@127.0.0.1:{port}"},

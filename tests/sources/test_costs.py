@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from exporter.source import Reason, SourceError
+from exporter.errors import Reason, SourceError
 from exporter.sources.costs import Costs
-from tests.reading import collected, run, series
 from tests.sources.ledgers import invoke, writer
+from tests.support.pages import collected, run, series
 
 WHO = 'model="m",tool="chat",agent="coder",status="success"'
 

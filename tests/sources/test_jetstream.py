@@ -16,14 +16,15 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 from pydantic import SecretStr
 
-from demo.servers import nats as nats_servers
-from demo.servers.nats import Nats
-from exporter.jetstream_api import Account, Consumer, Position, StreamList, decoded
-from exporter.source import Address, Reason, SourceError
+from exporter.clients.jetstream import Account, Consumer, Position, StreamList, decoded
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
 from exporter.sources.jetstream import Jetstream
 from exporter.sources.jetstream.ack_estimate import AckEstimates
 from exporter.sources.jetstream.samples import known_consumer, seconds, service_of
-from tests.reading import collected, run, series
+from servers import nats as nats_servers
+from servers.nats import Nats
+from tests.support.pages import collected, run, series
 
 
 def source(url: str, **more: object) -> Jetstream:

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from demo.servers import neo4j as neo4j_servers
-from demo.servers.neo4j import Neo4j as Server
-from exporter.source import Address, Reason, SourceError
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
 from exporter.sources.neo4j import Neo4j
 from exporter.sources.neo4j.counts import ANY, OTHER, Counts, Schema, capped, quoted
-from tests.reading import collected, series
+from servers import neo4j as neo4j_servers
+from servers.neo4j import Neo4j as Server
+from tests.support.pages import collected, series
 
 
 def source(server: Server, **more: object) -> Neo4j:

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.servers import kubernetes as kubernetes_servers
-from demo.servers.kubernetes import Kubernetes
-from exporter.kubernetes_quantity import quantity
-from exporter.source import Reason, SourceError
+from exporter.clients.quantity import quantity
+from exporter.errors import Reason, SourceError
 from exporter.sources.rayjob import Rayjob
 from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, Jobs
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
-from tests.reading import Page, followed, page_where, run, series
+from servers import kubernetes as kubernetes_servers
+from servers.kubernetes import Kubernetes
+from tests.support.pages import Page, followed, page_where, run, series
 
 NAMES = itertools.count(1)
 JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"

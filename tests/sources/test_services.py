@@ -15,12 +15,12 @@ import grpc.aio
 import httpx
 import pytest
 
-from demo.servers import nats as nats_servers
-from exporter.source import Reason
+from exporter.errors import Reason
 from exporter.sources.services import Services, health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health
-from tests.reading import collected, listener, run, series
-from tests.running import exporter
+from servers import nats as nats_servers
+from tests.support.pages import collected, listener, run, series
+from tests.support.process import exporter
 
 Handler = Callable[[Any], Any]
 

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.event import Event
-from exporter.live import listening_to
-from exporter.source import Reason as SourceReason
-from exporter.source import SourceError
+from exporter.errors import Reason as SourceReason
+from exporter.errors import SourceError
+from exporter.events.broadcast import listening_to
+from exporter.events.model import Event
 from exporter.sources.taskboard import Taskboard
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
-from tests.reading import collected, eventually, followed, page_showing, run
-from tests.running import exporter
+from tests.support.pages import collected, eventually, followed, page_showing, run
+from tests.support.process import exporter
 
 PLACE = Place(Column.ASSIGNED, "backend", "2026-02-06T1011-backend-fix")
 NOW = datetime.now(UTC)

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from demo.servers import valkey as valkey_servers
-from demo.servers.valkey import Engine, Valkey
-from exporter.source import Address, Reason, SourceError
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
 from exporter.sources.valkey import Valkey as Source
 from exporter.sources.valkey import info
 from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.keys import KeyGroups, group_of
-from tests.conftest import required
-from tests.reading import collected, series
+from servers import valkey as valkey_servers
+from servers.valkey import Engine, Valkey
+from tests.support.pages import collected, series
+from tests.support.servers import required
 
 
 def source(url: str, **more: object) -> Source:

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from exporter.source import Address, Reason, SourceError
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
 from exporter.sources.vllm import Vllm
 from exporter.sources.vllm.concepts import CONCEPTS
 from exporter.sources.vllm.page import parsed, samples
-from tests.reading import collected, series
+from tests.support.pages import collected, series
 
 WHO = 'server="s",model="m",engine="0"'
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from demo.servers.kubernetes import Kubernetes
+from exporter.config.options import Address
 from exporter.settings import SettingsError, load
-from exporter.source import Address
 from exporter.sources.vllm import Vllm
 from exporter.sources.vllm.discovery import EndpointSlice, addresses
-from tests.reading import eventually, run, series
+from servers.kubernetes import Kubernetes
+from tests.support.pages import eventually, run, series
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 

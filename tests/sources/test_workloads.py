@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.servers.kubernetes import Kubernetes
-from exporter.source import Reason, SourceError
+from exporter.errors import Reason, SourceError
 from exporter.sources.workloads import Workloads
 from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_of, workload_of
 from exporter.sources.workloads.store import Pods, Status, status_of
-from tests.reading import followed, page_showing, run, series
+from servers.kubernetes import Kubernetes
+from tests.support.pages import followed, page_showing, run, series
 
 NAMES = itertools.count(1)
 MERGE = "application/merge-patch+json"

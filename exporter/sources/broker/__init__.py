@@ -14,14 +14,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.live import LiveStream
-from exporter.metric import Metric, Sample
-from exporter.source import Count, SourceError, option
+from exporter.clients.sqlite import Reading
+from exporter.config.options import Count, option
+from exporter.errors import SourceError
+from exporter.events.broadcast import LiveStream
+from exporter.metrics.metric import Metric, Sample
 from exporter.sources.broker import dashboard, samples
 from exporter.sources.broker.events import event_of
 from exporter.sources.broker.tables import TOLD
 from exporter.sources.broker.tables import Broker as Tables
-from exporter.sqlite_file import Reading
 from exporter.sqlite_source import SqliteSource
 
 _LOOK_AGAIN = 1.0

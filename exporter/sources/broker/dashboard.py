@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.sqlite_file import Reading
+from exporter.clients.sqlite import Reading
 
 _EVENTS, _AGENT_EVENTS, _AGENT_ERRORS, _FIGURES = 20, 50, 20, 5000
 

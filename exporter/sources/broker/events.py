@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.event import Event, Outcome
+from exporter.events.model import Event, Outcome
 
 FAMILY = "broker"
 _TEXT = 2000

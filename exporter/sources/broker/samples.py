@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from exporter import roster
-from exporter.event_view import timestamp
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
+from exporter.events.redaction import timestamp
+from exporter.fleet import registry
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
 from exporter.sources.broker.tables import Broker
 
 PENDING: Final = "pending"
@@ -63,7 +63,7 @@ LATENCY = histogram(
 )
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
-    OVERDUE, LATENCY, roster.AGENTS,
+    OVERDUE, LATENCY, registry.AGENTS,
 )  # fmt: skip
 
 _MIB = 1024 * 1024
@@ -94,7 +94,7 @@ def _agents(broker: Broker) -> Iterable[Sample]:
     for (status, kind, mode), number in groups.items():
         yield AGENTS(number, status=status, type=kind, mode=mode)
     for (kind, status), number in Counter((agent.type, agent.status) for agent in broker.agents).items():
-        yield roster.AGENTS(number, system=SYSTEM, role=kind, state=status)
+        yield registry.AGENTS(number, system=SYSTEM, role=kind, state=status)
     for agent in broker.agents:
         who = labels(agent=agent.id)
         yield AGENT(1, agent=agent.id, status=agent.status, type=agent.type, mode=agent.mode)

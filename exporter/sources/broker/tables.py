@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from exporter.distribution import Distribution
-from exporter.sqlite_file import Reading, up_to
+from exporter.clients.sqlite import Reading, up_to
+from exporter.metrics.histogram import Distribution
 
 LATENCIES = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 

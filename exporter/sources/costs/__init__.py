@@ -13,11 +13,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.metric import Metric, Sample
-from exporter.source import Reason, SourceError, option
+from exporter.clients.sqlite import Reading
+from exporter.config.options import option
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample
 from exporter.sources.costs import ledger
 from exporter.sources.costs.ledger import Ledger
-from exporter.sqlite_file import Reading
 from exporter.sqlite_source import SqliteSource
 
 _STRETCH = 20_000

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from exporter.distribution import Distribution
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
-from exporter.sqlite_file import up_to
+from exporter.clients.sqlite import up_to
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 
 TABLE: Final = "invocations"
 LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)

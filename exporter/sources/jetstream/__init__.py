@@ -16,11 +16,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.jetstream_api import OWN_READER, Account, Consumer, ConsumerList, MessageReply, Stream
-from exporter.metric import Metric, Sample
-from exporter.nats_connection import Connection, NatsServer, together
-from exporter.shard import ShardedSource
-from exporter.source import Count, Names, Pairs, Reason, SourceError, option
+from exporter.clients.jetstream import OWN_READER, Account, Consumer, ConsumerList, MessageReply, Stream
+from exporter.clients.nats import Connection, NatsServer, together
+from exporter.config.options import Count, Names, Pairs, option
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import ShardedSource
 from exporter.sources.jetstream import samples
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 

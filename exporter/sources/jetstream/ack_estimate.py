@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from exporter.jetstream_api import Consumer
-from exporter.metric import Sample, Unit, gauge
+from exporter.clients.jetstream import Consumer
+from exporter.metrics.metric import Sample, Unit, gauge
 from exporter.sources.jetstream.samples import Row, seconds
 
 ACK_ESTIMATE = gauge(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from exporter.jetstream_api import Account, Consumer, ConsumerConfig, Stream, consumer_config
-from exporter.metric import Labels, Metric, Sample, Unit, counter, gauge, info, labels
+from exporter.clients.jetstream import Account, Consumer, ConsumerConfig, Stream, consumer_config
+from exporter.metrics.metric import Labels, Metric, Sample, Unit, counter, gauge, info, labels
 
 _NANOSECONDS: Final = 1e9
 _CONSUMER: Final = ("stream", "consumer")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_types import Gt
 from pydantic import PrivateAttr, SecretStr
 
-from exporter.metric import Metric, Sample
-from exporter.source import Address, Reason, Seconds, Source, SourceError, option
+from exporter.config.options import Address, Seconds, option
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source
 from exporter.sources.neo4j import counts
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from exporter.metric import Metric, Sample, Unit, gauge, info
+from exporter.metrics.metric import Metric, Sample, Unit, gauge, info
 
 OTHER: Final = "other"
 ANY: Final = "*"

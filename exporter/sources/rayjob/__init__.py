@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 from pydantic import PrivateAttr
 
-from exporter.event import role_of
-from exporter.kubernetes_watch import Cluster, NotServed, ObjectStore, Watch
-from exporter.metric import Metric, Sample, gauge
-from exporter.shard import ShardedSource
-from exporter.source import Count, Names, Reason, SourceError, option
+from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch
+from exporter.config.options import Count, Names, option
+from exporter.errors import Reason, SourceError
+from exporter.events.model import role_of
+from exporter.metrics.metric import Metric, Sample, gauge
+from exporter.source import ShardedSource
 from exporter.sources.rayjob import clusters, jobs, logs
 from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, Jobs

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from exporter.kubernetes_quantity import quantity
-from exporter.metric import Metric, Sample, Unit, gauge, labels, state_set
-from exporter.shard import WHOLE, Shard
+from exporter.clients.quantity import quantity
+from exporter.config.sharding import WHOLE, Shard
+from exporter.metrics.metric import Metric, Sample, Unit, gauge, labels, state_set
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayCluster, key_of, known, ray_cluster
 
 CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.distribution import Distribution
-from exporter.event import role_of
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
-from exporter.shard import WHOLE, Shard
+from exporter.config.sharding import WHOLE, Shard
+from exporter.events.model import role_of
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, key_of, known, ray_job, seconds
 
 JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.metric import Metric, Sample
-from exporter.roster import Meet
-from exporter.source import Names, Pairs, Reason, Seconds, Source, SourceError, option
+from exporter.config.options import Names, Pairs, Seconds, option
+from exporter.errors import Reason, SourceError
+from exporter.fleet.registry import Meet
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
 
 if TYPE_CHECKING:

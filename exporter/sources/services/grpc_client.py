@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from exporter.roster import Member
-from exporter.source import Reason
+from exporter.errors import Reason
+from exporter.fleet.registry import Member
 from exporter.sources.services import health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health, Job, Probe
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from exporter.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
-from exporter.roster import Member
-from exporter.source import Reason
+from exporter.errors import Reason
+from exporter.fleet.registry import Member
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
 
 
 class Health(StrEnum):

@@ -16,11 +16,13 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from pydantic import PrivateAttr
 
-from exporter.distribution import Distribution
-from exporter.event import Event, Outcome
-from exporter.live import LiveStream
-from exporter.metric import Metric, Sample, labels
-from exporter.source import Count, Reason, Seconds, Source, SourceError, option
+from exporter.config.options import Count, Seconds, option
+from exporter.errors import Reason, SourceError
+from exporter.events.broadcast import LiveStream
+from exporter.events.model import Event, Outcome
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Metric, Sample, labels
+from exporter.source import Source
 from exporter.sources.taskboard import samples
 from exporter.sources.taskboard.board import Board, BoardMissing, Change, Look
 

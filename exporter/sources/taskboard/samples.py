@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from exporter.metric import Metric, Sample, Unit, counter, gauge, histogram
-from exporter.roster import AGENTS
+from exporter.fleet.registry import AGENTS
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram
 from exporter.sources.taskboard.board import SIDE_FOLDERS, Board
 from exporter.sources.taskboard.task import NONE, Column, Reason, Task
 

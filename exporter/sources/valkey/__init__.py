@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from annotated_types import Gt
 from pydantic import PrivateAttr, SecretStr
 
-from exporter.metric import Metric, Sample, gauge
-from exporter.source import Address, Addresses, Count, Names, Reason, Source, SourceError, option
+from exporter.config.options import Address, Addresses, Count, Names, option
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample, gauge
+from exporter.source import Source
 from exporter.sources.valkey import info, keys
 from exporter.sources.valkey.fields import parsed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from exporter.metric import Kind, Labels, Metric, Sample, Unit, counter, gauge, info, labels, state_set
+from exporter.metrics.metric import Kind, Labels, Metric, Sample, Unit, counter, gauge, info, labels, state_set
 from exporter.sources.valkey.fields import parts_of, value_of
 
 SERVER: Final = "server"

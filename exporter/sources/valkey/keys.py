@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from exporter.metric import Metric, Sample, Unit, gauge
+from exporter.metrics.metric import Metric, Sample, Unit, gauge
 
 OTHER: Final = "other"
 """The group of every key beyond the cap on groups."""

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from annotated_types import Gt
 from pydantic import AfterValidator, PrivateAttr, SecretStr
 
-from exporter.metric import Metric, Sample
-from exporter.source import Address, Addresses, Names, Reason, Source, SourceError, option
+from exporter.config.options import Address, Addresses, Names, option
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source
 from exporter.sources.vllm import page
 from exporter.sources.vllm.discovery import DISCOVERED, Discovery
 

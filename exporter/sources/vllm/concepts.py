@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.metric import Kind, Metric, Unit
+from exporter.metrics.metric import Kind, Metric, Unit
 
 ENGINE_LABELS: Final = ("server", "model", "engine")
 

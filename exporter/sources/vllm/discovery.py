@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.kubernetes_watch import Cluster, Watch
-from exporter.metric import gauge
+from exporter.clients.kubernetes import Cluster, Watch
+from exporter.metrics.metric import gauge
 
 DISCOVERED = gauge("vllm_discovered_servers", "Ready endpoints of a Kubernetes Service (EndpointSlice).", "service")
 

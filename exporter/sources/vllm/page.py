@@ -9,8 +9,8 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.metric import Kind, Labels, Metric, Sample, Unit, counter, gauge, histogram, info, labels
-from exporter.source import Reason, SourceError
+from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import Kind, Labels, Metric, Sample, Unit, counter, gauge, histogram, info, labels
 from exporter.sources.vllm.concepts import CONCEPTS, Concept
 
 MISSING = gauge(

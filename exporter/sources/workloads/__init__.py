@@ -13,9 +13,11 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import PrivateAttr
 
-from exporter.kubernetes_watch import Cluster, NotServed, Watch
-from exporter.metric import Metric, Sample
-from exporter.source import Count, Names, Source, SourceError, option
+from exporter.clients.kubernetes import Cluster, NotServed, Watch
+from exporter.config.options import Count, Names, option
+from exporter.errors import SourceError
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source
 from exporter.sources.workloads.pod import Resources, used_of
 from exporter.sources.workloads.store import METRICS, Nodes, Pods
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.kubernetes_quantity import quantity
+from exporter.clients.quantity import quantity
 
 _SHARED = 10_000
 """Values kept to be shared by all pods that have the same: thousands of pods have a few hundred owners, images and sizes."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.metric import Metric, Sample, Unit, counter, gauge, info, labels, state_set
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info, labels, state_set
 from exporter.sources.workloads.pod import (
     PHASES,
     NodeRow,

@@ -1,0 +1,12 @@
+"""Panels and whole dashboards in Grafana's JSON; nothing outside this package knows grafanalib."""
+
+from dashboards.grafana.panels.dashboard import Annotation, Dashboard
+from dashboards.grafana.panels.figures import bars, node_graph, stat, table
+from dashboards.grafana.panels.graphs import graph, heatmap, timeline
+from dashboards.grafana.panels.panel import Panel
+from dashboards.grafana.panels.texts import firing_alerts, logs, note
+
+__all__ = [
+    "Annotation", "Dashboard", "Panel", "bars", "firing_alerts", "graph", "heatmap", "logs", "node_graph", "note", "stat",
+    "table", "timeline",
+]  # fmt: skip

@@ -1,0 +1,174 @@
+"""A whole dashboard as the JSON that Grafana provisions from files: the classic model, schema version 42."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import attr
+from grafanalib import core
+from grafanalib._gen import DashboardEncoder
+
+from alerts.view import View
+from dashboards.grafana.fields import Document
+from dashboards.grafana.layout import Place, Row, places
+from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel
+from dashboards.grafana.queries import Line, Logs
+from dashboards.grafana.variables import INSTANCE, JOB, Variable, data_source
+
+SCHEMA_VERSION: Final = 42
+MOST_PANELS: Final = 25
+TAG: Final = "fleet-exporter"
+
+_evolved: Callable[..., Panel] = attr.evolve
+
+_NOT_GRAFANAS = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
+"""Keys of a dashboard that grafanalib writes and Grafana no longer reads."""
+_OF_OLD_PANELS = {"cacheTimeout", "editable", "error", "height", "hideTimeOverride", "minSpan", "span"}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Marks on every graph: where a Prometheus query has a value, or where Loki has a line."""
+
+    name: str
+    query: Line | Logs
+    colour: str
+    title: str
+    text: str = ""
+    shown: bool = True
+
+    def document(self) -> Document:
+        """As Grafana has it."""
+        common: Document = {"name": self.name, "enable": self.shown, "hide": False, "iconColor": self.colour}
+        common |= {"titleFormat": self.title, "textFormat": self.text}
+        if isinstance(self.query, Logs):
+            target = {"refId": "Anno", "expr": self.query.text, "queryType": "range", "maxLines": 200}
+            return common | {"datasource": LOKI, "expr": self.query.text, "target": target}
+        expr = self.query.query.text
+        return common | {"datasource": PROMETHEUS, "expr": expr, "step": "60s", "target": {"refId": "Anno", "expr": expr}}
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One question, its rows, and what can be chosen. `tags` besides the project's own."""
+
+    view: View
+    title: str
+    description: str
+    rows: Sequence[Row]
+    variables: Sequence[Variable | Document] = ()
+    annotations: Sequence[Annotation] = ()
+    since: str = "now-3h"
+    refresh: str = "30s"
+
+    def document(self, *, loki: bool = True) -> Document:
+        """The dashboard; without `loki` its panels and annotations that ask Loki are left out, and empty rows with them.
+
+        Variables that nothing else asks with go too.
+
+        Raises ValueError where there are more panels than a reader can take in.
+        """
+        made = _with_ids(self._rows(loki=loki))
+        count = sum(1 for one in made for panel in (one, *getattr(one, "panels", ())) if isinstance(panel, Panel))
+        if count > MOST_PANELS:
+            raise ValueError(f"{self.title} has {count} panels; {MOST_PANELS} are the most that a reader can take in")
+        variables: list[Document] = [data_source("prometheus", "Prometheus data source")]
+        variables += [data_source("loki", "Loki data source")] * (loki and self.needs_loki)
+        marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
+        chosen = [one.document() if isinstance(one, Variable) else one for one in self.variables]
+        asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
+        variables += [JOB.document(), INSTANCE.document()]
+        variables += [one for one in chosen if loki or _names(asked, one["name"])]
+        whole = core.Dashboard(
+            title=f"Fleet / {self.title}",
+            uid=str(self.view),
+            description=self.description,
+            editable=False,
+            graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
+            links=[_other_dashboards()],
+            panels=made,
+            refresh=self.refresh,
+            schemaVersion=SCHEMA_VERSION,
+            tags=[TAG],
+            time=core.Time(self.since, "now"),
+            timezone="browser",
+            version=1,
+        )
+        document: Document = json.loads(json.dumps(whole, cls=DashboardEncoder))
+        document = {key: value for key, value in document.items() if key not in _NOT_GRAFANAS}
+        document["annotations"] = {"list": [_BUILT_IN, *marks]}
+        document["templating"] = {"list": variables}
+        document["timepicker"] = {"refresh_intervals": ["10s", "30s", "1m", "5m", "15m"]}
+        document["panels"] = [_todays(one) for one in document["panels"]]
+        return document
+
+    @property
+    def needs_loki(self) -> bool:
+        """Whether some of it asks Loki."""
+        marks = any(isinstance(mark.query, Logs) for mark in self.annotations)
+        return marks or any(panel.needs_loki for row in self.rows for panel in row.panels)
+
+    def _rows(self, *, loki: bool) -> list[core.Panel]:
+        made: list[core.Panel] = []
+        top = 0
+        for row in self.rows:
+            kept = Row(row.title, [panel for panel in row.panels if loki or not panel.needs_loki], row.collapsed)
+            if not kept.panels:
+                continue
+            if kept.title:
+                made.append(core.RowPanel(title=row.title, collapsed=row.collapsed, gridPos=_grid(Place(0, top, 24, 1))))
+                top += 1
+            placed = [
+                _evolved(panel, gridPos=_grid(place)) for panel, place in zip(kept.panels, places(kept, top), strict=True)
+            ]
+            if row.collapsed:
+                made[-1].panels = placed
+            else:
+                made += placed
+                top = max(panel.gridPos.y + panel.gridPos.h for panel in placed)
+        return made
+
+
+def _names(text: str, variable: str) -> bool:
+    return re.search(rf"\$({variable}\b|{{{variable}\b)", text) is not None
+
+
+def _with_ids(panels: list[core.Panel]) -> list[core.Panel]:
+    return list(core.Dashboard(title="", panels=panels).auto_panel_ids().panels)
+
+
+def _grid(place: Place) -> core.GridPos:
+    return core.GridPos(h=place.height, w=place.width, x=place.x, y=place.y)
+
+
+def _todays(panel: Document) -> Document:
+    """Without the keys of older Grafanas and without nulls; a row keeps what a row has."""
+    if panel["type"] == "row":
+        kept = {key: panel[key] for key in ("type", "title", "collapsed", "gridPos", "id")}
+        return kept | {"panels": [_todays(one) for one in panel["panels"]]}
+    return {
+        key: value
+        for key, value in panel.items()
+        if key not in _OF_OLD_PANELS and value is not None and not (key in ("links", "transformations") and not value)
+    }
+
+
+def _other_dashboards() -> core.DashboardLink:
+    return core.DashboardLink(
+        title="Fleet", asDropdown=True, includeVars=True, keepTime=True, tags=[TAG], type="dashboards", icon="external link"
+    )
+
+
+_BUILT_IN: Final[dict[str, Any]] = {
+    "builtIn": 1,
+    "datasource": {"type": "grafana", "uid": "-- Grafana --"},
+    "enable": True,
+    "hide": True,
+    "iconColor": "rgba(0, 211, 255, 1)",
+    "name": "Annotations & Alerts",
+    "type": "dashboard",
+}

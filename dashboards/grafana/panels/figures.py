@@ -1,0 +1,233 @@
+"""Panels that show how things stand at the end of the time shown: figures, bars, tables, node graphs."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+
+from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
+from dashboards.grafana.panels.panel import Panel, panel, targets
+from dashboards.grafana.queries import Line
+
+_LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+
+
+def stat(
+    title: str,
+    description: str,
+    *lines: Line,
+    unit: str = "short",
+    width: int | None = None,
+    height: int = 4,
+    states: Mapping[str, tuple[str, str]] | None = None,
+    limits: Sequence[Limit] = (),
+    below: bool = False,
+    base: str | None = None,
+    links: Sequence[Link] = (),
+    names: bool = False,
+    sparkline: bool = False,
+    decimals: int | None = None,
+    background: bool = False,
+    text: bool = False,
+    columns: Sequence[Column] = (),
+) -> Panel:
+    """Figures in large type. `states` are words for values; `names` shows each series' legend, `text` that alone.
+
+    `columns` say how single series, by their legends, differ from the rest: where each leads to, say.
+    """
+    mode = "name" if text else "value_and_name" if names else "value"
+    colour = base or (QUIET if states else ACCENT if not limits else None)
+    field: Document = {
+        "color": {"mode": "thresholds"},
+        "unit": unit,
+        "noValue": NO_DATA,
+        "mappings": words(states),
+        "thresholds": steps(limits, below=below, **({"base": colour} if colour else {})),
+        "links": [link.document(of_row=False) for link in links],
+    }
+    if decimals is not None:
+        field["decimals"] = decimals
+    options: Document = {
+        "colorMode": "background_solid" if background else "value",
+        "graphMode": "area" if sparkline else "none",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "percentChangeColorMode": "standard",
+        "reduceOptions": _LAST,
+        "showPercentChange": False,
+        "textMode": mode,
+        "wideLayout": True,
+    }
+    return panel(
+        "stat",
+        title,
+        description,
+        targets(lines, instant=not sparkline),
+        options=options,
+        field=field,
+        overrides=[column.document() for column in columns],
+        width=width,
+        height=height,
+    )
+
+
+def bars(
+    title: str,
+    description: str,
+    *lines: Line,
+    unit: str,
+    width: int | None = None,
+    height: int = 8,
+    limits: Sequence[Limit] = (),
+    below: bool = False,
+    maximum: float | None = None,
+    links: Sequence[Link] = (),
+    base: str = ACCENT,
+) -> Panel:
+    """One bar for each series."""
+    field: Document = {
+        "color": {"mode": "thresholds"},
+        "unit": unit,
+        "min": 0,
+        "noValue": NO_DATA,
+        "mappings": words(),
+        "thresholds": steps(limits, below=below, base=base),
+        "links": [link.document(of_row=False) for link in links],
+    }
+    if maximum is not None:
+        field["max"] = maximum
+    options: Document = {
+        "displayMode": "basic",
+        "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
+        "maxVizHeight": 28,
+        "minVizHeight": 12,
+        "minVizWidth": 8,
+        "namePlacement": "auto",
+        "orientation": "horizontal",
+        "reduceOptions": _LAST,
+        "showUnfilled": True,
+        "sizing": "auto",
+        "valueMode": "color",
+    }
+    made = targets(lines, instant=True)
+    return panel("bargauge", title, description, made, options=options, field=field, width=width, height=height)
+
+
+def table(
+    title: str,
+    description: str,
+    key: Sequence[str],
+    columns: Sequence[tuple[Column, Line]],
+    *,
+    key_columns: Sequence[Column] = (),
+    labels: Mapping[str, str] | None = None,
+    width: int | None = None,
+    height: int = 10,
+    sort: str | None = None,
+    descending: bool = True,
+    states: Mapping[str, tuple[str, str]] | None = None,
+    rows: int | None = None,
+) -> Panel:
+    """One row for each value of the labels `key`, one column for each query, joined on those labels.
+
+    `labels` are further labels that a query may have; they are shown under those heads. Any other label would split a
+    row in two: raises ValueError where a query has one, or lacks one of the key.
+    """
+    shown = dict(labels or {})
+    for column, line in columns:
+        if missing := set(key) - line.query.labels:
+            raise ValueError(f"{title}: the query of {column.name} has no label {', '.join(sorted(missing))}")
+        if more := line.query.labels - set(key) - shown.keys():
+            raise ValueError(f"{title}: the query of {column.name} would split rows by {', '.join(sorted(more))}")
+    letters = string.ascii_uppercase[: len(columns)]
+    heads = {f"Value #{letter}": column.name for letter, (column, _) in zip(letters, columns, strict=True)}
+    if len(columns) == 1:
+        heads = {"Value": columns[0][0].name}
+    heads |= shown
+    order = {name: index for index, name in enumerate([*key, *shown, *(name for name in heads if name not in shown)])}
+    keep = "|".join([*(f"{name}" for name in (*key, *shown)), r"Value.*"])
+    transformations: list[Document] = [
+        {"id": "merge", "options": {}},
+        {"id": "filterFieldsByName", "options": {"include": {"pattern": f"^({keep})$"}}},
+        {"id": "organize", "options": {"excludeByName": {}, "indexByName": order, "renameByName": heads}},
+    ]
+    field: Document = {
+        "color": {"mode": "thresholds"},
+        "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
+        "mappings": words(states),
+        "noValue": NO_DATA,
+        "thresholds": steps(()),
+    }
+    options: Document = {"cellHeight": "sm", "enablePagination": rows is not None, "frameIndex": 0, "showHeader": True}
+    if rows is not None:
+        options["pageSize"] = rows
+    if sort:
+        options["sortBy"] = [{"displayName": sort, "desc": descending}]
+    return panel(
+        "table",
+        title,
+        description,
+        targets([line for _, line in columns], instant=True, table=True),
+        options=options,
+        field=field,
+        overrides=[column.document() for column in (*key_columns, *(column for column, _ in columns))],
+        width=width,
+        height=height,
+        transformations=transformations,
+    )
+
+
+def node_graph(
+    title: str,
+    description: str,
+    nodes: Line,
+    edges: Line,
+    *,
+    width: int | None = None,
+    height: int = 14,
+    unit: str = "short",
+) -> Panel:
+    """Circles and arrows. `nodes` has labels id and title, `edges` id, source and target; a value is shown at each.
+
+    Every source and target must be among the nodes: Grafana fails on an arrow to nowhere.
+    """
+    for line, needed in ((nodes, {"id", "title"}), (edges, {"id", "source", "target"})):
+        if missing := needed - line.query.labels:
+            raise ValueError(f"{title}: {line.query.text} has no label {', '.join(sorted(missing))}")
+    made = targets([nodes, edges], instant=True, table=True)
+    made[0].refId, made[1].refId = "nodes", "edges"
+    # A renamed field keeps its old name for this panel; a calculated one is new.
+    transformations: list[Document] = [
+        {
+            "id": "calculateField",
+            "filter": {"id": "byRefId", "options": name},
+            "options": {
+                "mode": "binary",
+                "alias": "mainstat",
+                "binary": {
+                    "left": {"matcher": {"id": "byName", "options": f"Value #{name}"}},
+                    "operator": "*",
+                    "right": {"fixed": "1"},
+                },
+                "replaceFields": False,
+            },
+        }
+        for name in ("nodes", "edges")
+    ]
+    options: Document = {
+        "layoutAlgorithm": "layered",
+        "zoomMode": "cooperative",
+        "nodes": {"mainStatUnit": unit},
+        "edges": {"mainStatUnit": unit},
+    }
+    return panel(
+        "nodeGraph",
+        title,
+        description,
+        made,
+        options=options,
+        field={"noValue": NO_DATA, "mappings": words()},
+        width=width,
+        height=height,
+        transformations=transformations,
+    )

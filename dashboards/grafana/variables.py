@@ -1,0 +1,96 @@
+"""What a reader chooses at the top of a dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from exporter import urls
+from exporter.metrics import process
+from exporter.metrics.promql import Query
+
+
+@dataclass(frozen=True)
+class Variable:
+    """The values of a label, to choose one or several from; `query` gives the series that have it."""
+
+    name: str
+    label: str
+    title: str
+    description: str
+    query: str
+    optional: bool = False
+    """Whether some of the series shown lack the label, so that "all" must match them too."""
+
+    def document(self) -> dict[str, Any]:
+        """As Grafana has it."""
+        definition = f"label_values({self.query}, {self.label})"
+        return {
+            "type": "query",
+            "name": self.name,
+            "label": self.title,
+            "description": self.description,
+            "datasource": {"type": "prometheus", "uid": "${prometheus_datasource}"},
+            "query": {"query": definition, "refId": f"variable-{self.name}"},
+            "refresh": 2,
+            "sort": 1,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*" if self.optional else ".+",
+            "current": {"text": ["All"], "value": ["$__all"]},
+            "options": [],
+            "regex": "",
+            "hide": 0,
+        }
+
+
+def of(name: str, label: str, title: str, description: str, series: Query, *, optional: bool = False) -> Variable:
+    """A variable with the values of a label of some series. Raises ValueError where they do not have it."""
+    if label not in series.labels:
+        raise ValueError(f"the variable {name} asks {series.text} for {label}, which it does not have")
+    return Variable(name, label, title, description, series.text, optional)
+
+
+JOB: Final = Variable(
+    "job", "job", "Job", "Jobs of Prometheus that scrape a fleet-exporter.", query=process.BUILD.name
+)  # fmt: skip
+INSTANCE: Final = Variable(
+    "instance", "instance", "Instance", "Exporters of that job.", query=f'{process.BUILD.name}{{job=~"$job"}}'
+)
+
+
+def data_source(kind: str, title: str) -> dict[str, Any]:
+    """The choice of a data source of a kind: prometheus or loki."""
+    return {
+        "type": "datasource",
+        "name": f"{kind}_datasource",
+        "label": title,
+        "description": f"Which {kind.capitalize()} is asked.",
+        "query": kind,
+        "current": {"text": "default", "value": "default"} if kind == "prometheus" else {"text": "", "value": ""},
+        "options": [],
+        "refresh": 1,
+        "regex": "",
+        "hide": 0,
+        "includeAll": False,
+        "multi": False,
+    }
+
+
+def text_box(name: str, title: str, description: str, value: str = "") -> dict[str, Any]:
+    """A line to write a search text into, and what stands there at first."""
+    return {
+        "type": "textbox",
+        "name": name,
+        "label": title,
+        "description": description,
+        "query": value,
+        "current": {"text": value, "value": value},
+        "options": [],
+        "hide": 0,
+    }
+
+
+EXPORTER_URL: Final = text_box(
+    "exporter_url", "Exporter", "Where a browser reaches the exporter's API, for links to it.", urls.EXPORTER_URL
+)

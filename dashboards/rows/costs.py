@@ -1,0 +1,164 @@
+"""Rows about the ledger: what invocations cost, by model and agent, against the budgets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts import thresholds
+from alerts.view import View
+from dashboards.grafana import variables
+from dashboards.grafana.fields import BAD, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Panel, bars, graph, stat, table
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, shown
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Series, is_not
+from exporter.sources.costs import ledger
+
+_KEY = ("agent", "model")
+_BUDGET_LIMITS = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))
+_AGENT = Link("The agent", View.AGENTS, {"agent": "agent"})
+_LEDGER = ApiLink("The ledger's sums", path="/api/costs")
+_MODEL = Link("The model", View.VLLM, {"model": "model"})
+
+VARIABLES: Final = (
+    variables.of("model", "model", "Model", "Models that the ledger knows.", shown(ledger.INVOCATIONS)),
+    variables.of("agent", "agent", "Agent", "Agents that the ledger knows.", shown(ledger.INVOCATIONS)),
+)
+
+
+def _of(metric: Metric) -> Series:
+    agent = {"agent": chosen("agent")} if "agent" in metric.labels else {}
+    return shown(metric, model=chosen("model"), **agent)
+
+
+_cost, _calls = _of(ledger.COST), _of(ledger.INVOCATIONS)
+_all_calls = _calls.increase(RANGE).sum(*_KEY)
+_unsuccessful = shown(ledger.INVOCATIONS, model=chosen("model"), agent=chosen("agent"), status=is_not("success"))
+_failed = _unsuccessful.increase(RANGE).sum(*_KEY) | _all_calls * 0
+
+
+def head() -> list[Panel]:
+    """What is spent, for the head of a dashboard: 9 of its columns."""
+    return [
+        stat(
+            "Spent",
+            "US dollars today and this month (UTC), and in all that the ledger knows (fleet_cost_spent_usd).",
+            *(
+                Line(shown(ledger.SPENT, period=period).max(), title)
+                for period, title in (("day", "today"), ("month", "this month"), ("all", "in all"))
+            ),
+            unit="currencyUSD",
+            width=6,
+            names=True,
+            decimals=2,
+            links=[_LEDGER, Link("Agents", View.AGENTS)],
+        ),
+        stat(
+            "Budget spent",
+            "Share of the budget that is spent, of the one that is spent most; no data where none is set.",
+            Line(shown(ledger.BUDGET_SPENT).max()),
+            unit="percentunit",
+            width=3,
+            limits=_BUDGET_LIMITS,
+            links=[Link("Alerts", View.OVERVIEW)],
+        ),
+    ]
+
+
+def _by_day() -> Panel:
+    made = graph(
+        "The last 30 days",
+        "US dollars by day and model, whatever time is shown above (fleet_cost_usd_total). A day that Prometheus did not "
+        "watch to its end is too low.",
+        Line(_cost.increase("1d").sum("model"), "{{model}}"),
+        unit="currencyUSD",
+        stacked=True,
+        bars=True,
+        calcs=("sum", "max"),
+        links=[_MODEL],
+        width=12,
+    )
+    made.timeFrom, made.interval = "30d", "1d"
+    return made
+
+
+COSTS: Final = Row(
+    "Costs",
+    [
+        _by_day(),
+        bars(
+            "Budgets",
+            "Share of each budget that is spent, today and this month (fleet_cost_budget_spent_ratio); the colours are the "
+            "alerts'.",
+            Line(shown(ledger.BUDGET_SPENT).max("period"), "{{period}} spent"),
+            unit="percentunit",
+            limits=_BUDGET_LIMITS,
+            maximum=1,
+            width=6,
+        ),
+        stat(
+            "Budget and use",
+            "Budgets in US dollars (options), invocations of the last five minutes, and how long ago the last one was.",
+            Line(shown(ledger.BUDGET).max("period"), "budget of the {{period}}"),
+            Line(shown(ledger.RECENT).sum(), "invocations of 5 minutes"),
+            Line(shown(ledger.LAST).age().min(), "last invocation"),
+            names=True,
+            width=6,
+            height=8,
+            columns=[
+                Column("budget of the day", unit="currencyUSD"),
+                Column("budget of the month", unit="currencyUSD"),
+                Column("last invocation", unit="s"),
+            ],
+            links=[_LEDGER, Link("Agents", View.AGENTS)],
+        ),
+        graph(
+            "Cost an hour",
+            "US dollars an hour by model, as things go now (fleet_cost_usd_total).",
+            Line((_cost.rate(RATE) * 3600).sum("model"), "{{model}}"),
+            unit="currencyUSD",
+            links=[_MODEL],
+        ),
+        graph(
+            "Tokens",
+            "Tokens a second by model, of prompts and of answers (invocations.prompt_tokens, completion_tokens).",
+            Line(_of(ledger.PROMPT_TOKENS).rate(RATE).sum("model"), "{{model}} prompts"),
+            Line(_of(ledger.COMPLETION_TOKENS).rate(RATE).sum("model"), "{{model}} answers"),
+            unit="cps",
+            links=[_MODEL],
+        ),
+        graph(
+            "Time of an invocation",
+            "Half and 95 of 100 invocations take no longer, by model (invocations.latency_ms).",
+            Line(_of(ledger.LATENCY).quantile(0.5, "model", window=RATE), "{{model}} p50"),
+            Line(_of(ledger.LATENCY).quantile(0.95, "model", window=RATE), "{{model}} p95"),
+            unit="s",
+            links=[_MODEL],
+        ),
+        table(
+            "By agent and model",
+            "What each agent cost in the time shown, by model (fleet_cost_usd_total and its like).",
+            _KEY,
+            [
+                (Column("cost", unit="currencyUSD", decimals=4), Line(_cost.increase(RANGE).sum(*_KEY))),
+                (Column("invocations", decimals=0), Line(_all_calls)),
+                (
+                    Column("each", unit="currencyUSD", decimals=5),
+                    Line(_cost.increase(RANGE).sum(*_KEY).share_of(_all_calls)),
+                ),
+                (
+                    Column("failed", unit="percentunit", limits=[Limit(thresholds.RESPONSE_FAILURE_RATIO, BAD)]),
+                    Line(_failed.share_of(_all_calls)),
+                ),
+                (Column("prompt tokens", decimals=0), Line(_of(ledger.PROMPT_TOKENS).increase(RANGE).sum(*_KEY))),
+                (Column("answer tokens", decimals=0), Line(_of(ledger.COMPLETION_TOKENS).increase(RANGE).sum(*_KEY))),
+            ],
+            key_columns=[Column("agent", links=[_AGENT]), Column("model", links=[_MODEL])],
+            sort="cost",
+            width=24,
+            height=9,
+            rows=10,
+        ),
+    ],
+)

@@ -1,0 +1,64 @@
+"""The row about the exporter's processes: which versions run since when, and what they use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.view import View
+from dashboards.grafana.fields import WARN, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import graph, table
+from dashboards.grafana.queries import RATE, Line, shown
+from exporter.metrics import process
+from exporter.metrics.promql import Series
+
+_PROCESS = {metric.name.removeprefix("process_"): metric for metric in process.METRICS}
+
+
+def _process(name: str) -> Series:
+    return shown(_PROCESS[name])
+
+
+PROCESS: Final = Row(
+    "Process",
+    [
+        table(
+            "Exporters",
+            "Each exporter: its version, its part of the fleet, since when it runs, and its open files "
+            "(fleet_exporter_build_info, fleet_exporter_shard, process_*).",
+            ["job", "instance"],
+            [
+                (
+                    Column("build", hidden=True),
+                    Line(shown(process.BUILD).max("job", "instance", "version", "python_version")),
+                ),
+                (Column("shard", decimals=0), Line(shown(process.SHARD).max("job", "instance"))),
+                (Column("of", decimals=0), Line(shown(process.SHARDS).max("job", "instance"))),
+                (Column("running for", unit="s"), Line(_process("start_time_seconds").age().max("job", "instance"))),
+                (
+                    Column("open files", unit="percentunit", limits=[Limit(0.8, WARN)], bar=True),
+                    Line((_process("open_fds") / _process("max_fds")).max("job", "instance")),
+                ),
+            ],
+            labels={"version": "version", "python_version": "Python"},
+            key_columns=[Column("instance", links=[Link("Overview", View.OVERVIEW)])],
+            width=10,
+        ),
+        graph(
+            "CPU",
+            "CPU time of the process a second (process_cpu_seconds_total); 1 is one core.",
+            Line(_process("cpu_seconds_total").rate(RATE).sum("instance"), "{{instance}}"),
+            unit="percentunit",
+            width=7,
+            height=10,
+        ),
+        graph(
+            "Memory",
+            "Resident memory of the process (process_resident_memory_bytes).",
+            Line(_process("resident_memory_bytes").max("instance"), "{{instance}}"),
+            unit="bytes",
+            width=7,
+            height=10,
+        ),
+    ],
+)

@@ -1,0 +1,102 @@
+"""The row about Ray's clusters: their state, their workers, and the GPUs there are for them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.view import View
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, YES_NO, Column, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import graph, stat, table
+from dashboards.grafana.queries import Line, chosen, shown
+from dashboards.rows.common import coded, worded
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Matcher, Series
+from exporter.sources.rayjob import SERVED, clusters
+from exporter.sources.workloads import store as workloads
+
+_CLUSTER = ("namespace", "raycluster")
+_CONDITIONS = {
+    "RayClusterProvisioned": "all pods were ready",
+    "HeadPodReady": "head ready",
+    "ReplicaFailure": "pods refused",
+}
+_CLUSTER_STATES = {
+    "New": ("new", QUIET),
+    "ready": ("ready", OK),
+    "suspended": ("suspended", WARN),
+    "failed": ("failed", BAD),
+    "other": ("not known", "#a855f7"),
+}
+
+
+def _cluster(metric: Metric, **matchers: str | Matcher) -> Series:
+    return shown(metric, namespace=chosen("namespace"), **matchers)
+
+
+def _workers(what: str) -> Line:
+    return Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
+
+
+CLUSTERS: Final = Row(
+    "Room",
+    [
+        table(
+            "RayClusters",
+            "Each RayCluster: its state, its workers, its conditions, and what its pods ask for "
+            "(ray_cluster_state, ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
+            _CLUSTER,
+            [
+                (
+                    Column("state", states=worded(_CLUSTER_STATES)),
+                    Line(coded(clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=chosen("namespace"))),
+                ),
+                *(
+                    (Column(f"workers {what}", decimals=0), Line(_cluster(metric).max(*_CLUSTER)))
+                    for what, metric in clusters.WORKERS.items()
+                ),
+                *(
+                    (
+                        Column(head, states=YES_NO if name != "ReplicaFailure" else {"1": ("yes", BAD), "0": ("no", OK)}),
+                        Line(_cluster(clusters.CLUSTER_CONDITION, condition=name).max(*_CLUSTER)),
+                    )
+                    for name, head in _CONDITIONS.items()
+                ),
+                (Column("CPU", decimals=1), Line(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
+                (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
+                (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
+            ],
+            key_columns=[
+                Column("namespace", links=[Link("What it consists of", View.OVERVIEW, {"namespace": "namespace"})])
+            ],
+            width=24,
+            height=5,
+        ),
+        graph(
+            "Workers",
+            "Workers wanted and ready by cluster, and the most that it may have (ray_cluster_workers_*).",
+            _workers("desired"),
+            _workers("ready"),
+            _workers("max"),
+            unit="short",
+        ),
+        stat(
+            "KubeRay",
+            "Whether the Kubernetes API serves KubeRay's kinds (ray_kind_served); without them there is nothing to "
+            "show here, and nothing wrong.",
+            Line(shown(SERVED).max("kind"), "{{kind}}"),
+            states=YES_NO,
+            names=True,
+            height=8,
+            links=[Link("How Kubernetes is read", View.EXPORTER)],
+        ),
+        graph(
+            "GPUs",
+            "GPUs of the nodes, and those asked for by pods on them, by pool (fleet_node_pool_gpus_allocatable, "
+            "fleet_node_pool_gpus_requested); no data where there is no node with GPUs, or nodes are not read.",
+            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
+            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
+            unit="short",
+        ),
+    ],
+)

@@ -1,0 +1,97 @@
+"""The row about the fleet's services that are called: who answers, how fast, and what each says of its own work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts import thresholds
+from alerts.view import View
+from dashboards.grafana.fields import BAD, OK, QUIET, UP_DOWN, WARN, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import graph, table
+from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.rows.common import coded
+from exporter.errors import Reason
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Series
+from exporter.sources.services import probe
+
+_KEY = ("service", "address")
+_HEALTH = {
+    probe.Health.SERVING: ("serving", OK),
+    probe.Health.NOT_SERVING: ("not serving", BAD),
+    probe.Health.UNKNOWN: ("does not say", WARN),
+    probe.Health.NONE: ("has no health service", QUIET),
+}
+_REASONS = {"0": ("none", QUIET)} | {str(place): (reason, BAD) for place, reason in enumerate(Reason, 1)}
+LINKS: Final = (Link("The service's pods and agents", View.OVERVIEW, {"service": "service"}),)
+
+
+def _of(metric: Metric) -> Series:
+    return shown(metric, service=chosen("service"))
+
+
+def _each(metric: Metric) -> Line:
+    return Line(_of(metric).max(*_KEY))
+
+
+_addresses = _of(probe.UP) * 0
+_states = {str(place): word for place, word in enumerate(_HEALTH.values(), 1)}
+
+SERVICES: Final = Row(
+    "Services that are called",
+    [
+        table(
+            "Services",
+            "Every address of every service, asked over gRPC or HTTP (grpc.health.v1, GetStatus); what a service does not "
+            "tell of itself is no data.",
+            _KEY,
+            [
+                (Column("answers", states=UP_DOWN), _each(probe.UP)),
+                (Column("says", states=_states), Line(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health"))),
+                (Column("failure", states=_REASONS), Line(coded(probe.FAILURE, tuple(Reason), *_KEY, label="reason"))),
+                (
+                    Column("round trip", unit="s", limits=[Limit(thresholds.ROUND_TRIP_SECONDS, WARN)]),
+                    _each(probe.ROUND_TRIP),
+                ),
+                (
+                    Column("addresses"),
+                    Line(_addresses.matching("+", shown(probe.INSTANCES), "job", "instance", "service").max(*_KEY)),
+                ),
+                (Column("running for", unit="s"), Line(_of(probe.STARTED).age().max(*_KEY))),
+                (Column("deliberations under way"), _each(probe.ACTIVE)),
+                (
+                    Column("deliberations a minute", decimals=2),
+                    Line((_of(probe.DELIBERATIONS).rate(RATE) * 60).sum(*_KEY)),
+                ),
+                (Column("mean deliberation", unit="s"), _each(probe.MEAN)),
+            ],
+            key_columns=[Column("service", links=LINKS)],
+            sort="service",
+            descending=False,
+            width=24,
+            height=7,
+        ),
+        graph(
+            "Round trip of services",
+            "Time until each address answered (fleet_service_round_trip_seconds); a gap is a look that did not take place.",
+            Line(_of(probe.ROUND_TRIP).max(*_KEY), "{{service}} {{address}}"),
+            unit="s",
+            limits=[Limit(thresholds.ROUND_TRIP_SECONDS, WARN)],
+            links=LINKS,
+            width=12,
+        ),
+        graph(
+            "Councils and jobs",
+            "What the orchestrator and the Ray executor say they hold: councils, agents on the roster, jobs that run "
+            "(GetStatus, ListCouncils, GetActiveJobs).",
+            Line(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
+            Line(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
+            Line(_of(probe.JOBS).sum("role"), "{{role}} jobs"),
+            unit="short",
+            decimals=0,
+            links=[Link("Agents", View.AGENTS)],
+            width=12,
+        ),
+    ],
+)

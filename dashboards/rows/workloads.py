@@ -1,0 +1,187 @@
+"""Rows about what the fleet runs on: workloads and their pods, what they ask for and use, and which versions run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.view import View
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, Column, Limit, Link
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import graph, table
+from dashboards.grafana.queries import RATE, Line, chosen, labelled, shown
+from dashboards.rows.common import coded
+from exporter.metrics import process
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Matcher, Query, Series
+from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.neo4j import counts as neo4j
+from exporter.sources.rayjob import clusters
+from exporter.sources.valkey import info as valkey
+from exporter.sources.workloads import store
+
+STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD)}
+"""Words for how well something of several parts is: backends, services, workloads."""
+
+_RESOURCES = [Column("limit", colour=QUIET), Column("asked for", colour=ACCENT), Column("used", colour=OK)]
+_WORKLOAD = ("namespace", "workload")
+_WHO = ("namespace", "kind", "workload")
+_GONE = "no data where the cluster has no metrics-server"
+
+
+def _workload(metric: Metric, **matchers: str | Matcher) -> Series:
+    return shown(metric, namespace=chosen("namespace"), workload=chosen("workload"), **matchers)
+
+
+def _each(metric: Metric) -> Line:
+    return Line(_workload(metric).max(*_WHO))
+
+
+def _version(component: str, info: Metric) -> Query:
+    return labelled(shown(info).max("version"), "component", component)
+
+
+_status = coded(store.STATUS, ("down", "degraded", "up"), *_WHO, namespace=chosen("namespace"), workload=chosen("workload"))
+EXPECTED: Final = coded(store.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=chosen("namespace"))
+"""The workloads that the configuration expects, as `STATES` has them."""
+
+TABLE: Final = table(
+    "Workloads",
+    "Each workload of the fleet: whether its pods are ready, since when they run, what they ask for and what they use "
+    f"(fleet_workload_*); used: {_GONE}.",
+    _WHO,
+    [
+        (Column("state", states=STATES, width=90), Line(_status)),
+        (Column("ready", decimals=0, width=60), _each(store.READY)),
+        (Column("pods", decimals=0, width=60), Line(_workload(store.PODS).sum(*_WHO))),
+        (Column("running for", unit="s"), Line(_workload(store.STARTED).age().max(*_WHO))),
+        (
+            Column("restarts, 1 h", decimals=0, limits=[Limit(1, WARN)]),
+            Line(_workload(store.RESTARTS).increase("1h").sum(*_WHO)),
+        ),
+        (Column("CPU asked", decimals=2), _each(store.CPU_REQUESTED)),
+        (Column("CPU used", decimals=2), _each(store.CPU_USED)),
+        (Column("memory asked", unit="bytes"), _each(store.MEMORY_REQUESTED)),
+        (Column("memory used", unit="bytes"), _each(store.MEMORY_USED)),
+        (Column("GPUs", decimals=0, width=60), _each(store.GPUS)),
+    ],
+    key_columns=[
+        Column("namespace", links=[Link("Its Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
+        Column("workload", links=[Link("Its calls", View.COMMUNICATIONS, {"service": "workload"})]),
+    ],
+    sort="state",
+    descending=False,
+    width=16,
+    height=10,
+)
+
+RESOURCES: Final = Row(
+    "Resources",
+    [
+        graph(
+            "CPU",
+            "Cores that the workloads ask for, may use, and use, and those that Ray's clusters ask for "
+            f"(fleet_workload_cpu_*, ray_cluster_desired_cpu_cores); used: {_GONE}.",
+            Line(_workload(store.CPU_LIMIT).sum(), "limit"),
+            Line(_workload(store.CPU_REQUESTED).sum(), "asked for"),
+            Line(_workload(store.CPU_USED).sum(), "used"),
+            Line(shown(clusters.CLUSTER_CPU).sum(), "asked for by Ray"),
+            unit="short",
+            columns=_RESOURCES,
+        ),
+        graph(
+            "Memory",
+            "Memory that the workloads ask for, may use, and use, and that Ray's clusters ask for "
+            f"(fleet_workload_memory_*, ray_cluster_desired_memory_bytes); used: {_GONE}.",
+            Line(_workload(store.MEMORY_LIMIT).sum(), "limit"),
+            Line(_workload(store.MEMORY_REQUESTED).sum(), "asked for"),
+            Line(_workload(store.MEMORY_USED).sum(), "used"),
+            Line(shown(clusters.CLUSTER_MEMORY).sum(), "asked for by Ray"),
+            unit="bytes",
+            columns=_RESOURCES,
+        ),
+        graph(
+            "GPUs",
+            "GPUs that nodes have and that are asked for, by pool, and those that Ray's clusters ask for "
+            "(fleet_node_pool_gpus_*, ray_cluster_desired_gpus); no pool is shown where no node has GPUs or nodes "
+            "are not read. How busy they are is the KV cache's and the queue's to tell, on vLLM's dashboard.",
+            Line(shown(store.POOL_GPUS).max("pool"), "{{pool}} has"),
+            Line(shown(store.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
+            Line(shown(clusters.CLUSTER_GPU).sum(), "asked for by Ray"),
+            unit="short",
+            links=[Link("Ray jobs", View.RAY_JOBS), Link("vLLM", View.VLLM)],
+        ),
+    ],
+)
+PODS: Final = Row(
+    "Pods and versions",
+    [
+        graph(
+            "Pods by phase",
+            "Pods of the workloads by phase (fleet_workload_pods).",
+            Line(_workload(store.PODS).sum("phase") > 0, "{{phase}}"),
+            unit="short",
+            width=8,
+            stacked=True,
+            columns=[
+                Column("Running", colour=OK),
+                Column("Pending", colour=WARN),
+                Column("Failed", colour=BAD),
+                Column("Succeeded", colour=ACCENT),
+                Column("Unknown", colour=QUIET),
+            ],
+        ),
+        graph(
+            "Containers in trouble",
+            "Containers that wait, by reason, and that have ended, now or last (fleet_workload_waiting_containers, "
+            "fleet_workload_terminated_containers).",
+            Line(_workload(store.WAITING).sum("workload", "reason"), "{{workload}} waits: {{reason}}"),
+            Line(_workload(store.TERMINATED).sum("workload", "reason"), "{{workload}} ended: {{reason}}"),
+            unit="short",
+            width=8,
+        ),
+        graph(
+            "Restarts",
+            "Restarts of containers by workload (fleet_workload_restarts_total).",
+            Line(_workload(store.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
+            unit="short",
+            width=8,
+            bars=True,
+        ),
+        table(
+            "Versions of backends",
+            "Versions that the backends tell of themselves (nats_server_info, neo4j_info, valkey_server_info, "
+            "fleet_exporter_build_info).",
+            ["component", "version"],
+            [
+                (
+                    Column("runs", states={"1": ("yes", OK)}),
+                    Line(
+                        _version("NATS", jetstream.SERVER)
+                        | _version("Neo4j", neo4j.INFO)
+                        | _version("ValKey", valkey.SERVER_INFO)
+                        | _version("Exporter", process.BUILD)
+                    ),
+                )
+            ],
+            width=8,
+            height=8,
+            key_columns=[Column("component", links=[Link("Exporter", View.EXPORTER)])],
+        ),
+        table(
+            "Versions of workloads",
+            "Images that the workloads' pods run (fleet_workload_image_info); two of one workload are a rollout.",
+            [*_WORKLOAD, "image", "version"],
+            [
+                (
+                    Column("runs", states={"1": ("yes", OK)}),
+                    Line(_workload(store.IMAGE).max(*_WORKLOAD, "image", "version")),
+                )
+            ],
+            width=16,
+            height=8,
+            key_columns=[Column("workload", links=[Link("Only this one", View.OVERVIEW, {"workload": "workload"})])],
+            rows=25,
+        ),
+    ],
+    collapsed=True,
+)

@@ -1,0 +1,159 @@
+"""Carries the simulated fleet's steps to the real servers, each in the way the real services do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Protocol
+
+import nats
+import nats.errors
+import neo4j
+import redis.asyncio
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from demo.scenario.faults import Fault, Faults
+from demo.scenario.fleet import CONSUMERS, DERIVATION, EXPECTED_STREAM, POISONED, SLOW, STREAMS, Step
+from demo.stack.cancellation import asked_to_end
+from servers.vllm import VllmStandIn
+
+_FLOOD = 150
+_FETCH = 1.0  # seconds; what is fetched when a fault begins is dealt with still
+_REST = 0.2
+_SLOWER = 10.0
+
+
+class Events:
+    """NATS: the fleet's streams, its durable consumers at work, and its messages."""
+
+    def __init__(self, url: str, faults: Faults) -> None:
+        self._url = url
+        self._faults = faults
+        self._client = Client()
+        self._js: JetStreamContext
+        self._has_expected: bool | None = None
+        self._flooded = False
+
+    async def run(self) -> None:
+        """Create streams and consumers and let the consumers work until cancelled."""
+        await self._client.connect(self._url, name="simulated fleet")
+        self._js = self._client.jetstream()
+        try:
+            for name, subjects in STREAMS.items():
+                await self._add_stream(name, subjects)
+            if asked_to_end():
+                return
+            async with asyncio.TaskGroup() as group:
+                for consumer in CONSUMERS:
+                    group.create_task(self._consume(*consumer))
+                group.create_task(self._consume(*POISONED, refusing=Fault.POISON))
+                group.create_task(self._consume(*SLOW, resting=Fault.UNREAD))
+                group.create_task(self._consume(*DERIVATION, resting=Fault.LAG))
+        finally:
+            await self._client.close()
+
+    async def _add_stream(self, name: str, subjects: str) -> None:
+        await self._js.add_stream(StreamConfig(name=name, subjects=[subjects], max_age=3600, max_msgs=100_000))
+
+    async def _consume(
+        self, stream: str, name: str, subject: str, *, resting: Fault | None = None, refusing: Fault | None = None
+    ) -> None:
+        """Acknowledge what comes, but for the time of a fault: then fetch nothing, or refuse everything."""
+        config = ConsumerConfig(ack_wait=30, sample_freq=None if refusing else "100")
+        subscription = await self._js.pull_subscribe(subject, durable=name, stream=stream, config=config)
+        while not asked_to_end():
+            if resting is not None and resting in self._faults:
+                await asyncio.sleep(_REST)
+                continue
+            with contextlib.suppress(nats.errors.TimeoutError, TimeoutError):
+                for message in await subscription.fetch(10, timeout=_FETCH):
+                    refused = refusing is not None and refusing in self._faults
+                    await (message.nak(delay=2) if refused else message.ack())
+
+    async def send(self, step: Step) -> None:
+        """A step's messages, and what faults that began or ended since the last one do to streams."""
+        if not self._client.is_connected:
+            return
+        await self._look_at_faults()
+        for message in step.messages:
+            await self._js.publish(message.subject, message.data)
+
+    async def _look_at_faults(self) -> None:
+        wanted = Fault.STREAM not in self._faults
+        if wanted != self._has_expected:
+            if wanted:
+                await self._add_stream(*EXPECTED_STREAM)
+            elif self._has_expected:
+                await self._js.delete_stream(EXPECTED_STREAM[0])
+            self._has_expected = wanted
+        flooding = Fault.LAG in self._faults
+        if flooding and not self._flooded:
+            for number in range(_FLOOD):
+                request = {"event_type": "task.derivation.requested", "request_id": f"REQ-{number}"}
+                await self._js.publish(DERIVATION[2], json.dumps(request).encode())
+        self._flooded = flooding
+
+
+class Cache:
+    """ValKey: stories and workflow states, some with a time to live, read again and again."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(url)
+
+    async def send(self, step: Step) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hset(f"planning:story:{step.story}", mapping={"id": step.story, "state": step.state or "BUILD"})
+        pipeline.sadd("planning:stories:all", step.story)
+        pipeline.get(f"planning:story:{step.story}:state")
+        if step.task:
+            pipeline.set(f"workflow:state:{step.task}", step.role, ex=3600)
+            pipeline.get(f"workflow:state:{step.task}")
+        await pipeline.execute()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class Database(Protocol):
+    """A Neo4j and who writes to it: `demo.servers.neo4j.Neo4j` is one."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+
+class Graph:
+    """Neo4j: stories with their tasks and who was asked."""
+
+    def __init__(self, server: Database) -> None:
+        self._driver = neo4j.AsyncGraphDatabase.driver(server.url, auth=(server.user, server.password))
+
+    async def send(self, step: Step) -> None:
+        async with self._driver.session() as session:
+            await session.run("MERGE (s:Story {id: $story}) SET s.state = $state", story=step.story, state=step.state)
+            if step.task:
+                await session.run(
+                    "MATCH (s:Story {id: $story}) CREATE (s)-[:HAS_TASK]->(t:Task {id: $task}) "
+                    "WITH t UNWIND $agents AS agent CREATE (t)-[:HAS_DISPATCH]->(:TaskDispatch {agent_id: agent})",
+                    story=step.story,
+                    task=step.task,
+                    agents=[answer.agent for answer in step.answers],
+                )
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+
+def answer_with(engine: VllmStandIn, step: Step, *, slow: bool = False) -> None:
+    """Count a step's answers at the pretended engine, ten seconds longer each when it is slow."""
+    engine.load(len(step.answers) * 2)
+    for answer in step.answers:
+        engine.generate(answer.prompt_tokens, answer.tokens, answer.seconds + _SLOWER * slow)

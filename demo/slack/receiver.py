@@ -1,0 +1,154 @@
+"""A receiver that takes messages as Slack's incoming webhooks do, and shows them on a page that looks like a channel.
+
+It listens on 127.0.0.1 alone. `/services/<channel>` takes messages, `/heartbeat` Alertmanager's webhook of the Watchdog;
+`/` is the page and `/messages` the same as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from demo.slack.page import page
+
+_KEPT = 200
+_LARGEST = 1_000_000
+_WEBHOOKS: Final = "/services/"
+_ATTACHMENTS = 100
+"""Slack refuses a message with more."""
+_TEXTS = ("text", "fallback", "title", "title_link", "pretext", "color", "footer")
+
+
+class PayloadRefused(Exception):
+    """Slack's own word for what is wrong with a message, such as `no_text`."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it came: `payload` is what was posted, `hook` the webhook's name."""
+
+    received: datetime
+    hook: str
+    payload: dict[str, Any]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"received": self.received.isoformat(), "hook": self.hook, "payload": self.payload}
+
+
+@dataclass
+class SlackReceiver:
+    """The messages of the last while, the oldest first."""
+
+    url: str = ""
+    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    heartbeat: datetime | None = None
+
+    def webhook(self, name: str) -> str:
+        """The address that takes messages for one channel."""
+        return f"{self.url}{_WEBHOOKS}{name}"
+
+    @property
+    def heartbeat_url(self) -> str:
+        return f"{self.url}/heartbeat"
+
+
+def accepted(body: bytes) -> dict[str, Any]:
+    """The payload of a message. Raises PayloadRefused for what Slack would refuse."""
+    try:
+        payload = json.loads(body)
+    except ValueError:
+        raise PayloadRefused("invalid_payload") from None
+    if not isinstance(payload, dict):
+        raise PayloadRefused("invalid_payload")
+    attachments = payload.get("attachments", [])
+    if not isinstance(attachments, list) or not all(isinstance(attachment, dict) for attachment in attachments):
+        raise PayloadRefused("invalid_attachments")
+    if len(attachments) > _ATTACHMENTS:
+        raise PayloadRefused("too_many_attachments")
+    for attachment in attachments:
+        lists = (attachment.get("fields", []), attachment.get("actions", []))
+        if not all(isinstance(attachment.get(name, ""), str) for name in _TEXTS) or not all(
+            isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in lists
+        ):
+            raise PayloadRefused("invalid_attachments")
+    said = [payload.get("text"), *(attachment.get(name) for attachment in attachments for name in ("text", "title"))]
+    if not isinstance(payload.get("text", ""), str) or not any(said):
+        raise PayloadRefused("no_text")
+    return payload
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        length = self.headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > _LARGEST:
+            return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "invalid_payload")
+        body = self.rfile.read(int(length))
+        receiver = self.server.receiver
+        if self.path == "/heartbeat":
+            receiver.heartbeat = datetime.now(UTC)
+            return self._answer(HTTPStatus.OK, "ok")
+        hook = self.path.removeprefix(_WEBHOOKS)
+        if hook == self.path or not hook or "/" in hook:
+            return self._answer(HTTPStatus.NOT_FOUND, "no_service")
+        if not self.headers.get("content-type", "").startswith("application/json"):
+            return self._answer(HTTPStatus.BAD_REQUEST, "invalid_payload")
+        try:
+            payload = accepted(body)
+        except PayloadRefused as refused:
+            return self._answer(HTTPStatus.BAD_REQUEST, str(refused))
+        receiver.messages.append(Message(datetime.now(UTC), hook, payload))
+        return self._answer(HTTPStatus.OK, "ok")
+
+    def do_GET(self) -> None:
+        receiver = self.server.receiver
+        messages = list(receiver.messages)
+        if self.path == "/":
+            shown = [(message.received, message.payload) for message in messages]
+            self._answer(HTTPStatus.OK, page(shown, receiver.heartbeat), "text/html")
+        elif self.path == "/messages":
+            beat = receiver.heartbeat.isoformat() if receiver.heartbeat else None
+            document = {"messages": [message.document for message in messages], "heartbeat": beat}
+            self._answer(HTTPStatus.OK, json.dumps(document), "application/json")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "no page: / is the channel, /messages the same as JSON")
+
+    def _answer(self, status: HTTPStatus, text: str, kind: str = "text/plain") -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", f"{kind}; charset=utf-8")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not to stderr, which is the demo's own."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    receiver: SlackReceiver
+
+
+@contextlib.contextmanager
+def start(*, port: int = 0) -> Iterator[SlackReceiver]:
+    """A receiver on that port, or a free one."""
+    with _Server(("127.0.0.1", port), _Handler) as server:
+        server.receiver = SlackReceiver(url=f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="slack receiver")
+        thread.start()
+        try:
+            yield server.receiver
+        finally:
+            server.shutdown()
+            thread.join()

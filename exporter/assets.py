@@ -1,0 +1,77 @@
+"""The dashboards and rules that come with the exporter: found in the wheel or in a checkout, and written out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+
+_PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1] / "deploy/helm/files")
+"""Where `setup.py` puts the generated files in a wheel, and where they are in a checkout or an editable install."""
+
+RULES: Final = "alerts.yaml"
+DASHBOARDS: Final = "dashboards"
+WITHOUT_LOKI: Final = "without-loki"
+
+_PROMETHEUS_RULE: Final = {
+    "apiVersion": "monitoring.coreos.com/v1",
+    "kind": "PrometheusRule",
+    "metadata": {"name": "fleet-exporter", "labels": {"app.kubernetes.io/name": "fleet-exporter"}},
+}
+
+
+class BundleError(Exception):
+    """One sentence: what cannot be read or written, where, and why."""
+
+
+def folder() -> Path:
+    """The folder with the generated files. Raises BundleError where the installation has none."""
+    for place in _PLACES:
+        if (place / RULES).is_file():
+            return place
+    raise BundleError(f"{_PLACES[0]}: there are no dashboards and rules; install the wheel, or run from a checkout")
+
+
+def dashboards(*, loki: bool = True, exporter_url: str = EXPORTER_URL) -> dict[str, str]:
+    """JSON text by file name, with links to the exporter under that address. Raises BundleError.
+
+    Without Loki those that would ask it come in their other form.
+    """
+    place = folder() / DASHBOARDS
+    files = {file.name: file for file in sorted(place.glob("*.json"))}
+    if not loki:
+        files |= {file.name: file for file in (place / WITHOUT_LOKI).glob("*.json")}
+    address = json.dumps(exporter_url.rstrip("/"))[1:-1]
+    return {name: _read(file).replace(EXPORTER_URL, address) for name, file in files.items()}
+
+
+def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> str:
+    """The rule file with its links under those addresses. Raises BundleError."""
+    text = _read(folder() / RULES)
+    return text.replace(RUNBOOK_URL, runbook_url.rstrip("/")).replace(GRAFANA_URL, grafana_url.rstrip("/"))
+
+
+def prometheus_rule(rule_file: str) -> str:
+    """A rule file as the Prometheus Operator's resource."""
+    document = _PROMETHEUS_RULE | {"spec": yaml.safe_load(rule_file)}
+    return yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
+
+
+def write(file: Path, text: str) -> None:
+    """Write one file whole, making its folder where there is none. Raises BundleError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{file}: {error.strerror or error}; choose another place with --out") from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{file}: {error.strerror or error}; install fleet-exporter again") from None

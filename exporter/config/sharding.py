@@ -1,0 +1,76 @@
+"""Which of several exporters shows an object: `--shard i/n`, counted from 0. Pure.
+
+An object's identity is hashed with BLAKE2b (the same in every process, release and machine), and jump consistent hashing
+(Lamping and Veach, 2014) takes the hash to a shard: the shards are even, and a further one moves only the objects that
+become its own. What is not divided belongs to the first shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from exporter.config.options import option
+
+_PATTERN = r"[0-9]{1,5}/[1-9][0-9]{0,4}"
+
+_MASK = 2**64 - 1
+
+
+def shard_of(shards: int, *identity: str) -> int:
+    """The number of the shard, from 0, that an object belongs to; its identity is its names, the widest first."""
+    key = int.from_bytes(hashlib.blake2b("\0".join(identity).encode(), digest_size=8).digest(), "big")
+    found, following = 0, 0
+    while following < shards:
+        found = following
+        key = (key * 2862933555777941757 + 1) & _MASK
+        following = int((found + 1) * ((1 << 31) / ((key >> 33) + 1)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` exporters that share the objects of the same backends."""
+
+    number: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: Any) -> Self:
+        """From `i/n`. Raises ValueError with a sentence."""
+        if not isinstance(text, str) or not re.fullmatch(_PATTERN, text):
+            raise ValueError("it is i/n, this exporter's number from 0 and how many there are, as 0/2 and 1/2")
+        number, count = (int(part) for part in text.split("/"))
+        if number >= count:
+            raise ValueError(f"of {count} shards the last is {count - 1}/{count}: they are counted from 0")
+        return cls(number, count)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it also shows what is not divided."""
+        return self.number == 0
+
+    def owns(self, *identity: str) -> bool:
+        """Whether an object is this shard's; the identity is as for `shard_of`."""
+        return self.count == 1 or shard_of(self.count, *identity) == self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+WHOLE = Shard()
+
+ShardText = Annotated[
+    str,
+    BeforeValidator(lambda text: str(Shard.parse(text))),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PATTERN}$"}),
+    option(
+        "Part of a large fleet that this exporter shows, i/n with i from 0: RayJobs, RayClusters, and streams with their "
+        "consumers are divided by a stable hash; all else is shown by 0/n."
+    ),
+]
+"""The option, as text that Shard.parse takes."""

@@ -1,0 +1,49 @@
+"""The options of the web side, apart from `web.py` so that reading settings does not import a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from exporter.config.options import Options, Seconds, option
+
+
+def _listen_address(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise ValueError("it is host:port, :port for every interface, or [address]:port for IPv6")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("an IPv6 address stands in brackets, as [::1]:9847")
+    return value
+
+
+class Web(Options):
+    """Where and how the exporter listens."""
+
+    listen_address: Annotated[
+        str,
+        AfterValidator(_listen_address),
+        option("Address to listen on, host:port; port 0 takes a free one."),
+    ] = ":9847"
+    config_file: Annotated[
+        Path | None,
+        option(
+            "File with TLS and basic authentication, in the format every Prometheus exporter takes.",
+            flag="--web.config.file",
+        ),
+    ] = None
+    timeout_offset: Annotated[
+        Seconds,
+        option("Seconds kept back from Prometheus's scrape timeout, so that the page arrives in time."),
+    ] = 0.5
+
+    @property
+    def host(self) -> str:
+        """The interface to bind; both families when none is given."""
+        return self.listen_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen_address.rpartition(":")[2])

@@ -1,0 +1,132 @@
+"""Events to whoever listens now: each listener has a queue of its own, and one that is too slow is let go and told.
+
+Every source that has events to tell has one LiveStream; a listener may follow several at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol, runtime_checkable
+
+from exporter.events.model import Event
+from exporter.metrics.metric import Metric, Sample, counter, gauge
+
+LISTENERS = gauge("fleet_listeners", "Clients that follow the live stream now.")
+TOO_SLOW = counter("fleet_listeners_dropped_total", "Clients of the live stream that read too slowly and were let go.")
+METRICS: Final[tuple[Metric, ...]] = (LISTENERS, TOO_SLOW)
+
+_RECENT_BYTES = 4 * 1024 * 1024
+_RECENT_EVENTS = 500
+_QUEUE = 2000
+_LISTENERS = 200
+
+
+class TooManyListeners(Exception):
+    """There is no room for another client of the live stream."""
+
+
+class Listening:
+    """One listener's queue; `dropped` is set when it could not keep up."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE)
+        self.dropped = False
+
+    def offer(self, event: Event) -> bool:
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self.dropped = True
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            self._queue.put_nowait(None)
+            return False
+        return True
+
+    async def next(self) -> Event | None:
+        """The next event; None when it was let go."""
+        return await self._queue.get()
+
+    def waiting(self, most: int) -> list[Event]:
+        """What is there already, without waiting."""
+        found: list[Event] = []
+        while len(found) < most and not self._queue.empty():
+            event = self._queue.get_nowait()
+            if event is None:
+                self._queue.put_nowait(None)
+                break
+            found.append(event)
+        return found
+
+
+class Recent:
+    """The last events, for those who come to look: bounded by number and by bytes."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+        self._bytes += event.size
+        while len(self._events) > _RECENT_EVENTS or self._bytes > _RECENT_BYTES:
+            self._bytes -= self._events.popleft().size
+
+    def newest(self, number: int) -> list[Event]:
+        """At most that many, the oldest of them first."""
+        return list(self._events)[-number:] if number else []
+
+
+class LiveStream:
+    """What one source tells, and who listens."""
+
+    def __init__(self) -> None:
+        self.listeners: set[Listening] = set()
+        self.recent = Recent()
+        self.too_slow = 0
+
+    def publish(self, event: Event) -> None:
+        """Remember an event and pass it on."""
+        self.recent.add(event)
+        if not self.listeners:
+            return
+        for listening in tuple(self.listeners):
+            if not listening.offer(event):
+                self.listeners.discard(listening)
+                self.too_slow += 1
+
+    def samples(self) -> Iterator[Sample]:
+        yield LISTENERS(len(self.listeners))
+        yield TOO_SLOW(self.too_slow)
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A source with events to tell."""
+
+    @property
+    def live(self) -> LiveStream: ...
+
+
+@contextmanager
+def listening_to(streams: Sequence[LiveStream]) -> Iterator[Listening]:
+    """A listener for the time of the context. Raises TooManyListeners."""
+    if any(len(stream.listeners) >= _LISTENERS for stream in streams):
+        raise TooManyListeners
+    one = Listening()
+    for stream in streams:
+        stream.listeners.add(one)
+    try:
+        yield one
+    finally:
+        for stream in streams:
+            stream.listeners.discard(one)
+
+
+def newest(streams: Sequence[LiveStream], number: int) -> list[Event]:
+    """The last events of all of them, the oldest first."""
+    found = [event for stream in streams for event in stream.recent.newest(number)]
+    return sorted(found, key=lambda event: event.stored)[-number:] if number else []

@@ -1,0 +1,259 @@
+"""The live reader of the fleet's streams: each in the way that does it no harm.
+
+A stream that keeps its messages (limits) is read in order by an ephemeral consumer, from where reading stopped. One that
+gives each message away (work queue, interest) is only listened to: a consumer there would take messages from the fleet.
+A subject that no stream covers is never subscribed to, since that would keep its publishers waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.clients.jetstream import Stream
+from exporter.clients.nats import Connection, NatsServer, first_of
+from exporter.errors import Reason, SourceError
+from exporter.events.model import Message
+from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
+from exporter.events.replay import messages_since
+from exporter.events.streams import Followed, How, how_to_read, wanted
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 10.0
+"""Seconds between two looks at the list of streams; an advisory of a change brings the next one forward."""
+_AT_ONCE = 200
+"""Messages taken before other tasks have their turn: about two milliseconds."""
+_PAUSES = (0.1, 0.5, 1.0, 2.0)
+
+ACK_SAMPLES = "$JS.EVENT.METRIC.CONSUMER.ACK.>"
+CONSUMER_ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.>"
+STREAM_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.>"
+# Not $JS.EVENT.ADVISORY.>: that brings the audit of every API request too, whole replies, and makes the server write them.
+
+
+class Listener(Protocol):
+    """Who is told of what the tap reads."""
+
+    def begins(self) -> None:
+        """The past is read from its beginning; what was heard before is void."""
+
+    def caught_up(self) -> None:
+        """The past has been read; what follows is live."""
+
+    def message(self, message: Message, *, live: bool) -> None: ...
+
+    def advisory(self, data: bytes) -> None:
+        """An acknowledgement sample or an advisory about a consumer, as the server sends it."""
+
+
+class Tap:
+    """Reads until cancelled and tells its listener.
+
+    `problem` is why nothing is read now, None while all is well; `tried` is set once that is known. `losses` counts
+    connections that were lost.
+    """
+
+    def __init__(
+        self,
+        server: NatsServer,
+        *,
+        timeout: float,
+        lookback: float,
+        streams: Sequence[str],
+        listener: Listener,
+    ) -> None:
+        self.connection = Connection(server, timeout=timeout)
+        self._lookback = lookback
+        self._names = tuple(streams)
+        self._listener = listener
+        self._look = asyncio.Event()
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._caught_up = False
+        self.followed: dict[str, Followed] = {}
+        self.tried = asyncio.Event()
+        self.problem: SourceError | None = SourceError(Reason.UNREACHABLE, "the first connection to NATS is not made yet")
+        self.losses = 0
+
+    async def run(self) -> None:
+        """Connect, read, and connect again when the connection is lost; for ever."""
+        attempt = 0
+        while True:
+            try:
+                await self.connection.open()
+                await self._read()
+            except SourceError as error:
+                self.problem = error
+            except (OSError, TimeoutError) as error:
+                self.problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+            else:
+                self.losses += 1
+                self.problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+                attempt = 0
+            finally:
+                await self._stop()
+            self.tried.set()
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
+
+    @property
+    def refusal(self) -> SourceError | None:
+        """Why not one stream can be read, where it is for the account that none can."""
+        streams = tuple(self.followed.values())
+        return streams[0].refusal if streams and all(stream.refusal for stream in streams) else None
+
+    async def _read(self) -> None:
+        """Until the connection is lost."""
+        client = self.connection.client
+        for subject in (ACK_SAMPLES, CONSUMER_ADVISORIES, STREAM_ADVISORIES):
+            await client.subscribe(subject, cb=self._advised)
+        streams = wanted(await self.connection.streams(), self._names)
+        if not self._caught_up:
+            last = {stream.config.name: stream.state.last_seq for stream in streams if how_to_read(stream) is How.CONSUMER}
+            await self._read_back(last)
+            for stream in streams:
+                found = self._follow(stream)
+                found.position = last.get(found.name, 0)
+            self._caught_up = True
+            self._listener.caught_up()
+        lost, reached = self.connection.lost, self._reached()
+        while not lost.is_set():
+            await self._adopt(streams, reached)
+            self.problem = None
+            self.tried.set()
+            await first_of(lost, self._look, within=_LOOK_AGAIN)
+            self._look.clear()
+            if not lost.is_set():
+                # Noted before the streams are asked for: readers go on meanwhile, past what the answer will say.
+                reached = self._reached()
+                streams = wanted(await self.connection.streams(), self._names)
+
+    async def _read_back(self, last: Mapping[str, int]) -> None:
+        self._listener.begins()
+        async for messages in messages_since(self.connection, last, time.time() - self._lookback):
+            for start in range(0, len(messages), _AT_ONCE):
+                for message in messages[start : start + _AT_ONCE]:
+                    self._listener.message(message, live=False)
+                await asyncio.sleep(0)
+
+    def _follow(self, stream: Stream) -> Followed:
+        config = stream.config
+        found = Followed(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
+        if (known := self.followed.get(config.name)) is not None:
+            found.restarts, found.skipped, found.repeated = known.restarts, known.skipped, known.repeated
+        self.followed[config.name] = found
+        return found
+
+    def _reached(self) -> dict[str, int]:
+        """The last sequence read of each stream."""
+        return {name: stream.position for name, stream in self.followed.items()}
+
+    async def _adopt(self, streams: Sequence[Stream], reached: Mapping[str, int]) -> None:
+        """Begin with new streams, begin anew with those made anew, let go of those that are gone.
+
+        `reached` is how far each had been read before the streams were listed.
+        """
+        here = {stream.config.name: stream for stream in streams}
+        for name in tuple(self.followed):
+            if name not in here:
+                await self._let_go(name)
+                del self.followed[name]
+        for name, stream in here.items():
+            known = self.followed.get(name)
+            if known is None:
+                known = self._follow(stream)
+            elif not known.follows(stream):
+                await self._let_go(name)
+                position = known.position if known.created == stream.created else 0
+                known = self._follow(stream)
+                known.position = position
+                known.restarts["recreated"] += not position
+            if known.position and reached.get(name, 0) > stream.state.last_seq:
+                # Sequences jumped back under the same name: what the stream holds now is all new.
+                await self._let_go(name)
+                known.position = 0
+                known.restarts["sequence"] += 1
+            if known.how is How.CONSUMER:
+                if name not in self._readers or self._readers[name].done():
+                    self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
+            elif name not in self._subscriptions:
+                await self._subscribe(known)
+
+    async def _read_stream(self, followed: Followed) -> None:
+        """Read on from the position; a consumer that is lost is replaced at once."""
+        attempt = 0
+        while True:
+            reader = StreamReader(self.connection, followed.name, Start(sequence=followed.position + 1))
+            try:
+                await reader.open()
+                followed.pending, followed.how, followed.refusal = reader.pending, How.CONSUMER, None
+                async for messages in reader.batches():
+                    await self._take(followed, messages)
+                    followed.pending = reader.pending
+                    attempt = 0
+            except Lost as lost:
+                followed.restarts[str(lost)] += 1
+            except StreamGone:
+                self._look.set()
+                return
+            except SourceError as error:
+                if not self.connection.is_open:
+                    return
+                if error.reason is Reason.UNAUTHORIZED and followed.refusal is None:
+                    followed.how, followed.refusal = How.REFUSED, error
+                    log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
+            finally:
+                await reader.close()
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)] if attempt else 0)
+            attempt += 1
+
+    async def _take(self, followed: Followed, messages: Sequence[Message]) -> None:
+        for start in range(0, len(messages), _AT_ONCE):
+            for message in messages[start : start + _AT_ONCE]:
+                sequence = message.sequence
+                if sequence <= followed.position:
+                    followed.repeated += 1
+                    continue
+                followed.skipped += sequence - followed.position - 1
+                followed.position = sequence
+                self._listener.message(message, live=True)
+            await asyncio.sleep(0)
+
+    async def _subscribe(self, followed: Followed) -> None:
+        name = followed.name
+
+        async def take(message: Msg) -> None:
+            self._listener.message(Message(message.subject, message.data, time.time(), name), live=True)
+
+        client = self.connection.client
+        self._subscriptions[name] = [await client.subscribe(subject, cb=take) for subject in followed.subjects]
+        await client.flush()  # from here on nothing is missed
+
+    async def _let_go(self, name: str) -> None:
+        if (reader := self._readers.pop(name, None)) is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+        for subscription in self._subscriptions.pop(name, ()):
+            await subscription.unsubscribe()
+
+    async def _advised(self, message: Msg) -> None:
+        if message.subject.startswith(STREAM_ADVISORIES[:-1]):
+            self._look.set()
+        else:
+            self._listener.advisory(message.data)
+
+    async def _stop(self) -> None:
+        for reader in self._readers.values():
+            reader.cancel()
+        await asyncio.gather(*self._readers.values(), return_exceptions=True)
+        self._readers.clear()
+        self._subscriptions.clear()
+        await self.connection.close()

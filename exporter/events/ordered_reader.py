@@ -1,0 +1,196 @@
+"""One stream read in order without a trace: an ephemeral pull consumer that acknowledges nothing and vanishes when left.
+
+It is asked for messages in batches, so a slow reader slows nobody and holds no more than a batch; what would be lost
+(the consumer gone, a delivery skipped, silence where heartbeats are due) is read again from the next sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from exporter.clients.jetstream import OWN_READER, CreatedConsumer, Reply
+from exporter.clients.nats import Connection
+from exporter.errors import SourceError
+from exporter.events.model import Message
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+BATCH = 500
+_BYTES = 16 * 1024 * 1024
+"""The most that one request brings, larger than the largest message that servers are set up for."""
+_EXPIRES = 30.0
+_HEARTBEAT = 2.0
+_SILENCE = 3 * _HEARTBEAT
+_NANO = 1_000_000_000
+_VANISHES_AFTER = 60.0
+"""Seconds after which the server drops a consumer that nobody asks for messages."""
+
+
+_DOTS = 8
+"""In the reply subject of a delivery without a domain."""
+
+_REQUEST_IS_OVER = ("batch completed", "message size exceeds maxbytes")
+"""What servers say with status 409 when a request has ended and all is well; every other 409 is about the consumer."""
+
+
+class Lost(Exception):
+    """The consumer is gone or skipped a delivery; a new one goes on where it was."""
+
+
+class StreamGone(Exception):
+    """There is no such stream any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to begin: at a sequence, or at a time in seconds since 1970 where that is given."""
+
+    sequence: int = 1
+    time: float | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        if self.time is None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": max(self.sequence, 1)}
+        moment = datetime.fromtimestamp(self.time, UTC).isoformat().replace("+00:00", "Z")
+        return {"deliver_policy": "by_start_time", "opt_start_time": moment}
+
+
+class StreamReader:
+    """Messages of one stream from a Start on, in batches as they come.
+
+    `position` is the last sequence read, `pending` how many are waiting after it, by the server's count.
+    """
+
+    def __init__(self, connection: Connection, stream: str, start: Start) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._start = start
+        self._name = f"{OWN_READER}{secrets.token_hex(8)}"
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._next = ""
+        self._arrived: list[Msg] = []
+        self._something = asyncio.Event()
+        self._wanted = 0
+        self._delivered = 0
+        self._failure: Lost | None = None
+        self.position = 0
+        self.pending = 0
+
+    async def open(self) -> None:
+        """Create the consumer; `pending` is then what there is to read. Raises StreamGone or SourceError."""
+        await self.close()
+        config: dict[str, Any] = {
+            "name": self._name,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(_VANISHES_AFTER * _NANO),
+            **self._start.config,
+        }
+        verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        created = await self._connection.ask(verb, CreatedConsumer, stream_name=self._stream, config=config)
+        if created.error is not None:  # 404
+            raise StreamGone(self._stream)
+        self.pending = created.num_pending
+        self._arrived, self._failure, self._delivered, self._wanted = [], None, 0, 0
+        client = self._connection.client
+        self._inbox = client.new_inbox()
+        self._next = f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{created.name}"
+        self._subscription = await client.subscribe(self._inbox, cb=self._take)
+
+    async def batches(self) -> AsyncIterator[list[Message]]:
+        """What has arrived, again and again, for ever. Raises Lost or SourceError."""
+        while True:
+            if self._wanted <= BATCH // 2:
+                await self._pull()
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    await self._something.wait()
+            except TimeoutError:
+                raise Lost("silence") from None
+            self._something.clear()
+            arrived, self._arrived = self._arrived, []
+            if messages := self._in_order(arrived):
+                self.position = messages[-1].sequence
+                yield messages
+            if self._failure is not None:
+                raise self._failure
+
+    async def _pull(self) -> None:
+        request = {
+            "batch": BATCH,
+            "max_bytes": _BYTES,
+            "expires": int(_EXPIRES * _NANO),
+            "idle_heartbeat": int(_HEARTBEAT * _NANO),
+        }
+        self._wanted += BATCH
+        await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+
+    async def _take(self, message: Msg) -> None:
+        # As little as can be done for each message: what it is, is seen to for all that have arrived together.
+        if message.reply:
+            self._arrived.append(message)
+        else:
+            self._status(message.headers or {})
+        self._something.set()
+
+    def _in_order(self, arrived: Sequence[Msg]) -> list[Message]:
+        """The messages up to the first delivery that is missing."""
+        self._wanted -= len(arrived)
+        stream, delivered = self._stream, self._delivered
+        found = []
+        for message in arrived:
+            # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's sequence>.<time>.<pending>, after two more
+            # tokens (domain, account) and before one (random) where the server has domains.
+            reply = message.reply
+            _, sequence, own, stored, pending = reply.rsplit(".", 4)
+            if reply.count(".") > _DOTS:
+                _, sequence, own, stored, pending, _ = reply.rsplit(".", 5)
+            delivered += 1
+            if int(own) != delivered:
+                self._failure = Lost("gap")
+                break
+            found.append(Message(message.subject, message.data, int(stored) / _NANO, stream, int(sequence)))
+        if found:
+            self.pending = int(pending)
+        self._delivered = delivered
+        return found
+
+    def _status(self, headers: Mapping[str, str]) -> None:
+        """What the server says of a request: alive, over with so many messages not sent, or no such consumer."""
+        status = headers.get("Status", "")
+        if status == "100":  # all is quiet; said with how many messages there have been
+            last = headers.get("Nats-Last-Consumer", "")
+            if last.isdecimal() and int(last) > self._delivered + len(self._arrived):
+                self._failure = Lost("gap")
+            return
+        over = status == "409" and headers.get("Description", "").lower() in _REQUEST_IS_OVER
+        if status == "408" or over:
+            left = headers.get("Nats-Pending-Messages", "")
+            self._wanted -= int(left) if left.isdecimal() else self._wanted
+        else:
+            self._failure = Lost("consumer")
+
+    async def close(self) -> None:
+        """Take the consumer away; where that cannot be said to the server, it vanishes by itself."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is None or not self._connection.is_open:
+            return
+        with contextlib.suppress(Exception):
+            await subscription.unsubscribe()
+        if not self._connection.deletes_consumers:
+            return
+        with contextlib.suppress(SourceError, OSError, TimeoutError):
+            await self._connection.ask(f"CONSUMER.DELETE.{self._stream}.{self._name}", Reply)

@@ -1,0 +1,95 @@
+"""An event as people and other programs get to see it: secrets taken out, long texts cut. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.events.model import Event
+
+REDACT = ("password", "secret", "token", "api_key", "apikey", "authorization", "credentials", "private_key")
+"""Fields whose values nobody needs to see; `tokens`, which counts, is none of them."""
+
+TEXT_LIMIT = 2000
+"""Characters shown of a text unless an option says otherwise."""
+
+REDACTED = "[redacted]"
+_DEEPEST = 12
+_WIDEST = 200
+
+
+def timestamp(moment: float | None) -> str | None:
+    """Seconds since 1970 as RFC 3339 in UTC, with milliseconds; None stays None."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def shown(value: Any, redact: Collection[str], text_limit: int, depth: int = 0) -> Any:
+    """JSON of any shape, fit to be shown: values of the keys in `redact` (lower case) replaced, texts cut, depth bounded."""
+    if isinstance(value, str):
+        return value if len(value) <= text_limit else f"{value[:text_limit]}… ({len(value)} characters)"
+    if isinstance(value, dict):
+        if depth >= _DEEPEST:
+            return f"… ({len(value)} fields)"
+        return {
+            str(name)[:text_limit]: REDACTED if str(name).lower() in redact else shown(inner, redact, text_limit, depth + 1)
+            for name, inner in list(value.items())[:_WIDEST]
+        }
+    if isinstance(value, list):
+        if depth >= _DEEPEST:
+            return f"… ({len(value)} items)"
+        return [shown(inner, redact, text_limit, depth + 1) for inner in value[:_WIDEST]]
+    return value
+
+
+def event_view(event: Event, redact: Collection[str], text_limit: int) -> dict[str, Any]:
+    """One event as a JSON object: what is not known is null, times are RFC 3339, durations seconds, sizes bytes."""
+    return {
+        "time": timestamp(event.time if event.time is not None else event.stored),
+        "stored": timestamp(event.stored),
+        "subject": event.subject,
+        "type": event.kind,
+        "family": event.family,
+        "stream": event.stream or None,
+        "sequence": event.sequence or None,
+        "producer": event.producer,
+        "story": event.story,
+        "plan": event.plan,
+        "task": event.task,
+        "agent": event.agent,
+        "role": event.role,
+        "ceremony": event.ceremony,
+        "deliberation": event.deliberation,
+        "outcome": event.outcome,
+        "duration_seconds": event.duration,
+        "tokens": event.tokens,
+        "model": event.model,
+        "error": event.error,
+        "size_bytes": event.size,
+        "payload": shown(event.payload, redact, text_limit),
+    }
+
+
+def summary(event: Event, longest: int = 160) -> str:
+    """What happened, in a few words for a line of a list."""
+    body = event.payload
+    parts = []
+    before, after = body.get("from_state") or body.get("from_phase"), body.get("to_state") or body.get("to_phase")
+    if isinstance(after, str):
+        parts.append(f"{before} → {after}" if isinstance(before, str) else f"→ {after}")
+    if event.duration is not None:
+        parts.append(f"{event.duration:.1f} s")
+    if event.tokens is not None:
+        parts.append(f"{event.tokens} tokens")
+    if event.error:
+        parts.append(event.error)
+    proposal = body.get("proposal")
+    text = proposal.get("content") if isinstance(proposal, dict) else proposal
+    for told in (text, body.get("title"), body.get("message"), body.get("action"), body.get("reason")):
+        if isinstance(told, str) and told and told != event.error:
+            parts.append(" ".join(told[: longest * 2].split()))
+            break
+    line = " · ".join(parts)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

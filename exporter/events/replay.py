@@ -1,0 +1,85 @@
+"""What the streams still hold, of several streams at once, in the order in which it was stored."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+from exporter.clients.nats import Connection
+from exporter.errors import Reason, SourceError
+from exporter.events.model import Message
+from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
+
+
+class _Tail:
+    """One stream's messages from a time up to a sequence, in batches."""
+
+    def __init__(self, connection: Connection, stream: str, since: float, last: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._last = last
+        self._start = Start(time=since)
+        self._reader: StreamReader | None = None
+        self._batches: AsyncIterator[list[Message]] | None = None
+        self._ended = False
+
+    async def next_batch(self) -> list[Message]:
+        """More messages; empty at the end. A consumer that is lost is replaced; a stream that is gone has ended."""
+        while not self._ended:
+            try:
+                if self._batches is None:
+                    self._reader = StreamReader(self._connection, self._stream, self._start)
+                    await self._reader.open()
+                    self._ended = self._reader.pending == 0
+                    self._batches = self._reader.batches()
+                    continue
+                batch = await anext(self._batches)
+            except Lost:
+                await self.close()
+                self._batches = None
+                continue
+            except StreamGone:
+                break
+            except SourceError as error:
+                if error.reason is not Reason.UNAUTHORIZED:
+                    raise
+                break  # this stream is not ours to read; the others are
+            assert self._reader is not None
+            self._start = Start(sequence=batch[-1].sequence + 1)
+            self._ended = self._reader.pending == 0 or batch[-1].sequence >= self._last
+            return [message for message in batch if message.sequence <= self._last]
+        return []
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+
+
+async def messages_since(
+    connection: Connection, last: Mapping[str, int], since: float
+) -> AsyncGenerator[Sequence[Message], None]:
+    """Messages of the streams in `last`, each up to that sequence, stored since a time: batches, in order of storing.
+
+    Holds one batch of each stream at a time. Raises SourceError when the connection is lost.
+    """
+    tails = [_Tail(connection, stream, since, sequence) for stream, sequence in last.items()]
+    try:
+        held = {tail: batch for tail in tails if (batch := await tail.next_batch())}
+        while held:
+            # What is older than the newest of every batch cannot be preceded by anything still to come.
+            until = min(batch[-1].stored for batch in held.values())
+            ready = []
+            for tail, batch in tuple(held.items()):
+                cut = next((index for index, message in enumerate(batch) if message.stored > until), len(batch))
+                ready.append(batch[:cut])
+                rest = batch[cut:] or await tail.next_batch()
+                if rest:
+                    held[tail] = rest
+                else:
+                    del held[tail]
+            yield list(heapq.merge(*ready, key=lambda message: message.stored))
+    finally:
+        for tail in tails:
+            with contextlib.suppress(Exception):
+                await tail.close()

@@ -1,0 +1,49 @@
+"""The exporter's own metrics: what was built, which shard it is, and the process it runs as."""
+
+from __future__ import annotations
+
+import gc
+import platform
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import ProcessCollector
+
+from exporter import __version__
+from exporter.config.sharding import Shard
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info
+
+BUILD = info("fleet_exporter_build_info", "The running version.", "version", "python_version")
+SHARD = gauge("fleet_exporter_shard", "Number of this exporter among those that divide the fleet, from 0 (--shard).")
+SHARDS = gauge("fleet_exporter_shards", "How many exporters divide the fleet, as this one was told (--shard).")
+_CPU = counter("process_cpu_seconds_total", "CPU time of this process, user and system.", unit=Unit.SECONDS)
+_PROCESS: Final = (
+    _CPU,
+    gauge("process_resident_memory_bytes", "Resident memory of this process.", unit=Unit.BYTES),
+    gauge("process_virtual_memory_bytes", "Virtual memory of this process.", unit=Unit.BYTES),
+    gauge("process_start_time_seconds", "When this process started, in seconds since 1970.", unit=Unit.SECONDS),
+    gauge("process_open_fds", "Open file descriptors of this process."),
+    gauge("process_max_fds", "Limit on open file descriptors."),
+)
+METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, *_PROCESS)
+
+_YOUNG_OBJECTS = 100_000
+
+
+def tune_garbage_collection() -> None:
+    """Look for cycles less often: samples are tuples of text, and a large page makes them by the hundred thousand."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+
+
+_collector = ProcessCollector(registry=None)
+
+
+def samples(shard: Shard) -> Iterable[Sample]:
+    """Read /proc; of a system without it, only the build and the shard."""
+    yield BUILD(1, version=__version__, python_version=platform.python_version())
+    yield SHARD(shard.number)
+    yield SHARDS(shard.count)
+    values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
+    for metric in _PROCESS:
+        if metric.name in values:
+            yield metric(values[metric.name])

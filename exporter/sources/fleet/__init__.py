@@ -1,0 +1,168 @@
+"""The fleet's own events: read live from its streams, understood, added up, and passed on to who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import PrivateAttr, SecretStr
+
+from exporter.clients.nats import Connection, NatsServer
+from exporter.config.options import Address, Count, Names, Options, Seconds, option
+from exporter.events import broadcast
+from exporter.events.broadcast import LiveStream
+from exporter.events.consumer import Tap
+from exporter.events.model import Event, Message, Unparsed, parsed
+from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
+from exporter.events.replay import messages_since
+from exporter.events.streams import How, how_to_read, wanted
+from exporter.fleet import delivery
+from exporter.fleet.agents import Patience
+from exporter.fleet.delivery import Deliveries
+from exporter.fleet.registry import Member
+from exporter.fleet.state import Caps, Fleet
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source
+from exporter.sources.fleet import consumer_samples, grafana_live, samples
+from exporter.sources.fleet.grafana_live import GrafanaLive
+
+
+class FleetEvents(NatsServer, Source):
+    """One fleet, on one NATS deployment."""
+
+    kind: ClassVar[str] = "fleet"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *samples.METRICS,
+        *consumer_samples.METRICS,
+        *delivery.METRICS,
+        *broadcast.METRICS,
+        *grafana_live.METRICS,
+    )
+    same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
+
+    follow_events: Annotated[bool, option("Follow the fleet's events wherever NATS has an address.")] = True
+    streams: Annotated[Names, option("Streams to follow; all but buckets and copies when none is named.")] = ()
+    lookback: Annotated[Seconds, option("How much of the past is read back at the start, in seconds.")] = 3600.0
+    idle_after: Annotated[Seconds, option("Seconds after its last answer in which an agent becomes idle.")] = 300.0
+    unresponsive_after: Annotated[Seconds, option("Seconds an agent may deliberate until it is unresponsive.")] = 30.0
+    gone_after: Annotated[Seconds, option("Seconds of silence after which an agent is forgotten.")] = 3600.0
+    deliberation_timeout: Annotated[Seconds, option("Seconds after which a deliberation has failed by timeout.")] = 300.0
+    redact: Annotated[Names, option("Fields of events whose values are never shown.")] = REDACT
+    text_limit: Annotated[Count, option("Characters shown of a text in an event.")] = TEXT_LIMIT
+    max_agents: Annotated[Count, option("Agents told apart.")] = 500
+    max_stories: Annotated[Count, option("Stories told apart.")] = 5000
+    max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
+
+    grafana_url: Annotated[Address, option("Grafana to push events to as they come (Grafana Live).")] = Address("")
+    grafana_token: Annotated[SecretStr, option("Token of a Grafana service account that may push.")] = SecretStr("")
+    grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
+
+    _grafana: GrafanaLive | None = PrivateAttr(None)
+    _redact: frozenset[str] = PrivateAttr()
+    _fleet: Fleet = PrivateAttr()
+    _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
+    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
+    _tap: Tap | None = PrivateAttr(None)
+    _following: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+    _caught_up: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    def model_post_init(self, context: object) -> None:
+        super().model_post_init(context)
+        self._redact = frozenset(name.lower() for name in self.redact)
+        self.begins()
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url) and self.follow_events
+
+    @property
+    def fleet(self) -> Fleet:
+        """What is known of the fleet now."""
+        self._fleet.expire(time.time())
+        return self._fleet
+
+    @property
+    def live(self) -> LiveStream:
+        return self._live
+
+    @property
+    def is_caught_up(self) -> bool:
+        return self._caught_up.is_set()
+
+    def view(self, event: Event) -> dict[str, Any]:
+        """An event as it may be shown."""
+        return event_view(event, self._redact, self.text_limit)
+
+    def begins(self) -> None:
+        """Start with an empty fleet."""
+        caps = Caps(agents=self.max_agents, stories=self.max_stories, tasks=self.max_tasks)
+        patience = Patience(idle=self.idle_after, unresponsive=self.unresponsive_after, gone=self.gone_after)
+        self._fleet = Fleet(caps, patience, deliberation_timeout=self.deliberation_timeout)
+
+    def caught_up(self) -> None:
+        """What comes from here on is counted."""
+        self._fleet.expire(time.time())
+        self._fleet.start_counting()
+        self._caught_up.set()
+
+    def message(self, message: Message, *, live: bool) -> None:
+        """Take one message into account."""
+        event = parsed(message)
+        self._fleet.apply(event, time.time() if live else None)
+        if not isinstance(event, Unparsed):
+            (self._live.publish if live else self._live.recent.add)(event)
+
+    def advisory(self, data: bytes) -> None:
+        """Take one of the server's own messages about a consumer into account."""
+        self._deliveries.apply(data, time.time())
+
+    def meet(self, members: Iterable[Member]) -> None:
+        """Take note of who is on a roster."""
+        self._fleet.agents.meet(members, time.time())
+
+    async def follow(self) -> None:
+        self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
+        self._following.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tap.run(), name="follow the streams")
+            if url := self.grafana_url.get_secret_value():
+                self._grafana = GrafanaLive(url, self.grafana_token.get_secret_value(), self.grafana_stream)
+                group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
+
+    async def settled(self) -> None:
+        await self._caught_up.wait()
+
+    async def collect(self) -> Iterable[Sample]:
+        await self._following.wait()
+        reader = self._tap
+        assert reader is not None
+        await reader.tried.wait()
+        if problem := reader.problem or reader.refusal:
+            raise problem
+        now = time.time()
+        self._fleet.expire(now)
+        return [
+            *samples.samples(self._fleet, now),
+            *consumer_samples.samples(reader),
+            *self._deliveries.samples(),
+            *self._live.samples(),
+            *(self._grafana.samples() if self._grafana else ()),
+        ]
+
+    async def past(self, since: float) -> AsyncGenerator[Sequence[Message], None]:
+        """What the streams hold since a time, in order, by a connection of its own. Raises SourceError."""
+        connection = Connection(self, timeout=self.timeout)
+        try:
+            await connection.open()
+            streams = wanted(await connection.streams(), self.streams)
+            last = {
+                stream.config.name: stream.state.last_seq
+                for stream in streams
+                if how_to_read(stream) is How.CONSUMER and stream.state.messages
+            }
+            async for messages in messages_since(connection, last, since):
+                yield messages
+        finally:
+            await connection.close()

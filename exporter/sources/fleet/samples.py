@@ -1,0 +1,237 @@
+"""The fleet's state as samples: every `fleet_` metric is declared here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from exporter.events.model import UNKNOWN_ROLE, Outcome
+from exporter.fleet.agents import AgentState
+from exporter.fleet.deliberations import Ending
+from exporter.fleet.registry import AGENTS
+from exporter.fleet.stages import Stages
+from exporter.fleet.state import Fleet
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
+
+EVENTS = counter(
+    "fleet_events_total",
+    "Events by family, subject without identifiers, producer (told, or known by the subject) and outcome.",
+    "family",
+    "subject",
+    "producer",
+    "outcome",
+)
+SIZE = histogram("fleet_event_size_bytes", "Size of the events' bodies.", "family", unit=Unit.BYTES)
+DELAY = histogram(
+    "fleet_event_delay_seconds",
+    "Time from the stream's storing of an event to its being seen here; events read back at the start are left out.",
+    "family",
+    unit=Unit.SECONDS,
+)
+UNPARSED = counter("fleet_events_unparsed_total", "Messages that are no events, by what is wrong with them.", "reason")
+AGENT_STATE = state_set(
+    "fleet_agent_state",
+    "State of each agent; deliberating is inferred from the first answer of its council.",
+    "agent",
+    "role",
+    states=tuple(AgentState),
+)
+AGENT_SINCE = gauge(
+    "fleet_agent_state_since_timestamp_seconds",
+    "Since when an agent is in its state.",
+    "agent",
+    "role",
+    unit=Unit.TIMESTAMP,
+)
+RESPONSES = counter("fleet_agent_responses_total", "Answers of agents by role and outcome.", "role", "outcome")
+RESPONSE_SECONDS = histogram(
+    "fleet_agent_response_duration_seconds",
+    "Time an agent took for an answer, by its own account (duration_ms).",
+    "role",
+    "model",
+    unit=Unit.SECONDS,
+)
+RESPONSE_TOKENS = histogram(
+    "fleet_agent_response_tokens", "Tokens of an answer, prompt included (proposal.tokens).", "role", "model"
+)
+COUNCIL_AGENTS = gauge("fleet_council_agents", "Agents of a role's council that were heard of.", "role")
+COUNCIL_READY = gauge(
+    "fleet_council_ready_agents", "Agents of a council that are idle or have just completed a task.", "role"
+)
+COUNCIL_EXPECTED = gauge(
+    "fleet_council_expected_agents", "Agents that a council's last task was given to (num_agents).", "role"
+)
+DELIBERATIONS = counter("fleet_deliberations_total", "Deliberations that have ended, by role and ending.", "role", "outcome")
+DELIBERATION_SECONDS = histogram(
+    "fleet_deliberation_duration_seconds",
+    "Time from a deliberation's start, told or inferred from its first answer, to its end.",
+    "role",
+    unit=Unit.SECONDS,
+)
+OPEN_DELIBERATIONS = gauge("fleet_open_deliberations", "Deliberations under way.", "role")
+DELIBERATION_AGENTS = counter(
+    "fleet_deliberation_agents_total", "Agents asked in deliberations, and those that answered or failed.", "role", "answer"
+)
+OPEN_SINCE = gauge(
+    "fleet_oldest_deliberation_start_timestamp_seconds",
+    "When the longest of a role's deliberations under way began; absent where there is none.",
+    "role",
+    unit=Unit.TIMESTAMP,
+)
+REFUSED = counter(
+    "fleet_overflow_total", "Things not kept, or not told apart, because a cap was reached; by kind of thing.", "kind"
+)
+
+
+SYSTEM: Final = "fleet"
+
+
+class StageMetrics:
+    """The five metrics that stories and tasks have alike."""
+
+    def __init__(self, thing: str, things: str) -> None:
+        self.now = gauge(f"fleet_{things}", f"{things.capitalize()} by the stage they are in.", "stage")
+        self.oldest = gauge(
+            f"fleet_{thing}_oldest_in_stage_timestamp_seconds",
+            f"Since when the {thing} that is longest in a stage is there.",
+            "stage",
+            unit=Unit.TIMESTAMP,
+        )
+        self.seconds = histogram(
+            f"fleet_{thing}_stage_duration_seconds",
+            f"Time a {thing} was in a stage, counted when it leaves it.",
+            "stage",
+            unit=Unit.SECONDS,
+        )
+        self.moves = counter(
+            f"fleet_{thing}_transitions_total", f"Moves of {things} from one stage to another.", "from_stage", "to_stage"
+        )
+        self.illegal = counter(
+            f"fleet_{thing}_illegal_transitions_total", f"Moves of {things} that the rules of their stages do not know."
+        )
+
+    @property
+    def all(self) -> tuple[Metric, ...]:
+        return self.now, self.oldest, self.seconds, self.moves, self.illegal
+
+    def samples(self, stages: Stages) -> Iterable[Sample]:
+        by_stage = stages.by_stage()
+        # A stage that things have passed through, and in which none is now, is 0, not absent.
+        for stage in dict.fromkeys(stage for move in stages.moves for stage in move):
+            if stage not in by_stage:
+                yield self.now(0, stage=stage)
+        for stage, (count, since) in by_stage.items():
+            yield self.now(count, stage=stage)
+            yield self.oldest(since, stage=stage)
+        yield from _histograms(self.seconds, stages.seconds)
+        for (before, after), number in stages.moves.items():
+            yield self.moves(number, from_stage=before, to_stage=after)
+        yield self.illegal(stages.illegal)
+
+
+STORIES: Final = StageMetrics("story", "stories")
+TASKS: Final = StageMetrics("task", "tasks")
+
+METRICS: Final[tuple[Metric, ...]] = (
+    EVENTS,
+    SIZE,
+    DELAY,
+    UNPARSED,
+    AGENTS,
+    AGENT_STATE,
+    AGENT_SINCE,
+    RESPONSES,
+    RESPONSE_SECONDS,
+    RESPONSE_TOKENS,
+    COUNCIL_AGENTS,
+    COUNCIL_READY,
+    COUNCIL_EXPECTED,
+    DELIBERATIONS,
+    DELIBERATION_SECONDS,
+    OPEN_DELIBERATIONS,
+    DELIBERATION_AGENTS,
+    OPEN_SINCE,
+    *STORIES.all,
+    *TASKS.all,
+    REFUSED,
+)
+
+
+def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
+    """All that is known of the fleet at a moment, in seconds since 1970."""
+    counts = fleet.counts
+    for (family, subject, producer, outcome), number in counts.events.items():
+        yield EVENTS(number, family=family, subject=subject, producer=producer, outcome=outcome)
+    yield from _histograms(SIZE, counts.sizes)
+    yield from _histograms(DELAY, counts.delays)
+    for reason, number in counts.unparsed.items():
+        yield UNPARSED(number, reason=reason)
+    yield from _agent_samples(fleet, now)
+    # A counter born at 1 hides its first step from rate(): a role's first failure would not be seen.
+    for role in dict.fromkeys(role for role, _ in counts.responses):
+        for outcome in (Outcome.COMPLETED, Outcome.FAILED):
+            if (role, outcome) not in counts.responses:
+                yield RESPONSES(0, role=role, outcome=outcome)
+    for (role, outcome), number in counts.responses.items():
+        yield RESPONSES(number, role=role, outcome=outcome)
+    yield from _histograms(RESPONSE_SECONDS, counts.seconds)
+    yield from _histograms(RESPONSE_TOKENS, counts.tokens)
+    yield from _deliberation_samples(fleet)
+    yield from STORIES.samples(fleet.stories)
+    yield from TASKS.samples(fleet.tasks)
+    for kind, number in fleet.refused().items():
+        yield REFUSED(number, kind=kind)
+
+
+def _histograms(metric: Metric, found: Mapping[Any, Distribution]) -> Iterable[Sample]:
+    """`found` by the value of the metric's one label, or by the tuple of its labels' values."""
+    for key, distribution in found.items():
+        values = key if isinstance(key, tuple) else (key,)
+        owner = labels(**dict(zip(metric.labels, values, strict=True)))
+        yield distribution.sample(metric, owner)
+
+
+_READY = frozenset({AgentState.IDLE, AgentState.COMPLETED})
+
+
+def _agent_samples(fleet: Fleet, now: float) -> Iterable[Sample]:
+    by_role: dict[str, dict[AgentState, int]] = {}
+    for agent in fleet.agents.known:
+        role = fleet.roles(agent.role)
+        state, since = fleet.agents.state_of(agent, now)
+        of_role = by_role.setdefault(role, dict.fromkeys(AgentState, 0))
+        of_role[state] += 1
+        owner = labels(agent=agent.id, role=role)
+        yield AGENT_STATE.state_at(owner, state)
+        yield AGENT_SINCE.at(owner, since)
+    for role, states in by_role.items():
+        for state, number in states.items():
+            yield AGENTS(number, system=SYSTEM, role=role, state=state)
+        yield COUNCIL_AGENTS(sum(states.values()), role=role)
+        yield COUNCIL_READY(sum(number for state, number in states.items() if state in _READY), role=role)
+    for council in fleet.agents.councils:
+        if council.expected is not None and (role := fleet.roles(council.role)) == council.role:
+            yield COUNCIL_EXPECTED(council.expected, role=role)
+
+
+def _deliberation_samples(fleet: Fleet) -> Iterable[Sample]:
+    deliberations = fleet.deliberations
+    for role in dict.fromkeys(role for role, _ in (*deliberations.ended, *deliberations.agents)):
+        for ending in Ending:
+            yield DELIBERATIONS(deliberations.ended[role, ending], role=role, outcome=ending)
+    yield from _histograms(DELIBERATION_SECONDS, deliberations.seconds)
+    for (role, answer), number in deliberations.agents.items():
+        yield DELIBERATION_AGENTS(number, role=role, answer=answer)
+    # A role that has deliberated before and does not now is 0, not absent.
+    heard = {role for role, _ in deliberations.agents} | {role for role, _ in deliberations.ended}
+    open_now = dict.fromkeys(sorted(heard), 0)
+    since: dict[str, float] = {}
+    for one in deliberations.open:
+        role = fleet.roles(one.role or UNKNOWN_ROLE)
+        open_now[role] = open_now.get(role, 0) + 1
+        since[role] = min(since.get(role, one.started), one.started)
+    for role, number in open_now.items():
+        yield OPEN_DELIBERATIONS(number, role=role)
+    for role, moment in since.items():
+        yield OPEN_SINCE(moment, role=role)

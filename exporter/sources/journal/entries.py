@@ -1,0 +1,127 @@
+"""What Loki is told of an event, and what it tells of the last one: entries, push bodies and replies. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from exporter.events.model import ROLES, Event, Message, Unparsed, parsed
+from exporter.events.redaction import shown
+from exporter.events.subjects import known
+from exporter.fleet.limits import Admitted
+
+UNPARSED = "unparsed"
+_NANO = 1_000_000_000
+_REJECTED = re.compile(r"total ignored: (\d+) out of (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a payload becomes a line: fields redacted (lower case), characters kept of a text, bytes of a line."""
+
+    redact: Collection[str]
+    text_limit: int
+    line_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: `labels` few and bounded, `metadata` whatever identifies, `nanoseconds` since 1970."""
+
+    labels: tuple[tuple[str, str], ...]
+    nanoseconds: int
+    line: str
+    metadata: dict[str, str]
+
+
+@dataclass(slots=True)
+class Position:
+    """The last message of a stream that Loki holds: sequence and the time it is held under, 0 where there is none."""
+
+    sequence: int = 0
+    nanoseconds: int = 0
+
+
+def label_limiter() -> Admitted:
+    """Names that may be the label `role`."""
+    return Admitted(40, ROLES)
+
+
+def entry(message: Message, position: Position, style: Style, admitted: Admitted) -> Entry:
+    """The entry for the message after `position`.
+
+    Its time is the server's, or one nanosecond after the entry before: times that rise strictly keep two equal payloads
+    apart in Loki, and are the same again whenever the same messages are copied from the same position.
+    """
+    event = parsed(message)
+    family = known(message.subject, "").family
+    labels = {"stream": message.stream, "family": family}
+    metadata = {"subject": message.subject, "sequence": str(message.sequence)}
+    if isinstance(event, Unparsed):
+        labels["outcome"] = UNPARSED
+        metadata["reason"] = str(event.reason)
+        line = message.data[: style.line_limit].decode("utf-8", "replace")
+    else:
+        labels["outcome"] = str(event.outcome)
+        if event.role:
+            labels["role"] = admitted(event.role)
+        metadata |= _identifiers(event)
+        line = msgspec.json.encode(shown(event.payload, style.redact, style.text_limit)).decode()
+    if len(line) > style.line_limit:
+        line = f"{line[: style.line_limit]}… ({event.size} bytes)"
+    moment = max(round(message.stored * _NANO), position.nanoseconds + 1)
+    return Entry(tuple(labels.items()), moment, line, metadata)
+
+
+def _identifiers(event: Event) -> dict[str, str]:
+    named = {
+        "type": event.kind,
+        "producer": event.producer,
+        "story": event.story,
+        "plan": event.plan,
+        "task": event.task,
+        "agent": event.agent,
+        "ceremony": event.ceremony,
+        "deliberation": event.deliberation,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def push_body(entries: Iterable[Entry]) -> bytes:
+    """Entries as the body of POST /loki/api/v1/push."""
+    streams: dict[tuple[tuple[str, str], ...], list[tuple[str, str, dict[str, str]]]] = {}
+    for one in entries:
+        streams.setdefault(one.labels, []).append((str(one.nanoseconds), one.line, one.metadata))
+    return msgspec.json.encode({"streams": [{"stream": dict(labels), "values": rows} for labels, rows in streams.items()]})
+
+
+def rejected(reply: str, pushed: int) -> int:
+    """How many entries of a push Loki says it did not take (status 400); all of them when it does not say."""
+    found = _REJECTED.findall(reply)
+    return min(sum(int(ignored) for ignored, _ in found), pushed) if found else pushed
+
+
+class _Result(msgspec.Struct):
+    stream: dict[str, str] = {}
+    values: list[tuple[str, str]] = []
+
+
+class _Data(msgspec.Struct):
+    result: list[_Result] = []
+
+
+class _Reply(msgspec.Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+def last_position(reply: bytes) -> Position:
+    """The newest entry of a query_range reply. Raises msgspec.DecodeError or ValueError for what is no such reply."""
+    newest = Position()
+    for result in msgspec.json.decode(reply, type=_Reply).data.result:
+        for moment, _ in result.values:
+            if int(moment) > newest.nanoseconds:
+                newest = Position(int(result.stream.get("sequence", "0")), int(moment))
+    return newest

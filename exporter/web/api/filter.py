@@ -1,0 +1,96 @@
+"""Which events a client asks for, and since when. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from fastapi import Query
+
+from exporter.events.model import Event, Message, Outcome, role_of
+from exporter.events.timestamps import instant
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def span(text: str) -> float | None:
+    """`90s`, `5m`, `1h30m`, `2d` in seconds; None for what is no such text."""
+    parts = _SPAN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def moment(text: str, now: float) -> float:
+    """A time as people write it, in seconds since 1970: a span before now, RFC 3339, or a number. Raises ValueError."""
+    seconds = span(text)
+    if seconds is not None:
+        return now - seconds
+    told, _ = instant(text)
+    if told is None:
+        raise ValueError(f"{text!r} is neither a span (5m, 1h30m) nor a time (2026-01-31T12:00:00Z)")
+    return told
+
+
+def _subject_pattern(wildcards: str) -> re.Pattern[str]:
+    """NATS wildcards: `*` is one token, a last `>` the rest."""
+    tokens = [r"[^.]+" if token == "*" else re.escape(token) for token in wildcards.split(".")]  # noqa: S105 - NATS's
+    if tokens[-1] == re.escape(">"):
+        tokens[-1] = ".+"
+    return re.compile(r"\.".join(tokens))
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Conditions that an event must meet, all of those that are given."""
+
+    family: Annotated[str | None, Query(description="planning, orchestration, agent, context, workflow, task, vllm")] = None
+    subject: Annotated[str | None, Query(description="A subject; `*` and `>` as in NATS.")] = None
+    story: Annotated[str | None, Query(description="Story id.")] = None
+    task: Annotated[str | None, Query(description="Task id.")] = None
+    agent: Annotated[str | None, Query(description="Agent id.")] = None
+    role: Annotated[str | None, Query(description="Role, in any case.")] = None
+    outcome: Annotated[Outcome | None, Query(description="How what the event tells of ended.")] = None
+    q: Annotated[str | None, Query(description="Text that the body contains, as published.", max_length=200)] = None
+
+    @cached_property
+    def _subject(self) -> re.Pattern[str] | None:
+        return _subject_pattern(self.subject) if self.subject else None
+
+    @cached_property
+    def _texts(self) -> tuple[bytes, ...]:
+        """What the body of a matching message contains whatever its shape; JSON escapes what is not ASCII."""
+        wanted = (self.story, self.task, self.agent)
+        return tuple(text.encode() for text in wanted if text and text.isascii() and '"' not in text and "\\" not in text)
+
+    def may_match(self, message: Message) -> bool:
+        """Whether a message is worth parsing: cheap, and never false for one that matches."""
+        if self._subject is not None and not self._subject.fullmatch(message.subject):
+            return False
+        if self.q and self.q.encode() not in message.data:
+            return False
+        return all(text in message.data for text in self._texts if not _may_be_number(text))
+
+    def matches(self, event: Event) -> bool:
+        if self.q and self.q.encode() not in event.data:
+            return False
+        if self._subject is not None and not self._subject.fullmatch(event.subject):
+            return False
+        role = role_of(self.role) if self.role else None
+        wanted = (
+            (self.family, event.family),
+            (self.story, event.story),
+            (self.task, event.task),
+            (self.agent, event.agent),
+            (role, event.role),
+            (self.outcome, event.outcome),
+        )
+        return all(asked == has for asked, has in wanted if asked)
+
+
+def _may_be_number(text: bytes) -> bool:
+    """A number's id may stand in the body in another way (`7.0`)."""
+    return text.replace(b"-", b"").replace(b".", b"").isdigit()

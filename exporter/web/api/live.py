@@ -1,0 +1,209 @@
+"""/api/events/stream (Server-Sent Events) and /ws: events as they come, after a replay of the past where one is asked for.
+
+A client that reads too slowly is told so and let go; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from fastapi import APIRouter, Depends, HTTPException, Query, WebSocket, WebSocketDisconnect
+from starlette.responses import StreamingResponse
+
+from exporter.errors import SourceError
+from exporter.events.broadcast import Listening, LiveStream, TooManyListeners, listening_to, newest
+from exporter.events.model import Event
+from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, summary
+from exporter.sources.fleet import FleetEvents
+from exporter.web.api.events import Busy, Past, since_of
+from exporter.web.api.filter import EventFilter
+from exporter.web.api.fleet import NO_FLEET, overview
+
+_OVERVIEW_SECONDS = 1.0
+_KEEPALIVE_SECONDS = 15.0
+
+
+class Part(NamedTuple):
+    """One message to a client: `event`, `fleet` (the overview), `replayed`, `dropped` or `error`."""
+
+    kind: str
+    data: dict[str, Any]
+    id: str = ""
+
+
+class Stream:
+    """What one client follows: the past since a time, at a speed, then the present, without a gap or a repetition."""
+
+    def __init__(
+        self,
+        streams: Sequence[LiveStream],
+        following: FleetEvents | None,
+        past: Past | None,
+        wanted: EventFilter,
+        *,
+        with_fleet: bool = False,
+        recent: int = 0,
+    ) -> None:
+        self._streams = streams
+        self._recent = recent
+        self._following = following
+        self._past = past
+        self._wanted = wanted
+        self._with_fleet = with_fleet
+        self._read: dict[str, int] = {}
+
+    def _part(self, event: Event) -> Part:
+        self._read[event.stream] = max(self._read.get(event.stream, 0), event.sequence)
+        view = self._following.view(event) if self._following else event_view(event, REDACT, TEXT_LIMIT)
+        view["summary"] = summary(event)
+        return Part("event", view, f"{event.stream}:{event.sequence}" if event.sequence else "")
+
+    async def parts(self, since: float | None, speed: float) -> AsyncGenerator[Part, None]:
+        """Everything for this client, until it is let go or ends it."""
+        try:
+            if since is not None and speed > 0:
+                last = since
+                async with aclosing(self._replayed(since, speed)) as replayed:
+                    async for event in replayed:
+                        last = event.stored
+                        yield self._part(event)
+                since = last
+            with listening_to(self._streams) as listening:
+                for event in newest(self._streams, self._recent):
+                    if self._wanted.matches(event):
+                        yield self._part(event)
+                if since is not None and self._past is not None:
+                    async with aclosing(self._past.events(since, self._wanted)) as events:
+                        async for event in events:
+                            if event.sequence > self._read.get(event.stream, 0):
+                                yield self._part(event)
+                    yield Part("replayed", {})
+                async for part in self._live(listening):
+                    yield part
+        except TooManyListeners:
+            yield Part("error", {"error": "too many clients follow the live stream already"})
+        except Busy:
+            yield Part("error", {"error": "too many replays and searches are under way already"})
+        except SourceError as error:
+            yield Part("error", {"error": str(error)})
+
+    async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Event, None]:
+        """The past in its own rhythm, `speed` times as fast."""
+        began, first = time.monotonic(), None
+        if self._past is None:
+            return
+        async with aclosing(self._past.events(since, self._wanted)) as events:
+            async for event in events:
+                first = event.stored if first is None else first
+                pause = (event.stored - first) / speed - (time.monotonic() - began)
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                yield event
+
+    async def _live(self, listening: Listening) -> AsyncGenerator[Part, None]:
+        told = 0.0
+        while True:
+            if self._with_fleet and self._following is not None and time.monotonic() - told >= _OVERVIEW_SECONDS:
+                told = time.monotonic()
+                yield Part("fleet", overview(self._following, time.time()))
+            wait = _OVERVIEW_SECONDS if self._with_fleet else _KEEPALIVE_SECONDS
+            try:
+                async with asyncio.timeout(wait):
+                    event = await listening.next()
+            except TimeoutError:
+                if not self._with_fleet:
+                    yield Part("", {})
+                continue
+            if event is None:
+                yield Part("dropped", {"error": "this client reads more slowly than events come and was let go"})
+                return
+            numbered = event.sequence == 0 or event.sequence > self._read.get(event.stream, 0)
+            if numbered and self._wanted.matches(event):
+                yield self._part(event)
+
+
+def _as_server_sent_event(part: Part) -> str:
+    if not part.kind:
+        return ": alive\n\n"
+    name = f"id: {part.id}\n" if part.id else ""
+    return f"event: {part.kind}\n{name}data: {msgspec.json.encode(part.data).decode()}\n\n"
+
+
+def _same_origin(websocket: WebSocket) -> bool:
+    """A page of another site must not read the fleet with its visitor's credentials."""
+    origin = websocket.headers.get("origin")
+    return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
+
+
+_Since = Annotated[str | None, Query(description="Begin with the past: a span before now or a time.")]
+_Speed = Annotated[float, Query(ge=0, le=1000, description="Replay so many times as fast as it was; 0: at once.")]
+
+
+def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
+    """The live routes; without anything that tells events they say so."""
+    routes = APIRouter(tags=["events"])
+    past = Past(following, streams) if streams else None
+
+    def opened(wanted: EventFilter, *, with_fleet: bool = False, recent: int = 0) -> Stream:
+        if not streams:
+            raise HTTPException(404, NO_FLEET)
+        return Stream(streams, following, past, wanted, with_fleet=with_fleet, recent=recent)
+
+    @routes.get("/api/events/stream", summary="Events as they come (Server-Sent Events)")
+    async def stream(
+        wanted: Annotated[EventFilter, Depends()],
+        replay: _Since = None,
+        speed: _Speed = 0,
+        recent: Annotated[int, Query(ge=0, le=500, description="Begin with so many of the last events.")] = 0,
+        fleet: Annotated[bool, Query(description="Send the councils and counts too, once a second.")] = False,
+    ) -> StreamingResponse:
+        since = since_of(replay) if replay else None
+        parts = opened(wanted, with_fleet=fleet, recent=recent).parts(since, speed)
+
+        async def text() -> AsyncGenerator[str, None]:
+            yield ": connected\n\n"
+            async with aclosing(parts):
+                async for part in parts:
+                    yield _as_server_sent_event(part)
+
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(text(), media_type="text/event-stream", headers=headers)
+
+    @routes.websocket("/ws")
+    async def socket(
+        websocket: WebSocket, wanted: Annotated[EventFilter, Depends()], replay: _Since = None, speed: _Speed = 0
+    ) -> None:
+        if not _same_origin(websocket) or not streams:
+            await websocket.close(1008, "not from another site" if streams else NO_FLEET)
+            return
+        try:
+            since = since_of(replay) if replay else None
+        except HTTPException as error:
+            await websocket.close(1008, str(error.detail)[:120])
+            return
+        await websocket.accept()
+        parts = opened(wanted).parts(since, speed)
+        sending = asyncio.create_task(_send(websocket, parts))
+        try:
+            while True:
+                await websocket.receive()  # nothing is expected; it ends when the client goes
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    return routes
+
+
+async def _send(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None:
+    async with aclosing(parts):
+        async for part in parts:
+            if part.kind:
+                await websocket.send_text(msgspec.json.encode({"kind": part.kind, **part.data}).decode())
+    await websocket.close(1013, "let go")

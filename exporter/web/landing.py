@@ -1,0 +1,77 @@
+"""The page at `/`: what each source's last reading was, for people. Plain HTML, nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from exporter import __version__
+from exporter.config.sharding import Shard
+from exporter.scrape import State
+
+_NOTHING = """<p>No source is configured. Give one its address, for example
+<code>fleet-exporter --valkey.url=redis://127.0.0.1:6379</code>, or set <code>NATS_URL</code>, <code>REDIS_URL</code>,
+<code>NEO4J_URI</code> or <code>VLLM_URL</code>; <code>fleet-exporter --help</code> lists every option.</p>"""
+
+_HEADINGS = """<tr><th>Source</th><th>Server</th><th>State</th><th class="number">Took</th>
+<th class="number">Series</th><th>Last success</th></tr>"""
+
+
+def _row(state: State) -> str:
+    if state.up is None:
+        shown, why = '<span class="state">○ not read yet</span>', ""
+    elif state.up:
+        shown = '<span class="state up">● up</span>'
+        why = f'<div class="why">{state.dropped} series dropped by max_series</div>' if state.dropped else ""
+    else:
+        shown = f'<span class="state down">▲ down: {escape(str(state.reason))}</span>'
+        why = f'<div class="why">{escape(state.message)}</div>'
+    took = "" if state.up is None else f"{state.duration * 1000:.1f} ms"
+    series = f"{state.series:,}" if state.up else ""
+    success = ""
+    if state.last_success is not None:
+        success = (
+            datetime.fromtimestamp(state.last_success, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
+        )
+    return (
+        f"<tr><td>{escape(state.source.kind)}</td><td>{escape(state.source.server)}</td><td>{shown}{why}</td>"
+        f'<td class="number">{took}</td><td class="number">{series}</td><td>{success}</td></tr>'
+    )
+
+
+_LIVE = """<section id="fleet">
+<h2>Fleet <small id="connection">connecting…</small></h2>
+<p id="counts"></p>
+<div id="councils"><p class="empty">No agent has been heard of yet.</p></div>
+<h2>Events</h2>
+<div class="scroll"><table id="events"><thead><tr><th>Time</th><th>Type</th><th>Publisher</th><th>Story</th><th>Agent</th>
+<th>What</th></tr></thead><tbody></tbody></table></div>
+</section>
+<dialog id="story"><form method="dialog"><button>Close</button></form><h2></h2><p></p><ol></ol></dialog>
+<script src="static/live.js" defer></script>"""
+
+
+def _shard_said(shard: Shard) -> str:
+    if shard.count == 1:
+        return ""
+    rest = "all that is not divided" if shard.is_first else f"what is not divided is shown by 0/{shard.count}"
+    return f"<p>Shard {shard}: its own RayJobs, RayClusters and streams with their consumers; {rest}.</p>\n"
+
+
+def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
+    """The whole page; everything that came from a backend is escaped. `live` adds the view of the fleet as it moves."""
+    rows = "\n".join(_row(state) for state in states)
+    table = f"<table>{_HEADINGS}\n{rows}</table>" if states or shard.count > 1 else _NOTHING
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>fleet-exporter</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/page.css"></head>
+<body><header><h1>fleet-exporter <small>{escape(__version__)}</small></h1>
+<nav><a href="metrics">Metrics</a><a href="docs">API</a>
+<a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
+{_LIVE if live else ""}
+<section><h2>Sources <small>at the last scrape</small></h2>
+{_shard_said(shard)}<div class="scroll">{table}</div></section>
+</body></html>
+"""

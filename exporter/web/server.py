@@ -1,0 +1,241 @@
+"""HTTP: the page at /metrics, the landing page, health; TLS, authentication and the listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.config.web import Web
+from exporter.metrics import process
+from exporter.metrics.exposition import grouped, negotiated, rendered
+from exporter.scrape import Scraper
+from exporter.sources.fleet import FleetEvents
+from exporter.web import web_config
+from exporter.web.api import api
+from exporter.web.landing import landing_page
+
+DEFAULT_SCRAPE_TIMEOUT = 10.0
+"""Prometheus's default, for clients that do not send theirs."""
+
+_GZIP_LEVEL = 1  # a page of repeated names shrinks to a tenth at the fastest level already
+_CONFIG_CHECK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """One sentence: why the exporter cannot listen."""
+
+
+def budget(headers: Headers, offset: float) -> float:
+    """Seconds a scrape may take: Prometheus's own timeout less `offset`, never less than a tenth of a second."""
+    try:
+        timeout = float(headers.get("x-prometheus-scrape-timeout-seconds", DEFAULT_SCRAPE_TIMEOUT))
+    except ValueError:
+        timeout = DEFAULT_SCRAPE_TIMEOUT
+    if not 0 < timeout < 3600:
+        timeout = DEFAULT_SCRAPE_TIMEOUT
+    return max(timeout - offset, 0.1)
+
+
+def application(scraper: Scraper, options: Web) -> ASGIApp:
+    """The exporter's web side for a Scraper that somebody else opens and closes."""
+    served = asyncio.Event()
+
+    async def metrics(request: Request) -> Response:
+        samples = await scraper.read(budget(request.headers, options.timeout_offset))
+        page_format = negotiated(request.headers.get("accept", ""))
+        groups = grouped([*samples, *process.samples(scraper.shard)])
+        page = rendered(groups, page_format, frozenset(request.query_params.getlist("name[]")))
+        served.set()
+        headers = {"content-type": page_format.value, "vary": "Accept, Accept-Encoding"}
+        if _accepts_gzip(request.headers.get("accept-encoding", "")):
+            page = await asyncio.to_thread(gzip.compress, page, _GZIP_LEVEL, mtime=0)
+            headers["content-encoding"] = "gzip"
+        return Response(page, headers=headers)
+
+    async def landing(_: Request) -> Response:
+        live = any(isinstance(source, FleetEvents) for source in scraper.sources)
+        page = landing_page(scraper.states, live=live, shard=scraper.shard)
+        return HTMLResponse(page, headers={"content-security-policy": "default-src 'self'; img-src data:"})
+
+    async def healthy(_: Request) -> Response:
+        return PlainTextResponse("The exporter is healthy.\n")
+
+    async def ready(_: Request) -> Response:
+        if served.is_set():
+            return PlainTextResponse("The exporter is ready.\n")
+        return PlainTextResponse("The first page is still being read.\n", status_code=503)
+
+    async def warm_up() -> None:
+        # Readiness means that a page can be had; a scraper that waits for readiness must not wait for itself.
+        await scraper.read(budget(Headers(), options.timeout_offset))
+        served.set()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(scraper.follow()), group.create_task(warm_up())]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+        await scraper.close()
+
+    routes = [
+        Route("/metrics", metrics),
+        Route("/", landing),
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Mount("/static", StaticFiles(packages=[("exporter.web", "static")])),
+        Mount("/", api(scraper)),
+    ]
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan)
+    return _Guard(app, options.config_file) if options.config_file else app
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    for part in accept_encoding.lower().split(","):
+        coding, _, quality = part.strip().partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+class _Guard:
+    """Basic authentication and response headers of `--web.config.file`, read again when the file changes."""
+
+    def __init__(self, app: ASGIApp, path: Path) -> None:
+        self._app = app
+        self._path = path
+        self._config = web_config.read(path)
+        self._changed = path.stat().st_mtime_ns
+
+    def _current(self) -> web_config.WebConfig:
+        try:
+            changed = self._path.stat().st_mtime_ns
+            if changed != self._changed:
+                self._config, self._changed = web_config.read(self._path), changed
+        except (OSError, web_config.WebConfigError) as error:
+            log.error("web.config.file is kept as it was", extra={"error": str(error)})
+        return self._config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        config = self._current()
+        given = Headers(scope=scope).get("authorization", "")
+        if config.basic_auth_users and not await asyncio.to_thread(config.accepts, given):
+            refusal = PlainTextResponse(
+                "Unauthorized\n",
+                status_code=401,
+                headers={"www-authenticate": 'Basic realm="fleet-exporter"'},
+            )
+            await refusal(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [
+                    (name.lower().encode(), value.encode()) for name, value in config.http_server_config.headers.items()
+                ]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, ended by an event loop's signal handlers so that connections and tasks are closed first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listening_socket(options: Web) -> socket.socket:
+    """The bound socket; every interface of both families when no host is given. Raises StartError."""
+    try:
+        if not options.host and socket.has_dualstack_ipv6():
+            return socket.create_server(("", options.port), family=socket.AF_INET6, dualstack_ipv6=True)
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        return socket.create_server((options.host, options.port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StartError(
+            f"--web.listen-address {options.listen_address}: {reason}; choose another with --web.listen-address"
+        ) from None
+
+
+async def serve(scraper: Scraper, options: Web) -> None:
+    """Listen until SIGINT or SIGTERM. Raises StartError or WebConfigError before anything is served."""
+    app = application(scraper, options)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    config.load()
+    tls_files: tuple[Path, ...] = ()
+    if options.config_file is not None and (tls := web_config.read(options.config_file).tls_server_config):
+        folder = options.config_file.parent
+        config.ssl = web_config.tls_context(tls, folder)
+        tls_files = (folder / tls.cert_file, folder / tls.key_file)
+    listener = listening_socket(options)
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if tls_files else "http"
+    log.info("listening", extra={"address": f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"})
+    server = _Server(config)
+    rotation = asyncio.create_task(_rotate(config.ssl, tls_files)) if tls_files and config.ssl else None
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        if rotation is not None:
+            rotation.cancel()
+        listener.close()
+
+
+async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
+    """Load a certificate again when its files change; new connections get it."""
+
+    def stamps() -> tuple[int, ...]:
+        return tuple(file.stat().st_mtime_ns for file in files)
+
+    known = stamps()
+    while True:
+        await asyncio.sleep(_CONFIG_CHECK_SECONDS)
+        try:
+            if (now := stamps()) != known:
+                context.load_cert_chain(files[0], files[1])
+                known = now
+                log.info("certificate loaded again")
+        except OSError as error:
+            log.error("certificate is kept as it was", extra={"error": str(error)})

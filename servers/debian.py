@@ -1,0 +1,109 @@
+"""Debian packages unpacked into the cache: nothing is installed, so no daemon of theirs is ever started."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from servers.cache import CACHE, Progress, ServerMissing, cached, silent
+
+
+def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ...] = ()) -> Path:
+    """The root of a package's files (`usr/bin/…`), with packages `beside` it and libraries the machine lacks.
+
+    Takes seconds and `apt-get`, not root. Kept by the release of the system: within one, a package keeps its version
+    but for fixes. Raises ServerMissing.
+    """
+
+    def build(folder: Path) -> None:
+        owners = (package, *beside)
+        names = dict.fromkeys([*owners, *(library for owner in owners for library in _missing_libraries(owner))])
+        for name in names:
+            progress(f"fetching Debian's {name}")
+            _download(name, folder)
+        for archive in folder.glob("*.deb"):
+            done = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ServerMissing(f"Debian's {package} could not be unpacked: {done.stderr.strip()}")
+            archive.unlink()
+
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise ServerMissing(f"{package} is not on the PATH and this is no Debian system: install it by hand")
+    return cached(f"{_release()}-{package}", build)
+
+
+def _release() -> str:
+    """Such as debian-12."""
+    about = platform.freedesktop_os_release()
+    return f"{about['ID']}-{about.get('VERSION_ID', 'testing')}"
+
+
+def _missing_libraries(package: str) -> list[str]:
+    """Shared libraries that the package names and this machine does not have installed."""
+    _learn(package)
+    shown = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True, check=False).stdout
+    depends = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
+    names = set(re.findall(r"\b(lib(?!js-)[\w.+-]+)", depends[1])) if depends else set()
+    status = subprocess.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=False)
+    return sorted(names - set(status.stdout.split()))
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One at a time: of two `apt-get update`s at once, the second fails instead of waiting."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".apt-get.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _learn(package: str) -> None:
+    """Fetch the package lists where apt does not know the package, as on a fresh machine."""
+    with _alone():
+        shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
+        if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
+            _update()
+
+
+def _update() -> None:
+    subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+
+
+def _download(name: str, folder: Path) -> None:
+    command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:  # lists older than the archive name packages that are gone
+        with _alone():
+            _update()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or ["apt-get failed"]
+        raise ServerMissing(f"Debian's {name} cannot be downloaded ({reason[0]}): install it by hand")
+
+
+def install(*packages: str) -> str | None:
+    """Install tools that start nothing; None when done, or else the reason why not."""
+    if shutil.which("apt-get") is None:
+        return "this is no Debian system"
+    command = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", *packages]
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with _alone():
+        _update()
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines()[-1:] or ["apt-get failed"])[0]
+
+
+def libraries(binary: Path) -> dict[str, str]:
+    """The environment by which a binary of the cache finds the libraries unpacked beside it."""
+    if not binary.is_relative_to(CACHE):
+        return {}
+    root = CACHE / binary.relative_to(CACHE).parts[0]
+    found = [str(folder) for lib in ("usr/lib", "lib") for folder in sorted((root / lib).glob("*-linux-gnu*"))]
+    return {"LD_LIBRARY_PATH": ":".join(found)} if found else {}

@@ -1,0 +1,112 @@
+"""Neo4j Community from Maven Central: its jars and a launcher of our own, run by Java; ready in about ten seconds.
+
+The first run fetches 116 MB and compiles the launcher, about a minute. A running server takes 460 MiB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import debian
+from servers.cache import Progress, ServerMissing, cached, silent
+from servers.process import Server, free_port, process, temporary_folder
+
+_BUILD = Path(__file__).parent / "neo4j_build"
+_LAUNCHER = "FleetGraph.java"
+_USER = "neo4j"
+_OLDEST_JAVA = 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neo4j(Server):
+    """A running database and who may read it."""
+
+    user: str
+    password: str
+
+
+def _version() -> str:
+    pom = (_BUILD / "pom.xml").read_text()
+    found = re.search(r"<artifactId>neo4j</artifactId>\s*<version>([\d.]+)</version>\s*</dependency>", pom)
+    return found[1] if found else "unknown"
+
+
+def _tools(names: tuple[str, ...], progress: Progress) -> dict[str, str]:
+    """Where those tools are; on Debian as root they are installed when they are missing. Raises ServerMissing."""
+    if (found := _found(names)) is not None:
+        return found
+    wish = "install openjdk-17-jdk-headless and maven"
+    if os.geteuid() != 0:
+        raise ServerMissing(f"Neo4j needs Java {_OLDEST_JAVA} or later with its compiler, and Maven: {wish}")
+    progress("installing Debian's JDK and Maven")
+    refused = debian.install("openjdk-17-jdk-headless", "maven")
+    if refused is None and (found := _found(names)) is not None:
+        return found
+    reason = refused or "the PATH still names older ones"
+    raise ServerMissing(f"Neo4j needs a JDK and Maven, which could not be installed here ({reason}): {wish}")
+
+
+def _found(names: tuple[str, ...]) -> dict[str, str] | None:
+    """The tools when all are on the PATH and Java is not too old."""
+    found = {name: path for name in names if (path := shutil.which(name))}
+    if len(found) < len(names):
+        return None
+    shown = subprocess.run([found["java"], "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', shown)
+    return found if version and int(version[1]) >= _OLDEST_JAVA else None
+
+
+def prepare(progress: Progress = silent) -> tuple[Path, Path]:
+    """The folders of Neo4j's jars and of the compiled launcher. Raises ServerMissing."""
+    launcher = (_BUILD / _LAUNCHER).read_bytes()
+
+    def fetch(folder: Path) -> None:
+        tools = _tools(("java", "javac", "mvn"), progress)
+        progress(f"fetching Neo4j {_version()} (116 MB)")
+        copy = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+        _checked([tools["mvn"], "-q", "-B", "-f", f"{_BUILD}/pom.xml", *copy], folder)
+
+    def compile_launcher(folder: Path) -> None:
+        tools = _tools(("java", "javac"), progress)
+        release = ["--release", str(_OLDEST_JAVA)]
+        _checked([tools["javac"], *release, "-cp", f"{jars}/*", "-d", str(folder), f"{_BUILD}/{_LAUNCHER}"], folder)
+
+    jars = cached(f"neo4j-jars-{_version()}", fetch)
+    classes = cached(f"neo4j-launcher-{hashlib.sha256(launcher).hexdigest()[:12]}-{_version()}", compile_launcher)
+    _tools(("java",), progress)
+    return jars, classes
+
+
+def _checked(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr)[-500:]
+        raise ServerMissing(f"Neo4j could not be made ready, {Path(command[0]).name} failed: {said}")
+
+
+@contextlib.contextmanager
+def start(*, password: str = "fleet-demo", port: int | None = None) -> Iterator[Neo4j]:
+    """An empty database with that password for the user neo4j; the password has eight characters or more."""
+    jars, classes = prepare()
+    port = free_port(port)
+    with temporary_folder("neo4j") as folder:
+        command = ["java", "-Xms128m", "-Xmx512m", "-XX:-UsePerfData"]  # performance data would land in /tmp
+        command += [f"-Djava.io.tmpdir={folder}", f"-Djna.tmpdir={folder}", "-cp", f"{jars}/*:{classes}"]
+        command += ["FleetGraph", str(folder / "data"), str(port)]
+
+        def ready() -> bool:
+            # Bolt answers earlier than the password is set; the launcher tells when both are done.
+            return "ready" in (folder / "neo4j.log").read_text().splitlines()
+
+        env = {"NEO4J_PASSWORD": password}
+        with process(command, name="neo4j", folder=folder, ready=ready, env=env, deadline=120) as running:
+            url = f"bolt://127.0.0.1:{port}"
+            yield Neo4j(url=url, port=port, process=running, user=_USER, password=password)

@@ -1,0 +1,73 @@
+"""Every way to prove at NATS who asks, on a real server that takes that one alone; and what is said to a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nkeys
+import pytest
+from pydantic import SecretStr
+
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
+from exporter.sources.jetstream import Jetstream
+from servers import nats as nats_servers
+from tests.clients.nats_jwt import key, operator_configuration
+from tests.support.pages import collected
+
+
+def reads(url: str, **options: Any) -> bool:
+    page = collected(Jetstream.model_validate({"url": (Address(url),), "timeout": 5, **options}))
+    return any(name.startswith("nats_") for name in page)
+
+
+def is_refused(url: str, **options: Any) -> None:
+    with pytest.raises(SourceError) as caught:
+        reads(url, **options)
+    assert caught.value.reason is Reason.UNAUTHORIZED
+
+
+def test_a_user_and_a_password() -> None:
+    with nats_servers.start(config="authorization { user: exporter, password: secret }") as server:
+        assert reads(server.url, user="exporter", password=SecretStr("secret"))
+        is_refused(server.url, user="exporter", password=SecretStr("wrong"))
+        is_refused(server.url)
+
+
+def test_a_token() -> None:
+    with nats_servers.start(config="authorization { token: secret }") as server:
+        assert reads(server.url, token=SecretStr("secret"))
+        is_refused(server.url, token=SecretStr("wrong"))
+
+
+def test_an_nkey(tmp_path: Path) -> None:
+    known, unknown = key(nkeys.PREFIX_BYTE_USER), key(nkeys.PREFIX_BYTE_USER)
+    (tmp_path / "known.nk").write_bytes(known.seed)
+    (tmp_path / "unknown.nk").write_bytes(unknown.seed)
+    with nats_servers.start(config=f"authorization {{ users: [ {{ nkey: {known.public} }} ] }}") as server:
+        assert reads(server.url, nkey_file=tmp_path / "known.nk")
+        is_refused(server.url, nkey_file=tmp_path / "unknown.nk")
+        is_refused(server.url, nkey_file=tmp_path / "missing.nk")
+
+
+def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
+    known, unknown = tmp_path / "known.creds", tmp_path / "unknown.creds"
+    operator_configuration(unknown)
+    with nats_servers.start(config=operator_configuration(known)) as server:
+        assert reads(server.url, credentials_file=known)
+        is_refused(server.url, credentials_file=unknown)
+        is_refused(server.url, credentials_file=tmp_path / "missing.creds")
+
+
+def test_a_client_certificate(certificates: Path) -> None:
+    server_files = f'cert_file: "{certificates}/server.crt", key_file: "{certificates}/server.key"'
+    config = f'tls {{ {server_files}, ca_file: "{certificates}/client.crt", verify: true }}'
+    ours = {"cert_file": certificates / "client.crt", "key_file": certificates / "client.key"}
+    with nats_servers.start(config=config) as server:
+        url = server.url.replace("nats://", "tls://")
+        assert reads(url, ca_file=certificates / "server.crt", **ours)
+        for less in ({"ca_file": certificates / "server.crt"}, {"ca_file": certificates / "client.crt", **ours}):
+            with pytest.raises((SourceError, OSError)):
+                reads(url, **less)
+        is_refused(url, ca_file=certificates / "missing.crt")

@@ -1,0 +1,202 @@
+"""The wheel as a user installs it: the command, and the dashboards and rules that come with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+
+ROOT = Path(__file__).parents[2]
+GENERATED = ROOT / "deploy/helm/files"
+NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*_pb2.py", "*_pb2.pyi")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a clean copy, but for what an earlier build left: a dashboard that is no more."""
+    source, out = tmp_path_factory.mktemp("source") / "clone", tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE)
+    left = source / "build/lib/exporter/generated/dashboards/gone.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*build, "-w", out, source], check=True, timeout=120)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the commands of a fresh environment that has the wheel; its dependencies are this environment's."""
+    environment = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin/python"
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, wheel], check=True, timeout=120)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # A path that a .pth file adds comes after the wheel's, and its own .pth files, of the editable install, are not read.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return environment / "bin"
+
+
+def command(folder: Path, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("FLEET_EXPORTER_", "PYTHON"))}
+    return subprocess.run(
+        [folder / "fleet-exporter", *arguments], cwd=cwd, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_wheel_holds_what_is_generated_and_nothing_that_was(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        bundled = {
+            name.removeprefix("exporter/generated/"): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("exporter/generated/")
+        }
+        names = archive.namelist()
+
+    files = (file for file in GENERATED.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    assert bundled == {str(file.relative_to(GENERATED)): file.read_bytes() for file in files}
+    assert "exporter/sources/services/health_pb2.py" in names
+    assert "exporter/web/static/live.js" in names
+    assert not [name for name in names if name.startswith(("demo/", "tests/", "benchmarks/"))]
+
+
+def test_the_installed_command_is_the_wheels(installed: Path, tmp_path: Path) -> None:
+    shown = "import exporter; print(exporter.__file__)"
+    place = subprocess.run([installed / "python", "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert Path(place.stdout).is_relative_to(installed.parent)
+    assert command(installed, "--version", cwd=tmp_path).stdout.startswith("fleet-exporter ")
+    metrics = command(installed, "metrics", cwd=tmp_path).stdout  # imports every source
+    assert metrics == (ROOT / "docs/metrics.md").read_text()
+
+
+def test_dashboards_are_written_one_file_each(installed: Path, tmp_path: Path) -> None:
+    done = command(installed, "dashboards", "--out", "deep/folder", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    written = {file.name: file.read_bytes() for file in (tmp_path / "deep/folder").iterdir()}
+    assert written == {file.name: file.read_bytes() for file in (GENERATED / "dashboards").glob("*.json")}
+    assert all(f"{json.loads(text)['uid']}.json" == name for name, text in written.items())
+    assert done.stderr == f"{len(written)} dashboards written to deep/folder\n"
+
+
+def test_dashboards_are_written_for_a_site_without_loki(installed: Path, tmp_path: Path) -> None:
+    command(installed, "dashboards", "--out", tmp_path / "with", cwd=tmp_path)
+    command(installed, "dashboards", "--without-loki", "--out", tmp_path / "without", cwd=tmp_path)
+
+    written = {kind: {file.name: file.read_text() for file in (tmp_path / kind).iterdir()} for kind in ("with", "without")}
+    assert written["with"].keys() == written["without"].keys()
+    assert "loki_datasource" in "".join(written["with"].values())
+    assert "loki_datasource" not in "".join(written["without"].values())
+
+
+@pytest.mark.parametrize("form", [(), ("--without-loki",)], ids=["with Loki", "without Loki"])
+def test_dashboards_link_to_the_exporter_where_they_are_told_to(
+    installed: Path, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    address = 'https://fleet.example/"exporter"'
+    command(installed, "dashboards", *form, "--out", tmp_path / "plain", cwd=tmp_path)
+    command(installed, "dashboards", *form, "--out", tmp_path / "told", f"--exporter-url={address}/", cwd=tmp_path)
+
+    plain, told = (
+        {file.name: json.loads(file.read_text())["templating"]["list"] for file in (tmp_path / folder).iterdir()}
+        for folder in ("plain", "told")
+    )
+    boxes = [box for variables in plain.values() for box in variables if box["name"] == "exporter_url"]
+    assert {box["query"] for box in boxes} == {EXPORTER_URL}
+    for box in boxes:
+        box.update(query=address, current={"text": address, "value": address})
+    assert told == plain
+
+
+def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path: Path) -> None:
+    done = command(installed, "dashboards", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    wanted = "the following arguments are required: --out; see `fleet-exporter dashboards --help`"
+    assert done.stderr == f"fleet-exporter: {wanted}\n"
+
+
+def test_a_command_is_not_taken_for_the_value_of_the_switch_before_it(installed: Path, tmp_path: Path) -> None:
+    before = command(installed, "--rayjob.in-cluster", "collect", "rayjob", cwd=tmp_path)
+    after = command(installed, "collect", "rayjob", "--rayjob.in-cluster", cwd=tmp_path)
+
+    assert before.returncode == after.returncode == 1
+    assert before.stderr == after.stderr
+    assert before.stderr.startswith("fleet-exporter: rayjob: ")
+
+
+def test_rules_are_printed_or_written_alike(installed: Path, tmp_path: Path) -> None:
+    printed, written = command(installed, "rules", cwd=tmp_path), command(installed, "rules", "--out=r.yaml", cwd=tmp_path)
+
+    assert (printed.returncode, written.returncode, written.stdout) == (0, 0, "")
+    assert printed.stdout == (tmp_path / "r.yaml").read_text() == (GENERATED / "alerts.yaml").read_text()
+
+
+def test_links_lead_where_they_are_told_to(installed: Path, tmp_path: Path, promtool: Path) -> None:
+    grafana, runbooks = "https://grafana.example/sub", "https://wiki.example/runbooks"
+    links = (f"--grafana-url={grafana}/", f"--runbook-url={runbooks}")
+    plain, linked = (
+        command(installed, "rules", cwd=tmp_path).stdout,
+        command(installed, "rules", *links, cwd=tmp_path).stdout,
+    )
+
+    assert linked.count(f"{grafana}/d/") == plain.count(f"{GRAFANA_URL}/d/")
+    assert linked.count(f"{runbooks}/") == plain.count(f"{RUNBOOK_URL}/")
+    assert GRAFANA_URL not in linked
+    assert RUNBOOK_URL not in linked
+    (tmp_path / "linked.yaml").write_text(linked)
+    subprocess.run([promtool, "check", "rules", tmp_path / "linked.yaml"], check=True, capture_output=True)
+
+
+def test_rules_as_the_operators_resource(installed: Path, tmp_path: Path) -> None:
+    resource = yaml.safe_load(command(installed, "rules", "--format=prometheusrule", cwd=tmp_path).stdout)
+
+    assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert resource["metadata"]["name"] == "fleet-exporter"
+    assert resource["spec"] == yaml.safe_load((GENERATED / "alerts.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    "arguments", [("dashboards", "--out=file/inside"), ("rules", "--out=file/inside"), ("rules", "--out=.")]
+)
+def test_what_cannot_be_written_is_told_in_a_sentence(installed: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
+    (tmp_path / "file").touch()
+    done = command(installed, *arguments, cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("fleet-exporter: ")
+    assert done.stderr.endswith("; choose another place with --out\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_checkout_has_them_without_an_installation(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "exporter", "rules"], cwd=ROOT, capture_output=True, text=True, check=True)
+    boards: list[str | Path] = [sys.executable, "-m", "exporter", "dashboards", "--out", tmp_path]
+    subprocess.run(boards, cwd=ROOT, check=True, capture_output=True)
+
+    assert done.stdout == (GENERATED / "alerts.yaml").read_text()
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in (GENERATED / "dashboards").glob("*.json")}
+
+
+def test_an_installation_without_them_says_so(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path, [name for name in archive.namelist() if not name.startswith("exporter/generated/")])
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "rules"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fleet-exporter: {tmp_path}/exporter/generated: there are no dashboards and rules; ")

@@ -1,0 +1,43 @@
+"""The reader of events with an account that may not read everything."""
+
+from __future__ import annotations
+
+from exporter.errors import Reason
+from servers import nats as nats_servers
+from tests.support.fleet_streams import CREATED, fails, fleet_on, reading
+from tests.support.pages import eventually, run
+
+ACCOUNTS = """
+accounts {{ fleet {{ jetstream: enabled, users: [
+  {{ user: writer, password: w }}
+  {{ user: reader, password: r, permissions: {{ publish: {{ deny: ["$JS.API.CONSUMER.CREATE.{denied}"] }},
+                                              subscribe: {{ deny: ["$JS.EVENT.>"] }} }} }}
+] }} }}
+"""
+
+
+def test_an_account_that_may_not_read_any_stream_says_so() -> None:
+    with nats_servers.start(config=ACCOUNTS.format(denied=">")) as strict:
+
+        async def main() -> None:
+            async with fleet_on(strict.url.replace("//", "//writer:w@")) as fleet:
+                await fleet.stream("PLANNING_EVENTS", "planning.>")
+            async with reading(strict.url, user="reader", password="r") as reader:
+                await eventually(lambda: fails(reader, Reason.UNAUTHORIZED, "consumer.create.planning_events"))
+
+        run(main())
+
+
+def test_an_account_that_may_not_read_one_stream_reads_the_others() -> None:
+    with nats_servers.start(config=ACCOUNTS.format(denied="SECRET.>")) as strict:
+
+        async def main() -> None:
+            async with fleet_on(strict.url.replace("//", "//writer:w@")) as fleet:
+                await fleet.stream("PLANNING_EVENTS", "planning.>")
+                await fleet.stream("SECRET", "secret.>")
+                async with reading(strict.url, user="reader", password="r") as reader:
+                    await reader.shows('fleet_stream_followed{stream="SECRET",how="refused"}', 1)
+                    await fleet.says("planning.story.created", story_id="US-1")
+                    await reader.shows(CREATED, 1)
+
+        run(main())

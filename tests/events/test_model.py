@@ -1,0 +1,106 @@
+"""What is understood of every shape in which the fleet speaks; and that nothing, of any shape, raises."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.events.model import LARGEST, Event, Message, Unparsed, Unreadable, parsed, role_of
+from exporter.events.timestamps import event_time, instant
+from tests.events.shapes import BODIES, EPOCH, SHAPES, STORED, SUBJECTS, TIME
+
+
+def event(subject: str, body: Any, *, stored: float = STORED) -> Event:
+    found = parsed(Message(subject, json.dumps(body).encode(), stored, "S", 7))
+    assert isinstance(found, Event)
+    return found
+
+
+@pytest.mark.parametrize(("subject", "body", "expected"), SHAPES, ids=[f"{n}-{row[0]}" for n, row in enumerate(SHAPES)])
+def test_every_shape(subject: str, body: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = event(subject, body)
+
+    assert {name: getattr(found, name) for name in expected} == expected
+    assert (found.subject, found.stream, found.sequence, found.stored) == (subject, "S", 7, STORED)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", Unreadable.EMPTY),
+        (b"hello", Unreadable.NOT_JSON),
+        (b"\xff\xfe", Unreadable.NOT_JSON),
+        (b'{"a":', Unreadable.NOT_JSON),
+        (b"[" * 100_000, Unreadable.NOT_JSON),
+        (b"[1]", Unreadable.NOT_AN_OBJECT),
+        (b"null", Unreadable.NOT_AN_OBJECT),
+        (b" " * (LARGEST + 1), Unreadable.TOO_LARGE),
+    ],
+    ids=range(8),
+)
+def test_what_is_no_event(body: bytes, reason: Unreadable) -> None:
+    assert parsed(Message("x", body, STORED)) == Unparsed("x", reason, len(body), "", 0, STORED)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("2025-11-20T10:00:00Z", EPOCH),
+        ("2025-11-20T10:00:00+00:00Z", EPOCH),
+        ("2025-11-20T11:00:00+01:00", EPOCH),
+        ("2025-11-20 10:00:00", EPOCH),
+        (EPOCH, EPOCH),
+        (int(EPOCH * 1000), EPOCH),
+        (int(EPOCH * 1e9), EPOCH),
+        (str(EPOCH), EPOCH),
+        (12345.6, None),
+        (-1, None),
+        (True, None),
+        ("yesterday", None),
+        ("9" * 5000, None),
+        (10**400, None),
+        (None, None),
+        ([], None),
+    ],
+    ids=range(16),
+)
+def test_every_shape_of_time(written: Any, seconds: float | None) -> None:
+    assert instant(written)[0] == seconds
+
+
+@pytest.mark.parametrize(
+    "told", ["2025-11-20T18:00:00", "2025-11-20T02:00:00", "2025-11-20T10:02:00Z", "2025-11-10T10:00:00Z", 4e9, 1e9]
+)
+def test_an_event_is_not_believed_to_be_from_another_time(told: Any) -> None:
+    assert event_time({"timestamp": told}, STORED) is None
+
+
+def test_a_time_that_is_null_is_sought_under_the_next_name() -> None:
+    assert event_time({"timestamp": None, "started_at": TIME}, STORED) == EPOCH
+
+
+@pytest.mark.parametrize(
+    ("written", "role"),
+    [("dev", "DEV"), ("Developer", "DEV"), (" qa ", "QA"), ("product owner", "PRODUCT_OWNER"), ("", None), ("x" * 41, None)],
+)
+def test_a_role_has_one_name(written: str, role: str | None) -> None:
+    assert role_of(written) == role
+
+
+@given(subject=st.text(max_size=40), data=st.binary(max_size=300))
+def test_any_bytes_are_an_event_or_have_a_reason(subject: str, data: bytes) -> None:
+    assert isinstance(parsed(Message(subject, data, STORED)), Event | Unparsed)
+
+
+@given(subject=SUBJECTS, body=BODIES)
+def test_any_object_is_an_event(subject: str, body: dict[str, Any]) -> None:
+    found = parsed(Message(subject, json.dumps(body, allow_nan=True).encode(), STORED))
+
+    assert isinstance(found, Event | Unparsed)
+    if isinstance(found, Event):
+        assert found.duration is None or 0 <= found.duration < 1e7
+        assert all(value is None or 0 < len(value) <= 200 for value in (found.story, found.task, found.agent, found.model))

@@ -1,0 +1,46 @@
+"""A histogram that is added to: observed one by one or added up elsewhere, it comes to the same."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.metrics.histogram import Distribution
+from exporter.metrics.metric import Unit, histogram, labels
+
+BOUNDS = (0.1, 1.0, 10.0)
+TIMES = histogram("demo_time_seconds", "Times.", unit=Unit.SECONDS)
+
+values = st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100, allow_nan=False)))
+
+
+@given(first=values, then=values)
+def test_what_is_added_up_elsewhere_is_as_if_observed_here(first: list[float], then: list[float]) -> None:
+    one_by_one, added_up = Distribution(BOUNDS), Distribution(BOUNDS)
+    for some in (first, then):
+        added_up.add_cumulative([sum(value <= bound for value in some) for bound in (*BOUNDS, math.inf)], sum(some))
+        for value in some:
+            one_by_one.observe(value)
+
+    assert added_up.cumulative() == one_by_one.cumulative()
+    assert math.isclose(added_up.total, one_by_one.total, abs_tol=1e-9)
+    assert added_up.count == len(first) + len(then)
+
+
+def test_its_sample_has_its_exemplars() -> None:
+    distribution = Distribution(BOUNDS)
+    distribution.observe_with(0.5, 1000.0, task_id="T", story_id=None)
+    distribution.observe_with(0.7, 1000.5, task_id="too soon after the last")
+
+    lines = distribution.sample(TIMES, labels()).text.replace("\x00", "").splitlines()
+    assert lines[:2] == [
+        'demo_time_seconds_bucket{le="0.1"} 0.0',
+        'demo_time_seconds_bucket{le="1.0"} 2.0 # {task_id="T"} 0.5 1000.000',
+    ]
+    assert lines[-2:] == ["demo_time_seconds_sum 1.2", "demo_time_seconds_count 2.0"]
+
+    distribution.clear()
+    assert distribution.count == distribution.total == 0
+    assert distribution.exemplars == [None] * 4

@@ -1,0 +1,44 @@
+"""A source that is told of changes, followed until its page shows something."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from exporter.errors import Reason, SourceError
+from exporter.source import Source
+from tests.support.pages import Page, eventually, followed, page_showing
+
+Shows = Callable[[str, float], Awaitable[Page]]
+
+
+@asynccontextmanager
+async def following(source: Source) -> AsyncIterator[Shows]:
+    """Gives a function that waits until a series has a value, and returns that page."""
+    before = _open_sockets()
+    async with followed(source):
+        yield functools.partial(page_showing, source)
+
+    async def closed() -> bool:
+        return _open_sockets() <= before
+
+    await eventually(closed)  # a request that is cut off says goodbye by TLS, which takes the server's answer
+
+
+def _open_sockets() -> int:
+    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
+
+
+async def is_denied(source: Source) -> None:
+    """Return once reading fails for want of a right."""
+
+    async def so() -> bool:
+        try:
+            await source.collect()
+        except SourceError as error:
+            return error.reason is Reason.UNAUTHORIZED
+        return False
+
+    await eventually(so)

@@ -1,0 +1,198 @@
+"""The documentation against what there is: links, files, commands, flags, variables, metrics, and generated pages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from exporter.cli import _parser
+from exporter.reference import metric_groups, options_markdown
+from exporter.settings import CONFIG_FILE, PREFIX, options, source_types
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *(page for folder in ("benchmarks", "deploy") for page in (ROOT / folder).rglob("*.md")),
+    ]
+)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+_BLOCK = re.compile(r"^(?P<fence>```+)(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+_HEADING = re.compile(r"^#+ +(.+?) *#*$", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|[\s(/;|])fleet-exporter(?P<words>(?: [^\n|#<>;()…]*)?)")
+_FLAG = re.compile(r"(?<![\w-])--[a-z0-9]+\.[a-z0-9.-]*[a-z0-9]")
+_VARIABLE = re.compile(rf"\b{PREFIX}[A-Z0-9_]*[A-Z0-9]\b")
+_METRIC = re.compile(r"(?<![\w./:$-])(?:nats|ray|vllm|neo4j|valkey|fleet)_[a-z0-9_]*[a-z0-9](?![\w./:(-])")
+_FILE = re.compile(r"^(?:exporter|tests|docs|demo|alerts|dashboards|benchmarks|deploy)/[\w./-]*$")
+_EXAMPLE = re.compile(r"queue", re.IGNORECASE)
+"""The source that docs/adding-a-source.md adds: its file, flag, variable and command are none of ours."""
+_OTHER_TOOLS = re.compile(r"\b(amtool|promtool|nats-server|valkey-server|redis-server)\b.*")
+"""Their flags are none of ours either."""
+_OTHER_VARIABLES = frozenset({"FLEET_EXPORTER_PORT"})
+"""Kubernetes sets it for a Service of that name."""
+_NO_METRICS = frozenset({"fleet_exporter"})
+"""Names of users, roles and databases in the examples."""
+_SERIES = ("_bucket", "_count", "_sum")
+
+
+def prose(page: Path) -> str:
+    """The page without its code, in which links and headings are none."""
+    return _SPAN.sub("", _BLOCK.sub("", page.read_text()))
+
+
+def code(page: Path) -> Iterator[str]:
+    """What the page gives as code: blocks by fence or indentation, line by line, and spans."""
+    text = page.read_text()
+    for block in _BLOCK.finditer(text):
+        yield from block["text"].replace("\\\n", " ").splitlines()
+    rest = _BLOCK.sub("", text)
+    yield from (line.strip() for line in rest.replace("\\\n", " ").splitlines() if line.startswith("    "))
+    yield from _SPAN.findall(rest)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    found = set()
+    for heading in _HEADING.findall(_BLOCK.sub("", page.read_text())):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        found.add(re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-"))
+    return found
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost = []
+    for link in _LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = unquote(link).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            lost.append(link)
+
+    assert lost == []
+
+
+@each_page
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    named = {span for span in _SPAN.findall(_BLOCK.sub("", page.read_text())) if _FILE.match(span)}
+
+    assert [name for name in sorted(named) if not (ROOT / name).exists() and not _EXAMPLE.search(name)] == []
+
+
+@each_page
+def test_every_command_is_one(page: Path) -> None:
+    """Each `fleet-exporter …` is understood by the program's own parser."""
+    parser = _parser()
+    refused = []
+    for text in code(page):
+        if re.match(r"(helm|docker|kubectl|apiVersion|image|ACL)\b", text):
+            continue  # there it is a name
+        for found in _COMMAND.finditer(text):
+            try:
+                words = shlex.split(found["words"].replace("/dev/null", ""))
+            except ValueError:
+                words = found["words"].split()
+            if words and not _is_known(parser, words) and not _EXAMPLE.search(found[0]):
+                refused.append(found[0])
+
+    assert refused == []
+
+
+def _is_known(parser: argparse.ArgumentParser, words: list[str]) -> bool:
+    """Whether the parser takes them; a command's name alone is known without what it wants."""
+    try:
+        parser.parse_args([*words, "--help"] if len(words) == 1 else words)
+    except SystemExit as end:
+        return end.code == 0  # --help
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """What the parser prints is not the test's."""
+
+
+@each_page
+def test_every_flag_and_variable_is_an_option(page: Path) -> None:
+    text = _OTHER_TOOLS.sub("", page.read_text())
+    flags = {option.flag for option in options()} | {f"--{CONFIG_FILE}"}
+    variables = {option.variable for option in options()} | {f"{PREFIX}CONFIG_FILE"}
+
+    unknown = (set(_FLAG.findall(text)) - flags) | (set(_VARIABLE.findall(text)) - variables - _OTHER_VARIABLES)
+    assert [name for name in sorted(unknown) if not _EXAMPLE.search(name)] == []
+
+
+@each_page
+def test_every_metric_is_one(page: Path) -> None:
+    """A word that begins like a metric, in code, is in the reference."""
+    known = {metric.name for metrics in metric_groups().values() for metric in metrics}
+    known |= {f"{name}{suffix}" for name in known for suffix in _SERIES}
+    named = {name for text in code(page) for name in _METRIC.findall(text)}
+    keys = {option.name for option in options()}
+
+    assert sorted(named - known - keys - _NO_METRICS) == []
+
+
+@each_page
+def test_every_target_of_make_is_in_the_makefile(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {found for text in code(page) for found in re.findall(r"^make ([a-z]+)\b", text)}
+
+    assert named <= targets
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in _LINK.findall((DOCS / "README.md").read_text())}
+
+    assert [page.name for page in sorted(DOCS.glob("*.md")) if page.name != "README.md" and page not in linked] == []
+
+
+def test_the_readme_names_every_source_and_dashboard_and_counts_the_alerts() -> None:
+    readme = (ROOT / "README.md").read_text()
+    dashboards = [json.loads(file.read_text()) for file in (ROOT / "deploy/helm/files/dashboards").glob("*.json")]
+    alerts = set(re.findall(r"^ *-? *alert: (\w+)$", (ROOT / "deploy/helm/files/alerts.yaml").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == {kind.kind for kind in source_types()}
+    assert len(dashboards) == 12
+    assert set(re.findall(r"^\| \[([^]]+)\]\(docs/dashboards", readme, re.MULTILINE)) == {
+        dashboard["title"].removeprefix("Fleet / ") for dashboard in dashboards
+    }
+    assert f"\n{len(alerts)} alerts: " in readme
+
+
+def test_the_reference_of_options_is_what_the_fields_say() -> None:
+    assert (DOCS / "configuration.md").read_text() == options_markdown() + "\n"
+
+
+def test_well_known_variables_are_in_the_reference() -> None:
+    named = {"NATS_URL", "NATS_CREDS", "REDIS_URL", "NEO4J_URI", "NEO4J_USER", "NEO4J_PASSWORD", "VLLM_URL", "LOKI_URL"}
+
+    assert named <= {option.well_known_variable for option in options()}
+    assert all(f"`{name}`" in options_markdown() for name in named)
+
+
+def test_no_secret_has_a_flag_in_the_reference() -> None:
+    secrets = [line for line in options_markdown().splitlines() if "| secret |" in line]
+
+    assert len(secrets) >= 5
+    assert not [line for line in secrets if "`--" in line]
+
+
+def test_nothing_names_a_place_of_this_machine() -> None:
+    home = os.environ.get("HOME", "/root")
+
+    assert [page.name for page in PAGES if home in page.read_text() or str(ROOT) in page.read_text()] == []

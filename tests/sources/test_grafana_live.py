@@ -1,0 +1,81 @@
+"""What Grafana Live is sent; no Grafana runs here, so a listener takes its place and keeps what it gets."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from exporter.config.options import Address
+from exporter.events.model import Event, Message, parsed
+from exporter.sources.fleet.grafana_live import line
+from servers import nats as nats_servers
+from tests.events.shapes import BODIES, SUBJECTS
+from tests.support.fleet_streams import fleet_on, reading
+from tests.support.pages import run
+
+
+class Pushes(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.taken: list[tuple[str, str, str]] = []
+        self.status = 200
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Pushes)
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        server.taken.append((self.path, self.headers["authorization"], body))
+        self.send_response(server.status)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def grafana() -> Iterator[Pushes]:
+    with Pushes() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_events_are_pushed_as_they_come(grafana: Pushes) -> None:
+    async def main() -> None:
+        with nats_servers.start() as server:
+            url = Address(f"http://127.0.0.1:{grafana.server_port}")
+            async with fleet_on(server.url) as fleet, reading(server.url, grafana_url=url, grafana_token="t") as reader:
+                await fleet.stream("AGENT_RESPONSES", "agent.response.>")
+                await reader.page()
+                await fleet.says("agent.response.completed", task_id="T 1", agent_id="agent-dev-1", duration_ms=2300)
+                await reader.shows("fleet_grafana_live_events_total", 1)
+                grafana.status = 503
+                await fleet.says("agent.response.completed", task_id="T 2", agent_id="agent-dev-1")
+                await reader.shows("fleet_grafana_live_failures_total", 1)
+
+    run(main())
+    path, authorization, body = grafana.taken[0]
+    assert (path, authorization) == ("/api/live/push/fleet", "Bearer t")
+    assert body.startswith('events,family=agent,outcome=completed,role=DEV type="agent.response.completed"')
+    assert 'task="T 1"' in body
+    assert "duration_seconds=2.3" in body
+
+
+@given(subject=SUBJECTS, body=BODIES)
+def test_any_event_is_one_line(subject: str, body: dict[str, Any]) -> None:
+    event = parsed(Message(subject, json.dumps(body).encode(), 1_763_632_800.0))
+
+    if isinstance(event, Event):
+        text = line(event)
+        assert "\n" not in text
+        assert text.endswith(" 1763632800000000000")

@@ -1,0 +1,224 @@
+"""The copy in a real Loki: every event once, whatever happens to the exporter, to Loki or to NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
+from exporter.sources.journal import Journal
+from exporter.sources.journal.entries import last_position
+from servers import loki as loki_servers
+from servers import nats as nats_servers
+from servers.loki import Loki
+from servers.nats import Nats
+from servers.process import free_port, wait_for
+from tests.support.fleet_streams import Fleet, fleet_on
+from tests.support.pages import eventually, run, series
+from tests.support.process import Exporter, exporter
+from tests.support.servers import required
+
+
+@pytest.fixture(scope="module")
+def loki() -> Iterator[Loki]:
+    with required():
+        loki_servers.prepare()
+    with loki_servers.start() as running:
+        wait_for(running.answers_queries, what="Loki to answer queries")
+        yield running
+
+
+def held(loki: Loki, stream: str) -> list[int]:
+    """The sequences that Loki holds of a stream, in the order of their times, each as often as it is there."""
+    found: list[tuple[int, int]] = []
+    start, end = int((time.time() - 86400) * 1e9), int((time.time() + 60) * 1e9)
+    while True:
+        query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": 5000, "direction": "forward"}
+        reply = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query | {"start": start, "end": end}, timeout=60)
+        results = reply.json()["data"]["result"]
+        rows = sorted(
+            (int(moment), int(result["stream"]["sequence"])) for result in results for moment, _ in result["values"]
+        )
+        if not rows:
+            return [sequence for _, sequence in found]
+        found += rows
+        start = rows[-1][0] + 1
+
+
+@asynccontextmanager
+async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[Journal]:
+    given = {"url": (Address(server.url),), "loki_url": Address(loki_url), "timeout": 5, **options}
+    journal = Journal.model_validate(given)
+    task = asyncio.create_task(journal.follow())
+    try:
+        yield journal
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def has_copied(journal: Journal, stream: str, sequence: int) -> bool:
+    try:
+        page = series(await journal.collect())
+    except SourceError:
+        return False
+    return page.get(f'fleet_journal_position{{stream="{stream}"}}') == sequence
+
+
+async def publish(fleet: Fleet, subject: str, number: int) -> None:
+    for index in range(number):
+        body = {"story_id": f"US-{index}", "agent_id": f"agent-dev-{index % 3}", "role": ("DEV", "QA")[index % 2]}
+        await fleet.client.publish(subject, json.dumps(body).encode())
+        if index % 200 == 0:
+            await fleet.client.flush()
+    await fleet.client.flush()
+
+
+def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet, copying(server, loki.url) as journal:
+            await fleet.stream("FOUND", "planning.>")
+            await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
+            await eventually(lambda: has_copied(journal, "FOUND", 1))
+
+    run(main())
+    query = {"query": '{family="planning"} | story="US-77"'}
+    [result] = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query).json()["data"]["result"]
+    assert result["stream"]["stream"] == "FOUND"
+    assert "hunter2" not in result["values"][0][1]
+
+
+def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
+    port = free_port()
+
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as journal:
+            await fleet.stream("WAITING", "planning.>")
+            await publish(fleet, "planning.story.created", 300)
+            with pytest.raises(SourceError) as down:
+                await journal.collect()
+            assert down.value.reason is Reason.UNREACHABLE
+            forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
+            async with forwarder:
+                await eventually(lambda: has_copied(journal, "WAITING", 300))
+
+    run(main())
+    assert held(loki, "WAITING") == list(range(1, 301))
+
+
+async def _forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one connection to a port of this machine and back."""
+    there, back = await asyncio.open_connection("127.0.0.1", port)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+
+def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("ANEW", "planning.>")
+            async with copying(server, loki.url) as journal:
+                await publish(fleet, "planning.story.created", 5)
+                await eventually(lambda: has_copied(journal, "ANEW", 5))
+            await fleet.js.delete_stream("ANEW")
+            await fleet.stream("ANEW", "planning.>")
+            await publish(fleet, "planning.story.created", 3)
+            async with copying(server, loki.url) as journal:
+                await eventually(lambda: has_copied(journal, "ANEW", 3))
+
+    run(main())
+    assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
+
+
+ONE_STREAM_HIDDEN = """
+accounts { fleet { jetstream: enabled, users: [
+  { user: writer, password: w }
+  { user: reader, password: r, permissions: { publish: { deny: ["$JS.API.STREAM.INFO.HIDDEN"] } } }
+] } }
+"""
+
+
+def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki) -> None:
+    async def main(server: Nats) -> None:
+        async with fleet_on(server.url.replace("//", "//writer:w@")) as fleet:
+            await fleet.stream("HIDDEN", "hidden.>")
+            await fleet.stream("SHOWN", "planning.>")
+            async with copying(server, loki.url, user="reader", password="r") as journal:
+                await publish(fleet, "planning.story.created", 3)
+                await eventually(lambda: reaches(loki, "SHOWN", 3))
+                await publish(fleet, "planning.story.created", 3)
+                await eventually(lambda: reaches(loki, "SHOWN", 6))
+                with pytest.raises(SourceError, match=r"(?i)stream\.info\.hidden") as caught:
+                    await journal.collect()
+                assert caught.value.reason is Reason.UNAUTHORIZED
+
+    with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
+        run(main(server))
+
+
+def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("TWICE", "planning.>")
+            async with copying(server, loki.url) as one, copying(server, loki.url) as other:
+                await publish(fleet, "planning.story.created", 1000)
+                for journal in (one, other):
+                    await eventually(lambda journal=journal: has_copied(journal, "TWICE", 1000))  # type: ignore[misc]
+
+    run(main())
+    assert held(loki, "TWICE") == list(range(1, 1001))
+
+
+def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(server: Nats, loki: Loki) -> None:
+    variables = {"NATS_URL": server.url, "LOKI_URL": loki.url, "FLEET_EXPORTER_FLEET_FOLLOW_EVENTS": "false"}
+    streams = {"KILLED_A": "agent.response.completed", "KILLED_B": "planning.story.created"}
+
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet:
+            await fleet.stream("KILLED_A", "agent.response.>")
+            await fleet.stream("KILLED_B", "planning.>")
+            for _ in range(20):
+                with exporter(variables=variables) as running:
+                    for subject in streams.values():
+                        await publish(fleet, subject, 2500)
+                    # It is killed as soon as it has begun to copy, with thousands of events before it.
+                    await eventually(lambda running=running: copies(running))  # type: ignore[misc]
+                    running.process.kill()
+            async with copying(server, loki.url):
+                for stream in streams:
+                    await eventually(lambda stream=stream: reaches(loki, stream, 50_000))  # type: ignore[misc]
+
+    run(main())
+    for stream in streams:
+        assert held(loki, stream) == list(range(1, 50_001))
+
+
+async def copies(running: Exporter) -> bool:
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"{running.url}/metrics", params={"name[]": "fleet_journal_entries_total"})).text
+    return any(float(line.rpartition(" ")[2]) > 0 for line in page.splitlines() if not line.startswith("#"))
+
+
+async def newest(loki: Loki, stream: str) -> int:
+    async with httpx.AsyncClient() as client:
+        query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": 1, "direction": "backward"}
+        reply = await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)
+    return last_position(reply.content).sequence
+
+
+async def reaches(loki: Loki, stream: str, sequence: int) -> bool:
+    return await newest(loki, stream) >= sequence

@@ -1,0 +1,95 @@
+"""An event as an entry of Loki's: its labels, its line, its time; and what Loki answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.events.model import Message
+from exporter.sources.journal.entries import Entry, Position, Style, entry, label_limiter, last_position, push_body, rejected
+
+STYLE = Style(frozenset({"password"}), 40, 400)
+
+
+NOW = 1_763_632_800.0
+
+
+def message(sequence: int, body: Any, stored: float = NOW) -> Message:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Message("agent.response.completed", data, stored, "AGENT_RESPONSES", sequence)
+
+
+def entered(one: Message, position: Position | None = None) -> Entry:
+    return entry(one, position or Position(), STYLE, label_limiter())
+
+
+def test_ids_are_metadata_and_never_labels() -> None:
+    found = entered(message(7, {"task_id": "T", "story_id": "US-1", "agent_id": "agent-dev-1", "model": "Q"}))
+
+    assert dict(found.labels) == {"stream": "AGENT_RESPONSES", "family": "agent", "outcome": "completed", "role": "DEV"}
+    assert found.metadata == {
+        "subject": "agent.response.completed",
+        "sequence": "7",
+        "type": "agent.response.completed",
+        "producer": "ray-executor",
+        "story": "US-1",
+        "task": "T",
+        "agent": "agent-dev-1",
+    }
+
+
+def test_secrets_are_taken_out_and_long_texts_cut() -> None:
+    line = entered(message(1, {"Password": "hunter2", "deep": [{"password": "hunter2"}], "proposal": "x" * 100})).line
+
+    assert "hunter2" not in line
+    assert "x" * 41 not in line
+    assert "(100 characters)" in line
+
+
+def test_a_line_has_a_largest_size() -> None:
+    assert len(entered(message(1, {f"k{number}": "x" * 30 for number in range(50)})).line) < 430
+
+
+def test_what_is_no_event_is_copied_too() -> None:
+    found = entered(message(1, b"\xff not json"))
+
+    assert dict(found.labels)["outcome"] == "unparsed"
+    assert found.metadata["reason"] == "not_json"
+    assert found.line.endswith("not json")
+
+
+def test_times_rise_strictly_so_that_equal_lines_stay_apart() -> None:
+    first = entered(message(1, {}))
+    second = entered(message(2, {}), Position(1, first.nanoseconds))
+
+    assert second.nanoseconds == first.nanoseconds + 1
+    assert entered(message(2, {}, NOW + 1), Position(1, first.nanoseconds)).nanoseconds == first.nanoseconds + 10**9
+
+
+@given(data=st.binary(max_size=200), sequence=st.integers(1, 10**9))
+def test_anything_can_be_copied(data: bytes, sequence: int) -> None:
+    body = json.loads(push_body([entered(message(sequence, data))]))
+
+    [[moment, line, metadata]] = body["streams"][0]["values"]
+    assert (int(moment), metadata["sequence"], type(line)) == (int(NOW * 1e9), str(sequence), str)
+
+
+def test_the_last_position_in_a_reply() -> None:
+    results = [
+        {"stream": {"stream": "A", "sequence": "4"}, "values": [["100", "x"]]},
+        {"stream": {"stream": "A", "sequence": "5"}, "values": [["101", "y"]]},
+    ]
+
+    assert last_position(json.dumps({"data": {"result": results}}).encode()) == Position(5, 101)
+    assert last_position(b'{"data":{"result":[]}}') == Position()
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the decoder calls it
+        last_position(b"<html>")
+
+
+def test_how_many_a_refusal_refuses() -> None:
+    assert rejected("entry for stream '{}' has timestamp too old, total ignored: 3 out of 10", 10) == 3
+    assert rejected("something else", 10) == 10

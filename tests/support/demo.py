@@ -1,0 +1,127 @@
+"""The demo as its user runs it: a process of its own that says what it does, takes lines, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from servers.process import guarding, listening, wait_for
+
+ROOT = Path(__file__).parents[2]
+_URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+@dataclass
+class RunningDemo:
+    """What was `said` grows as the demo goes on."""
+
+    process: subprocess.Popen[str]
+    said: list[str] = field(default_factory=list)
+
+    def address(self, name: str) -> str:
+        """The URL that the demo's list of addresses gives for a name, such as `Alertmanager`."""
+        rows = (re.fullmatch(rf"  {re.escape(name)} +(http://\S+)\n", line) for line in self.said)
+        return next(row[1] for row in rows if row)
+
+    @property
+    def exporter(self) -> str:
+        return self.address("The fleet as it moves")
+
+    @property
+    def prometheus(self) -> str:
+        return self.address("Prometheus, with the alerts")
+
+    @property
+    def alertmanager(self) -> str:
+        return self.address("Alertmanager")
+
+    @property
+    def slack(self) -> str:
+        return self.address("What Slack would show")
+
+    @property
+    def loki(self) -> str:
+        return self.address("Loki")
+
+    def do(self, line: str) -> None:
+        """Type a line at its terminal, such as `break lag`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def wait_until_said(self, words: str, *, deadline: float = 30.0) -> None:
+        """Return when a line has held these words. Fails after `deadline` seconds, or when the demo has ended."""
+
+        def heard() -> bool:
+            if any(words in line for line in self.said):
+                return True
+            assert self.process.poll() is None, "".join(self.said)
+            return False
+
+        wait_for(heard, what=f"the demo to say {words!r}", deadline=deadline)
+
+    def got(self, address: str) -> Any:
+        """The JSON that an address answers."""
+        return httpx.get(address, trust_env=False).raise_for_status().json()
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What Slack would have been sent so far: `hook` and `payload` of each message, the oldest first."""
+        messages: list[dict[str, Any]] = self.got(f"{self.slack}/messages")["messages"]
+        return messages
+
+
+@contextlib.contextmanager
+def running_demo(
+    *arguments: str, stdin: int | IO[Any] | None = subprocess.PIPE, ended_by: int = signal.SIGTERM
+) -> Iterator[RunningDemo]:
+    """`python -m demo` with these arguments, ended by a signal; fails when it complains, or leaves a server behind."""
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo", *arguments],
+            cwd=ROOT,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+        )
+        guard = guarding(process.pid)
+        demo = RunningDemo(process)
+
+        def listen() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                demo.said.append(line)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield demo
+        finally:
+            process.send_signal(ended_by)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()  # its servers end with it, whatever it was that kept it
+                guard.communicate()
+                listener.join()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        complaints.seek(0)
+        complained = complaints.read()
+        assert (process.returncode, complained) == (0, ""), f"it ended with {process.returncode}: {complained}"
+        assert demo.said[-1].endswith("Nothing is left running\n"), f"it said last: {demo.said[-1]}"
+        left = [line for line in demo.said for port in _URL.findall(line) if listening(int(port))]
+        assert left == [], f"still listening: {''.join(left)}"

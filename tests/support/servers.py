@@ -1,0 +1,22 @@
+"""A server that is missing fails a CI run and skips elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from servers.cache import ServerMissing
+
+
+@contextlib.contextmanager
+def required() -> Iterator[None]:
+    """Turns a missing server into a skip that says so, and into a failure where CI=true."""
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))

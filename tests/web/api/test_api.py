@@ -1,0 +1,173 @@
+"""The API over real sockets: what it answers, what it refuses, and who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from typing import Any
+
+import bcrypt
+import httpx
+import pytest
+import websockets
+
+from tests.support.pages import run
+from tests.support.process import Exporter, exporter
+from tests.web.api.conftest import SECRET
+
+
+def asked(running: Exporter, path: str, **query: Any) -> Any:
+    reply = httpx.get(f"{running.url}{path}", params=query)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_councils_and_their_agents(running: Exporter) -> None:
+    councils = {council["role"]: council for council in asked(running, "/api/councils")}
+
+    assert (councils["DEV"]["size"], councils["DEV"]["expected_size"], councils["DEV"]["models"]) == (2, 3, ["Q"])
+    assert [agent["state"] for agent in councils["QA"]["agents"]] == ["failed"]
+
+
+def test_agents_by_role_and_state(running: Exporter) -> None:
+    assert [agent["id"] for agent in asked(running, "/api/agents", role="developer")] == ["agent-dev-001", "agent-dev-002"]
+    assert [agent["id"] for agent in asked(running, "/api/agents", state="failed")] == ["agent-qa-001"]
+
+
+def test_an_agent_with_its_history(running: Exporter) -> None:
+    agent = asked(running, "/api/agents/agent-qa-001")
+
+    assert (agent["failed"], agent["success_ratio"]) == (1, 0)
+    assert agent["history"][0]["error"] == "no <b>answer</b>"
+    assert httpx.get(f"{running.url}/api/agents/nobody").status_code == 404
+
+
+def test_a_storys_whole_timeline(running: Exporter) -> None:
+    found = asked(running, "/api/stories/US-1")
+
+    assert (found["story"]["stage"], found["story"]["title"], found["truncated"]) == ("DRAFT", "=cmd()", False)
+    assert [event["type"].rpartition(".")[2] for event in found["events"]] == [
+        "created", "transitioned", "completed", "completed",
+    ]  # fmt: skip
+    assert httpx.get(f"{running.url}/api/stories/US-404").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        ({}, 5),
+        ({"family": "planning"}, 2),
+        ({"subject": "agent.*.failed"}, 1),
+        ({"subject": "agent.>"}, 3),
+        ({"story": "US-1"}, 4),
+        ({"role": "qa"}, 1),
+        ({"agent": "agent-dev-002"}, 1),
+        ({"outcome": "failed"}, 1),
+        ({"q": "no <b>"}, 1),
+        ({"story": "US-1", "role": "DEV"}, 2),
+        ({"since": "1ms"}, 0),
+    ],
+)
+def test_events_by_what_they_are(running: Exporter, query: dict[str, str], number: int) -> None:
+    assert len(asked(running, "/api/events", **{"since": "1h", **query})["events"]) == number
+
+
+def test_events_are_limited_and_say_so(running: Exporter) -> None:
+    found = asked(running, "/api/events", since="1h", limit=2)
+
+    assert (len(found["events"]), found["truncated"]) == (2, True)
+
+
+def test_secrets_are_not_shown(running: Exporter) -> None:
+    found = asked(running, "/api/events", since="1h", subject="planning.story.created")
+
+    assert found["events"][0]["payload"]["token"] == "[redacted]"
+    assert SECRET not in json.dumps(found)
+
+
+def test_events_as_lines_and_as_a_table(running: Exporter) -> None:
+    lines = httpx.get(f"{running.url}/api/events", params={"since": "1h", "format": "ndjson"})
+    table = httpx.get(f"{running.url}/api/events", params={"since": "1h", "format": "csv"})
+
+    assert [json.loads(line)["sequence"] for line in lines.text.splitlines()] == [1, 2, 1, 2, 3]
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    assert rows[4]["error"] == "no <b>answer</b>"
+    assert rows[2]["duration_seconds"] == "1.5"
+
+
+@pytest.mark.parametrize("since", ["soon", "5x", "", "-5m"])
+def test_a_time_that_is_none_is_refused(running: Exporter, since: str) -> None:
+    reply = httpx.get(f"{running.url}/api/events", params={"since": since})
+
+    assert reply.status_code == 422
+    assert "neither a span" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/ray/jobs", "/api/ray/jobs/default/x", "/api/metrics/vllm", "/api/graph/nodes", "/api/cache/keys"]
+)
+def test_a_backend_that_is_not_configured_says_how_it_would_be(running: Exporter, path: str) -> None:
+    reply = httpx.get(f"{running.url}{path}")
+
+    assert reply.status_code == 404
+    assert "configured" in reply.json()["detail"]
+
+
+def test_nothing_but_reading_is_offered(running: Exporter) -> None:
+    paths = asked(running, "/openapi.json")["paths"]
+
+    assert {method for path in paths.values() for method in path} == {"get"}
+    assert httpx.delete(f"{running.url}/api/events").status_code == 405
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(running: Exporter) -> None:
+    page = httpx.get(f"{running.url}/docs").text
+
+    assert "https://" not in page
+    assert httpx.get(f"{running.url}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+def test_sources(running: Exporter) -> None:
+    httpx.get(f"{running.url}/metrics")
+
+    assert {row["source"]: row["up"] for row in asked(running, "/api/sources")} == {"jetstream": True, "fleet": True}
+
+
+def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: Any) -> None:
+    hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users:\n  operator: {hashed}\n")
+
+    async def main() -> None:
+        with exporter(f"--web.config.file={file}", variables={"NATS_URL": bus}) as process:
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"{process.url}/api/events")).status_code == 401
+                assert (await client.get(f"{process.url}/docs")).status_code == 401
+                known = httpx.BasicAuth("operator", SECRET)
+                assert (await client.get(f"{process.url}/api/events", auth=known)).status_code == 200
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await websockets.connect(process.url.replace("http", "ws") + "/ws")
+            assert refused.value.response.status_code == 401
+
+    run(main())
+
+
+def test_without_events_the_api_says_so() -> None:
+    with exporter(variables={"REDIS_URL": "redis://127.0.0.1:1"}) as process:
+        reply = httpx.get(f"{process.url}/api/councils")
+
+        assert reply.status_code == 404
+        assert "NATS_URL" in reply.json()["detail"]
+
+
+def test_it_goes_on_while_a_search_runs(running: Exporter) -> None:
+    async def main() -> None:
+        async with httpx.AsyncClient() as client:
+            asked_for = [client.get(f"{running.url}/api/events", params={"since": "1h"}) for _ in range(8)]
+            statuses = {reply.status_code for reply in await asyncio.gather(*asked_for)}
+            assert statuses <= {200, 503}
+            assert 200 in statuses
+
+    run(main())
