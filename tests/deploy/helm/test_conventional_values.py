@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helm.conftest import NAMESPACE, RELEASE, Helm, Render, only
+from tests.deploy.helm.conftest import NAMESPACE, RELEASE, Helm, Render, only
 
 
 def pod(render: Render, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,6 @@
 """What the chart renders: equal to the reviewed files, valid for every supported Kubernetes, with minimal permissions.
 
-<<<<<<< HEAD:tests/helm/test_rendered.py
-`GOLDEN=write python -m pytest tests/helm/test_rendered.py` writes tests/helm/golden; review the difference.
-=======
 `GOLDEN=write python -m pytest tests/deploy/helm/test_rendered.py` writes the golden files; review the difference.
->>>>>>> 1b917e6 (Arrange modules in packages by role, with import contracts on packages; start without arguments):tests/deploy/helm/test_rendered.py
 """
 
 from __future__ import annotations
