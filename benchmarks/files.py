@@ -11,10 +11,11 @@ from pathlib import Path
 from benchmarks.figure import Figure, awaited_median
 from demo.scenario.files import BROKER_SCHEMA, LEDGER_SCHEMA
 from exporter.events.broadcast import listening_to
-from exporter.source import Source
+from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.taskboard import Taskboard
+from tests.support.pages import samples_of
 
 ROWS, BROKER_ROWS, AGENTS, TASKS, CHANGES = 1_000_000, 20_000_000, 1000, 20_000, 200
 
@@ -60,13 +61,13 @@ def _broker(path: Path) -> None:
     connection.close()
 
 
-async def _first_and_later(source: Source) -> tuple[float, float]:
+async def _first_and_later(source: AnySource) -> tuple[float, float]:
     """Seconds of the first reading, and of a scrape after it."""
     began = time.perf_counter()
-    following = asyncio.create_task(source.follow())
-    await source.settled()
+    following = asyncio.create_task(source.run())
+    await source.wait_synced()
     first = time.perf_counter() - began
-    later = await awaited_median(source.collect)
+    later = await awaited_median(lambda: samples_of(source))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     return first, later
@@ -96,9 +97,9 @@ async def _board(root: Path) -> tuple[float, float, list[float]]:
     (root / "inbox").mkdir()
     source = Taskboard(root=root)
     began = time.perf_counter()
-    following = asyncio.create_task(source.follow())
-    await source.settled()
-    first, later, delays = time.perf_counter() - began, await awaited_median(source.collect), []
+    following = asyncio.create_task(source.run())
+    await source.wait_synced()
+    first, later, delays = time.perf_counter() - began, await awaited_median(lambda: samples_of(source)), []
     await asyncio.sleep(3)  # until the files are old enough to be taken for written, and the watch has begun
     with listening_to([source.live]) as listening:
         for number in range(CHANGES):

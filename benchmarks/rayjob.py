@@ -15,7 +15,7 @@ from benchmarks.figure import Figure, awaited_median, resident_bytes
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.scrape import Scraper
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.rayjob import Rayjob
 from servers import kubernetes
 from servers.kubernetes import Kubernetes
@@ -25,7 +25,7 @@ _PATH = "/apis/ray.io/v1/namespaces/default/rayjobs"
 _BEAT = gauge("bench_beat", "Always there.")
 
 
-class _Beat(Source):
+class _Beat(LegacySource):
     """A quick source, whose page must come while the jobs are being listed."""
 
     kind: ClassVar[str] = "beat"
@@ -88,7 +88,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
     source = Rayjob(kubeconfig=server.kubeconfig)
     beats = Scraper([_Beat()])
     scraper = Scraper([source])
-    following = asyncio.create_task(scraper.follow())
+    following = asyncio.create_task(scraper.run())
     pages: list[float] = []
 
     async def beat() -> None:
@@ -100,7 +100,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
 
     beating = asyncio.create_task(beat())
     began = time.perf_counter()
-    await source.settled()
+    await source.wait_synced()
     synced = time.perf_counter() - began
     beating.cancel()
     gc.collect()

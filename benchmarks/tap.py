@@ -96,8 +96,8 @@ async def _tapped(url: str) -> float:
 async def _understood(url: str) -> float:
     """The whole of it: read, parsed, added up."""
     source = FleetEvents(url=(Address(url),))
-    following = asyncio.create_task(source.follow())
-    await source.settled()
+    following = asyncio.create_task(source.run())
+    await source.wait_synced()
     counts = source.fleet.counts
 
     async def stop() -> None:

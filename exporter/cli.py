@@ -18,7 +18,6 @@ from exporter.config import log
 from exporter.errors import SourceError
 from exporter.metrics import process
 from exporter.settings import Settings, SettingsError, add_flags, load, options, source_types
-from exporter.source import Source
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 _DESCRIPTION = "Prometheus exporter for a fleet of LLM agents: NATS JetStream, RayJobs, vLLM, Neo4j and ValKey."
@@ -116,16 +115,17 @@ def _serve(settings: Settings) -> int:
     return 0
 
 
-def _collect(source: Source, settings: Settings) -> int:
+def _collect(kind: str, settings: Settings) -> int:
     from exporter.metrics.exposition import Format, grouped, rendered
     from exporter.scrape import read_once
 
-    if not source.enabled:
-        print(f"fleet-exporter: {source.kind} has no address; see `fleet-exporter --help`", file=sys.stderr)
+    if not getattr(settings, kind).enabled:
+        print(f"fleet-exporter: {kind} has no address; see `fleet-exporter --help`", file=sys.stderr)
         return 1
-    if source not in settings.sources:
+    source = next((source for source in settings.sources if source.kind == kind), None)
+    if source is None:
         first = f"0/{settings.part.count}"
-        print(f"fleet-exporter: {source.kind} is not divided among shards; --shard={first} reads it", file=sys.stderr)
+        print(f"fleet-exporter: {kind} is not divided among shards; --shard={first} reads it", file=sys.stderr)
         return 1
 
     async def read() -> None:
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     match given["command"]:
         case "collect":
-            return _collect(getattr(settings, given["name"]), settings)
+            return _collect(given["name"], settings)
         case "dashboards" | "rules":
             return _write_bundled(given)
         case "health":

@@ -1,7 +1,7 @@
-"""One scrape: every source asked at once under a budget, what failed and why, and the one broad `except`.
+"""One scrape: every target is collected concurrently within a budget; failures get a reason. The only broad `except`.
 
-A reading that is late is left running, and until it has ended later scrapes do not wait for that source: a hung backend
-costs one page its budget, and later pages nothing.
+Overlapping scrapes share a running collection, not its deadline: each waits as long as its own budget allows, counted
+from the start of the collection. A late collection keeps running and later scrapes do not wait for it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from exporter.clients.backoff import Backoff
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, reason_of
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
-from exporter.source import Source
+from exporter.source import AnySource, AnyTarget, is_watched
 
 UP = gauge("fleet_exporter_source_up", "Whether the last reading of a source succeeded.", "source", "server")
 FAILURE = state_set(
@@ -55,20 +57,29 @@ RESTARTS = counter(
 )
 METRICS: tuple[Metric, ...] = (UP, FAILURE, DURATION, SERIES, DROPPED, LAST_SUCCESS, RESTARTS)
 
-SECOND_LOOK = 0.1
-"""Seconds that a page still waits for a source which was late last time: a backend that is well again answers within it."""
+RETRY_GRACE = 0.1
+"""Seconds a scrape waits for a target whose previous collection was late: a recovered backend answers within it."""
 
-PATIENCE = 2.0
-"""A late reading is ended when it has taken this many times the source's own timeout."""
+HARD_TIMEOUT_FACTOR = 2.0
+"""A late collection is cancelled after this many times the target's timeout."""
 
 log = logging.getLogger(__name__)
 
 
+class Collection(NamedTuple):
+    """What one collection of one target gave."""
+
+    snapshot: Any
+    samples: list[Sample]
+    series: int
+    dropped: int
+
+
 @dataclass(slots=True)
 class State:
-    """What is known of one source between scrapes: for the page, the landing page and the log."""
+    """What is known about one target between scrapes: for the page, the landing page, the API and the log."""
 
-    source: Source
+    source: AnyTarget
     up: bool | None = None
     reason: Reason | None = None
     message: str = ""
@@ -76,24 +87,28 @@ class State:
     series: int = 0
     dropped: int = 0
     last_success: float | None = None
-    reading: asyncio.Task[list[Sample]] | None = field(default=None, repr=False)
+    snapshot: Any = field(default=None, repr=False)
+    """The last successful collection's snapshot; None while the target fails."""
+    task: asyncio.Task[Collection] | None = field(default=None, repr=False)
+    started: float = 0.0
     late: bool = False
 
     @property
     def name(self) -> str:
-        """The source, and its server where it has one, as people read it."""
+        """The source, and its server if it has one, for people."""
         return f"{self.source.kind} {self.source.server}".rstrip()
 
-    def samples(self) -> Iterable[Sample]:
-        """The exporter's own view of this source."""
-        if self.up is None:
+    def samples(self, failure: SourceError | None = None) -> Iterable[Sample]:
+        """The exporter's own metrics about this target; `failure` is that of one page, which waited less than others."""
+        if self.up is None and failure is None:
             return
         who = labels(source=self.source.kind, server=self.source.server)
-        yield UP.at(who, self.up)
-        yield FAILURE.state_at(who, self.reason)
+        reason = failure.reason if failure else self.reason
+        yield UP.at(who, reason is None)
+        yield FAILURE.state_at(who, reason)
         yield DURATION.at(who, self.duration)
-        yield SERIES.at(who, self.series)
-        yield DROPPED.at(who, self.dropped)
+        yield SERIES.at(who, 0 if failure else self.series)
+        yield DROPPED.at(who, 0 if failure else self.dropped)
         if self.last_success is not None:
             yield LAST_SUCCESS.at(who, self.last_success)
 
@@ -126,86 +141,105 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
 
 
 class Scraper:
-    """Asks the sources. `follow()` and `close()` bracket its life; scrapes that overlap share one reading."""
+    """Collects the sources. `run()` and `close()` bracket its life."""
 
-    def __init__(self, sources: Sequence[Source], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, sources: Sequence[AnySource], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time
+    ) -> None:
         self._sources = sources
         self.shard = shard
-        """Which part of the fleet the sources were told to show."""
+        """The part of the fleet that the sources show."""
         self._clock = clock
         self._states: dict[int, State] = {}
-        self._shared: asyncio.Task[list[Sample]] | None = None
-        self._restarts = {source.kind: 0 for source in sources if _follows(source)}
+        self._restarts = {source.kind: 0 for source in sources if is_watched(source)}
 
     @property
-    def sources(self) -> Sequence[Source]:
+    def sources(self) -> Sequence[AnySource]:
         return self._sources
 
     @property
     def states(self) -> list[State]:
-        """One state for each server that is read now."""
+        """One state for each target that is collected now."""
         targets = [target for source in self._sources for target in source.targets()]
         self._states = {id(target): self._states.get(id(target)) or State(target) for target in targets}
         return list(self._states.values())
 
     async def read(self, budget: float) -> list[Sample]:
-        """Every source's samples, and the exporter's own about them, within `budget` seconds."""
-        if self._shared is None or self._shared.done():
-            self._shared = asyncio.create_task(self._read(budget), name="scrape")
-        # A client that goes away must not take the reading from the others that share it.
-        return await asyncio.shield(self._shared)
-
-    async def _read(self, budget: float) -> list[Sample]:
+        """Every target's samples, and the exporter's own about them, within `budget` seconds."""
         states = self.states
-        per_source = await asyncio.gather(*[self._ask(state, budget) for state in states])
-        samples = [sample for part in per_source for sample in part]
-        samples.extend(sample for state in states for sample in state.samples())
+        found = await asyncio.gather(*[self._collected(state, budget) for state in states])
+        samples = [sample for part in found if not isinstance(part, SourceError) for sample in part]
+        for state, part in zip(states, found, strict=True):
+            samples.extend(state.samples(part if isinstance(part, SourceError) else None))
         samples.extend(RESTARTS(count, source=kind) for kind, count in self._restarts.items())
         return samples
 
-    async def _ask(self, state: State, budget: float) -> list[Sample]:
-        started = time.monotonic()
-        if state.reading is not None and not state.reading.done():
-            self._failed(state, Reason.TIMEOUT, "an earlier reading still waits for an answer")
-            return []
-        limit = min(budget, state.source.timeout)
-        if state.late and state.reading is not None:
-            state.late = state.reading.cancelled() or state.reading.exception() is not None
-        reading = asyncio.create_task(self._reading(state.source), name=f"read {state.name}")
-        # A reading that nobody waits for any more still has its exception looked at, or asyncio complains about it.
-        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        state.reading = reading
-        await asyncio.wait([reading], timeout=min(SECOND_LOOK, limit) if state.late else limit)
-        if not reading.done():
-            state.late = True
-            state.duration = time.monotonic() - started
-            self._failed(state, Reason.TIMEOUT, f"no answer within {limit:.3g} s")
-            return []
-        state.late = False
-        try:
-            samples, state.series, state.dropped = bounded(reading.result(), state.source.metrics, state.source.max_series)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a source does, the page lives
-            state.duration = time.monotonic() - started
-            self._failed(state, reason_of(error), str(error) or type(error).__name__, error)
-            return []
-        state.duration = time.monotonic() - started
-        self._succeeded(state)
-        return samples
+    async def snapshots(self, kind: str, budget: float) -> list[Any]:
+        """The current snapshot of every target of a source, collected within `budget` seconds.
 
-    async def _reading(self, source: Source) -> list[Sample]:
+        Raises SourceError if there are targets and all of them fail.
+        """
+        states = [state for state in self.states if state.source.kind == kind]
+        found = await asyncio.gather(*[self._collected(state, budget) for state in states])
+        failures = [part for part in found if isinstance(part, SourceError)]
+        if failures and len(failures) == len(states):
+            raise SourceError(failures[0].reason, str(failures[0]))
+        pairs = zip(states, found, strict=True)
+        return [state.snapshot for state, part in pairs if not isinstance(part, SourceError)]
+
+    async def _collected(self, state: State, budget: float) -> list[Sample] | SourceError:
+        """The samples of one target, or why this caller does not get them."""
+        is_new = state.task is None or state.task.done()
+        if is_new:
+            state.started = time.monotonic()
+            state.task = asyncio.create_task(self._collection(state), name=f"collect {state.name}")
+            state.task.add_done_callback(lambda task: self._finished(state, task))
+        task = state.task
+        assert task is not None
+        limit = min(budget, state.source.timeout)
+        if state.late:
+            limit = min(limit, RETRY_GRACE if is_new else 0.0)
+        remaining = state.started + limit - time.monotonic()
+        if remaining > 0 and not task.done():
+            await asyncio.wait([task], timeout=remaining)
+        if task.done():
+            if state.reason is not None:
+                return SourceError(state.reason, state.message)
+            return task.result().samples
+        if state.late and not is_new:
+            return SourceError(Reason.TIMEOUT, "an earlier collection is still waiting for an answer")
+        failure = SourceError(Reason.TIMEOUT, f"no answer within {limit:.3g} s")
+        if limit >= state.source.timeout or state.late:  # else only this caller's budget has ended
+            state.late = True
+            self._failed(state, failure.reason, str(failure))
+        return failure
+
+    async def _collection(self, state: State) -> Collection:
+        target = state.source
         try:
-            async with asyncio.timeout(source.timeout * PATIENCE):
-                return list(await source.collect())
+            async with asyncio.timeout(target.timeout * HARD_TIMEOUT_FACTOR):
+                snapshot: Any = await target.collect()
+            return Collection(snapshot, *bounded(target.samples(snapshot), target.metrics, target.max_series))
         except BaseException:
             # A connection that failed or was cut off half-way through a reply must not be used again.
             with contextlib.suppress(Exception):
-                await source.close()
+                await target.close()
             raise
 
-    def _succeeded(self, state: State) -> None:
+    def _finished(self, state: State, task: asyncio.Task[Collection]) -> None:
+        state.duration = time.monotonic() - state.started
+        try:
+            collection = task.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a source does, the page lives
+            reason = reason_of(error)
+            state.late = state.late or (reason is Reason.TIMEOUT and state.duration >= state.source.timeout)
+            self._failed(state, reason, str(error) or type(error).__name__, error)
+            return
+        state.late = False
         if state.up is not True:
             log.info("source is up", extra={"source": state.source.kind, "server": state.source.server})
         state.up, state.reason, state.message = True, None, ""
+        state.snapshot, state.series, state.dropped = collection.snapshot, collection.series, collection.dropped
         state.last_success = self._clock()
 
     def _failed(self, state: State, reason: Reason, message: str, error: BaseException | None = None) -> None:
@@ -224,59 +258,61 @@ class Scraper:
                 exc_info=bug if log.isEnabledFor(logging.DEBUG) else None,
             )
         state.up, state.reason, state.message = False, reason, message
+        state.snapshot = None
         state.series = state.dropped = 0
+        if state.task is not None and not state.task.done():
+            state.duration = time.monotonic() - state.started
 
-    async def follow(self) -> None:
-        """Run what the sources follow for as long as this task lives; one that ends early starts again, later each time."""
+    async def run(self) -> None:
+        """Run the watched sources' tasks for as long as this task lives; one that ends early is restarted with backoff."""
         async with asyncio.TaskGroup() as group:
             for source in self._sources:
-                if _follows(source):
-                    group.create_task(self._follow(source), name=f"follow {source.kind}")
+                if is_watched(source):
+                    group.create_task(self._watch(source), name=f"watch {source.kind}")
 
-    async def _follow(self, source: Source) -> None:
-        pause = 0.5
+    async def _watch(self, source: AnySource) -> None:
+        backoff = Backoff(first=0.5, longest=30.0)
         while True:
             started = time.monotonic()
             try:
-                await source.follow()
+                await source.run()
                 return
-            except Exception as error:  # noqa: BLE001 - the counterpart of the one in _ask, for tasks
+            except Exception as error:  # noqa: BLE001 - the counterpart of the one in _finished, for tasks
                 message = f"{type(error).__name__}: {error}"
             if time.monotonic() - started > 60:
-                pause = 0.5
+                backoff.reset()
             self._restarts[source.kind] += 1
+            pause = backoff.next()
             log.error(
-                "follower ended and starts again",
-                extra={"source": source.kind, "server": source.server, "error": message, "pause": pause},
+                "watcher exited; restarting",
+                extra={"source": source.kind, "server": source.server, "error": message, "pause": round(pause, 2)},
             )
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 30.0)
 
     async def close(self) -> None:
-        """End what still runs and drop every connection."""
-        running = [state.reading for state in self._states.values() if state.reading and not state.reading.done()]
+        """Cancel what still runs and close every connection."""
+        running = [state.task for state in self._states.values() if state.task and not state.task.done()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        targets = {id(target): target for source in self._sources for target in source.targets()}
+        targets: dict[int, AnySource | AnyTarget] = {
+            id(target): target for source in self._sources for target in source.targets()
+        }
         targets.update({id(source): source for source in self._sources})
         await asyncio.gather(*[target.close() for target in targets.values()], return_exceptions=True)
 
 
-def _follows(source: Source) -> bool:
-    return type(source).follow is not Source.follow
-
-
-async def read_once(source: Source) -> list[Sample]:
-    """One reading of one source for the command line. Raises SourceError with the reason and a sentence."""
-    follower = asyncio.create_task(source.follow()) if _follows(source) else None
+async def read_once(source: AnySource) -> list[Sample]:
+    """One collection of one source for the command line. Raises SourceError with the reason and a sentence."""
+    watcher = asyncio.create_task(source.run()) if is_watched(source) else None
     samples: list[Sample] = []
     try:
         for target in source.targets():
             try:
                 async with asyncio.timeout(target.timeout):
-                    await target.settled()
-                    samples.extend(bounded(await target.collect(), target.metrics, target.max_series)[0])
+                    await source.wait_synced()
+                    snapshot: Any = await target.collect()
+                    samples.extend(bounded(target.samples(snapshot), target.metrics, target.max_series)[0])
             except SourceError:
                 raise
             except TimeoutError:
@@ -286,7 +322,7 @@ async def read_once(source: Source) -> list[Sample]:
             finally:
                 await target.close()
     finally:
-        if follower is not None:
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
     return samples

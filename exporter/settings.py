@@ -24,7 +24,7 @@ from exporter.config.log import Log
 from exporter.config.options import Address, Options
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
-from exporter.source import Source, read_by
+from exporter.source import AnySource, LegacySource, Source, SourceOptions, created
 
 PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
@@ -39,8 +39,8 @@ class SettingsError(Exception):
 
 
 @functools.cache
-def source_types() -> tuple[type[Source], ...]:
-    """The Source of every module in `exporter/sources/`, named after its module; no list to join."""
+def source_types() -> tuple[type[Source] | type[LegacySource], ...]:
+    """The source of every module in `exporter/sources/`, named after its module."""
     found = []
     package = importlib.import_module("exporter.sources")  # by name: options know no source
     for name in sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)):
@@ -48,9 +48,14 @@ def source_types() -> tuple[type[Source], ...]:
         found += [
             value
             for value in vars(module).values()
-            if inspect.isclass(value) and issubclass(value, Source) and value.kind == name.rpartition(".")[2]
+            if inspect.isclass(value) and issubclass(value, Source | LegacySource) and value.kind == name.rpartition(".")[2]
         ]
     return tuple(found)
+
+
+def options_type(kind: type[Source] | type[LegacySource]) -> type[SourceOptions]:
+    """The options of a source."""
+    return kind.options_type if issubclass(kind, Source) else kind
 
 
 class Settings(Options):
@@ -64,16 +69,18 @@ class Settings(Options):
     def part(self) -> Shard:
         return Shard.parse(self.shard)
 
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        groups = (getattr(self, kind.kind) for kind in source_types())
-        return read_by(self.part, [group for group in groups if group.enabled])
+    @functools.cached_property
+    def sources(self) -> tuple[AnySource, ...]:
+        """The sources with an address that this shard reads; created once."""
+        groups = ((kind, getattr(self, kind.kind)) for kind in source_types())
+        found = (created(kind, options, self.part) for kind, options in groups if options.enabled)
+        return tuple(source for source in found if source is not None)
 
 
 @functools.cache
 def settings_type() -> type[Settings]:
     """Settings with one field for each source found."""
-    groups: dict[str, Any] = {kind.kind: (kind, kind()) for kind in source_types()}
+    groups: dict[str, Any] = {kind.kind: (options_type(kind), options_type(kind)()) for kind in source_types()}
     return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, **groups)
 
 
@@ -214,9 +221,10 @@ def _sentence(error: Mapping[str, Any], known: Mapping[str, Option]) -> str:
 def _share_servers(merged: dict[str, Any]) -> None:
     """Give a source that reads the same server as another one that one's address and credentials, unless it has its own."""
     for kind in source_types():
-        if kind.same_server_as is None:
+        inheritance = options_type(kind).same_server_as
+        if inheritance is None:
             continue
-        group, shared = kind.same_server_as
+        group, shared = inheritance
         given, own = merged.get(group, {}), merged.get(kind.kind, {})
         if own.get("url", given.get("url")) == given.get("url"):
             inherited = {name: given[name] for name in shared.model_fields if name in given}

@@ -1,9 +1,13 @@
-"""A Source: what the exporter can read, its options, and the shard of it that this exporter shows."""
+"""What a source is: frozen options, a connection or a task of its own, and snapshots that become samples.
+
+A module or package `exporter/sources/NAME` holds a class whose `kind` is NAME; it is found by that name.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import PrivateAttr
 
@@ -11,35 +15,93 @@ from exporter.config.options import Count, Options, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample
 
+SnapshotT = TypeVar("SnapshotT")
 
-class Source(Options):
-    """One backend: its fields are its options, `collect()` reads it.
 
-    A subclass in `exporter/sources/` named like its module is found without being listed anywhere. It answers:
+class SourceOptions(Options):
+    """The options of one source; every source has these two."""
 
-    - `collect()`: the samples that are true now; it raises SourceError (or a client's OSError) when it cannot know;
-    - `close()`: drops the connection; called after every failed reading and at the end;
-    - `targets()`: the instances to ask, when one group of options names several servers;
-    - `follow()`: for sources that are told of changes, the task that listens as long as the program lives, and
-      `settled()`, which waits until it has the whole picture.
-    """
+    timeout: Annotated[Seconds, option("Collection timeout, in seconds.")] = 5.0
+    max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 250_000
 
-    timeout: Annotated[Seconds, option("Longest time one reading may take, in seconds.")] = 5.0
-    max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 250_000
+    same_server_as: ClassVar[tuple[str, type[Options]] | None] = None
+    """The group whose address and credentials these options inherit, and which of its options those are."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether an address is configured."""
+        raise NotImplementedError
+
+
+class Target(ABC, Generic[SnapshotT]):
+    """One server that is collected and reported on its own."""
 
     kind: ClassVar[str] = ""
     """The value of the label `source`, the name of the options group and of the module."""
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    """Every metric that `collect` may give: the reference is made from it, and a sample of another is refused."""
+    """Every metric that `samples` may return; any other is refused."""
 
-    same_server_as: ClassVar[tuple[str, type[Options]] | None] = None
-    """The group, and the options in it, that say where this source's server is when its own group does not."""
+    timeout: float
+    max_series: int
 
     @property
-    def enabled(self) -> bool:
-        """Whether it was given an address."""
-        raise NotImplementedError
+    def server(self) -> str:
+        """host:port without credentials, the value of the label `server`; empty if there is no single server."""
+        return ""
+
+    @abstractmethod
+    async def collect(self) -> SnapshotT:
+        """The server's state now, as values of its own domain. Raises SourceError or the client's OSError."""
+
+    @abstractmethod
+    def samples(self, snapshot: SnapshotT) -> Iterable[Sample]:
+        """A snapshot as samples. Pure."""
+
+    async def close(self) -> None:
+        """Close the connection; the next collection opens it again. Called after every failed collection."""
+
+
+class Source:
+    """A kind of backend, created from its options. A source with a single server is also its own target."""
+
+    kind: ClassVar[str] = ""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    options_type: ClassVar[type[SourceOptions]]
+    is_sharded: ClassVar[bool] = False
+    """Whether its objects are divided among shards; otherwise only the first shard reads it."""
+
+    def __init__(self, options: Any, shard: Shard = WHOLE) -> None:
+        self.shard = shard
+        self.timeout: float = options.timeout
+        self.max_series: int = options.max_series
+
+    @property
+    def server(self) -> str:
+        """host:port of the only server; empty if there are several."""
+        return ""
+
+    def targets(self) -> Sequence[Target[Any]]:
+        """The targets to collect now; the same objects from call to call, since they hold connections."""
+        if not isinstance(self, Target):
+            raise NotImplementedError
+        return (self,)
+
+    async def run(self) -> None:
+        """Watch the backend until cancelled; return at once if the source only polls."""
+
+    async def wait_synced(self) -> None:
+        """Return when `run` has the first complete state; at once if the source only polls."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class LegacySource(SourceOptions):
+    """A source whose options, connection and samples are one object; being replaced by Source."""
+
+    kind: ClassVar[str] = ""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
 
     @property
     def server(self) -> str:
@@ -53,20 +115,20 @@ class Source(Options):
     async def collect(self) -> Iterable[Sample]:
         raise NotImplementedError
 
-    async def follow(self) -> None:
-        """Runs for as long as the program does; returns where there is nothing to follow."""
+    def samples(self, snapshot: Iterable[Sample]) -> Iterable[Sample]:
+        return snapshot
 
-    async def settled(self) -> None:
-        """Returns when what `follow` builds up is complete for the first time; at once for a source that is asked."""
+    async def run(self) -> None:
+        """Watch the backend until cancelled; return at once if the source only polls."""
+
+    async def wait_synced(self) -> None:
+        """Return when `run` has the first complete state; at once if the source only polls."""
 
     async def close(self) -> None:
         """Drop whatever is open; the next reading opens it again."""
 
 
-S = TypeVar("S", bound=Source)
-
-
-class ShardedSource(Source):
+class LegacyShardedSource(LegacySource):
     """A source that shows only the objects of its shard, asked by `self._shard.owns(…)`."""
 
     _shard: Shard = PrivateAttr(WHOLE)
@@ -76,13 +138,21 @@ class ShardedSource(Source):
         self._shard = shard
 
 
-def read_by(shard: Shard, sources: Iterable[S]) -> tuple[S, ...]:
-    """The sources that this shard reads, told which part is theirs; those that are not divided are the first one's."""
-    found = []
-    for source in sources:
-        if isinstance(source, ShardedSource):
-            source.divide(shard)
-        elif not shard.is_first:
-            continue
-        found.append(source)
-    return tuple(found)
+AnySource = Source | LegacySource
+AnyTarget = Target[Any] | LegacySource
+
+
+def is_watched(source: AnySource) -> bool:
+    """Whether the source has a task of its own."""
+    return type(source).run not in (Source.run, LegacySource.run)
+
+
+def created(kind: type[Source] | type[LegacySource], options: SourceOptions, shard: Shard) -> AnySource | None:
+    """The source for one group of options; None if another shard reads it."""
+    if issubclass(kind, Source):
+        return kind(options, shard) if kind.is_sharded or shard.is_first else None
+    assert isinstance(options, LegacySource)
+    if isinstance(options, LegacyShardedSource):
+        options.divide(shard)
+        return options
+    return options if shard.is_first else None

@@ -1,4 +1,4 @@
-"""A Source that reads another program's SQLite file: all of it once, beside the scrapes, and at each scrape what is new."""
+"""A source that reads another program's SQLite file: all of it once, beside the scrapes, and at each scrape what is new."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import PrivateAttr
 from exporter.clients.sqlite import Identity, Reading, SqliteFile
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 
 _TRY_AGAIN = 1.0
 """Seconds after a first reading that failed."""
 
 
-class SqliteSource(Source):
+class SqliteSource(LegacySource):
     """One file; a subclass says what it is of, and answers `begins`, `read_on` and `samples`."""
 
     database: Path | None = None
@@ -45,11 +45,11 @@ class SqliteSource(Source):
         """Read what is new, in stretches that keep no writer waiting; in a thread. Raises SourceError; sqlite3's pass."""
         raise NotImplementedError
 
-    def samples(self) -> Iterable[Sample]:
+    def rows_read(self) -> Iterable[Sample]:
         """What has been read."""
         raise NotImplementedError
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """The first reading, as often as it takes for it to succeed."""
         while not self._has_begun:
             try:
@@ -60,7 +60,7 @@ class SqliteSource(Source):
                 await asyncio.sleep(_TRY_AGAIN)
         self._tried.set()
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._tried.wait()
 
     async def collect(self) -> Iterable[Sample]:
@@ -68,7 +68,7 @@ class SqliteSource(Source):
         if not self._has_begun:
             raise self._not_read()
         await asyncio.to_thread(self._look)
-        return list(self.samples())
+        return list(self.rows_read())
 
     def check_read(self) -> None:
         """Raises SourceError while what the file holds is not known."""

@@ -12,14 +12,14 @@ import pytest
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample, gauge, labels
 from exporter.scrape import Scraper
-from exporter.source import Source
+from exporter.source import LegacySource
 from tests.support.pages import run, series
 
 DEPTH = gauge("toy_depth", "Depth of the toy.", "queue")
 OTHER = gauge("toy_other", "Not declared by the toy.")
 
 
-class Toy(Source):
+class Toy(LegacySource):
     """A source of one file: its options, its metrics, and collect()."""
 
     kind: ClassVar[str] = "toy"
@@ -75,7 +75,7 @@ class Undeclared(Toy):
         return [OTHER(1)]
 
 
-def scraped(*sources: Source, budget: float = 5.0) -> dict[str, float]:
+def scraped(*sources: LegacySource, budget: float = 5.0) -> dict[str, float]:
     async def read() -> dict[str, float]:
         scraper = Scraper(sources)
         try:
@@ -220,7 +220,7 @@ def test_a_follower_that_ends_is_started_again_and_counted() -> None:
         starts: ClassVar[int] = 0
         again: ClassVar[asyncio.Event]
 
-        async def follow(self) -> None:
+        async def run(self) -> None:
             type(self).starts += 1
             if self.starts > 1:
                 self.again.set()
@@ -230,7 +230,7 @@ def test_a_follower_that_ends_is_started_again_and_counted() -> None:
     async def read() -> dict[str, float]:
         Follower.again = asyncio.Event()
         scraper = Scraper([Follower()])
-        following = asyncio.create_task(scraper.follow())
+        following = asyncio.create_task(scraper.run())
         async with asyncio.timeout(30):
             await Follower.again.wait()
         page = series(await scraper.read(5))

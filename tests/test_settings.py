@@ -45,7 +45,7 @@ def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_pat
 @pytest.mark.parametrize(
     ("variable", "value", "kinds"),
     [
-        ("NATS_URL", "nats://x:4222", ["jetstream", "fleet"]),
+        ("NATS_URL", "nats://x:4222", ["fleet", "jetstream"]),
         ("NEO4J_URI", "bolt://x:7687", ["neo4j"]),
         ("REDIS_URL", "redis://x", ["valkey"]),
         ("VLLM_URL", "http://x:8000,http://y:8000", ["vllm"]),

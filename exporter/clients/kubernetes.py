@@ -175,7 +175,7 @@ class Watch:
         """Why what the store holds may be old or incomplete; None while it is current."""
         self.lists = 0
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         """Returns when the first list is complete, or it is known why there is none."""
         await self._settled.wait()
 

@@ -91,7 +91,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(scraper.follow()), group.create_task(warm_up())]
+            tasks = [group.create_task(scraper.run()), group.create_task(warm_up())]
             try:
                 yield
             finally:

@@ -244,9 +244,9 @@ def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -> None
         sources = [Rayjob(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,)) for _ in range(2)]
         for number, source in enumerate(sources):
             source.divide(Shard(number, 2))
-        tasks = [asyncio.create_task(source.follow()) for source in sources]
+        tasks = [asyncio.create_task(source.run()) for source in sources]
         for source in sources:
-            await source.settled()
+            await source.wait_synced()
 
         def shown() -> list[bool]:
             return [any(job["name"] == name for job in source.jobs()) for source in sources]

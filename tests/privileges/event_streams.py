@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from exporter.errors import Reason, SourceError
-from exporter.source import Source
-from tests.support.pages import Page, eventually, followed, page_showing
+from exporter.source import AnySource
+from tests.support.pages import Page, eventually, followed, page_showing, samples_of
 
 Shows = Callable[[str, float], Awaitable[Page]]
 
 
 @asynccontextmanager
-async def following(source: Source) -> AsyncIterator[Shows]:
+async def following(source: AnySource) -> AsyncIterator[Shows]:
     """Gives a function that waits until a series has a value, and returns that page."""
     before = _open_sockets()
     async with followed(source):
@@ -31,12 +31,12 @@ def _open_sockets() -> int:
     return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
 
 
-async def is_denied(source: Source) -> None:
+async def is_denied(source: AnySource) -> None:
     """Return once reading fails for want of a right."""
 
     async def so() -> bool:
         try:
-            await source.collect()
+            await samples_of(source)
         except SourceError as error:
             return error.reason is Reason.UNAUTHORIZED
         return False

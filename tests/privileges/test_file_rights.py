@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from exporter.errors import SourceError
-from exporter.settings import source_types
-from exporter.source import Source
+from exporter.settings import load
+from exporter.source import AnySource
 from tests.privileges.documented import block
 from tests.sources.ledgers import invoke, writer
 from tests.sources.test_broker import broker, filled
@@ -37,8 +37,8 @@ SOURCES: dict[str, tuple[str, str]] = {
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def source_of(kind: str, **options: Any) -> Source:
-    return next(found for found in source_types() if found.kind == kind).model_validate(options)
+def source_of(kind: str, **options: Any) -> AnySource:
+    return load({f"{kind}.{name}": str(value) for name, value in options.items()}, {}).sources[0]
 
 
 def _as_nobody(commands: Connection, other_side: Connection) -> None:

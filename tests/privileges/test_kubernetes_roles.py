@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import SourceError
-from exporter.source import Source
+from exporter.source import AnySource
 from exporter.sources.rayjob import Rayjob
 from exporter.sources.vllm import Vllm
 from exporter.sources.workloads import Workloads
@@ -19,7 +19,7 @@ from servers.kubernetes import Kubernetes
 from servers.process import wait_for
 from tests.privileges.documented import blocks, manifests
 from tests.privileges.event_streams import following, is_denied
-from tests.support.pages import eventually, run, series
+from tests.support.pages import eventually, run, samples_of, series
 
 NAMESPACE = "fleet"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -133,7 +133,7 @@ def account(server: Kubernetes, folder: Path, name: str, *documents: dict[str, A
     return made
 
 
-def source_of(role: str, kubeconfig: Path) -> Source:
+def source_of(role: str, kubeconfig: Path) -> AnySource:
     """The source that the role is for."""
     match role:
         case "kubernetes-rayjob":
@@ -175,10 +175,10 @@ def test_the_account_has_these_rights_and_no_other(server: Kubernetes, tmp_path:
     assert given.rights("kube-system") == (rights(manifests(role)) if role == "kubernetes-nodes" else set())
 
 
-async def _lacks_pools(source: Source) -> bool:
+async def _lacks_pools(source: AnySource) -> bool:
     """Whether pods are told of and pools are not: nodes that cannot be read harm nothing else."""
     try:
-        page = series(await source.collect())
+        page = series(await samples_of(source))
     except SourceError:
         return False
     return SHOWN["kubernetes-workloads"][0] in page and not any(name.startswith("fleet_node_pool") for name in page)
@@ -199,8 +199,9 @@ def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role: str,
         async with following(source) as shows:
             if right == ONE_JOB:
                 await shows(*SHOWN[role])
+                assert isinstance(source, Rayjob)
                 with pytest.raises(SourceError, match="403"):
-                    await source.job(NAMESPACE, "train")  # type: ignore[attr-defined]
+                    await source.job(NAMESPACE, "train")
             elif role == "kubernetes-nodes":
                 await eventually(lambda: _lacks_pools(source))
             else:

@@ -15,10 +15,11 @@ from redis.exceptions import NoPermissionError, ResponseError
 from exporter.config.options import Address
 from exporter.errors import SourceError
 from exporter.sources.valkey import Valkey as Source
+from exporter.sources.valkey import ValkeyOptions
 from servers import valkey as valkey_servers
 from servers.valkey import Engine, Valkey
 from tests.privileges.documented import lines
-from tests.support.pages import run, series
+from tests.support.pages import run, samples_of, series
 from tests.support.servers import required
 
 BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-sizes", "valkey-key-groups"
@@ -70,7 +71,7 @@ def grant(administrator: redis.Redis, engine: Engine, *names: str, without: str 
 
 def source(server: Valkey, **more: object) -> Source:
     named = {"username": "fleet-exporter", "password": SecretStr("change-me")}
-    return Source.model_validate({"url": (Address(server.url),), **named, **more})
+    return Source(ValkeyOptions.model_validate({"url": (Address(server.url),), **named, **more}))
 
 
 def read_twice(reader: Source) -> dict[str, float]:
@@ -78,10 +79,11 @@ def read_twice(reader: Source) -> dict[str, float]:
 
     async def main() -> dict[str, float]:
         try:
-            await reader.collect()
-            return series(await reader.collect())
+            await samples_of(reader)
+            return series(await samples_of(reader))
         finally:
-            await reader.close()
+            for target in reader.targets():
+                await target.close()
 
     return run(main())
 

@@ -132,7 +132,7 @@ def test_it_reads_on(tmp_path: Path) -> None:
         with broker(path) as connection:
             filled(connection)
             source = Broker(database=path)
-            following = asyncio.create_task(source.follow())
+            following = asyncio.create_task(source.run())
             await source.collect()
             insert(connection, "agent_events", agent_id="a", event_type="stopped", message="", metadata=None)
             insert(connection, "agent_metrics", agent_id="a", cpu_percent=1, memory_mb=3, error_count=0, message_count=7)

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import Reason, SourceError
 from exporter.settings import load
-from exporter.source import Source
+from exporter.source import AnySource
 from tests.support.pages import collected, listener
 
 ADDRESSES = {
@@ -28,7 +28,7 @@ GREETINGS = {
 each_source = pytest.mark.parametrize("kind", sorted(ADDRESSES))
 
 
-def source(kind: str, port: int) -> Source:
+def source(kind: str, port: int) -> AnySource:
     variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
     return load({f"{kind}.timeout": "2"}, variables).sources[0]
 

@@ -84,7 +84,7 @@ def test_it_reads_on_and_begins_anew_with_another_file(tmp_path: Path) -> None:
         source = Costs(database=path)
         with writer(path) as ledger:
             invoke(ledger, 1)
-            await source.follow()
+            await source.run()
             assert series(await source.collect())[total] == 1
             invoke(ledger, 2)
             invoke(ledger, 1000, id=5_000_000_000)
@@ -107,7 +107,7 @@ def test_a_ledger_that_is_replaced_by_a_damaged_one_and_mended_is_read_again(tmp
         source = Costs(database=path, timeout=0.5)
         with writer(path) as ledger:
             invoke(ledger, 1)
-        await source.follow()
+        await source.run()
         path.unlink()
         path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
         for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_ledger_that_comes_later_is_read_then(tmp_path: Path) -> None:
 
     async def main() -> None:
         source = Costs(database=path)
-        following = asyncio.create_task(source.follow())
+        following = asyncio.create_task(source.run())
         with pytest.raises(SourceError):
             await source.collect()
         with writer(path) as ledger:
@@ -218,7 +218,7 @@ def test_a_writer_that_waits_for_nothing_never_meets_an_error(tmp_path: Path, wa
 
     async def main() -> None:
         source = Costs(database=path)
-        await source.follow()
+        await source.run()
         thread = threading.Thread(target=write)
         thread.start()
         while not ended.is_set():

@@ -57,7 +57,7 @@ def held(loki: Loki, stream: str) -> list[int]:
 async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[Journal]:
     given = {"url": (Address(server.url),), "loki_url": Address(loki_url), "timeout": 5, **options}
     journal = Journal.model_validate(given)
-    task = asyncio.create_task(journal.follow())
+    task = asyncio.create_task(journal.run())
     try:
         yield journal
     finally:

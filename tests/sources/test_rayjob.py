@@ -145,7 +145,7 @@ def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_pat
     async def read() -> None:
         source = Rayjob(kubeconfig=kubeconfig)
         async with following(source):
-            await source.settled()
+            await source.wait_synced()
             await source.collect()
 
     with pytest.raises(SourceError) as caught:
@@ -158,7 +158,7 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
     async def read() -> None:
         source = Rayjob(kubeconfig=tmp_path / "absent")
         async with following(source):
-            await source.settled()
+            await source.wait_synced()
             await source.collect()
 
     with pytest.raises(SourceError, match=r"no Kubernetes credentials from .*absent.*: .*No such file"):
@@ -177,7 +177,7 @@ def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
             await asyncio.to_thread(server.stop_api)
             source = Rayjob(kubeconfig=server.kubeconfig)
             async with following(source):
-                await source.settled()
+                await source.wait_synced()
                 with pytest.raises(SourceError) as caught:
                     await source.collect()
             assert caught.value.reason is Reason.UNREACHABLE

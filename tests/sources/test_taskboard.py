@@ -169,7 +169,7 @@ def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None
 async def board_at(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
     source = Taskboard(root=root, **options)
     async with followed(source):
-        await source.settled()
+        await source.wait_synced()
         yield source
 
 

@@ -14,17 +14,17 @@ from pydantic import SecretStr
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import info
+from exporter.sources.valkey import ValkeyOptions, info
 from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.keys import KeyGroups, group_of
 from servers import valkey as valkey_servers
 from servers.valkey import Engine, Valkey
-from tests.support.pages import collected, series
+from tests.support.pages import collected, samples_of, series
 from tests.support.servers import required
 
 
 def source(url: str, **more: object) -> Source:
-    return Source.model_validate({"url": (Address(url),), **more})
+    return Source(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
@@ -57,12 +57,13 @@ def test_a_real_server_is_told_whole(engine: Engine) -> None:
 def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: Valkey) -> None:
     async def commands() -> tuple[int, set[str]]:
         reader = source(valkey_server.url)
-        await reader.collect()
+        await samples_of(reader)
         with redis.Redis(port=valkey_server.port) as client:
             before = client.info("commandstats")
-            await reader.collect()
+            await samples_of(reader)
             after = client.info("commandstats")
-        await reader.close()
+        for target in reader.targets():
+            await target.close()
         changed = {
             name: stats["calls"] - before.get(name, {"calls": 0})["calls"]
             for name, stats in after.items()

@@ -34,7 +34,7 @@ def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
         source = Vllm(
             url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
         )
-        following = asyncio.create_task(source.follow())
+        following = asyncio.create_task(source.run())
 
         async def has(*servers: str) -> None:
             async def now() -> bool:
@@ -46,7 +46,7 @@ def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
 
             await eventually(now)
 
-        await source.settled()
+        await source.wait_synced()
         assert series(await source.collect()) == {'vllm_discovered_servers{service="default/vllm-server"}': 0}
         kubernetes_server.create(PATH, endpoint_slice("vllm-a", "10.0.0.1", "10.0.0.2"))
         kubernetes_server.create(PATH, endpoint_slice("vllm-b", "10.0.0.3", ready=False))

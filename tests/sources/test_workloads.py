@@ -150,7 +150,7 @@ def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernetes, tm
     async def main() -> None:
         source = Workloads(kubeconfig=kubeconfig, timeout=3)
         async with followed(source):
-            await source.settled()
+            await source.wait_synced()
             with pytest.raises(SourceError) as denied:
                 await source.collect()
             assert denied.value.reason is Reason.UNAUTHORIZED

@@ -13,7 +13,7 @@ from exporter.errors import SourceError
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import read_once
-from exporter.source import Source
+from exporter.source import AnySource
 
 T = TypeVar("T")
 Page = dict[str, float]
@@ -27,7 +27,7 @@ def series(samples: Iterable[Sample]) -> Page:
     return {name: float(value) for name, _, value in shown}
 
 
-def collected(source: Source) -> dict[str, float]:
+def collected(source: AnySource) -> dict[str, float]:
     """What one reading of a source gives. Raises SourceError as the source does."""
     return series(asyncio.run(read_once(source)))
 
@@ -43,14 +43,19 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None
             await asyncio.sleep(0.02)
 
 
-async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
+async def samples_of(source: AnySource) -> list[Sample]:
+    """The samples of all targets of a source that runs already. Raises SourceError as the first target does."""
+    return [sample for target in source.targets() for sample in target.samples(await target.collect())]
+
+
+async def page_where(source: AnySource, fits: Callable[[Page], bool]) -> Page:
     """The first page of a followed source that fits; pages that it cannot give yet are passed over."""
     page: Page = {}
 
     async def now() -> bool:
         nonlocal page
         try:
-            page = series(await source.collect())
+            page = series(await samples_of(source))
         except SourceError:
             return False
         return fits(page)
@@ -59,7 +64,7 @@ async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
     return page
 
 
-async def page_showing(source: Source, name: str, value: float) -> Page:
+async def page_showing(source: AnySource, name: str, value: float) -> Page:
     """The first page of a followed source on which a series has that value."""
     last: float | None = None
 
@@ -75,9 +80,9 @@ async def page_showing(source: Source, name: str, value: float) -> Page:
 
 
 @asynccontextmanager
-async def followed(source: Source) -> AsyncIterator[None]:
+async def followed(source: AnySource) -> AsyncIterator[None]:
     """The source follows its backend meanwhile."""
-    task = asyncio.create_task(source.follow())
+    task = asyncio.create_task(source.run())
     try:
         yield
     finally:

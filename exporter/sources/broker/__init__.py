@@ -50,12 +50,12 @@ class Broker(SqliteSource):
         while not self._tables.read(reading, now=time.time(), max_agents=self.max_agents):
             pass
 
-    def samples(self) -> Iterable[Sample]:
+    def rows_read(self) -> Iterable[Sample]:
         return samples.samples(self._tables)
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """The first reading; then the events as they come."""
-        await super().follow()
+        await super().run()
         while True:
             with contextlib.suppress(SourceError):  # a scrape says so
                 for row in await asyncio.to_thread(self._asked, self._new_events):

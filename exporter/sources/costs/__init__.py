@@ -53,7 +53,7 @@ class Costs(SqliteSource):
             last = reading.end_of_stretch(ledger.TABLE, self._ledger.last_id, _STRETCH)
             self._ledger.add(reading.rows(query, (recent, self._ledger.last_id, last)), last)
 
-    def samples(self) -> Iterable[Sample]:
+    def rows_read(self) -> Iterable[Sample]:
         now = datetime.now(UTC)
         self._ledger.forget(now)
         return self._ledger.samples(now, {"day": self.budget_per_day, "month": self.budget_per_month})

@@ -24,12 +24,12 @@ from exporter.fleet.delivery import Deliveries
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.fleet import consumer_samples, grafana_live, samples
 from exporter.sources.fleet.grafana_live import GrafanaLive
 
 
-class FleetEvents(NatsServer, Source):
+class FleetEvents(NatsServer, LegacySource):
     """One fleet, on one NATS deployment."""
 
     kind: ClassVar[str] = "fleet"
@@ -122,7 +122,7 @@ class FleetEvents(NatsServer, Source):
         """Take note of who is on a roster."""
         self._fleet.agents.meet(members, time.time())
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
         self._following.set()
         async with asyncio.TaskGroup() as group:
@@ -131,7 +131,7 @@ class FleetEvents(NatsServer, Source):
                 self._grafana = GrafanaLive(url, self.grafana_token.get_secret_value(), self.grafana_stream)
                 group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._caught_up.wait()
 
     async def collect(self) -> Iterable[Sample]:

@@ -21,7 +21,7 @@ from exporter.clients.nats import Connection, NatsServer, together
 from exporter.config.options import Count, Names, Pairs, option
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import ShardedSource
+from exporter.source import LegacyShardedSource
 from exporter.sources.jetstream import samples
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 
@@ -41,7 +41,7 @@ SERVICES = {
 }
 
 
-class Jetstream(NatsServer, ShardedSource):
+class Jetstream(NatsServer, LegacyShardedSource):
     """One NATS deployment; several addresses are members of one cluster."""
 
     kind: ClassVar[str] = "jetstream"

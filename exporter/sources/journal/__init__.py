@@ -32,7 +32,7 @@ from exporter.events.timestamps import instant
 from exporter.fleet.limits import Admitted
 from exporter.metrics.histogram import Distribution
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.journal.entries import Position, Style, entry, label_limiter, last_position, push_body, rejected
 
 ENTRIES = counter("fleet_journal_entries_total", "Events copied to Loki.", "stream")
@@ -78,7 +78,7 @@ class _Copy:
     missed: int = 0
 
 
-class Journal(NatsServer, Source):
+class Journal(NatsServer, LegacySource):
     """Copies to one Loki; on when that has an address and NATS has."""
 
     kind: ClassVar[str] = "journal"
@@ -111,7 +111,7 @@ class Journal(NatsServer, Source):
     def server(self) -> str:
         return self.loki_url.server
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._tried.wait()
 
     async def collect(self) -> Iterable[Sample]:
@@ -131,7 +131,7 @@ class Journal(NatsServer, Source):
             ]
         return found
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Copy until cancelled."""
         nats = NatsServer.model_construct(**{name: getattr(self, name) for name in NatsServer.model_fields})
         attempt = 0

@@ -17,7 +17,7 @@ from pydantic import PrivateAttr, SecretStr
 from exporter.config.options import Address, Seconds, option
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.neo4j import counts
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _SCHEMA = (
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
 
 
-class Neo4j(Source):
+class Neo4j(LegacySource):
     """One database of one Neo4j deployment."""
 
     kind: ClassVar[str] = "neo4j"

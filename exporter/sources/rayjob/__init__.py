@@ -20,7 +20,7 @@ from exporter.config.options import Count, Names, option
 from exporter.errors import Reason, SourceError
 from exporter.events.model import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
-from exporter.source import ShardedSource
+from exporter.source import LegacyShardedSource
 from exporter.sources.rayjob import clusters, jobs, logs
 from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, Jobs
@@ -33,7 +33,7 @@ SERVED = gauge(
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
 
 
-class Rayjob(ShardedSource):
+class Rayjob(LegacyShardedSource):
     """One Kubernetes cluster, all namespaces or some."""
 
     kind: ClassVar[str] = "rayjob"
@@ -61,7 +61,7 @@ class Rayjob(ShardedSource):
     def enabled(self) -> bool:
         return self.in_cluster or self.kubeconfig is not None
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
         self._jobs, self._clusters = Jobs(correlation, self._shard), Clusters(self._shard)
@@ -80,10 +80,10 @@ class Rayjob(ShardedSource):
         finally:
             await cluster.close()
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._started.wait()
         for _, watch in self._watches:
-            await watch.settled()
+            await watch.wait_synced()
 
     async def collect(self) -> Iterable[Sample]:
         await self._started.wait()

@@ -20,7 +20,7 @@ from exporter.config.options import Names, Pairs, Seconds, option
 from exporter.errors import Reason, SourceError
 from exporter.fleet.registry import Meet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _NO_ADDRESSES: dict[str, str] = {}
 
 
-class Services(Source):
+class Services(LegacySource):
     """Any number of services, by the names that they are to have."""
 
     kind: ClassVar[str] = "services"

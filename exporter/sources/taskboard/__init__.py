@@ -22,7 +22,7 @@ from exporter.events.broadcast import LiveStream
 from exporter.events.model import Event, Outcome
 from exporter.metrics.histogram import Distribution
 from exporter.metrics.metric import Metric, Sample, labels
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.taskboard import samples
 from exporter.sources.taskboard.board import Board, BoardMissing, Change, Look
 
@@ -33,7 +33,7 @@ _MISSING = 2.0
 """Seconds until another look at a folder that cannot be read."""
 
 
-class Taskboard(Source):
+class Taskboard(LegacySource):
     """One board."""
 
     kind: ClassVar[str] = "taskboard"
@@ -66,7 +66,7 @@ class Taskboard(Source):
     def live(self) -> LiveStream:
         return self._live
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._tried.wait()
 
     async def collect(self) -> Iterable[Sample]:
@@ -97,7 +97,7 @@ class Taskboard(Source):
             raise self._problem or SourceError(Reason.TIMEOUT, f"{self.root} is still being read")
         return self._board
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Look whenever something has changed, at what has changed, and at everything every so often; for ever."""
         assert self.root is not None
         board = Board(self.root, max_files=self.max_files)

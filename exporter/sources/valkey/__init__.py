@@ -1,21 +1,23 @@
 """ValKey and Redis: one pipelined round trip of INFO ALL, SLOWLOG LEN and, on ValKey 8.1 or later, COMMANDLOG LEN.
 
-A server that refuses the log commands loses only their series. Sizes of named sets and lists join the same round trip
-when asked for; key groups are counted by a bounded SCAN, also only then. Nothing is ever written.
+A server that refuses the log commands loses only their series. Sizes of named sets and lists join the same round trip if
+configured; key groups are counted by a bounded SCAN, also only if configured. Nothing is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from annotated_types import Gt
-from pydantic import PrivateAttr, SecretStr
+from pydantic import SecretStr
 
 from exporter.config.options import Address, Addresses, Count, Names, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample, gauge
-from exporter.source import Source
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.valkey import info, keys
 from exporter.sources.valkey.fields import parsed
 
@@ -28,11 +30,8 @@ LARGE_REPLIES = gauge("valkey_large_reply_log_length", "Entries of the large-rep
 _SCAN_PAGE = 500
 
 
-class Valkey(Source):
+class ValkeyOptions(SourceOptions):
     """ValKey 7 to 9 and Redis 6 to 8."""
-
-    kind: ClassVar[str] = "valkey"
-    metrics: ClassVar[tuple[Metric, ...]] = (*info.METRICS, SLOWLOG, LARGE_REPLIES, *keys.METRICS)
 
     url: Annotated[Addresses, option("redis://, rediss:// or unix:// addresses, one or several.", env="REDIS_URL")] = ()
     username: Annotated[str, option("ACL user, where the address names none.")] = ""
@@ -42,24 +41,45 @@ class Valkey(Source):
     key_groups_limit: Annotated[int, Gt(0), option("Most groups that are told apart; the rest is `other`.")] = 50
     scan_limit: Annotated[Count, option("Most keys that one SCAN looks at; a larger keyspace is shown incomplete.")] = 20_000
 
-    _targets: tuple[Valkey, ...] | None = PrivateAttr(None)
-    _client: Redis | None = PrivateAttr(None)
-    _has_commandlog: bool = PrivateAttr(False)
-
     @property
     def enabled(self) -> bool:
         return bool(self.url)
 
+
+@dataclass(frozen=True)
+class ValkeySnapshot:
+    """One server's replies."""
+
+    server: str
+    fields: dict[str, str]
+    """The fields of INFO ALL by name."""
+    slowlog: int | None
+    """Entries; None if the command was refused."""
+    large_replies: int | None
+    sizes: Sequence[tuple[tuple[str, str], Any]]
+    """(command, key) and its reply, for every named key."""
+    key_groups: keys.KeyGroups | None
+
+
+class ValkeyServer(Target[ValkeySnapshot]):
+    """One ValKey or Redis server and the connection to it."""
+
+    kind: ClassVar[str] = "valkey"
+    metrics: ClassVar[tuple[Metric, ...]] = (*info.METRICS, SLOWLOG, LARGE_REPLIES, *keys.METRICS)
+
+    def __init__(self, options: ValkeyOptions, address: Address) -> None:
+        self.timeout = options.timeout
+        self.max_series = options.max_series
+        self._options = options
+        self._address = address
+        self._client: Redis | None = None
+        self._has_commandlog = False
+
     @property
     def server(self) -> str:
-        return self.url[0].server if self.url else ""
+        return self._address.server
 
-    def targets(self) -> tuple[Self, ...]:
-        if self._targets is None:
-            self._targets = tuple(self.model_copy(update={"url": (url,)}) for url in self.url)
-        return self._targets  # type: ignore[return-value]  # model_copy keeps the class
-
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> ValkeySnapshot:
         import redis.exceptions as errors
 
         try:
@@ -73,15 +93,15 @@ class Valkey(Source):
         except errors.ConnectionError as error:
             raise SourceError(Reason.UNREACHABLE, f"ValKey at {self.server}: {error}") from error
 
-    async def _read(self) -> list[Sample]:
+    async def _read(self) -> ValkeySnapshot:
         client = self._connected()
-        asked = keys.size_commands(self.sizes)
+        sizes = keys.size_commands(self._options.sizes)
         pipeline = client.pipeline(transaction=False)
         pipeline.execute_command("INFO", "ALL")
         pipeline.execute_command("SLOWLOG LEN")
         if self._has_commandlog:
             pipeline.execute_command("COMMANDLOG", "LEN", "large-reply")
-        for command, key in asked:
+        for command, key in sizes:
             pipeline.execute_command(command, key)
         replies = await pipeline.execute(raise_on_error=False)
         if isinstance(replies[0], Exception):
@@ -89,21 +109,32 @@ class Valkey(Source):
         fields = parsed(_text(replies[0]))
         if "redis_version" not in fields:
             raise SourceError(Reason.MALFORMED, f"ValKey at {self.server}: its INFO names no version")
-        found = list(info.samples(fields, self.server))
-        if isinstance(replies[1], int):
-            found.append(SLOWLOG(replies[1], server=self.server))
-        if self._has_commandlog and isinstance(replies[2], int):
-            found.append(LARGE_REPLIES(replies[2], server=self.server))
-        found.extend(keys.collection_samples(asked, replies[len(replies) - len(asked) :], self.server))
+        large_replies = replies[2] if self._has_commandlog else None
         self._has_commandlog = _version(fields) >= (8, 1)
-        if self.key_groups:
-            found.extend((await self._scan(client)).samples(self.server))
-        return found
+        return ValkeySnapshot(
+            server=self.server,
+            fields=fields,
+            slowlog=replies[1] if isinstance(replies[1], int) else None,
+            large_replies=large_replies if isinstance(large_replies, int) else None,
+            sizes=list(zip(sizes, replies[len(replies) - len(sizes) :], strict=True)),
+            key_groups=await self._scan(client) if self._options.key_groups else None,
+        )
+
+    def samples(self, snapshot: ValkeySnapshot) -> Iterable[Sample]:
+        yield from info.samples(snapshot.fields, self.server)
+        if snapshot.slowlog is not None:
+            yield SLOWLOG(snapshot.slowlog, server=self.server)
+        if snapshot.large_replies is not None:
+            yield LARGE_REPLIES(snapshot.large_replies, server=self.server)
+        commands = [command for command, _ in snapshot.sizes]
+        yield from keys.collection_samples(commands, [reply for _, reply in snapshot.sizes], self.server)
+        if snapshot.key_groups is not None:
+            yield from snapshot.key_groups.samples(self.server)
 
     async def _scan(self, client: Redis) -> keys.KeyGroups:
-        groups = keys.KeyGroups(self.key_groups_limit)
+        groups = keys.KeyGroups(self._options.key_groups_limit)
         cursor = 0
-        while groups.scanned < self.scan_limit:
+        while groups.scanned < self._options.scan_limit:
             cursor, names = await client.scan(cursor, count=_SCAN_PAGE)
             pipeline = client.pipeline(transaction=False)
             for name in names:
@@ -120,12 +151,12 @@ class Valkey(Source):
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
 
-            address: Address = self.url[0]
-            named: dict[str, Any] = {"username": self.username} if self.username else {}
-            if password := self.password.get_secret_value():
+            options = self._options
+            named: dict[str, Any] = {"username": options.username} if options.username else {}
+            if password := options.password.get_secret_value():
                 named["password"] = password
             self._client = Redis.from_url(
-                address.get_secret_value(),
+                self._address.get_secret_value(),
                 client_name="fleet-exporter",
                 single_connection_client=True,
                 protocol=2,
@@ -141,6 +172,22 @@ class Valkey(Source):
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+class Valkey(Source):
+    """Every configured server, each a target of its own."""
+
+    kind: ClassVar[str] = ValkeyServer.kind
+    metrics: ClassVar[tuple[Metric, ...]] = ValkeyServer.metrics
+    options_type: ClassVar[type[SourceOptions]] = ValkeyOptions
+
+    def __init__(self, options: ValkeyOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._targets = tuple(ValkeyServer(options, address) for address in options.url)
+
+    def targets(self) -> Sequence[ValkeyServer]:
+        return self._targets
 
 
 def _untouched(reply: Any, **_: Any) -> Any:

@@ -71,10 +71,21 @@ def group_of(key: bytes | str) -> str:
 
 
 @dataclass(slots=True)
-class _Group:
+class KeyGroup:
+    """The keys of one group, those with a time to live, and the sum of these times in milliseconds."""
+
     keys: int = 0
     expiring: int = 0
     ttl_ms: int = 0
+
+    @property
+    def expiring_ratio(self) -> float:
+        return self.expiring / self.keys
+
+    @property
+    def mean_ttl_seconds(self) -> float | None:
+        """None if no key of the group expires."""
+        return self.ttl_ms / self.expiring / 1000 if self.expiring else None
 
 
 @dataclass(slots=True)
@@ -84,7 +95,7 @@ class KeyGroups:
     limit: int
     scanned: int = 0
     complete: bool = False
-    _groups: dict[str, _Group] = field(default_factory=lambda: defaultdict(_Group))
+    groups: dict[str, KeyGroup] = field(default_factory=lambda: defaultdict(KeyGroup))
 
     def add(self, keys: Sequence[Any], ttls_ms: Sequence[Any]) -> None:
         """Keys with their PTTL replies: milliseconds, -1 without a time to live, -2 when it went meanwhile."""
@@ -93,7 +104,7 @@ class KeyGroups:
                 continue
             self.scanned += 1
             name = group_of(key)
-            group = self._groups[name if name in self._groups or len(self._groups) < self.limit else OTHER]
+            group = self.groups[name if name in self.groups or len(self.groups) < self.limit else OTHER]
             group.keys += 1
             if ttl >= 0:
                 group.expiring += 1
@@ -102,8 +113,8 @@ class KeyGroups:
     def samples(self, server: str) -> Iterable[Sample]:
         yield SCANNED(self.scanned, server=server)
         yield COMPLETE(self.complete, server=server)
-        for name, group in self._groups.items():
+        for name, group in self.groups.items():
             yield GROUP_KEYS(group.keys, server=server, group=name)
-            yield GROUP_EXPIRING(group.expiring / group.keys, server=server, group=name)
-            if group.expiring:
-                yield GROUP_TTL(group.ttl_ms / group.expiring / 1000, server=server, group=name)
+            yield GROUP_EXPIRING(group.expiring_ratio, server=server, group=name)
+            if group.mean_ttl_seconds is not None:
+                yield GROUP_TTL(group.mean_ttl_seconds, server=server, group=name)

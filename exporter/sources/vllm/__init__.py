@@ -17,7 +17,7 @@ from pydantic import AfterValidator, PrivateAttr, SecretStr
 from exporter.config.options import Address, Addresses, Names, option
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.vllm import page
 from exporter.sources.vllm.discovery import DISCOVERED, Discovery
 
@@ -35,7 +35,7 @@ def _whole_names(services: tuple[str, ...]) -> tuple[str, ...]:
     return services
 
 
-class Vllm(Source):
+class Vllm(LegacySource):
     """Any number of vLLM servers, of any version since 0.6, on their own or under Ray Serve."""
 
     kind: ClassVar[str] = "vllm"
@@ -83,17 +83,17 @@ class Vllm(Source):
         reader._discovery = None
         return reader
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         if self.service:
             self._discovery = Discovery(self.service, self.kubeconfig, timeout=self.timeout)
             self._discovering.set()
             await self._discovery.run()
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         if self.service:
             await self._discovering.wait()
         if self._discovery is not None:
-            await self._discovery.settled()
+            await self._discovery.wait_synced()
 
     async def collect(self) -> Iterable[Sample]:
         if self.service:

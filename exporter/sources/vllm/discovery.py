@@ -101,9 +101,9 @@ class Discovery:
         finally:
             await self._cluster.close()
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         for _, watch in self._watches.values():
-            await watch.settled()
+            await watch.wait_synced()
 
     @property
     def addresses(self) -> tuple[str, ...]:

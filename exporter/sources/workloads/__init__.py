@@ -17,12 +17,12 @@ from exporter.clients.kubernetes import Cluster, NotServed, Watch
 from exporter.config.options import Count, Names, option
 from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source
+from exporter.source import LegacySource
 from exporter.sources.workloads.pod import Resources, used_of
 from exporter.sources.workloads.store import METRICS, Nodes, Pods
 
 
-class Workloads(Source):
+class Workloads(LegacySource):
     """One Kubernetes cluster, all namespaces or some."""
 
     kind: ClassVar[str] = "workloads"
@@ -49,7 +49,7 @@ class Workloads(Source):
     def enabled(self) -> bool:
         return self.in_cluster or self.kubeconfig is not None
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
         self._pods = Pods()
         scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
@@ -66,10 +66,10 @@ class Workloads(Source):
         finally:
             await cluster.close()
 
-    async def settled(self) -> None:
+    async def wait_synced(self) -> None:
         await self._started.wait()
         for watch in self._watches:
-            await watch.settled()
+            await watch.wait_synced()
 
     async def collect(self) -> Iterable[Sample]:
         await self._started.wait()

@@ -18,7 +18,7 @@ from exporter.events.redaction import timestamp
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Metric
 from exporter.scrape import Scraper, State
-from exporter.source import Source
+from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
@@ -26,7 +26,7 @@ from exporter.sources.rayjob import Rayjob
 from exporter.sources.services import Services
 from exporter.sources.services.probe import Job
 from exporter.sources.taskboard import Taskboard
-from exporter.sources.valkey import Valkey, keys
+from exporter.sources.valkey import Valkey, ValkeySnapshot
 from exporter.sources.vllm import Vllm
 from exporter.web.api.table import csv_table
 
@@ -98,13 +98,20 @@ def router(scraper: Scraper) -> APIRouter:
     """Routes for the backends that are configured; one that is not answers 404 and says how it would be."""
     routes = APIRouter(tags=["backends"])
 
-    def on(kind: type[Source], hint: str) -> Source:
+    def on(kind: type[AnySource], hint: str) -> AnySource:
         for source in scraper.sources:
             if isinstance(source, kind):
                 return source
         raise HTTPException(404, f"no {kind.kind} is configured: {hint}")
 
-    async def figures(source: Source) -> Figures:
+    async def current(source: AnySource) -> list[Any]:
+        """The source's snapshots, collected with scrapes that run at the same time; 502 if all its targets fail."""
+        try:
+            return await scraper.snapshots(source.kind, _BUDGET)
+        except SourceError as error:
+            raise HTTPException(502, str(error)) from None
+
+    async def figures(source: AnySource) -> Figures:
         samples = await scraper.read(_BUDGET)
         states = [state for state in scraper.states if state.source.kind == source.kind]
         failed = [state for state in states if state.up is False]
@@ -173,22 +180,21 @@ def router(scraper: Scraper) -> APIRouter:
     async def cache_keys() -> list[dict[str, Any]]:
         source = on(Valkey, "--valkey.url or REDIS_URL")
         assert isinstance(source, Valkey)
-        if not source.key_groups:
+        if not source.options.key_groups:
             raise HTTPException(404, "keys are not looked at; --valkey.key-groups allows a bounded SCAN at each scrape")
-        found = await figures(source)
-        expiring = {(row["server"], row["group"]): value for row, value in found.of(keys.GROUP_EXPIRING)}
-        lifetimes = {(row["server"], row["group"]): value for row, value in found.of(keys.GROUP_TTL)}
-        complete = found.by(keys.COMPLETE, "server")
+        snapshots: list[ValkeySnapshot] = await current(source)
         return [
             {
-                "server": row["server"],
-                "group": row["group"],
-                "keys": value,
-                "expiring_ratio": expiring.get((row["server"], row["group"])),
-                "mean_ttl_seconds": lifetimes.get((row["server"], row["group"])),
-                "every_key_seen": complete.get(row["server"]) == 1,
+                "server": snapshot.server,
+                "group": name,
+                "keys": group.keys,
+                "expiring_ratio": group.expiring_ratio,
+                "mean_ttl_seconds": group.mean_ttl_seconds,
+                "every_key_seen": snapshot.key_groups.complete,
             }
-            for row, value in found.of(keys.GROUP_KEYS)
+            for snapshot in snapshots
+            if snapshot.key_groups is not None
+            for name, group in snapshot.key_groups.groups.items()
         ]
 
     @routes.get("/api/costs", summary="Cost, tokens and invocations by day and model, the newest day first")
