@@ -37,7 +37,7 @@ def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_pat
     settings = load({"valkey.timeout": "3"}, environment)
     (valkey,) = settings.sources
 
-    assert (valkey.server, valkey.timeout, valkey.max_series) == ("own", 3.0, 7)
+    assert ([target.server for target in valkey.targets()], valkey.timeout, valkey.max_series) == (["own"], 3.0, 7)
     assert settings.web.listen_address == ":1"
     assert load({}, {"REDIS_URL": "redis://well-known"}).sources[0].server == "well-known"
 
@@ -111,8 +111,8 @@ def test_secrets_have_no_flag_and_every_option_has_help() -> None:
 
 
 def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials() -> None:
-    fleet = load({"jetstream.url": "nats://a", "jetstream.user": "u"}, {"NATS_PASSWORD": "p"}).sources[1]
-    elsewhere = load({"jetstream.url": "nats://a", "jetstream.user": "u", "fleet.url": "nats://b"}, {}).sources[1]
+    fleet = load({"jetstream.url": "nats://a", "jetstream.user": "u"}, {"NATS_PASSWORD": "p"}).sources[0]
+    elsewhere = load({"jetstream.url": "nats://a", "jetstream.user": "u", "fleet.url": "nats://b"}, {}).sources[0]
 
     assert (fleet.server, getattr(fleet, "user", None)) == ("a", "u")
     assert (elsewhere.server, getattr(elsewhere, "user", None)) == ("b", "")

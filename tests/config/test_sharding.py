@@ -105,7 +105,7 @@ def test_what_is_not_divided_is_the_first_shards() -> None:
     variables = {"NATS_URL": "nats://x", "REDIS_URL": "redis://x", "FLEET_EXPORTER_RAYJOB_IN_CLUSTER": "true"}
     kinds = [[source.kind for source in load({"shard": f"{number}/2"}, variables).sources] for number in range(2)]
 
-    assert kinds == [["jetstream", "rayjob", "valkey", "fleet"], ["jetstream", "rayjob"]]
+    assert kinds == [["fleet", "jetstream", "rayjob", "valkey"], ["jetstream", "rayjob"]]
 
 
 async def _fill_streams(url: str) -> None:
