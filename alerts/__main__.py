@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from alerts.files import prometheus_rule, reference, rules_file
+from alerts.files import reference, rules_file
 from alerts.rules import RECORDINGS, RULES
 from alerts.runbooks import RunbookError, renew
 
@@ -14,7 +14,6 @@ from alerts.runbooks import RunbookError, renew
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m alerts", description=__doc__)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--prometheusrule", action="store_true", help="print the Prometheus operator's PrometheusRule")
     what.add_argument("--reference", action="store_true", help="print the table of all alerts (docs/alerts.md)")
     what.add_argument("--runbooks", type=Path, metavar="FOLDER", help="renew the generated part of every runbook")
     options = parser.parse_args()
@@ -26,7 +25,7 @@ def main() -> None:
     elif options.reference:
         sys.stdout.write(reference(RULES, RECORDINGS))
     else:
-        sys.stdout.write((prometheus_rule if options.prometheusrule else rules_file)(RULES, RECORDINGS))
+        sys.stdout.write(rules_file(RULES, RECORDINGS))
 
 
 if __name__ == "__main__":

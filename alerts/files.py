@@ -1,4 +1,4 @@
-"""What is generated from the rules: Prometheus's rule file, the operator's PrometheusRule, and the table of all alerts."""
+"""Files generated from the rules: the Prometheus rule file and the table of all alerts."""
 
 from __future__ import annotations
 
@@ -24,21 +24,6 @@ def groups(rules: Sequence[Rule], recordings: Sequence[Recording]) -> dict[str, 
 
 def rules_file(rules: Sequence[Rule], recordings: Sequence[Recording]) -> str:
     return _HEAD + _yaml(groups(rules, recordings))
-
-
-def prometheus_rule(rules: Sequence[Rule], recordings: Sequence[Recording]) -> str:
-    """The manifest for the Prometheus operator, with the label by which kube-prometheus-stack finds it."""
-    return _HEAD + _yaml(
-        {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "PrometheusRule",
-            "metadata": {
-                "name": "fleet-exporter",
-                "labels": {"app.kubernetes.io/name": "fleet-exporter", "release": "kube-prometheus-stack"},
-            },
-            "spec": groups(rules, recordings),
-        }
-    )
 
 
 def reference(rules: Sequence[Rule], recordings: Sequence[Recording]) -> str:

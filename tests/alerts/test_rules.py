@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from alerts import thresholds
-from alerts.files import groups, names, prometheus_rule, reference, rules_file
+from alerts.files import groups, names, reference, rules_file
 from alerts.rule import PRODUCT, Component, Recording, Rule, Severity
 from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
 from alerts.thresholds import LATENCY_SECONDS
 from alerts.view import View
+from exporter import assets
 from exporter.metrics.metric import counter, gauge, histogram
 from exporter.metrics.promql import Query, QueryError, is_not, like, series
 from exporter.urls import GRAFANA_URL, RUNBOOK_URL
@@ -41,11 +42,11 @@ def test_promtool_has_no_complaint_about_the_file(promtool: Path) -> None:
 
 
 def test_the_prometheusrule_has_the_same_groups() -> None:
-    manifest = yaml.safe_load(prometheus_rule(RULES, RECORDINGS))
+    manifest = yaml.safe_load(assets.prometheus_rule(rules_file(RULES, RECORDINGS)))
 
     assert manifest["spec"] == groups(RULES, RECORDINGS) == yaml.safe_load(RULE_FILE.read_text())
     assert (manifest["apiVersion"], manifest["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert manifest["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert manifest["metadata"]["labels"] == {"app.kubernetes.io/name": "fleet-exporter"}  # no one else's Helm release
 
 
 def test_every_rule_is_in_exactly_one_group() -> None:
