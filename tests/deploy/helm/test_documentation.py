@@ -91,3 +91,14 @@ def test_honor_labels_is_the_default(render: Render) -> None:
     objects = render({"serviceMonitor": {"enabled": True}})
 
     assert only(objects, "ServiceMonitor")["spec"]["endpoints"][0]["honorLabels"] is True
+
+
+def test_every_dashboard_has_its_text_for_grafana_com() -> None:
+    text = (ROOT / "docs/grafana-com.md").read_text()
+    sections = dict(re.findall(r"^## (fleet-[\w-]+)\n\n(.+?)(?=\n## |\Z)", text, re.MULTILINE | re.DOTALL))
+    files = {file.stem: file.read_text() for file in (CHART / "files/dashboards").glob("*.json")}
+
+    assert sections.keys() == files.keys()
+    assert all(re.match(r"\*\*[^*]+\.\*\* ", section) for section in sections.values())
+    loki = {uid for uid, section in sections.items() if "Loki." in section}
+    assert {uid for uid, dashboard in files.items() if '"type": "loki"' in dashboard} == loki
