@@ -86,7 +86,7 @@ def test_a_collection_uses_only_allowed_system_calls(systemd_root: Path, tmp_pat
     assert denied.startswith("~")
     allowed = systemd.system_calls(systemd_root, group) - systemd.system_calls(systemd_root, *denied[1:].split())
     trace, url = tmp_path / "trace", f"127.0.0.1:{free_port()}"
-    command = [binary, "-D", "-f", "-o", trace, Path(sys.executable).with_name("fleet-exporter")]
+    command: list[str | Path] = [binary, "-D", "-f", "-o", trace, Path(sys.executable).with_name("fleet-exporter")]
     with exporter(
         command=[*command, "--web.listen-address=127.0.0.1:0", f"--jetstream.url=nats://{url}", f"--vllm.url=http://{url}"],
         variables={"REDIS_URL": f"redis://{url}", "NEO4J_URI": f"bolt://{url}"} | debian.libraries(binary),

@@ -54,7 +54,7 @@ def test_actionlint_and_shellcheck_have_no_complaint() -> None:
         binary = actionlint.prepare()
         shellcheck = Path(shutil.which("shellcheck") or debian.unpacked("shellcheck") / "usr/bin/shellcheck")
     env = os.environ | debian.libraries(shellcheck)
-    command = [binary, "-no-color", f"-shellcheck={shellcheck}", *FILES]
+    command: list[str | Path] = [binary, "-no-color", f"-shellcheck={shellcheck}", *FILES]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
