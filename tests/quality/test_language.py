@@ -95,7 +95,7 @@ def metric_help() -> Iterator[Text]:
 
 def option_help() -> Iterator[Text]:
     for option in options():
-        yield Text(option.flag, option.help)
+        yield Text(option.flag or option.variable, option.help)
 
 
 def alert_texts() -> Iterator[Text]:

@@ -20,7 +20,7 @@ class OddWord:
         return re.compile(rf"\b(?:{self.pattern})\b", re.IGNORECASE)
 
 
-PROSE: Final = (
+PROSE: Final[tuple[OddWord, ...]] = (
     OddWord(r"tells?|told|telling|retold", "report, show, say, notify, distinguish"),
     OddWord(r"heard of|not heard|hears? of", "seen, received a heartbeat from"),
     OddWord(r"anew", "again"),
@@ -64,7 +64,7 @@ PROSE: Final = (
 )
 """For everything that people read. Prometheus', Kubernetes' and NATS' documentation uses none of them in these senses."""
 
-NAMES: Final = (
+NAMES: Final[tuple[OddWord, ...]] = (
     OddWord(r"told|tells?|retold", "the noun of the value: reported, sent, logged"),
     OddWord(r"heard|hears?|hearsay", "touch, seen, received"),
     OddWord(r"mend(?:s|ed|ing)?", "fix, restore"),
