@@ -14,7 +14,8 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -28,7 +29,9 @@ from exporter.scrape import Scraper
 from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
 from exporter.web.api import api
+from exporter.web.api.problems import bug, http_problem, problem
 from exporter.web.landing import landing_page
+from exporter.web.middleware import PAGE_POLICY, HeadAsGet, SecurityHeaders
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus's default, for clients that do not send theirs."""
@@ -73,7 +76,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     async def landing(_: Request) -> Response:
         live = any(isinstance(source, FleetEvents) for source in scraper.sources)
         page = landing_page(scraper.states, live=live, shard=scraper.shard)
-        return HTMLResponse(page, headers={"content-security-policy": "default-src 'self'; img-src data:"})
+        return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY})
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("The exporter is healthy.\n")
@@ -107,8 +110,9 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         Mount("/static", StaticFiles(packages=[("exporter.web", "static")])),
         Mount("/", api(scraper)),
     ]
-    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan)
-    return _Guard(app, options.config_file) if options.config_file else app
+    handlers = {HTTPException: http_problem, Exception: bug}
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+    return SecurityHeaders(HeadAsGet(_Guard(app, options.config_file) if options.config_file else app))
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:
@@ -144,20 +148,14 @@ class _Guard:
         config = self._current()
         given = Headers(scope=scope).get("authorization", "")
         if config.basic_auth_users and not await asyncio.to_thread(config.accepts, given):
-            refusal = PlainTextResponse(
-                "Unauthorized\n",
-                status_code=401,
-                headers={"www-authenticate": 'Basic realm="fleet-exporter"'},
-            )
+            challenge = {"www-authenticate": 'Basic realm="fleet-exporter"'}
+            refusal = problem(401, "Authorization: expected a user and password of --web.config.file", headers=challenge)
             await refusal(scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                extra = [
-                    (name.lower().encode(), value.encode()) for name, value in config.http_server_config.headers.items()
-                ]
-                message["headers"] = [*message["headers"], *extra]
+                MutableHeaders(scope=message).update(config.http_server_config.headers)
             await send(message)
 
         await self._app(scope, receive, with_headers)

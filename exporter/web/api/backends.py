@@ -1,37 +1,42 @@
-"""/api/sources, /api/ray/jobs, /api/metrics/vllm, /api/graph/nodes, /api/cache/keys: the backends' figures as JSON.
+"""/api/sources, /api/ray/jobs, /api/metrics/vllm, /api/graph/nodes, /api/cache/keys and more: the backends as JSON.
 
-Figures are those of a page: asked for like one, shared with scrapes that come at the same time.
+Values are those of a scrape, shared with scrapes in progress.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from exporter.errors import SourceError
+from exporter.events.model import role_of
 from exporter.events.redaction import timestamp
 from exporter.metrics.exposition import Format, grouped, rendered
-from exporter.metrics.metric import Metric
+from exporter.metrics.metric import Kind, Metric
 from exporter.scrape import Scraper, State
 from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
 from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob.jobs import DEPLOYMENT_STATES, JOB_STATES
 from exporter.sources.services import Services
 from exporter.sources.services.probe import Job
 from exporter.sources.taskboard import Taskboard
 from exporter.sources.valkey import Valkey, ValkeySnapshot
 from exporter.sources.vllm import Vllm
+from exporter.sources.vllm.concepts import CONCEPTS, ENGINE_LABELS
+from exporter.web.api.parameters import Limit, NoParameters, OneOf, Parameters, Role, Text, rows
+from exporter.web.api.problems import documented
 from exporter.web.api.table import csv_table
 
 _BUDGET = 9.5
-"""Seconds a request may wait for the backends; Prometheus's default scrape timeout less half a second."""
+"""Seconds a request waits for the backends: Prometheus's default scrape timeout less half a second."""
 
 
 COST_COLUMNS = ("day", "model", "invocations", "prompt_tokens", "completion_tokens", "cost_usd")
@@ -40,6 +45,49 @@ COST_COLUMNS = ("day", "model", "invocations", "prompt_tokens", "completion_toke
 class CostFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
+
+
+class SourcesQuery(Parameters):
+    source: Text | None = Field(None, description="Source (valkey, jetstream, …).")
+    server: Text | None = Field(None, description="Server, as host:port.")
+    up: bool | None = Field(None, description="Whether the last collection succeeded.")
+
+
+class RayJobsQuery(Parameters):
+    namespace: Text | None = Field(None, description="Namespace.")
+    status: Annotated[str, OneOf(JOB_STATES)] | None = Field(None, description="State of the Ray job, in any case.")
+    deployment_status: Annotated[str, OneOf(DEPLOYMENT_STATES)] | None = Field(
+        None, description="State of the RayJob resource, in any case."
+    )
+    role: Role | None = None
+    agent: Text | None = Field(None, description="Agent id.")
+    story: Text | None = Field(None, description="Story id.")
+    limit: Limit = None
+
+
+class VllmQuery(Parameters):
+    server: Text | None = Field(None, description="Server, as host:port.")
+    model: Text | None = Field(None, description="Model name.")
+
+
+class GraphQuery(Parameters):
+    label: Text | None = Field(None, description="Node label; patterns are those that start or end at it.")
+
+
+class KeysQuery(Parameters):
+    server: Text | None = Field(None, description="Server, as host:port.")
+    group: Text | None = Field(None, description="Key group.")
+    limit: Limit = None
+
+
+class CostsQuery(Parameters):
+    days: int = Field(30, ge=1, le=400, description="Number of days, today included.")
+    model: Text | None = Field(None, description="Model name.")
+    format: CostFormat = Field(CostFormat.JSON, description="json or csv.")
+
+
+class HoursQuery(Parameters):
+    hours: float = Field(1.0, gt=0, le=168, description="Hours to look back.")
 
 
 class Figures:
@@ -51,11 +99,11 @@ class Figures:
             for sample in family.samples:
                 self._rows.setdefault(sample.name, []).append((sample.labels, sample.value))
 
-    def rows(self) -> Iterable[tuple[str, list[tuple[Mapping[str, str], float]]]]:
-        return self._rows.items()
+    def named(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        return self._rows.get(name, [])
 
     def of(self, metric: Metric) -> list[tuple[Mapping[str, str], float]]:
-        return self._rows.get(metric.name, [])
+        return self.named(metric.name)
 
     def one(self, metric: Metric) -> float | None:
         rows = self.of(metric)
@@ -78,8 +126,34 @@ def _source_view(state: State) -> dict[str, Any]:
     }
 
 
+def engines(figures: Figures) -> list[dict[str, Any]]:
+    """One row per engine: `metric: value`, or `metric: {label value: value}` where a metric has another label.
+
+    A histogram is its count, sum and mean.
+    """
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for concept in CONCEPTS:
+        metric = concept.metric
+        suffixes = ("_count", "_sum") if metric.kind is Kind.HISTOGRAM else ("",)
+        for suffix in suffixes:
+            for labels, value in figures.named(metric.name + suffix):
+                who = (labels["server"], labels["model"], labels["engine"])
+                row = found.setdefault(who, dict(zip(ENGINE_LABELS, who, strict=True)))
+                if suffix:
+                    row.setdefault(metric.name, {})[suffix[1:]] = value
+                elif other := [labels[name] for name in metric.labels if name not in ENGINE_LABELS]:
+                    row.setdefault(metric.name, {})["/".join(other)] = value
+                else:
+                    row[metric.name] = value
+    for row in found.values():
+        for value in row.values():
+            if isinstance(value, dict) and "sum" in value and "count" in value:
+                value["mean"] = value["sum"] / value["count"] if value["count"] else None
+    return [found[who] for who in sorted(found)]
+
+
 def _running_job(job: Job) -> dict[str, Any]:
-    """A job of the Ray executor's in the shape of a RayJob; it has no namespace and no agent."""
+    """A job of the Ray executor in the shape of a RayJob; it has no namespace and no agent."""
     return {
         "namespace": None,
         "name": job.name or job.id,
@@ -95,21 +169,18 @@ def _running_job(job: Job) -> dict[str, Any]:
 
 
 def router(scraper: Scraper) -> APIRouter:
-    """Routes for the backends that are configured; one that is not answers 404 and says how it would be."""
+    """Routes for the backends; one that is not configured answers 404 with the option to set."""
     routes = APIRouter(tags=["backends"])
 
     def on(kind: type[AnySource], hint: str) -> AnySource:
         for source in scraper.sources:
             if isinstance(source, kind):
                 return source
-        raise HTTPException(404, f"no {kind.kind} is configured: {hint}")
+        raise HTTPException(404, f"{kind.kind} is not configured; set {hint}")
 
     async def current(source: AnySource) -> list[Any]:
         """The source's snapshots, collected with scrapes that run at the same time; 502 if all its targets fail."""
-        try:
-            return await scraper.snapshots(source.kind, _BUDGET)
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+        return await scraper.snapshots(source.kind, _BUDGET)
 
     async def figures(source: AnySource) -> Figures:
         samples = await scraper.read(_BUDGET)
@@ -121,69 +192,80 @@ def router(scraper: Scraper) -> APIRouter:
         page = rendered(grouped(sample for sample in samples if sample.metric in declared), Format.TEXT)
         return Figures(page.decode())
 
-    @routes.get("/api/sources", summary="What is read, and whether it could be at the last scrape")
-    async def all_sources() -> list[dict[str, Any]]:
-        return [_source_view(state) for state in scraper.states]
+    @routes.get("/api/sources", summary="Sources with the result of their last collection", responses=documented())
+    async def all_sources(query: Annotated[SourcesQuery, Query()]) -> list[dict[str, Any]]:
+        return rows(
+            [_source_view(state) for state in scraper.states],
+            {"source": query.source, "server": query.server, "up": query.up},
+        )
 
-    @routes.get("/api/ray/jobs", summary="RayJobs, and what the Ray executor runs, with agent, task, role and story")
-    async def ray_jobs() -> list[dict[str, Any]]:
+    @routes.get(
+        "/api/ray/jobs",
+        summary="RayJobs and jobs of the Ray executor, with agent, task, role and story",
+        responses=documented(404, 502),
+    )
+    async def ray_jobs(query: Annotated[RayJobsQuery, Query()]) -> list[dict[str, Any]]:
         executor = next((source for source in scraper.sources if isinstance(source, Services)), None)
-        running = [_running_job(job) for job in executor.jobs] if executor is not None else []
-        if running and not any(isinstance(source, Rayjob) for source in scraper.sources):
-            return running
-        source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
-        assert isinstance(source, Rayjob)
-        try:
-            return [*source.jobs(), *running]
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+        found = [_running_job(job) for job in executor.jobs] if executor is not None else []
+        if not found or any(isinstance(source, Rayjob) for source in scraper.sources):
+            source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
+            assert isinstance(source, Rayjob)
+            found = [*source.jobs(), *found]
+        wanted = query.model_dump(exclude={"limit"}) | {"role": role_of(query.role)}
+        return rows(found, wanted, query.limit)
 
-    @routes.get("/api/ray/jobs/{namespace}/{name}", summary="One RayJob and its last 20 log lines")
-    async def ray_job(namespace: str, name: str) -> dict[str, Any]:
+    @routes.get(
+        "/api/ray/jobs/{namespace}/{name}", summary="One RayJob and its last 20 log lines", responses=documented(404, 502)
+    )
+    async def ray_job(namespace: str, name: str, _: NoParameters) -> dict[str, Any]:
         source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
         assert isinstance(source, Rayjob)
-        try:
-            found = await source.job(namespace, name)
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+        found = await source.job(namespace, name)
         if found is None:
-            raise HTTPException(404, f"there is no RayJob {namespace}/{name}")
+            raise HTTPException(404, f"RayJob {namespace}/{name} not found")
         return found
 
-    @routes.get("/api/metrics/vllm", summary="vLLM's figures by server and model, histograms as sums and counts")
-    async def vllm() -> list[dict[str, Any]]:
+    @routes.get(
+        "/api/metrics/vllm",
+        summary="vLLM engines by server and model: gauges, totals, and count, sum and mean of histograms",
+        responses=documented(404, 502),
+    )
+    async def vllm(query: Annotated[VllmQuery, Query()]) -> list[dict[str, Any]]:
         found = await figures(on(Vllm, "--vllm.url or VLLM_URL"))
-        return [
-            {"name": name, "labels": dict(labels), "value": value}
-            for name, rows in found.rows()
-            if not name.endswith("_bucket")
-            for labels, value in rows
-        ]
+        return rows(engines(found), {"server": query.server, "model": query.model})
 
-    @routes.get("/api/graph/nodes", summary="Neo4j's counts of nodes, relationships, labels, types and patterns")
-    async def graph() -> dict[str, Any]:
+    @routes.get(
+        "/api/graph/nodes",
+        summary="Neo4j's counts of nodes, relationships, labels, types and patterns",
+        responses=documented(404, 502),
+    )
+    async def graph(query: Annotated[GraphQuery, Query()]) -> dict[str, Any]:
         found = await figures(on(Neo4j, "--neo4j.uri or NEO4J_URI"))
         patterns = [
             {name: labels[name] for name in ("start", "type", "end")} | {"relationships": value}
             for labels, value in found.of(counts.PATTERN_RELATIONSHIPS)
         ]
+        nodes = found.by(counts.LABEL_NODES, "label")
+        if query.label is not None:
+            nodes = {label: value for label, value in nodes.items() if label == query.label}
+            patterns = [pattern for pattern in patterns if query.label in (pattern["start"], pattern["end"])]
         return {
             "nodes": found.one(counts.NODES),
             "relationships": found.one(counts.RELATIONSHIPS),
-            "labels": found.by(counts.LABEL_NODES, "label"),
+            "labels": nodes,
             "types": found.by(counts.TYPE_RELATIONSHIPS, "type"),
             "patterns": patterns,
             "last_change": timestamp(found.one(counts.LAST_CHANGE)),
         }
 
-    @routes.get("/api/cache/keys", summary="Groups of ValKey's keys, where the option for it is set")
-    async def cache_keys() -> list[dict[str, Any]]:
+    @routes.get("/api/cache/keys", summary="ValKey's key groups (--valkey.key-groups)", responses=documented(404, 502))
+    async def cache_keys(query: Annotated[KeysQuery, Query()]) -> list[dict[str, Any]]:
         source = on(Valkey, "--valkey.url or REDIS_URL")
         assert isinstance(source, Valkey)
         if not source.options.key_groups:
-            raise HTTPException(404, "keys are not looked at; --valkey.key-groups allows a bounded SCAN at each scrape")
+            raise HTTPException(404, "keys are not read; --valkey.key-groups allows a bounded SCAN at each scrape")
         snapshots: list[ValkeySnapshot] = await current(source)
-        return [
+        groups = [
             {
                 "server": snapshot.server,
                 "group": name,
@@ -196,27 +278,27 @@ def router(scraper: Scraper) -> APIRouter:
             if snapshot.key_groups is not None
             for name, group in snapshot.key_groups.groups.items()
         ]
+        return rows(groups, {"server": query.server, "group": query.group}, query.limit)
 
-    @routes.get("/api/costs", summary="Cost, tokens and invocations by day and model, the newest day first")
-    async def costs(
-        days: Annotated[int, Query(ge=1, le=400)] = 30, format: Annotated[CostFormat, Query()] = CostFormat.JSON
-    ) -> Response:
+    @routes.get(
+        "/api/costs",
+        summary="Cost, tokens and invocations by day and model, newest day first",
+        responses=documented(404, 502),
+    )
+    async def costs(query: Annotated[CostsQuery, Query()]) -> Response:
         source = on(Costs, "--costs.database")
         assert isinstance(source, Costs)
-        try:
-            rows = source.by_day(days)
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
-        if format is CostFormat.JSON:
-            return JSONResponse(rows)
-        return Response(csv_table(COST_COLUMNS, rows), media_type="text/csv; charset=utf-8")
+        found = rows(source.by_day(query.days), {"model": query.model})
+        if query.format is CostFormat.JSON:
+            return JSONResponse(found)
+        return Response(csv_table(COST_COLUMNS, found), media_type="text/csv; charset=utf-8")
 
-    @routes.get("/api/tasks", summary="The task board: its columns as the folders have them")
-    async def board_tasks() -> dict[str, Any]:
+    @routes.get("/api/tasks", summary="The task board by column", responses=documented(404, 502))
+    async def board_tasks(_: NoParameters) -> dict[str, Any]:
         return board().columns()
 
-    @routes.get("/api/stats", summary="The task board in numbers")
-    async def stats() -> dict[str, Any]:
+    @routes.get("/api/stats", summary="Counts of the task board", responses=documented(404, 502))
+    async def stats(_: NoParameters) -> dict[str, Any]:
         return board().stats()
 
     def board() -> Taskboard:
@@ -224,25 +306,24 @@ def router(scraper: Scraper) -> APIRouter:
         assert isinstance(source, Taskboard)
         return source
 
-    @routes.get("/api/monitoring/dashboard", summary="The agent broker's dashboard")
-    async def monitoring() -> dict[str, Any]:
-        source = on(Broker, "--broker.database")
-        assert isinstance(source, Broker)
-        try:
-            return await source.dashboard()
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+    @routes.get("/api/monitoring/dashboard", summary="The agent broker's dashboard", responses=documented(404, 502))
+    async def monitoring(_: NoParameters) -> dict[str, Any]:
+        return await broker().dashboard()
 
-    @routes.get("/api/monitoring/agents/{agent}", summary="One of the broker's agents: figures, events, errors")
-    async def monitored(agent: str, hours: Annotated[float, Query(gt=0, le=168)] = 1.0) -> dict[str, Any]:
+    @routes.get(
+        "/api/monitoring/agents/{agent:path}",
+        summary="One of the broker's agents: measurements, events, errors",
+        responses=documented(404, 502),
+    )
+    async def monitored(agent: str, query: Annotated[HoursQuery, Query()]) -> dict[str, Any]:
+        found = await broker().agent(agent, query.hours)
+        if found is None:
+            raise HTTPException(404, f"agent {agent} not found in the broker's database")
+        return found
+
+    def broker() -> Broker:
         source = on(Broker, "--broker.database")
         assert isinstance(source, Broker)
-        try:
-            found = await source.agent(agent, hours)
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
-        if found is None:
-            raise HTTPException(404, f"the broker knows no agent {agent}")
-        return found
+        return source
 
     return routes

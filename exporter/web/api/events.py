@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from exporter.errors import SourceError
@@ -17,14 +18,16 @@ from exporter.events.broadcast import LiveStream, newest
 from exporter.events.model import Event, Unparsed, parsed
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
 from exporter.sources.fleet import FleetEvents
+from exporter.web.api.event_query import EventConditions, Moment
 from exporter.web.api.filter import EventFilter, moment
 from exporter.web.api.fleet import NO_FLEET, story_view
+from exporter.web.api.parameters import MAX_LIMIT, Parameters
+from exporter.web.api.problems import documented
 from exporter.web.api.table import csv_row
 
 _SCAN_SECONDS = 20.0
 """A search ends after this long whatever it found: streams may hold millions of messages."""
 
-MOST = 10_000
 _READERS_AT_ONCE = 4
 
 
@@ -55,7 +58,7 @@ class Past:
             # What was only listened to is in no stream; of that the last events are remembered.
             unnumbered = [
                 event
-                for event in newest(self._streams, MOST)
+                for event in newest(self._streams, MAX_LIMIT)
                 if not event.sequence and event.stored >= since and wanted.matches(event)
             ]
             if self._following is not None:
@@ -74,12 +77,15 @@ class Past:
             self._free += 1
 
 
-def since_of(text: str) -> float:
-    """The time that a client gave. Raises HTTPException 422."""
-    try:
-        return moment(text, time.time())
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+class EventsQuery(EventConditions):
+    since: Moment = Field("5m", description="A span before now (5m, 1h30m) or a time.")
+    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
+    format: Format = Field(Format.JSON, description="json, ndjson, or csv (without payloads).")
+
+
+class StoryQuery(Parameters):
+    since: Moment = Field("30d", description="How far back to read.")
+    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
 
 
 _COLUMNS = ("time", "subject", "type", "producer", "story", "task", "agent", "role", "outcome", "duration_seconds",
@@ -133,9 +139,7 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
         try:
             first = await anext(events, None)
         except Busy:
-            raise HTTPException(503, "other searches are under way; ask again in a moment") from None
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+            raise HTTPException(503, "too many searches are in progress; retry in a moment") from None
 
         async def all_of_them() -> AsyncGenerator[Event, None]:
             async with aclosing(events):
@@ -146,40 +150,32 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
 
         return all_of_them()
 
-    @routes.get("/api/events", summary="Events that the streams still hold, the oldest first")
-    async def events(
-        wanted: Annotated[EventFilter, Depends()],
-        since: Annotated[str, Query(description="A span before now (5m, 1h30m) or a time.")] = "5m",
-        limit: Annotated[int, Query(ge=1, le=MOST, description="Most events to give.")] = 1000,
-        format: Annotated[Format, Query(description="json, ndjson or csv (without payloads).")] = Format.JSON,
-    ) -> StreamingResponse:
-        found = await begun(since_of(since), wanted)
-        return StreamingResponse(_written(found, limit, format, view), media_type=_MEDIA[format])
+    @routes.get(
+        "/api/events", summary="Events that the streams still hold, the oldest first", responses=documented(404, 502, 503)
+    )
+    async def events(query: Annotated[EventsQuery, Query()]) -> StreamingResponse:
+        found = await begun(moment(query.since, time.time()), query.filter)
+        return StreamingResponse(_written(found, query.limit, query.format, view), media_type=_MEDIA[query.format])
 
-    @routes.get("/api/stories/{story}", summary="A story's stage and its whole timeline")
-    async def story(
-        story: str,
-        since: Annotated[str, Query(description="How far back to look.")] = "30d",
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 1000,
-    ) -> dict[str, Any]:
+    @routes.get(
+        "/api/stories/{story:path}", summary="A story's stage and its whole timeline", responses=documented(404, 502, 503)
+    )
+    async def story(story: str, query: Annotated[StoryQuery, Query()]) -> dict[str, Any]:
         if following is None:
             raise HTTPException(404, NO_FLEET)
-        found = await begun(since_of(since), EventFilter(story=story))
+        found = await begun(moment(query.since, time.time()), EventFilter(story=story))
         timeline: list[dict[str, Any]] = []
         truncated = False
         until = time.monotonic() + _SCAN_SECONDS
-        try:
-            async with aclosing(found):
-                async for event in found:
-                    if len(timeline) >= limit or time.monotonic() > until:
-                        truncated = True
-                        break
-                    timeline.append(following.view(event))
-        except SourceError as error:
-            raise HTTPException(502, str(error)) from None
+        async with aclosing(found):
+            async for event in found:
+                if len(timeline) >= query.limit or time.monotonic() > until:
+                    truncated = True
+                    break
+                timeline.append(following.view(event))
         known = following.fleet.stories.things.get(story)
         if known is None and not timeline:
-            raise HTTPException(404, f"nothing is known of a story {story}")
+            raise HTTPException(404, f"story {story} not found")
         return {"story": story_view(story, known), "events": timeline, "truncated": truncated}
 
     return routes

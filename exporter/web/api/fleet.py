@@ -1,23 +1,30 @@
-"""/api/councils, /api/agents, /api/stories, /api/deliberations: the fleet as its events tell of it, now."""
+"""/api/councils, /api/agents, /api/stories, /api/fleet/tasks, /api/deliberations: the fleet's current state."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
+from pydantic import Field
 
 from exporter.events.model import role_of
 from exporter.events.redaction import timestamp
 from exporter.fleet.agents import Agent, AgentState
+from exporter.fleet.deliberations import Deliberation
 from exporter.fleet.registry import KnowsAgents
 from exporter.fleet.stages import Staged
 from exporter.fleet.state import Fleet
 from exporter.sources.fleet import FleetEvents
 from exporter.sources.fleet.samples import SYSTEM
+from exporter.web.api.parameters import Limit, NoParameters, OneOf, Parameters, Role, Text, closest, rows
+from exporter.web.api.problems import documented, refused
 
-NO_FLEET = "no events are followed: give NATS an address (--jetstream.url or NATS_URL)"
+NO_FLEET = "no events are read: NATS is not configured; set NATS_URL or --jetstream.url"
+
+_SYSTEMS = ("fleet", "board", "broker")
+_BOARD_STATES = ("assigned",)
 
 
 def agent_view(fleet: Fleet, agent: Agent, now: float) -> dict[str, Any]:
@@ -90,86 +97,128 @@ def overview(following: FleetEvents, now: float) -> dict[str, Any]:
     }
 
 
+class Roles(Parameters):
+    role: Role | None = None
+
+
+class AgentsQuery(Roles):
+    state: Text | None = Field(None, description="State, in any case; each system has its own names.")
+    system: Annotated[str, OneOf(_SYSTEMS)] | None = Field(None, description="System that reports the agent.")
+    limit: Limit = None
+
+
+class StoriesQuery(Parameters):
+    stage: Text | None = Field(None, description="Stage, in any case (DRAFT, BUILD, …).")
+    limit: Limit = None
+
+
+class TasksQuery(Roles):
+    stage: Text | None = Field(None, description="Stage, in any case (todo, implementing, …).")
+    story: Text | None = Field(None, description="Story id.")
+    limit: Limit = None
+
+
+class DeliberationsQuery(Roles):
+    story: Text | None = Field(None, description="Story id.")
+    limit: Limit = None
+
+
+def _agent_details(fleet: Fleet, agent: Agent) -> dict[str, Any]:
+    history = [
+        {
+            "task": done.task,
+            "story": done.story,
+            "outcome": done.outcome,
+            "duration_seconds": done.duration,
+            "tokens": done.tokens,
+            "error": done.error,
+            "at": timestamp(done.at),
+        }
+        for done in reversed(agent.history)
+    ]
+    return agent_view(fleet, agent, time.time()) | {"history": history}
+
+
+def _task_view(task: Staged) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "stage": task.stage,
+        "since": timestamp(task.since),
+        "story": task.story,
+        "role": task.role,
+        "transitions": task.moves,
+    }
+
+
+def _deliberation_view(one: Deliberation) -> dict[str, Any]:
+    return {
+        "task": one.task,
+        "role": one.role or None,
+        "story": one.story,
+        "started": timestamp(one.started),
+        "start_inferred": one.inferred,
+        "asked": one.asked,
+        "answered": sorted(one.answered),
+        "failed": sorted(one.failed),
+    }
+
+
 def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIRouter:
-    """Routes that answer from what is known; without events to follow they say so. `others` have agents of their own."""
+    """Routes that answer from the current state; 404 where no events are read. `others` report agents of their own."""
     routes = APIRouter(tags=["fleet"])
 
     def known() -> Fleet:
         if following is None:
             raise HTTPException(404, NO_FLEET)
         if not following.is_caught_up:
-            raise HTTPException(503, "the fleet's past is still being read; ask again in a moment")
+            raise HTTPException(503, "past events are still being read; retry in a moment", {"retry-after": "1"})
         return following.fleet
 
-    @routes.get("/api/councils", summary="Councils and their agents")
-    async def councils() -> list[dict[str, Any]]:
-        return councils_view(known(), time.time())
+    def stage_of(stage: str | None, names: Iterable[str]) -> str | None:
+        return stage and (closest(stage, {*names}) or stage)
 
-    @routes.get("/api/agents", summary="Agents of every system with state and task")
-    async def agents(
-        role: Annotated[str | None, Query(description="Role, in any case.")] = None,
-        state: Annotated[str | None, Query(description="State, as the agent's system calls it.")] = None,
-        system: Annotated[str | None, Query(description="fleet, board or broker.")] = None,
-    ) -> list[dict[str, Any]]:
+    @routes.get("/api/councils", summary="Councils and their agents", responses=documented(404, 503))
+    async def councils(query: Annotated[Roles, Query()]) -> list[dict[str, Any]]:
+        return rows(councils_view(known(), time.time()), {"role": role_of(query.role)})
+
+    @routes.get("/api/agents", summary="Agents of every system with state and task", responses=documented(404, 503))
+    async def agents(query: Annotated[AgentsQuery, Query()]) -> list[dict[str, Any]]:
         views = [view for one in others for view in one.agents()]
         if following is not None or not others:
             fleet, now = known(), time.time()
             views = [*(agent_view(fleet, agent, now) for agent in fleet.agents.known), *views]
-        wanted = (("system", system), ("role", role_of(role)), ("state", state))
-        return [view for view in views if all(not asked or view[name] == asked for name, asked in wanted)]
+        state = query.state
+        if state is not None:
+            states = {*AgentState, *_BOARD_STATES, *(view["state"] for view in views)}
+            state = closest(state, states)
+            if state is None:
+                raise refused("state", f"expected one of {', '.join(sorted(states))}", query.state)
+        if query.role is not None:  # a broker's role may be in any case
+            views = [view for view in views if role_of(view["role"]) == role_of(query.role)]
+        return rows(views, {"system": query.system, "state": state}, query.limit)
 
-    @routes.get("/api/agents/{agent}", summary="One agent and its last tasks")
-    async def agent(agent: str) -> dict[str, Any]:
+    @routes.get("/api/agents/{agent:path}", summary="One agent and its last tasks", responses=documented(404, 503))
+    async def agent(agent: str, _: NoParameters) -> dict[str, Any]:
         fleet = known()
         found = fleet.agents.known.get(agent)
         if found is None:
-            raise HTTPException(404, f"nothing is known of an agent {agent}")
-        history = [
-            {
-                "task": done.task,
-                "story": done.story,
-                "outcome": done.outcome,
-                "duration_seconds": done.duration,
-                "tokens": done.tokens,
-                "error": done.error,
-                "at": timestamp(done.at),
-            }
-            for done in reversed(found.history)
-        ]
-        return agent_view(fleet, found, time.time()) | {"history": history}
+            raise HTTPException(404, f"agent {agent} not found")
+        return _agent_details(fleet, found)
 
-    @routes.get("/api/stories", summary="Stories and the stage each is in")
-    async def stories() -> list[dict[str, Any]]:
-        return [story_view(story.id, story) for story in known().stories.things]
+    @routes.get("/api/stories", summary="Stories with their stages", responses=documented(404, 503))
+    async def stories(query: Annotated[StoriesQuery, Query()]) -> list[dict[str, Any]]:
+        views = [story_view(story.id, story) for story in known().stories.things]
+        return rows(views, {"stage": stage_of(query.stage, (view["stage"] for view in views))}, query.limit)
 
-    @routes.get("/api/fleet/tasks", summary="The fleet's tasks and the stage each is in")
-    async def tasks() -> list[dict[str, Any]]:
-        return [
-            {
-                "id": task.id,
-                "stage": task.stage,
-                "since": timestamp(task.since),
-                "story": task.story,
-                "role": task.role,
-                "transitions": task.moves,
-            }
-            for task in known().tasks.things
-        ]
+    @routes.get("/api/fleet/tasks", summary="Tasks from events with their stages", responses=documented(404, 503))
+    async def tasks(query: Annotated[TasksQuery, Query()]) -> list[dict[str, Any]]:
+        views = [_task_view(task) for task in known().tasks.things]
+        stage = stage_of(query.stage, (view["stage"] for view in views))
+        return rows(views, {"stage": stage, "role": role_of(query.role), "story": query.story}, query.limit)
 
-    @routes.get("/api/deliberations", summary="Deliberations under way")
-    async def deliberations() -> list[dict[str, Any]]:
-        return [
-            {
-                "task": one.task,
-                "role": one.role or None,
-                "story": one.story,
-                "started": timestamp(one.started),
-                "start_inferred": one.inferred,
-                "asked": one.asked,
-                "answered": sorted(one.answered),
-                "failed": sorted(one.failed),
-            }
-            for one in known().deliberations.open
-        ]
+    @routes.get("/api/deliberations", summary="Deliberations in progress", responses=documented(404, 503))
+    async def deliberations(query: Annotated[DeliberationsQuery, Query()]) -> list[dict[str, Any]]:
+        views = [_deliberation_view(one) for one in known().deliberations.open]
+        return rows(views, {"role": role_of(query.role), "story": query.story}, query.limit)
 
     return routes

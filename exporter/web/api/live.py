@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconnect
 from starlette.responses import StreamingResponse
 
 from exporter.errors import SourceError
@@ -20,9 +20,11 @@ from exporter.events.broadcast import Listening, LiveStream, TooManyListeners, l
 from exporter.events.model import Event
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, summary
 from exporter.sources.fleet import FleetEvents
-from exporter.web.api.events import Busy, Past, since_of
+from exporter.web.api.event_query import LiveQuery, StreamQuery
+from exporter.web.api.events import Busy, Past
 from exporter.web.api.filter import EventFilter
 from exporter.web.api.fleet import NO_FLEET, overview
+from exporter.web.api.problems import documented
 
 _OVERVIEW_SECONDS = 1.0
 _KEEPALIVE_SECONDS = 15.0
@@ -140,12 +142,8 @@ def _same_origin(websocket: WebSocket) -> bool:
     return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
 
 
-_Since = Annotated[str | None, Query(description="Begin with the past: a span before now or a time.")]
-_Speed = Annotated[float, Query(ge=0, le=1000, description="Replay so many times as fast as it was; 0: at once.")]
-
-
 def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
-    """The live routes; without anything that tells events they say so."""
+    """The live routes; 404 where no source has events."""
     routes = APIRouter(tags=["events"])
     past = Past(following, streams) if streams else None
 
@@ -154,16 +152,16 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
             raise HTTPException(404, NO_FLEET)
         return Stream(streams, following, past, wanted, with_fleet=with_fleet, recent=recent)
 
-    @routes.get("/api/events/stream", summary="Events as they come (Server-Sent Events)")
-    async def stream(
-        wanted: Annotated[EventFilter, Depends()],
-        replay: _Since = None,
-        speed: _Speed = 0,
-        recent: Annotated[int, Query(ge=0, le=500, description="Begin with so many of the last events.")] = 0,
-        fleet: Annotated[bool, Query(description="Send the councils and counts too, once a second.")] = False,
-    ) -> StreamingResponse:
-        since = since_of(replay) if replay else None
-        parts = opened(wanted, with_fleet=fleet, recent=recent).parts(since, speed)
+    @routes.get(
+        "/api/events/stream",
+        summary="Live events (Server-Sent Events)",
+        description=_STREAM_DESCRIPTION,
+        response_class=StreamingResponse,
+        responses=documented(404)
+        | {200: {"description": "Events as they are published.", "content": {"text/event-stream": {}}}},
+    )
+    async def stream(query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
+        parts = opened(query.filter, with_fleet=query.fleet, recent=query.recent).parts(query.since, query.speed)
 
         async def text() -> AsyncGenerator[str, None]:
             yield ": connected\n\n"
@@ -175,19 +173,11 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
         return StreamingResponse(text(), media_type="text/event-stream", headers=headers)
 
     @routes.websocket("/ws")
-    async def socket(
-        websocket: WebSocket, wanted: Annotated[EventFilter, Depends()], replay: _Since = None, speed: _Speed = 0
-    ) -> None:
-        if not _same_origin(websocket) or not streams:
-            await websocket.close(1008, "not from another site" if streams else NO_FLEET)
-            return
-        try:
-            since = since_of(replay) if replay else None
-        except HTTPException as error:
-            await websocket.close(1008, str(error.detail)[:120])
-            return
+    async def socket(websocket: WebSocket, query: Annotated[LiveQuery, Query()]) -> None:
+        if not _same_origin(websocket):
+            raise HTTPException(403, "Origin: expected the exporter's own host; other sites may not read events")
+        parts = opened(query.filter).parts(query.since, query.speed)
         await websocket.accept()
-        parts = opened(wanted).parts(since, speed)
         sending = asyncio.create_task(_send(websocket, parts))
         try:
             while True:
@@ -199,6 +189,31 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
             await asyncio.gather(sending, return_exceptions=True)
 
     return routes
+
+
+_STREAM_DESCRIPTION = """Each message has one of these event types:
+
+- `event`: one event, as in /api/events, with a one-line `summary`
+- `fleet`: councils, and counts of stories and tasks (with `fleet=true`)
+- `replayed`: the replay is complete; live events follow
+- `dropped`: the client reads too slowly; the stream ends
+- `error`: the stream cannot go on; `error` says why"""
+
+
+def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI path item of /ws, which OpenAPI has no word for, from the operation of /api/events/stream."""
+    names = LiveQuery.model_fields
+    refusals = {status: stream["responses"][status] for status in ("401", "404", "422", "500")}
+    foreign = refusals["404"] | {"description": "The request comes from a page of another site."}
+    upgrade = {
+        "tags": ["events"],
+        "summary": "Live events (WebSocket)",
+        "description": "A WebSocket handshake. Messages are those of /api/events/stream, with their type in `kind`.",
+        "operationId": "websocket",
+        "parameters": [parameter for parameter in stream["parameters"] if parameter["name"] in names],
+        "responses": {"101": {"description": "The connection is a WebSocket."}, "403": foreign, **refusals},
+    }
+    return {"get": upgrade}
 
 
 async def _send(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None:

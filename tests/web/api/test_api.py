@@ -17,6 +17,8 @@ from tests.support.pages import run
 from tests.support.process import Exporter, exporter
 from tests.web.api.conftest import SECRET
 
+PROBLEM = "application/problem+json"
+
 
 def asked(running: Exporter, path: str, **query: Any) -> Any:
     reply = httpx.get(f"{running.url}{path}", params=query)
@@ -97,12 +99,14 @@ def test_events_as_lines_and_as_a_table(running: Exporter) -> None:
     assert rows[2]["duration_seconds"] == "1.5"
 
 
-@pytest.mark.parametrize("since", ["soon", "5x", "", "-5m"])
-def test_a_time_that_is_none_is_refused(running: Exporter, since: str) -> None:
-    reply = httpx.get(f"{running.url}/api/events", params={"since": since})
+@pytest.mark.parametrize("since", ["soon", "5x", "", "-5m", "99999999w", "9" * 5000 + "s", "3000-01-01T00:00:00Z"])
+@pytest.mark.parametrize("path", ["/api/events", "/api/stories/US-1"])
+def test_a_time_that_is_none_is_refused(running: Exporter, path: str, since: str) -> None:
+    reply = httpx.get(f"{running.url}{path}", params={"since": since})
 
     assert reply.status_code == 422
-    assert "neither a span" in reply.json()["detail"]
+    assert [error["parameter"] for error in reply.json()["errors"]] == ["since"]
+    assert reply.json()["detail"].startswith("since: ")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,9 @@ def test_nothing_but_reading_is_offered(running: Exporter) -> None:
     paths = asked(running, "/openapi.json")["paths"]
 
     assert {method for path in paths.values() for method in path} == {"get"}
-    assert httpx.delete(f"{running.url}/api/events").status_code == 405
+    for method in ("DELETE", "POST", "PUT", "PATCH"):
+        refused = httpx.request(method, f"{running.url}/api/events")
+        assert (refused.status_code, refused.headers["content-type"]) == (405, PROBLEM)
 
 
 def test_the_documentation_needs_nothing_from_elsewhere(running: Exporter) -> None:
@@ -156,10 +162,11 @@ def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: Any) -> 
 
 def test_without_events_the_api_says_so() -> None:
     with exporter(variables={"REDIS_URL": "redis://127.0.0.1:1"}) as process:
-        reply = httpx.get(f"{process.url}/api/councils")
+        for path in ("/api/councils", "/api/events", "/api/events/stream", "/api/stories/US-1", "/api/deliberations"):
+            reply = httpx.get(f"{process.url}{path}")
 
-        assert reply.status_code == 404
-        assert "NATS_URL" in reply.json()["detail"]
+            assert (reply.status_code, reply.headers["content-type"]) == (404, PROBLEM)
+            assert "NATS_URL" in reply.json()["detail"]
 
 
 def test_it_goes_on_while_a_search_runs(running: Exporter) -> None:

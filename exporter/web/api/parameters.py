@@ -1,0 +1,61 @@
+"""Query parameters: one model per resource, which refuses what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+MAX_LIMIT = 10_000
+
+
+class Parameters(BaseModel):
+    """Parameters of one resource. An unknown one is 422: a misspelled filter must not return everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+NoParameters = Annotated[Parameters, Query()]
+"""The model of a resource without parameters."""
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Role = Annotated[str, Field(min_length=1, max_length=40, description="Role, in any case (dev, developer, qa, …).")]
+Limit = Annotated[int | None, Field(ge=1, le=MAX_LIMIT, description="Maximum number of rows; default: all.")]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The annotation of a text that is one of these values; taken in any case, given in theirs."""
+
+    values: tuple[str, ...]
+
+    def _checked(self, value: str) -> str:
+        known = closest(value, self.values)
+        if known is None:
+            raise ValueError(f"expected one of {', '.join(self.values)}")
+        return known
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.values)}
+
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
+
+
+def rows(found: Iterable[Row], wanted: Mapping[str, Any], limit: int | None = None) -> list[Row]:
+    """Rows whose fields have the wanted values, where one is wanted; at most `limit`."""
+    conditions = [(name, value) for name, value in wanted.items() if value is not None]
+    matching = [row for row in found if all(row[name] == value for name, value in conditions)]
+    return matching[:limit]
+
+
+def closest(value: str, known: Collection[str]) -> str | None:
+    """The known spelling of a value given in any case; None if there is none."""
+    return next((name for name in known if name.lower() == value.lower()), None)

@@ -1,0 +1,134 @@
+"""Errors in one shape: RFC 9457 problem details (`application/problem+json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from exporter.errors import SourceError
+
+# fastapi-problem-details was tried: its `detail` of a bad request is one constant sentence that names no parameter.
+
+MEDIA_TYPE = "application/problem+json"
+_LONGEST_VALUE = 100
+
+
+class ParameterProblem(BaseModel):
+    """One parameter that was refused."""
+
+    parameter: str = Field(description="Name of the parameter.")
+    detail: str = Field(description="What was expected, and what was sent.")
+
+
+class Problem(BaseModel):
+    """Problem details for HTTP APIs (RFC 9457)."""
+
+    type: str = Field("about:blank", description="URI of the problem type; `about:blank`: the status says it all.")
+    title: str = Field(description="The status as text.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was expected, what was found, what to do.")
+    errors: list[ParameterProblem] = Field([], description="Parameters that were refused (422 only).")
+
+
+_MEANINGS = {
+    401: "Credentials are missing or wrong (with `--web.config.file`).",
+    404: "The object does not exist, or its source is not configured.",
+    422: "A parameter is unknown or has an invalid value; `detail` names it.",
+    429: "Too many requests are in progress; retry after `Retry-After` seconds.",
+    500: "A bug in the exporter; its log has the cause.",
+    502: "The backend failed; `detail` has its message.",
+    503: "Not ready yet; retry after `Retry-After` seconds.",
+}
+EVERYWHERE = (401, 422, 500)
+"""Statuses that every resource may answer."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for OpenAPI, besides those that every resource has."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
+
+
+def problem(
+    status: int, detail: str, *, headers: Mapping[str, str] | None = None, errors: Sequence[ParameterProblem] = ()
+) -> Response:
+    """A response with problem details."""
+    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = [error.model_dump() for error in errors]
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def parameter_problems(errors: Sequence[Any]) -> list[ParameterProblem]:
+    """pydantic's errors, each with its parameter's name."""
+    found = []
+    for error in errors:
+        name = str(error["loc"][-1])
+        if error["type"] == "extra_forbidden":
+            detail = "unknown parameter; /docs lists the parameters of each resource"
+        else:
+            message = str(error["msg"]).removeprefix("Value error, ")
+            value = repr(error.get("input"))
+            value = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
+            detail = f"{message[:1].lower()}{message[1:]}, got {value}"
+        found.append(ParameterProblem(parameter=name, detail=detail))
+    return found
+
+
+def refused(parameter: str, expected: str, got: object) -> RequestValidationError:
+    """The exception for a parameter whose value only a route can judge."""
+    return RequestValidationError([{"type": "value_error", "loc": ("query", parameter), "msg": expected, "input": got}])
+
+
+def _invalid(errors: Sequence[Any]) -> Response:
+    found = parameter_problems(errors)
+    return problem(422, "; ".join(f"{error.parameter}: {error.detail}" for error in found), errors=found)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _invalid(error.errors())
+
+
+async def _websocket_validation(websocket: WebSocket, error: Exception) -> None:
+    assert isinstance(error, WebSocketRequestValidationError)
+    await websocket.send_denial_response(_invalid(error.errors()))
+
+
+async def http_problem(request: Request | WebSocket, error: Exception) -> Response | None:
+    """Exception handler for HTTPException."""
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = error.detail
+    if detail == phrase and error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"{request.url.path} does not exist; /docs lists every resource"
+    response = problem(error.status_code, detail, headers=error.headers)
+    if isinstance(request, WebSocket):
+        await request.send_denial_response(response)
+        return None
+    return response
+
+
+async def _source(_: Request, error: Exception) -> Response:
+    return problem(502, str(error))
+
+
+async def bug(_: Request, __: Exception) -> Response:
+    """Exception handler for what no other one takes; the server logs the traceback."""
+    return problem(500, "the exporter failed to answer; its log has the cause, please report it")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an application with problem details, and describe them in its OpenAPI document."""
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(WebSocketRequestValidationError, _websocket_validation)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]
+    app.add_exception_handler(SourceError, _source)
+    app.add_exception_handler(Exception, bug)

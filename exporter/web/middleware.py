@@ -1,0 +1,72 @@
+"""What every response has: security headers; and HEAD for every resource that has GET."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""Content-Security-Policy of the exporter's own pages: scripts and styles from files only."""
+
+_DEFAULTS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class SecurityHeaders:
+    """Security headers on every response, unless the response or `http_server_config.headers` sets them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = MutableHeaders(scope=message)
+                for name, value in _DEFAULTS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET without its body. A stream ends with its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        answered = asyncio.Event()
+
+        async def headers_only(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not answered.is_set():
+                await send({"type": "http.response.body", "body": b""})
+                answered.set()
+
+        async def answer() -> None:
+            try:
+                await self._app({**scope, "method": "GET"}, receive, headers_only)
+            finally:
+                answered.set()
+
+        work = asyncio.create_task(answer())
+        try:
+            await answered.wait()
+        finally:
+            work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work  # raises what went wrong before anything was sent
