@@ -128,7 +128,7 @@ async def bug(_: Request, __: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Answer every error of an application with problem details, and describe them in its OpenAPI document."""
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(WebSocketRequestValidationError, _websocket_validation)  # type: ignore[arg-type]
+    app.add_exception_handler(WebSocketRequestValidationError, _websocket_validation)
     app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]
     app.add_exception_handler(SourceError, _source)
     app.add_exception_handler(Exception, bug)
