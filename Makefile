@@ -2,14 +2,27 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test bench generate lock
+.PHONY: demo check test e2e bench generate lock
 
 demo: .venv/ready
 	@$(BIN)/python -m demo
 
+# Style, types, import contracts and the tests that need no server: under a minute.
+check: .venv/ready
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/lint-imports --verbose >/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e
+
 test: .venv/ready
 	@$(BIN)/python -m servers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not e2e"
+
+# The product as its users start it: wheel, image, Compose, pods, documentation.
+e2e: .venv/ready
+	@$(BIN)/python -m servers
+	@$(BIN)/python -m pytest -m e2e
 
 bench: .venv/ready
 	@$(BIN)/python -m benchmarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -18,6 +19,26 @@ hypothesis.settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("no clock")
+
+
+_STARTS_A_SERVER = frozenset(
+    {"valkey_server", "nats_server", "server", "neo4j_server", "kubernetes_server", "promtool", "demo_fleet"}
+)
+
+
+def _uses_servers(module: ModuleType) -> bool:
+    """Whether a test module imports what starts real servers, the demo or a browser."""
+    used = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(module).values()}
+    return any(str(name).split(".")[0] == "servers" or name == "tests.support.demo" for name in used)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the markers `e2e` and `server`, so that no test has to repeat where it stands and what it imports."""
+    for item in items:
+        if "e2e" in item.path.relative_to(item.config.rootpath).parts:
+            item.add_marker("e2e")
+        elif isinstance(item, pytest.Function) and (_STARTS_A_SERVER & set(item.fixturenames) or _uses_servers(item.module)):
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Iterable
 from typing import ClassVar
@@ -11,43 +12,44 @@ import pytest
 
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample, gauge, labels
-from exporter.scrape import Scraper
-from exporter.source import LegacySource
+from exporter.scrape import Scraper, State
+from exporter.source import Source, SourceOptions, Target
 from tests.support.pages import run, series
 
 DEPTH = gauge("toy_depth", "Depth of the toy.", "queue")
 OTHER = gauge("toy_other", "Not declared by the toy.")
 
 
-class Toy(LegacySource):
-    """A source of one file: its options, its metrics, and collect()."""
+class Toy(Source, Target[list[Sample]]):
+    """A source of one file: its options, its metrics, collect() and samples()."""
 
     kind: ClassVar[str] = "toy"
     metrics: ClassVar[tuple[Metric, ...]] = (DEPTH,)
 
-    name: str = "toy:1"
-
-    @property
-    def enabled(self) -> bool:
-        return True
+    def __init__(self, name: str = "toy:1", **options: float) -> None:
+        super().__init__(SourceOptions.model_validate(options))
+        self.name = name
 
     @property
     def server(self) -> str:
         return self.name
 
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         return [DEPTH(1, queue="a")]
+
+    def samples(self, snapshot: list[Sample]) -> Iterable[Sample]:
+        return snapshot
 
 
 class Failing(Toy):
     error: ClassVar[BaseException] = SourceError(Reason.UNAUTHORIZED, "no key")
 
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         raise self.error
 
 
 class Hung(Toy):
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         await asyncio.Event().wait()
         return []
 
@@ -55,27 +57,27 @@ class Hung(Toy):
 class Late(Toy):
     answers: ClassVar[asyncio.Event]
 
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         await self.answers.wait()
         return [DEPTH(2, queue="late")]
 
 
 class Many(Toy):
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         return [DEPTH.column([(labels(queue=str(number)), number) for number in range(300_000)])]
 
 
 class Doubled(Toy):
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         return [DEPTH(1, queue="a"), DEPTH(2, queue="a"), DEPTH(3, queue="b")]
 
 
 class Undeclared(Toy):
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> list[Sample]:
         return [OTHER(1)]
 
 
-def scraped(*sources: LegacySource, budget: float = 5.0) -> dict[str, float]:
+def scraped(*sources: Source, budget: float = 5.0) -> dict[str, float]:
     async def read() -> dict[str, float]:
         scraper = Scraper(sources)
         try:
@@ -116,7 +118,7 @@ def test_a_source_gets_its_self_metrics_for_free() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
 def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason: Reason) -> None:
-    failing = type("Raising", (Failing,), {"error": error, "__annotations__": {}})
+    failing = type("Raising", (Failing,), {"error": error})
     page = scraped(failing(name="bad:1"), Toy())
 
     assert page[about("up", "bad:1")] == 0
@@ -166,7 +168,7 @@ def test_scrapes_that_overlap_share_one_reading() -> None:
     class Counting(Toy):
         readings: ClassVar[int] = 0
 
-        async def collect(self) -> Iterable[Sample]:
+        async def collect(self) -> list[Sample]:
             type(self).readings += 1
             await asyncio.sleep(0)
             return [DEPTH(self.readings, queue="a")]
@@ -179,6 +181,52 @@ def test_scrapes_that_overlap_share_one_reading() -> None:
     run(read())
 
     assert Counting.readings == 1
+
+
+def test_an_impatient_caller_does_not_decide_the_page_of_a_patient_one() -> None:
+    async def read() -> tuple[dict[str, float], dict[str, float], list[State]]:
+        Late.answers = asyncio.Event()
+        scraper = Scraper([Late()])
+        patient = asyncio.create_task(scraper.read(5))
+        impatient = series(await scraper.read(0.05))
+        states = [copy.copy(state) for state in scraper.states]
+        Late.answers.set()
+        whole = series(await patient)
+        await scraper.close()
+        return impatient, whole, states
+
+    impatient, whole, states = run(read())
+
+    assert impatient[about("up")] == 0
+    assert impatient[about("failure", reason="timeout")] == 1
+    assert whole[about("up")] == 1
+    assert whole['toy_depth{queue="late"}'] == 2
+    assert [state.up for state in states] == [None]  # the collection was still running
+
+
+def test_a_snapshot_is_what_the_last_collection_gave() -> None:
+    async def read() -> tuple[list[object], list[object]]:
+        scraper = Scraper([Toy(), Failing(name="bad:1")])
+        both = await scraper.snapshots("toy", 5), [state.snapshot for state in scraper.states]
+        await scraper.close()
+        return both
+
+    found, kept = run(read())
+
+    assert found == [[DEPTH(1, queue="a")]]
+    assert kept == [*found, None]
+
+
+def test_snapshots_of_a_source_that_fails_raise_its_reason() -> None:
+    async def read() -> None:
+        scraper = Scraper([Failing(name="bad:1")])
+        try:
+            await scraper.snapshots("toy", 5)
+        finally:
+            await scraper.close()
+
+    with pytest.raises(SourceError, match="no key"):
+        run(read())
 
 
 def test_what_is_over_the_cap_is_dropped_and_counted() -> None:

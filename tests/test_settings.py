@@ -39,7 +39,7 @@ def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_pat
 
     assert ([target.server for target in valkey.targets()], valkey.timeout, valkey.max_series) == (["own"], 3.0, 7)
     assert settings.web.listen_address == ":1"
-    assert load({}, {"REDIS_URL": "redis://well-known"}).sources[0].server == "well-known"
+    assert load({}, {"REDIS_URL": "redis://well-known"}).sources[0].targets()[0].server == "well-known"
 
 
 @pytest.mark.parametrize(
