@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The exporter, with the gRPC extra: `docker build -t fleet-exporter .`
 # The simulated fleet of `deploy/compose`: `docker build --target fleet -t fleet-exporter-fleet .`
 
@@ -7,10 +6,17 @@ FROM python:3.11.15-slim-bookworm AS base
 FROM base AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# What changes seldom comes first: both layers are kept as long as their lock is the same.
+# What changes rarely comes first: both layers are kept as long as their lock is the same.
+# Half of the packages' size is the generated API classes and models of the Kubernetes client, in two copies. The exporter
+# uses only the client's connection and credentials and decodes objects itself, so they are never imported.
 COPY requirements.runtime.lock ./
 RUN python -m venv --without-pip /opt/fleet-exporter \
-    && python -m pip --python /opt/fleet-exporter/bin/python install --no-compile --require-hashes -r requirements.runtime.lock
+    && python -m pip --python /opt/fleet-exporter/bin/python install --no-compile --require-hashes -r requirements.runtime.lock \
+    && for folder in /opt/fleet-exporter/lib/python3.11/site-packages/kubernetes/client \
+                     /opt/fleet-exporter/lib/python3.11/site-packages/kubernetes/aio/client; do \
+         rm -r "$folder/api" "$folder/models" || exit 1; \
+       done \
+    && python -m compileall -q /opt/fleet-exporter/lib
 COPY requirements.build.lock ./
 RUN python -m venv /build \
     && /build/bin/python -m pip install --require-hashes -r requirements.build.lock
@@ -20,8 +26,7 @@ COPY alerts alerts
 COPY dashboards dashboards
 COPY deploy/helm/files deploy/helm/files
 RUN /build/bin/python -m pip wheel --no-deps --no-build-isolation --no-index -w /wheels . \
-    && python -m pip --python /opt/fleet-exporter/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
-    && /opt/fleet-exporter/bin/python -m compileall -q /opt/fleet-exporter/lib
+    && python -m pip --python /opt/fleet-exporter/bin/python install --no-deps --no-index /wheels/*.whl
 
 FROM base AS runtime
 COPY --from=build /opt/fleet-exporter /opt/fleet-exporter
@@ -33,6 +38,7 @@ USER 65532:65532
 
 FROM runtime AS fleet
 COPY demo /opt/demo/demo
+COPY servers /opt/demo/servers
 ENV PYTHONPATH=/opt/demo
 ENTRYPOINT ["python", "-m", "demo.simulate"]
 
