@@ -34,7 +34,7 @@ PER_10_000: Final = {
     "generated pages": 95.0,
     "runbooks": 214.0,
     "metric help": 69.0,
-    "option help": 79.0,
+    "option help": 84.0,
     "alert texts": 181.0,
     "dashboards": 143.0,
     "messages": 44.0,
