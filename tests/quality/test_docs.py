@@ -195,4 +195,4 @@ def test_no_secret_has_a_flag_in_the_reference() -> None:
 def test_nothing_names_a_place_of_this_machine() -> None:
     home = os.environ.get("HOME", "/root")
 
-    assert [page.name for page in PAGES if home in page.read_text() or str(ROOT) in page.read_text()] == []
+    assert [page.name for page in PAGES if f"{home}/" in page.read_text() or str(ROOT) in page.read_text()] == []

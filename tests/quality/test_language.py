@@ -30,7 +30,7 @@ RULE_PAGES = frozenset({"vocabulary.py", "test_language.py", "CONTRIBUTING.md"})
 GENERATED: Final = frozenset({"metrics.md", "configuration.md", "alerts.md", "dashboards.md"})
 
 PER_10_000: Final = {
-    "documentation": 85.0,
+    "documentation": 8.0,
     "generated pages": 95.0,
     "runbooks": 214.0,
     "metric help": 69.0,

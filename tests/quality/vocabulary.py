@@ -37,7 +37,7 @@ PROSE: Final[tuple[OddWord, ...]] = (
     OddWord(r"those (?:that|who|which|whose|of)", "the X that"),
     OddWord(r"(?:of|in|from|to|at|by|for|with) what (?:is|are|was|were)", "the X that"),
     OddWord(r"what else", "other X"),
-    OddWord(r"all else|nothing else|everything else|and nothing besides", "only, all other X"),
+    OddWord(r"all else|nothing else|and nothing besides", "only, all other X"),
     OddWord(r"(?:say|says|said|speaks?|spoke) of", "reports, describes"),
     OddWord(
         r"to spare|in a hurry|without a trace|gives? away|given away", "unused, shortened, without side effects, delivers"
