@@ -30,7 +30,10 @@ PROSE: Final[tuple[OddWord, ...]] = (
     OddWord(r"(?:is|are|was|were|be) had", "is available, comes from"),
     OddWord(r"whoever|whosoever", "anyone who, the person who"),
     OddWord(r"nobody|somebody|everybody|no-one", "no one, someone, everyone; or name the component"),
-    OddWord(r"(?:of|on) (?:its|their|his) own(?! (?:label|labels|namespace|namespaces))", "separate, its own X, by itself"),
+    OddWord(
+        r"(?:of|on) (?:its|their|his) own(?=\s*(?:[.,;:)]|$| (?:and|or|that|for|on|in|is)\b))",
+        "separate, its own X, by itself",
+    ),
     OddWord(r"on (?:its|their) way", "in flight, pending"),
     OddWord(r"(?:taken|takes?|took) up(?! to)", "started, resumed, picked up"),
     OddWord(r"so that [^.;:\n]{0,60}\bnot", "to avoid, to keep X from"),
