@@ -15,11 +15,11 @@ from exporter.settings import Option, options
 
 Schema = dict[str, Any]
 
-_TEXT: Schema = {"type": "string"}
-_SWITCH: Schema = {"type": "boolean"}
+_STRING: Schema = {"type": "string"}
+_BOOLEAN: Schema = {"type": "boolean"}
 _NAME: Schema = {"type": "string", "pattern": "^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
-_WORDS: Schema = {"type": "array", "items": _TEXT, "uniqueItems": True}
-_TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
+_STRINGS: Schema = {"type": "array", "items": _STRING, "uniqueItems": True}
+_STRING_MAP: Schema = {"type": "object", "additionalProperties": _STRING}
 """Labels and annotations."""
 _DURATION: Schema = {"type": "string", "pattern": "^$|^([0-9]+(ms|[smhdwy]))+$"}
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -31,8 +31,8 @@ _PROBE: Schema = {"type": ["object", "null"]}
 _NAMES_OR_OBJECTS: Schema = {"type": "array", "items": {"type": ["string", "object"]}}
 _COUNT_OR_PERCENTAGE: Schema = {"type": ["integer", "string"], "minimum": 0, "pattern": "^$|^[0-9]+%$"}
 
-_DECIDED_BY_THE_CHART = frozenset({"web.listen_address", "web.config_file"})
-_FOR_OTHER_READERS = frozenset({"default", "title", "env", "flag", "format", "writeOnly"})
+_SET_BY_THE_CHART = frozenset({"web.listen_address", "web.config_file"})
+_UNUSED_KEYWORDS = frozenset({"default", "title", "env", "flag", "format", "writeOnly"})
 
 
 def _group(**properties: Schema) -> Schema:
@@ -40,12 +40,12 @@ def _group(**properties: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _whole(at_least: int) -> Schema:
+def _integer(at_least: int) -> Schema:
     return {"type": "integer", "minimum": at_least}
 
 
-def _one_of(*words: str) -> Schema:
-    return {"type": "string", "enum": list(words)}
+def _one_of(*values: str) -> Schema:
+    return {"type": "string", "enum": list(values)}
 
 
 def _holds_secret(option: Option, schema: Schema) -> bool:
@@ -62,26 +62,26 @@ def _pruned(schema: Any) -> Any:
     return {
         name: {key: _pruned(value) for key, value in part.items()} if name == "properties" else _pruned(part)
         for name, part in schema.items()
-        if name not in _FOR_OTHER_READERS
+        if name not in _UNUSED_KEYWORDS
     }
 
 
 def _configuration() -> tuple[Schema, Schema, list[str]]:
     """The schema of `config`, the definitions it refers to, and the variables that may come from Secrets."""
-    whole = configuration_schema()
-    definitions: Schema = whole["$defs"]
+    schema = configuration_schema()
+    definitions: Schema = schema["$defs"]
     variables: set[str] = set()
     for option in options():
         if not option.group:  # which part of the fleet is shown follows from how many shards the chart makes
-            del whole["properties"][option.name]
+            del schema["properties"][option.name]
             continue
-        group = definitions[whole["properties"][option.group]["$ref"].rpartition("/")[2]]["properties"]
+        group = definitions[schema["properties"][option.group]["$ref"].rpartition("/")[2]]["properties"]
         secret = _holds_secret(option, group[option.name])
         if secret or option.well_known_variable:
             variables |= {option.variable} | ({option.well_known_variable} if option.well_known_variable else set())
-        if option.flag is None or option.path in _DECIDED_BY_THE_CHART:
+        if option.flag is None or option.path in _SET_BY_THE_CHART:
             del group[option.name]
-    return _pruned(_without(whole, "$schema", "$defs")), _pruned(definitions), sorted(variables)
+    return _pruned(_without(schema, "$schema", "$defs")), _pruned(definitions), sorted(variables)
 
 
 def _without(schema: Schema, *names: str) -> Schema:
@@ -90,13 +90,13 @@ def _without(schema: Schema, *names: str) -> Schema:
 
 def _pod() -> Schema:
     return {
-        "shards": _whole(1),
+        "shards": _integer(1),
         "strategy": _KUBERNETES,
-        "deploymentAnnotations": _TEXTS,
-        "revisionHistoryLimit": _whole(0),
-        "terminationGracePeriodSeconds": _whole(1),
-        "podLabels": _TEXTS,
-        "podAnnotations": _TEXTS,
+        "deploymentAnnotations": _STRING_MAP,
+        "revisionHistoryLimit": _integer(0),
+        "terminationGracePeriodSeconds": _integer(1),
+        "podLabels": _STRING_MAP,
+        "podAnnotations": _STRING_MAP,
         "podSecurityContext": _KUBERNETES,
         "securityContext": _KUBERNETES,
         "resources": _KUBERNETES,
@@ -111,7 +111,7 @@ def _pod() -> Schema:
         "hostAliases": _KUBERNETES_LIST,
         "dnsPolicy": _one_of("", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
         "dnsConfig": _KUBERNETES,
-        "nodeSelector": _TEXTS,
+        "nodeSelector": _STRING_MAP,
         "tolerations": _KUBERNETES_LIST,
         "affinity": _KUBERNETES,
         "topologySpreadConstraints": _KUBERNETES_LIST,
@@ -121,65 +121,67 @@ def _pod() -> Schema:
 
 
 def _network() -> Schema:
-    path = {**_group(path=_TEXT, pathType=_one_of("Exact", "ImplementationSpecific", "Prefix")), "required": ["path"]}
+    path = {**_group(path=_STRING, pathType=_one_of("Exact", "ImplementationSpecific", "Prefix")), "required": ["path"]}
     return {
         "service": _group(
             type=_one_of("ClusterIP", "NodePort", "LoadBalancer"),
             port=_PORT,
             nodePort={"type": "integer", "minimum": 0, "maximum": 65535},
-            clusterIP=_TEXT,
-            loadBalancerIP=_TEXT,
-            loadBalancerSourceRanges=_WORDS,
+            clusterIP=_STRING,
+            loadBalancerIP=_STRING,
+            loadBalancerSourceRanges=_STRINGS,
             externalTrafficPolicy=_one_of("", "Cluster", "Local"),
-            labels=_TEXTS,
-            annotations=_TEXTS,
+            labels=_STRING_MAP,
+            annotations=_STRING_MAP,
         ),
         "ingress": _group(
-            enabled=_SWITCH,
+            enabled=_BOOLEAN,
             className=_NAME,
-            labels=_TEXTS,
-            annotations=_TEXTS,
-            hosts={"type": "array", "items": _group(host=_TEXT, paths={"type": "array", "items": path}), "minItems": 1},
-            tls={"type": "array", "items": _group(secretName=_NAME, hosts=_WORDS)},
+            labels=_STRING_MAP,
+            annotations=_STRING_MAP,
+            hosts={"type": "array", "items": _group(host=_STRING, paths={"type": "array", "items": path}), "minItems": 1},
+            tls={"type": "array", "items": _group(secretName=_NAME, hosts=_STRINGS)},
         ),
         "networkPolicy": _group(
-            enabled=_SWITCH,
+            enabled=_BOOLEAN,
             prometheus=_KUBERNETES_LIST,
-            kubernetesApi=_group(cidrs=_WORDS, ports={"type": "array", "items": _PORT, "minItems": 1}),
+            kubernetesApi=_group(cidrs=_STRINGS, ports={"type": "array", "items": _PORT, "minItems": 1}),
             egress=_KUBERNETES_LIST,
         ),
     }
 
 
 def _custom_resources() -> Schema:
-    common = {"enabled": _SWITCH, "namespace": _NAME, "annotations": _TEXTS}
-    selected = {**common, "additionalLabels": _TEXTS}
+    common = {"enabled": _BOOLEAN, "namespace": _NAME, "annotations": _STRING_MAP}
+    selected = {**common, "additionalLabels": _STRING_MAP}
     return {
         "serviceMonitor": _group(
             **selected,
             interval=_DURATION,
             scrapeTimeout=_DURATION,
             job={"type": "string", "pattern": "fleet-exporter"},
-            honorLabels=_SWITCH,
-            targetLabels=_WORDS,
-            podTargetLabels=_WORDS,
+            honorLabels=_BOOLEAN,
+            targetLabels=_STRINGS,
+            podTargetLabels=_STRINGS,
             tlsConfig=_KUBERNETES,
             basicAuth=_KUBERNETES,
             relabelings=_KUBERNETES_LIST,
             metricRelabelings=_KUBERNETES_LIST,
-            sampleLimit=_whole(0),
+            sampleLimit=_integer(0),
         ),
         "prometheusRule": _group(
             **selected,
-            grafanaUrl=_TEXT,
-            runbookUrl=_TEXT,
-            disabledGroups=_WORDS,
-            disabledAlerts=_WORDS,
-            alertLabels=_TEXTS,
+            grafanaUrl=_STRING,
+            runbookUrl=_STRING,
+            disabledGroups=_STRINGS,
+            disabledAlerts=_STRINGS,
+            alertLabels=_STRING_MAP,
         ),
-        "dashboards": _group(**common, labels=_TEXTS, folder=_TEXT, loki=_SWITCH, exporterUrl=_TEXT, disabled=_WORDS),
+        "dashboards": _group(
+            **common, labels=_STRING_MAP, folder=_STRING, loki=_BOOLEAN, exporterUrl=_STRING, disabled=_STRINGS
+        ),
         "alertmanagerConfig": _group(
-            **selected, existingSecret=_NAME, criticalChannel=_TEXT, warningChannel=_TEXT, heartbeat=_SWITCH
+            **selected, existingSecret=_NAME, criticalChannel=_STRING, warningChannel=_STRING, heartbeat=_BOOLEAN
         ),
     }
 
@@ -187,23 +189,23 @@ def _custom_resources() -> Schema:
 def chart_schema() -> Schema:
     """JSON Schema (2020-12) of the chart's values."""
     config, definitions, variables = _configuration()
-    definitions["KeyOfSecret"] = {**_group(name=_NAME, key=_TEXT, optional=_SWITCH), "required": ["name", "key"]}
+    definitions["KeyOfSecret"] = {**_group(name=_NAME, key=_STRING, optional=_BOOLEAN), "required": ["name", "key"]}
     properties = {
         "global": {
             "type": "object",
             "description": "Values that a parent chart shares with its subcharts.",
-            "properties": {"imageRegistry": _TEXT, "imagePullSecrets": _NAMES_OR_OBJECTS},
+            "properties": {"imageRegistry": _STRING, "imagePullSecrets": _NAMES_OR_OBJECTS},
         },
         "enabled": {"type": "boolean", "description": "The condition of a parent chart; not used here."},
         "nameOverride": _NAME,
         "fullnameOverride": _NAME,
         "namespaceOverride": _NAME,
-        "commonLabels": _TEXTS,
+        "commonLabels": _STRING_MAP,
         "image": _group(
-            registry=_TEXT,
-            repository=_TEXT,
-            tag=_TEXT,
-            digest=_TEXT,
+            registry=_STRING,
+            repository=_STRING,
+            tag=_STRING,
+            digest=_STRING,
             pullPolicy=_one_of("Always", "IfNotPresent", "Never"),
         ),
         "imagePullSecrets": _KUBERNETES_LIST,
@@ -212,18 +214,18 @@ def chart_schema() -> Schema:
         "secretEnv": _group(**{name: {"$ref": "#/$defs/KeyOfSecret"} for name in variables}),
         "extraEnv": _KUBERNETES_LIST,
         "extraEnvFrom": _KUBERNETES_LIST,
-        "extraArgs": {"type": "array", "items": _TEXT},
-        "web": _group(existingSecret=_NAME, scheme=_one_of("http", "https"), authenticated=_SWITCH),
-        "serviceAccount": _group(create=_SWITCH, name=_NAME, annotations=_TEXTS),
-        "rbac": _group(create=_SWITCH),
+        "extraArgs": {"type": "array", "items": _STRING},
+        "web": _group(existingSecret=_NAME, scheme=_one_of("http", "https"), authenticated=_BOOLEAN),
+        "serviceAccount": _group(create=_BOOLEAN, name=_NAME, annotations=_STRING_MAP),
+        "rbac": _group(create=_BOOLEAN),
         **_network(),
         **_pod(),
         **_custom_resources(),
         "podDisruptionBudget": _group(
-            enabled=_SWITCH, minAvailable=_COUNT_OR_PERCENTAGE, maxUnavailable=_COUNT_OR_PERCENTAGE
+            enabled=_BOOLEAN, minAvailable=_COUNT_OR_PERCENTAGE, maxUnavailable=_COUNT_OR_PERCENTAGE
         ),
         "extraObjects": _NAMES_OR_OBJECTS,
-        "tests": _group(enabled=_SWITCH),
+        "tests": _group(enabled=_BOOLEAN),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of the chart fleet-exporter"}
     return {**head, **_group(**properties), "$defs": definitions}

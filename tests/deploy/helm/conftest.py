@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm itself as `helm template` does."""
+"""Fixtures: the chart rendered by `helm template`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CASES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 RELEASE, NAMESPACE = "fleet-exporter", "monitoring"
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
-"""helm(*arguments, kubeconfig=None): one command, ended."""
+"""helm(*arguments, kubeconfig=None): the completed command."""
 Objects = list[dict[str, Any]]
 Render = Callable[..., Objects]
-"""render(values): the objects of the chart with a file of values, or with values as a mapping."""
+"""render(values): the objects of the chart; values are a file or a mapping."""
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML as Go reads it: `=` is a word, which PyYAML takes for a type that it does not know."""
+    """YAML as Go reads it: `=` is a string; PyYAML has a type for it."""
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -1,4 +1,4 @@
-"""Releases of the chart on a real API server: installed, upgraded, removed; and who its ServiceAccount is."""
+"""Releases of the chart on a real API server: install, upgrade, uninstall, and the token of the ServiceAccount."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def apply_monitoring_crds(server: Kubernetes) -> None:
 
 @dataclass(frozen=True)
 class Release:
-    """One release in a namespace of its own; `helm()` runs a command on it."""
+    """One release in its own namespace; `helm()` runs a command on it."""
 
     server: Kubernetes
     namespace: str

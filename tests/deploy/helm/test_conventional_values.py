@@ -1,4 +1,4 @@
-"""Values that people expect from any chart: what they change, and what they leave alone."""
+"""Values with conventional names: ingress, containers, probes, namespace, image, budget, extra objects."""
 
 from __future__ import annotations
 
@@ -102,20 +102,20 @@ def test_containers_are_added_next_to_the_exporter(render: Render) -> None:
     ],
     ids=str,
 )
-def test_the_disruption_budget_is_the_values(render: Render, budget: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_the_disruption_budget_follows_the_values(render: Render, budget: dict[str, Any], expected: dict[str, Any]) -> None:
     spec = only(render({"podDisruptionBudget": {"enabled": True} | budget}), "PodDisruptionBudget")["spec"]
 
     assert {key: value for key, value in spec.items() if key != "selector"} == expected
 
 
-def test_a_disruption_budget_has_one_bound(template: Helm) -> None:
+def test_a_disruption_budget_rejects_two_bounds(template: Helm) -> None:
     done = template({"podDisruptionBudget": {"enabled": True, "minAvailable": 1, "maxUnavailable": 1}})
 
     assert done.returncode != 0
     assert "podDisruptionBudget: expected minAvailable or maxUnavailable, got both; remove one" in done.stderr
 
 
-def test_an_ingress_leads_to_the_services_port(render: Render) -> None:
+def test_an_ingress_routes_to_the_services_port(render: Render) -> None:
     objects = render({"ingress": {"enabled": True, "hosts": [{"host": "a.example"}, {"paths": [{"path": "/fleet"}]}]}})
     first, second = only(objects, "Ingress")["spec"]["rules"]
     service = only(objects, "Service")
@@ -127,7 +127,7 @@ def test_an_ingress_leads_to_the_services_port(render: Render) -> None:
     assert second["http"]["paths"] == [{"path": "/fleet", "pathType": "Prefix", "backend": backend}]
 
 
-def test_extra_objects_are_templates_as_maps_and_as_texts(render: Render) -> None:
+def test_extra_objects_are_rendered_as_templates(render: Render) -> None:
     name = '{{ include "fleet-exporter.fullname" . }}-extra'
     kind = {"apiVersion": "v1", "kind": "Secret"}
     text = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}-text}}\n"
@@ -138,7 +138,7 @@ def test_extra_objects_are_templates_as_maps_and_as_texts(render: Render) -> Non
 
 
 @pytest.mark.parametrize("part", ["serviceMonitor", "prometheusRule", "alertmanagerConfig"])
-def test_labels_for_the_operators_selectors_are_the_users(render: Render, part: str) -> None:
+def test_only_the_user_sets_labels_for_the_operators_selectors(render: Render, part: str) -> None:
     kind = part[0].upper() + part[1:]
     own = only(render({part: {"enabled": True, "additionalLabels": {"release": "mine"}}}), kind)["metadata"]
     default = only(render({part: {"enabled": True}}), kind)["metadata"]

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md: every example renders, its names are names, and its table of rights is what the chart gives."""
+"""docs/kubernetes.md: every example renders, every name exists, and the table of permissions equals the roles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERY_RIGHT = {
 
 
 @pytest.mark.parametrize("values", [*EXAMPLES, *CASES], ids=lambda case: case.stem if isinstance(case, Path) else "example")
-def test_the_exporter_takes_every_configuration_that_the_chart_takes(
+def test_the_exporter_accepts_every_configuration_that_the_chart_accepts(
     render: Render, tmp_path: Path, values: Path | dict[str, Any]
 ) -> None:
     objects = render(values)
@@ -39,7 +39,7 @@ def test_the_exporter_takes_every_configuration_that_the_chart_takes(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_the_exporter_knows_every_flag_that_the_chart_gives(render: Render, case: Path) -> None:
+def test_the_exporter_accepts_every_flag_of_the_chart(render: Render, case: Path) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
     add_flags(parser)
     for each in render(case):
@@ -51,16 +51,16 @@ def test_the_exporter_knows_every_flag_that_the_chart_gives(render: Render, case
             load(given, {})
 
 
-def test_the_variables_it_names_are_the_exporters() -> None:
+def test_the_variables_it_names_exist() -> None:
     known = {option.variable for option in options()} | {option.well_known_variable for option in options()}
     named = set(re.findall(r"\b(?:NATS|REDIS|NEO4J|VLLM|LOKI)_[A-Z]+\b|FLEET_EXPORTER_[A-Z_]+[A-Z]", PAGE))
 
-    assert named - known == {"FLEET_EXPORTER_PORT"}  # Kubernetes' own, which the page warns of
+    assert named - known == {"FLEET_EXPORTER_PORT"}  # set by Kubernetes, described on the page
     well_known = {option.well_known_variable for option in options()} - {None, "NEO4J_DATABASE"}
     assert well_known <= named
 
 
-def test_the_values_it_names_are_the_charts() -> None:
+def test_the_values_it_names_exist() -> None:
     top = chart_schema()["properties"]
     for path in re.findall(r"`([a-z]\w+(?:\.[a-z]\w+)+)(?:`|: )", PAGE):
         first, *rest = path.split(".")
@@ -68,20 +68,20 @@ def test_the_values_it_names_are_the_charts() -> None:
             assert rest[0] in top[first].get("properties", {rest[0]: {}}), path
 
 
-def test_the_table_of_rights_is_what_the_chart_gives(render: Render) -> None:
+def test_the_table_of_permissions_equals_the_roles(render: Render) -> None:
     given = set().union(*rights(render({"config": EVERY_RIGHT})).values())
     rows = re.findall(r"^\| (?:`.*?`)? ?\| (core|`.*?`) \| (`.*?`) \| ([a-z, ]+) \|", PAGE, re.MULTILINE)
-    told = {
+    documented = {
         (verb, "" if group == "core" else group.strip("`"), resource)
         for group, resources, verbs in rows
         for resource in re.findall(r"`(\w+)`", resources)
         for verb in verbs.split(", ")
     }
 
-    assert told == given
+    assert documented == given
 
 
-def test_links_lead_to_files() -> None:
+def test_links_point_to_files() -> None:
     for page in (ROOT / "docs/kubernetes.md", CHART / "README.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), link

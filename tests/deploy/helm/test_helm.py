@@ -1,4 +1,4 @@
-"""Helm itself: which one is taken, and that nothing of the user's is read."""
+"""Which Helm is used, and that it reads no settings of the user."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def stub(folder: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("version", ["v3.0.0", "v4.9.1"])
-def test_the_paths_helm_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_helm_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     found = stub(tmp_path, version)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     assert helm.prepare() == found
 
 
-def test_an_old_helm_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_helm_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = stub(tmp_path, "v2.17.0")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with required():

@@ -1,4 +1,4 @@
-"""The chart on a real API server: what a strict server takes, and what an upgrade changes and a removal leaves."""
+"""The chart on a real API server: strict validation, upgrade, rollback and uninstall."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ EVERYTHING: dict[str, Any] = {
     "ingress": {"enabled": True},
 }
 WITHOUT_DASHBOARDS = EVERYTHING | {"dashboards": {"enabled": False}}
-"""Megabytes less, where they are not what is looked at."""
+"""Several megabytes less, for tests that do not need the dashboards."""
 _LARGEST_SECRET = 1024 * 1024
-"""Bytes; the API server refuses more, and Helm keeps a release with the whole chart in one Secret."""
+"""In bytes: the API server's limit. Helm stores a release with its chart in one Secret."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def server(kubernetes_server: Kubernetes) -> Kubernetes:
 @pytest.mark.parametrize(
     "values", [EVERYTHING, *CASES], ids=lambda case: case.stem if isinstance(case, Path) else "everything"
 )
-def test_a_strict_server_takes_every_object(server: Kubernetes, render: Render, values: Path | dict[str, Any]) -> None:
+def test_strict_validation_accepts_every_object(server: Kubernetes, render: Render, values: Path | dict[str, Any]) -> None:
     for each in render(values):
         place = each["metadata"].get("namespace")
         if place:
@@ -48,7 +48,7 @@ def test_a_strict_server_takes_every_object(server: Kubernetes, render: Render, 
         assert status == 201, (each["kind"], reply["message"])
 
 
-def test_the_server_is_strict(server: Kubernetes, render: Render) -> None:
+def test_strict_validation_rejects_an_unknown_field(server: Kubernetes, render: Render) -> None:
     monitor = next(each for each in render(EVERYTHING) if each["kind"] == "ServiceMonitor")
     monitor["metadata"]["namespace"] = "default"
     monitor["spec"]["endpoints"][0]["honourLabels"] = True
@@ -58,7 +58,7 @@ def test_the_server_is_strict(server: Kubernetes, render: Render) -> None:
     assert "honourLabels" in reply["message"]
 
 
-def test_an_upgrade_starts_a_new_pod_only_when_the_configuration_changed(
+def test_an_upgrade_restarts_the_pod_only_if_the_configuration_changed(
     server: Kubernetes, helm_command: Helm, tmp_path: Path
 ) -> None:
     with release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as installed:
@@ -86,7 +86,7 @@ def test_an_upgrade_starts_a_new_pod_only_when_the_configuration_changed(
     assert fourth == first
 
 
-def test_shards_come_and_go(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
+def test_shards_are_added_and_removed(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with release(server, helm_command, tmp_path, {}) as installed:
         path = f"/apis/apps/v1/namespaces/{installed.namespace}/deployments"
 
@@ -100,10 +100,10 @@ def test_shards_come_and_go(server: Kubernetes, helm_command: Helm, tmp_path: Pa
         installed.put("upgrade", {"shards": 1})
 
         assert sorted(three) == ["fleet-exporter", "fleet-exporter-1", "fleet-exporter-2"]
-        assert running() == alone == {"fleet-exporter": three["fleet-exporter"]}  # the first one stays what it was
+        assert running() == alone == {"fleet-exporter": three["fleet-exporter"]}  # shard 0 is unchanged
 
 
-def test_a_removal_leaves_nothing(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
+def test_uninstall_removes_everything(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with release(server, helm_command, tmp_path, EVERYTHING) as installed:
         objects = installed.objects()
         assert {each["kind"] for each in objects} >= {
@@ -118,7 +118,7 @@ def test_a_removal_leaves_nothing(server: Kubernetes, helm_command: Helm, tmp_pa
             assert server.request("GET", f"/api/v1/namespaces/{installed.namespace}/{kind}")[1]["items"] == [], kind
 
 
-def test_two_releases_of_one_name_live_side_by_side(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
+def test_two_releases_of_the_same_name_share_no_object(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with (
         release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as first,
         release(server, helm_command, tmp_path, WITHOUT_DASHBOARDS) as second,
@@ -138,7 +138,7 @@ def test_a_release_fits_into_its_secret(server: Kubernetes, helm_command: Helm, 
     assert size < 0.75 * _LARGEST_SECRET, size
 
 
-def test_the_notes_say_what_to_do_next(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
+def test_the_notes_name_the_next_step(server: Kubernetes, helm_command: Helm, tmp_path: Path) -> None:
     with release(server, helm_command, tmp_path, {}) as installed:
         bare = installed.helm("get", "notes", RELEASE)
         whole = installed.put("upgrade", WITHOUT_DASHBOARDS)

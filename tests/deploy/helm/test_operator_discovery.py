@@ -1,4 +1,4 @@
-"""What Grafana's sidecar and the Prometheus Operator pick up: the generated files, untouched but for what values change."""
+"""Objects for Grafana's sidecar and the Prometheus Operator: the generated files, changed only by values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def boards(objects: Objects) -> dict[str, str]:
     return {name: text for each in found for name, text in each["data"].items()}
 
 
-def test_every_dashboard_is_a_configmap_that_the_sidecar_takes(render: Render) -> None:
+def test_every_dashboard_is_a_configmap_with_the_sidecars_label(render: Render) -> None:
     objects = render({"dashboards": ON})
 
     assert boards(objects) == DASHBOARDS
@@ -42,7 +42,7 @@ def test_every_dashboard_is_a_configmap_that_the_sidecar_takes(render: Render) -
             assert json.loads(each["data"][name])["uid"] == name.removesuffix(".json")
 
 
-def test_dashboards_go_where_and_as_values_say(render: Render) -> None:
+def test_dashboards_follow_the_values(render: Render) -> None:
     first = min(DASHBOARDS).removesuffix(".json")
     options = {"namespace": "grafana", "labels": {"find": "me"}, "annotations": {"a": "b"}, "folder": "Agents"}
     objects = render({"dashboards": ON | options | {"disabled": [first]}})
@@ -54,12 +54,12 @@ def test_dashboards_go_where_and_as_values_say(render: Render) -> None:
     assert all(each["annotations"] == {"a": "b", "grafana_folder": "Agents"} for each in meta)
 
 
-def test_without_loki_its_panels_stay_away(render: Render) -> None:
+def test_without_loki_its_panels_are_omitted(render: Render) -> None:
     assert boards(render({"dashboards": ON | {"loki": False}})) == DASHBOARDS | WITHOUT_LOKI
 
 
 @pytest.mark.parametrize(("loki", "files"), [(True, DASHBOARDS), (False, DASHBOARDS | WITHOUT_LOKI)])
-def test_dashboards_link_to_the_exporter_where_values_say(render: Render, loki: bool, files: dict[str, str]) -> None:
+def test_dashboards_link_to_the_exporter_url(render: Render, loki: bool, files: dict[str, str]) -> None:
     found = boards(render({"dashboards": ON | {"loki": loki, "exporterUrl": 'https://fleet.example/"a"&b/'}}))
 
     assert EXPORTER_URL in "".join(files.values())
@@ -68,13 +68,13 @@ def test_dashboards_link_to_the_exporter_where_values_say(render: Render, loki: 
     }
 
 
-def test_rules_are_those_of_the_file(render: Render) -> None:
+def test_rules_equal_the_generated_file(render: Render) -> None:
     rule = only(render({"prometheusRule": ON}), "PrometheusRule")
 
     assert rule["spec"] == {"groups": GROUPS}
 
 
-def test_links_lead_where_values_say(render: Render) -> None:
+def test_alerts_link_to_the_urls_of_the_values(render: Render) -> None:
     urls = {"grafanaUrl": "https://grafana.example/sub/", "runbookUrl": "https://runbooks.example"}
     found = only(render({"prometheusRule": ON | urls}), "PrometheusRule")["spec"]["groups"]
     written = json.dumps(GROUPS)
@@ -89,7 +89,7 @@ def alerts(groups: list[dict[str, Any]]) -> list[str]:
     return [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_groups_and_alerts_can_be_left_out_and_alerts_labelled(render: Render) -> None:
+def test_groups_and_alerts_are_disabled_and_alerts_labelled(render: Render) -> None:
     group = next(group for group in GROUPS if alerts([group]))
     alert = alerts([each for each in GROUPS if each is not group])[0]
     options = {"disabledGroups": [group["name"]], "disabledAlerts": [alert], "alertLabels": {"team": "agents"}}
@@ -106,7 +106,7 @@ def test_groups_and_alerts_can_be_left_out_and_alerts_labelled(render: Render) -
     assert found == expected
 
 
-def test_prometheus_takes_the_rules_as_values_have_changed_them(render: Render, promtool: Path, tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules_with_changed_values(render: Render, promtool: Path, tmp_path: Path) -> None:
     options = {"grafanaUrl": "https://grafana.example", "alertLabels": {"team": "agents"}}
     file = tmp_path / "rules.yaml"
     file.write_text(json.dumps(only(render({"prometheusRule": ON | options}), "PrometheusRule")["spec"]))
@@ -129,7 +129,7 @@ def test_prometheus_takes_the_rules_as_values_have_changed_them(render: Render, 
         ({"dashboards": {"disabled": ["fleet-absent"]}}, 'dashboards.disabled: unknown dashboard "fleet-absent"'),
     ],
 )
-def test_what_is_left_out_must_be_there(template: Helm, values: dict[str, Any], complaint: str) -> None:
+def test_an_unknown_name_to_disable_is_an_error(template: Helm, values: dict[str, Any], complaint: str) -> None:
     (group,) = values
     done = template({group: ON | values[group]})
 
@@ -137,14 +137,14 @@ def test_what_is_left_out_must_be_there(template: Helm, values: dict[str, Any], 
     assert complaint in done.stderr
 
 
-def test_the_alertmanagers_configuration_is_that_of_the_file(render: Render) -> None:
+def test_the_alertmanager_configuration_equals_the_generated_file(render: Render) -> None:
     found = only(render({"alertmanagerConfig": ON | {"heartbeat": True}}), "AlertmanagerConfig")
 
     assert found["apiVersion"] == CONFIG["apiVersion"]
     assert found["spec"] == CONFIG["spec"]
 
 
-def test_the_secret_and_the_channels_are_the_values(render: Render) -> None:
+def test_the_secret_and_the_channels_follow_the_values(render: Render) -> None:
     options = {"existingSecret": "slack", "criticalChannel": "#pager", "warningChannel": "#noise", "heartbeat": True}
     spec = only(render({"alertmanagerConfig": ON | options}), "AlertmanagerConfig")["spec"]
     slack = [each for receiver in spec["receivers"] for each in receiver.get("slackConfigs", ())]
@@ -156,7 +156,7 @@ def test_the_secret_and_the_channels_are_the_values(render: Render) -> None:
     assert '"fleet-alerts"' not in json.dumps(spec)
 
 
-def test_without_a_heartbeat_its_receiver_tells_nobody(render: Render) -> None:
+def test_without_a_heartbeat_its_receiver_sends_nothing(render: Render) -> None:
     spec = only(render({"alertmanagerConfig": ON}), "AlertmanagerConfig")["spec"]
 
     assert [receiver["name"] for receiver in spec["receivers"]] == [each["name"] for each in CONFIG["spec"]["receivers"]]
@@ -165,7 +165,7 @@ def test_without_a_heartbeat_its_receiver_tells_nobody(render: Render) -> None:
 
 
 @pytest.mark.parametrize("values", [{}, {"fullnameOverride": "watcher"}, {"nameOverride": "watcher"}], ids=str)
-def test_alerts_know_the_exporter_by_its_job(render: Render, values: dict[str, Any]) -> None:
+def test_alerts_select_the_exporter_by_its_job(render: Render, values: dict[str, Any]) -> None:
     (endpoint,) = only(render(values | {"serviceMonitor": ON}), "ServiceMonitor")["spec"]["endpoints"]
     (job,) = (each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job")
     patterns = set(re.findall(r'job=~"([^"]*)"', json.dumps(GROUPS).replace('\\"', '"')))

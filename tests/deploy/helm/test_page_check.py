@@ -1,4 +1,4 @@
-"""What `helm test` runs in its pod, run here by another Python: no kubelet is at hand to start the pod itself."""
+"""The script of the `helm test` pod, run by this Python against a real exporter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_by(render: Render, page: str, values: dict[str, Any]) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_page_passes_and_anything_else_is_a_sentence(render: Render) -> None:
+def test_metrics_pass_and_anything_else_is_one_sentence(render: Render) -> None:
     with exporter() as running:
         page = run_by(render, f"{running.url}/metrics", {})
         other = run_by(render, f"{running.url}/-/healthy", {})
@@ -41,7 +41,7 @@ def test_a_page_passes_and_anything_else_is_a_sentence(render: Render) -> None:
 
 
 @pytest.mark.parametrize("closed_by", ["password", "certificate"])
-def test_a_closed_page_passes_where_that_is_expected(
+def test_a_request_for_authentication_passes_if_expected(
     render: Render, certificates: Path, tmp_path: Path, closed_by: str
 ) -> None:
     tls = {"cert_file": str(certificates / "server.crt"), "key_file": str(certificates / "server.key")}
@@ -61,7 +61,7 @@ def test_a_closed_page_passes_where_that_is_expected(
     assert surprised.returncode == 1
 
 
-def test_a_page_over_tls_is_read(render: Render, certificates: Path, tmp_path: Path) -> None:
+def test_metrics_over_tls_pass(render: Render, certificates: Path, tmp_path: Path) -> None:
     tls = {"cert_file": str(certificates / "server.crt"), "key_file": str(certificates / "server.key")}
     file = tmp_path / "web.yml"
     file.write_text(yaml.safe_dump({"tls_server_config": tls}))

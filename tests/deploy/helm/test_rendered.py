@@ -17,7 +17,7 @@ from tests.deploy.helm.conftest import CASES, CHART, NAMESPACE, Helm, Objects, R
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = ["1.25", kubernetes_validate.latest_version()]
-"""The oldest that Chart.yaml allows, and the newest whose schemas are at hand."""
+"""The oldest that Chart.yaml allows, and the newest with schemas."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -43,7 +43,7 @@ def short(objects: Objects) -> Objects:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_the_objects_are_those_that_were_looked_at(render: Render, case: Path) -> None:
+def test_the_objects_equal_the_golden_file(render: Render, case: Path) -> None:
     rendered = yaml.dump_all(short(render(case)), Dumper=_Dumper, sort_keys=False, width=120)
     golden = GOLDEN / case.name
     if os.environ.get("GOLDEN") == "write":
@@ -57,7 +57,7 @@ def test_every_golden_file_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_every_object_of_kubernetes_itself_is_valid(render: Render, case: Path) -> None:
+def test_every_built_in_object_is_valid(render: Render, case: Path) -> None:
     for each in render(case):
         if each["apiVersion"].startswith("monitoring.coreos.com/"):
             continue  # the API server's strict check of tests/deploy/helm/test_install.py knows those
@@ -65,21 +65,21 @@ def test_every_object_of_kubernetes_itself_is_valid(render: Render, case: Path) 
             kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_lint_has_no_complaint(helm_command: Helm) -> None:
+def test_helm_lint_passes(helm_command: Helm) -> None:
     for case in CASES:
         done = helm_command("lint", "--strict", CHART, "--values", case)
         assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_no_pod_may_do_more_than_read(render: Render, case: Path) -> None:
+def test_every_pod_is_hardened(render: Render, case: Path) -> None:
     specs = [each["spec"]["template"]["spec"] for each in render(case) if each["kind"] == "Deployment"]
     specs += [each["spec"] for each in render(case) if each["kind"] == "Pod"]
     for spec in specs:
         assert spec["securityContext"]["runAsNonRoot"]
         assert spec["securityContext"]["runAsUser"] > 10_000
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["enableServiceLinks"] is False  # else FLEET_EXPORTER_PORT is set, which the exporter refuses
+        assert spec["enableServiceLinks"] is False  # or FLEET_EXPORTER_PORT is set, which the exporter rejects
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -102,7 +102,7 @@ Rights = dict[str, set[tuple[str, str, str]]]
 
 
 def rights(objects: Objects) -> Rights:
-    """What the bound account may do, as (verb, group, resource) by namespace, `*` for all of them."""
+    """Permissions of the bound account: (verb, group, resource) by namespace, `*` for cluster-wide."""
     account = only(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
     found: Rights = {}
     roles = {(each["kind"], each["metadata"].get("namespace", "*"), each["metadata"]["name"]): each for each in objects}
@@ -118,7 +118,7 @@ def rights(objects: Objects) -> Rights:
                 for group in rule["apiGroups"]
                 for resource in rule["resources"]
             )
-    assert not [kind for kind, _, _ in roles if kind in ("Role", "ClusterRole")], "a role that nobody is bound to"
+    assert not [kind for kind, _, _ in roles if kind in ("Role", "ClusterRole")], "a role without a binding"
     return found
 
 
@@ -145,7 +145,7 @@ def rights(objects: Objects) -> Rights:
         ),
     ],
 )  # fmt: skip
-def test_each_source_brings_its_own_rights_and_no_others(render: Render, config: dict[str, Any], expected: Rights) -> None:
+def test_each_source_adds_only_its_own_permissions(render: Render, config: dict[str, Any], expected: Rights) -> None:
     objects = render({"config": config})
     pod = only(objects, "Deployment")["spec"]["template"]["spec"]
 
@@ -154,7 +154,7 @@ def test_each_source_brings_its_own_rights_and_no_others(render: Render, config:
     assert only(objects, "ServiceAccount")["automountServiceAccountToken"] is False
 
 
-def test_rights_may_be_left_to_somebody_else(render: Render) -> None:
+def test_no_role_is_created_without_rbac(render: Render) -> None:
     objects = render({"config": {"rayjob": {"in_cluster": True}}, "rbac": {"create": False}})
 
     assert rights(objects) == {}
@@ -179,6 +179,6 @@ def test_shards_share_one_service_and_differ_in_one_flag(render: Render) -> None
     ]
     selectors = [each["spec"]["selector"]["matchLabels"] for each in deployments]
     assert len({tuple(selector.items()) for selector in selectors}) == 3
-    assert selectors[0] == alone["spec"]["selector"]["matchLabels"]  # a selector cannot be changed by an upgrade
+    assert selectors[0] == alone["spec"]["selector"]["matchLabels"]  # an upgrade cannot change a selector
     service = only(objects, "Service")["spec"]["selector"]
     assert all(service.items() <= each["spec"]["template"]["metadata"]["labels"].items() for each in deployments)

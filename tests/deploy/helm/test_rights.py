@@ -1,4 +1,4 @@
-"""The chart's ServiceAccount on a real API server: the exporter reads with it what it should, and nothing else is open."""
+"""The permissions of the chart's ServiceAccount on a real API server: sufficient for the exporter, and minimal."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def fleet(kubernetes_server: Kubernetes, helm_command: Helm, tmp_path_factory: p
         yield found
 
 
-def test_the_exporter_reads_with_the_charts_account_and_configuration(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_exporter_reads_with_the_charts_service_account(fleet: Fleet, tmp_path: Path) -> None:
     installed, server = fleet.release, fleet.release.server
     (container,) = installed.get("Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["--config.file=/etc/fleet-exporter/config.yaml", "--web.listen-address=:9847"]
@@ -133,7 +133,7 @@ def test_everything_else_is_forbidden(fleet: Fleet) -> None:
     assert [(method, path) for method, path, body in asked if fleet.status(method, path, body) != 403] == []
 
 
-def test_the_server_lists_those_rights_and_no_others(fleet: Fleet) -> None:
+def test_the_server_lists_exactly_those_permissions(fleet: Fleet) -> None:
     """SelfSubjectRulesReview, without what every account may do: ask for its own rights."""
 
     def listed(place: str) -> set[tuple[str, str, str]]:
@@ -161,7 +161,7 @@ def test_the_server_lists_those_rights_and_no_others(fleet: Fleet) -> None:
     }
 
 
-def test_without_a_kubernetes_source_the_account_may_do_nothing(
+def test_without_a_kubernetes_source_the_account_has_no_permission(
     kubernetes_server: Kubernetes, helm_command: Helm, tmp_path: Path
 ) -> None:
     config = {"valkey": {"url": ["redis://valkey:6379"]}}
@@ -177,7 +177,7 @@ def test_without_a_kubernetes_source_the_account_may_do_nothing(
         assert [kubernetes_server.request("GET", path, token=token)[0] for path in paths] == [403] * len(paths)
 
 
-def test_without_namespaces_the_whole_cluster_is_read_and_only_that(
+def test_without_namespaces_the_permissions_are_cluster_wide(
     kubernetes_server: Kubernetes, helm_command: Helm, tmp_path: Path
 ) -> None:
     server = kubernetes_server

@@ -1,4 +1,4 @@
-"""The values: each is described, each has a default, and a word that nobody knows is refused with a sentence."""
+"""The values: each has a default, a comment and a golden case; unknown values are rejected with one sentence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 NOT_READ = {"enabled"}
 """Set by a parent chart; no default here."""
 COVERED_ELSEWHERE = ("dashboards.", "alertmanagerConfig.", "prometheusRule.")
-"""Values whose objects are compared with the generated files in test_picked_up.py."""
+"""Values whose objects are compared with the generated files in test_operator_discovery.py."""
 
 
-def test_the_schema_is_what_the_declarations_say() -> None:
+def test_the_schema_file_is_up_to_date() -> None:
     assert json.loads((CHART / "values.schema.json").read_text()) == chart_schema()
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(chart_schema())
 
 
@@ -78,7 +78,7 @@ def test_every_case_is_valid_by_the_schema_alone() -> None:
         jsonschema.validate(yaml.safe_load(case.read_text()), chart_schema())
 
 
-def test_every_option_is_a_value_but_secrets_and_what_the_chart_decides() -> None:
+def test_every_option_except_secrets_and_fixed_ones_is_a_value() -> None:
     schema = chart_schema()
     config = schema["properties"]["config"]["properties"]
     offered = {
@@ -117,7 +117,7 @@ def test_every_option_is_a_value_but_secrets_and_what_the_chart_decides() -> Non
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-def test_what_is_misspelt_or_secret_is_refused(template: Helm, values: dict[str, Any], complaint: str) -> None:
+def test_unknown_values_and_secrets_are_rejected(template: Helm, values: dict[str, Any], complaint: str) -> None:
     done = template(values)
 
     assert done.returncode != 0
@@ -125,7 +125,7 @@ def test_what_is_misspelt_or_secret_is_refused(template: Helm, values: dict[str,
 
 
 @pytest.mark.parametrize("address", ["redis://:hunter2@valkey:6379", "redis://hunter2:x@valkey", "redis://hunter2@valkey/0"])
-def test_a_password_in_an_address_is_refused_and_not_repeated(template: Helm, address: str) -> None:
+def test_a_password_in_an_address_is_rejected_and_not_printed(template: Helm, address: str) -> None:
     done = template({"config": {"valkey": {"url": [address]}}})
 
     assert done.returncode != 0
@@ -134,7 +134,7 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(template: Helm, ad
     assert "hunter2" not in done.stderr
 
 
-def test_a_configuration_reaches_the_exporter_as_it_was_written(render: Render) -> None:
+def test_the_configuration_reaches_the_exporter_unchanged(render: Render) -> None:
     config = {
         "valkey": {"url": ["redis://[::1]:6379/0", "redis://valkey:6379/0?x=a@b"], "sizes": ["{{ .Values.image }}", "a: b"]},
         "jetstream": {"max_series": 2_000_000, "timeout": 2.5, "services": {"1e3": "on", "~": "null"}},
@@ -145,11 +145,11 @@ def test_a_configuration_reaches_the_exporter_as_it_was_written(render: Render) 
     assert yaml.safe_load(written) == config
 
 
-def test_a_parent_chart_may_share_values_and_switch_this_one_off(template: Helm) -> None:
+def test_a_parent_chart_may_share_values_and_disable_this_one(template: Helm) -> None:
     assert template({"global": {"imageRegistry": "x"}, "enabled": False}).returncode == 0
 
 
-def test_versions_and_links_are_the_projects() -> None:
+def test_versions_and_links_equal_the_projects() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
