@@ -13,6 +13,7 @@ class Reason(StrEnum):
     UNAUTHORIZED = "unauthorized"
     TIMEOUT = "timeout"
     MALFORMED = "malformed"
+    CONFIG = "config"
     BUG = "bug"
 
 

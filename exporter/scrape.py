@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exporter.clients.backoff import Backoff
+from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, reason_of
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
@@ -243,7 +244,7 @@ class Scraper:
         state.last_success = self._clock()
 
     def _failed(self, state: State, reason: Reason, message: str, error: BaseException | None = None) -> None:
-        message = " ".join(message.split())
+        message = " ".join(redacted(message).split())
         # One line when a source changes state; a source that stays down says nothing more.
         if state.up is not False or state.reason is not reason:
             bug = error if reason is Reason.BUG else None
@@ -278,7 +279,7 @@ class Scraper:
                 await source.run()
                 return
             except Exception as error:  # noqa: BLE001 - the counterpart of the one in _finished, for tasks
-                message = f"{type(error).__name__}: {error}"
+                message = redacted(f"{type(error).__name__}: {error}")
             if time.monotonic() - started > 60:
                 backoff.reset()
             self._restarts[source.kind] += 1

@@ -21,7 +21,7 @@ from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from exporter.config.log import Log
-from exporter.config.options import Address, Options
+from exporter.config.options import Options
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
 from exporter.source import AnySource, LegacySource, Source, SourceOptions, created
@@ -97,11 +97,13 @@ class Option:
         return f"{self.group}.{self.name}" if self.group else self.name
 
     @property
+    def is_secret(self) -> bool:
+        return self.field.annotation is SecretStr
+
+    @property
     def flag(self) -> str | None:
         """`--web.listen-address`; None for secrets, which any process list would show."""
-        secret = inspect.isclass(self.field.annotation) and issubclass(self.field.annotation, SecretStr)
-        secret = secret or SecretStr in getattr(self.field.annotation, "__args__", ())
-        if secret and Address not in (self.field.annotation, *getattr(self.field.annotation, "__args__", ())):
+        if self.is_secret:
             return None
         return self._extra("flag") or f"--{self.path.replace('_', '-')}"
 
@@ -179,17 +181,25 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
-        mistakes.append(f"--{CONFIG_FILE} {path}{place}: not YAML ({getattr(error, 'problem', None) or 'not UTF-8'})")
+        # Of tags and aliases the problem names the text, which may be the begin of an unquoted secret.
+        quotes = isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError)
+        problem = "a tag or alias; quote the value" if quotes else getattr(error, "problem", None) or "not UTF-8"
+        mistakes.append(f"--{CONFIG_FILE} {path}{place}: not YAML ({problem})")
         return {}
     if content is None:
         return {}
     alone = {option.name for option in options() if not option.group}
-    if not isinstance(content, dict) or not all(
-        name in alone or isinstance(group, dict | None) for name, group in content.items()
-    ):
+    if not isinstance(content, dict):
         mistakes.append(f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options")
         return {}
-    return {str(name): value if name in alone else dict(value or {}) for name, value in content.items()}
+    read = {}
+    for name, value in content.items():
+        if name in alone or isinstance(value, dict | None):
+            read[str(name)] = value if name in alone else {str(key): inner for key, inner in (value or {}).items()}
+        else:
+            kind = "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a number or boolean"
+            mistakes.append(f"--{CONFIG_FILE} {path}: {name}: expected a mapping of options, got {kind}")
+    return read
 
 
 def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> Iterator[tuple[Option, str]]:
@@ -213,13 +223,18 @@ def _sentence(error: Mapping[str, Any], known: Mapping[str, Option]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{path}: no such option; `fleet-exporter --help` lists them"
     option = known.get(where)
-    told = f" ({option.flag or option.variable})" if option else ""
+    names = (option.flag or option.variable, option.well_known_variable) if option else ()
+    told = f" ({', '.join(name for name in names if name)})" if option else ""
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}{told}: {message[:1].lower()}{message[1:]}"
 
 
-def _share_servers(merged: dict[str, Any]) -> None:
-    """Give a source that reads the same server as another one that one's address and credentials, unless it has its own."""
+def _share_servers(merged: dict[str, Any]) -> set[str]:
+    """Give a source that reads the same server as another one that one's address and credentials, unless it has its own.
+
+    Returns the paths of the options that were given so.
+    """
+    shared_paths = set()
     for kind in source_types():
         inheritance = options_type(kind).same_server_as
         if inheritance is None:
@@ -229,6 +244,8 @@ def _share_servers(merged: dict[str, Any]) -> None:
         if own.get("url", given.get("url")) == given.get("url"):
             inherited = {name: given[name] for name in shared.model_fields if name in given}
             merged[kind.kind] = inherited | own
+            shared_paths |= {f"{kind.kind}.{name}" for name in inherited.keys() - own.keys()}
+    return shared_paths
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
@@ -245,11 +262,14 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     for name, text in flags.items():
         if text is not None and name in known:
             known[name].put(text, merged)
-    _share_servers(merged)
+    shared = _share_servers(merged)
     try:
         settings = settings_type().model_validate(merged)
     except ValidationError as error:
-        mistakes.extend(_sentence(detail, known) for detail in error.errors(include_url=False, include_input=False))
+        details = error.errors(include_url=False, include_input=False)
+        mistakes.extend(
+            _sentence(detail, known) for detail in details if ".".join(map(str, detail["loc"][:2])) not in shared
+        )
         raise SettingsError(mistakes) from None
     if mistakes:
         raise SettingsError(mistakes)

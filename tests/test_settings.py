@@ -71,7 +71,13 @@ def test_every_mistake_is_told_at_once_and_without_secrets(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("a: [", "line 1: not YAML"), ("- a", "top level"), ("valkey: 3", "top level")],
+    [
+        (None, "No such file"),
+        ("a: [", "line 1: not YAML"),
+        ("- a", "top level"),
+        ("valkey: 3", "valkey: expected a mapping of options, got a number or boolean"),
+        ("valkey: {password: *hunter2}", "quote the value"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
     file = tmp_path / "config.yaml"
@@ -119,3 +125,22 @@ def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials
     assert [source.kind for source in load({"fleet.follow_events": "false"}, {"NATS_URL": "nats://a"}).sources] == [
         "jetstream"
     ]
+
+
+def test_a_missing_kubeconfig_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "exporter", "collect", "rayjob"]
+    for given in (f"--rayjob.kubeconfig={tmp_path / 'none'}", "--rayjob.in-cluster"):
+        done = subprocess.run([*command, given], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("fleet-exporter: rayjob: config: ")
+
+
+def test_a_wrong_list_next_to_a_scalar_group_names_both(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("valkey: {urls: [redis://a]}\nneo4j: bolt://graph\n")
+
+    told = mistakes({"config.file": str(file)})
+    assert len(told) == 2
+    assert any("neo4j: expected a mapping of options, got a text" in line for line in told)
+    assert any(line.startswith("valkey.urls: no such option") for line in told)

@@ -142,7 +142,7 @@ class Cluster:
                     config.load_incluster_config(client_configuration=settings)
             except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
                 place = self._kubeconfig or "the pod's service account"
-                raise SourceError(Reason.UNAUTHORIZED, f"no Kubernetes credentials from {place}: {error}") from None
+                raise SourceError(Reason.CONFIG, f"no Kubernetes credentials from {place}: {error}") from None
             self._client = client.ApiClient(settings)
         return self._client
 

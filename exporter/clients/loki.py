@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from exporter.config.options import Address
+from exporter.config.address import Address
 from exporter.errors import Reason, SourceError
 
 
@@ -23,7 +23,9 @@ class LokiClient:
             reply = await self._client.request(method, path, **request)
         except httpx.TimeoutException:
             raise SourceError(Reason.TIMEOUT, f"Loki at {self.server} did not answer") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except httpx.InvalidURL as error:
+            raise SourceError(Reason.CONFIG, f"Loki at {self.server}: {error}") from None
+        except (httpx.HTTPError, OSError) as error:
             raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
         if reply.is_success or (reply.status_code == httpx.codes.BAD_REQUEST and method == "POST"):
             return reply

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 from pydantic import SecretStr
 
 from exporter.clients.jetstream import ListReply, Reply, Stream, StreamList, decoded
-from exporter.config.options import Addresses, Options, option
+from exporter.config.address import NatsAddresses
+from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ _SUBSCRIPTION = re.compile(r"permissions violation for subscription to [\"']([^\
 class NatsServer(Options):
     """Where NATS is and who asks; several addresses are members of one cluster."""
 
-    url: Annotated[Addresses, option("nats:// or tls:// addresses of the members of one cluster.", env="NATS_URL")] = ()
+    url: Annotated[
+        NatsAddresses, option("host:port, nats:// or tls:// addresses of the members of one cluster.", env="NATS_URL")
+    ] = ()
     user: Annotated[str, option("User name.", env="NATS_USER")] = ""
-    password: Annotated[SecretStr, option("Password.", env="NATS_PASSWORD")] = SecretStr("")
-    token: Annotated[SecretStr, option("Token.", env="NATS_TOKEN")] = SecretStr("")
+    password: Annotated[Secret, option("Password.", env="NATS_PASSWORD")] = SecretStr("")
+    token: Annotated[Secret, option("Token.", env="NATS_TOKEN")] = SecretStr("")
     nkey_file: Annotated[Path | None, option("File with an nkey seed.")] = None
     credentials_file: Annotated[Path | None, option("File with a user's JWT and seed.", env="NATS_CREDS")] = None
     ca_file: Annotated[Path | None, option("Certificate authority of the server, for TLS.")] = None
@@ -66,12 +69,16 @@ class NatsServer(Options):
         given: dict[str, Any] = {}
         if self.user:
             given |= {"user": self.user, "password": self.password.get_secret_value()}
+        elif (address := next((url for url in self.url if url.user), None)) is not None:
+            # The members of a cluster share their accounts; a user alone is a token, as in every client of NATS.
+            named = {"user": address.user, "password": address.password}
+            given |= named if address.password else {"token": address.user}
         if token := self.token.get_secret_value():
             given["token"] = token
         for name, file in (("nkeys_seed", self.nkey_file), ("user_credentials", self.credentials_file)):
             if file is not None:
                 if not file.is_file():
-                    raise SourceError(Reason.UNAUTHORIZED, f"the file {file} cannot be read; give NATS another")
+                    raise SourceError(Reason.CONFIG, f"the file {file} cannot be read; give NATS another")
                 given[name] = str(file)
         if self.ca_file or self.cert_file:
             given["tls"] = self._tls()
@@ -83,7 +90,7 @@ class NatsServer(Options):
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(Reason.UNAUTHORIZED, f"the TLS files for NATS cannot be used: {error}") from None
+            raise SourceError(Reason.CONFIG, f"the TLS files for NATS cannot be used: {error}") from None
         return context
 
 
@@ -151,7 +158,7 @@ class Connection:
             # Kept before it is connected, so that an attempt that is cut off is closed like a connection.
             self._client = Client()
             await self._client.connect(
-                [url.get_secret_value() for url in self._server.url],
+                [url.without_credentials for url in self._server.url],
                 name="fleet-exporter",
                 inbox_prefix=self._server.inbox_prefix,
                 connect_timeout=max(1, int(self._timeout)),

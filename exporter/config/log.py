@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from exporter.config.options import Options, option
+from exporter.config.redaction import redacted
 
 
 class Level(StrEnum):
@@ -50,8 +51,9 @@ class Formatter(logging.Formatter):
         fields.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
+        fields = {name: value if isinstance(value, int | float) else redacted(str(value)) for name, value in fields.items()}
         if self._form is Style.JSON:
-            return json.dumps(fields, default=str)
+            return json.dumps(fields)
         return " ".join(f"{name}={_logfmt(str(value))}" for name, value in fields.items() if value != "")
 
 

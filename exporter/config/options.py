@@ -1,43 +1,35 @@
-"""The types that options are declared with: groups, addresses, lists, mappings, durations."""
+"""The types that options are declared with: groups, lists, mappings, secrets, durations; addresses are in `address`."""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr
 
+from exporter.config.address import Address as Address
+from exporter.config.address import paired, split
 
-class Address(SecretStr):
-    """A URL that may hold a password: shown anywhere, it shows everything but the credentials."""
-
-    def _display(self) -> str:
-        scheme, separator, rest = self.get_secret_value().rpartition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-    @property
-    def server(self) -> str:
-        """host:port (or whatever stands there), the value of the label `server`."""
-        return self._display().rpartition("://")[2].partition("/")[0].partition("?")[0]
-
-
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 """A list of words: a YAML list, or one text with commas."""
 
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
-"""A list of addresses: a YAML list, or one text with commas."""
-
-
-def _paired(value: Any) -> Any:
-    return dict(part.partition("=")[::2] for part in _split(value)) if isinstance(value, str) else value
-
-
-Pairs = Annotated[dict[str, str], BeforeValidator(_paired)]
+Pairs = Annotated[dict[str, str], BeforeValidator(paired)]
 """A mapping of words: a YAML mapping, or one text of name=value with commas."""
+
+
+def _without_controls(secret: SecretStr) -> SecretStr:
+    if any(unicodedata.category(character) == "Cc" for character in secret.get_secret_value()):
+        raise ValueError("expected one line of text, got control characters; write the secret again without them")
+    return secret
+
+
+Secret = Annotated[
+    SecretStr,
+    BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),  # a file ends with a newline
+    AfterValidator(_without_controls),
+]
+"""A password or token, without the white space around it."""
 
 Seconds = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(0)]

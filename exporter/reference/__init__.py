@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt
 from pydantic import SecretStr
 
 from exporter import scrape
-from exporter.config.options import Address
+from exporter.config.address import Address
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.settings import CONFIG_FILE, PREFIX, Option, options, settings_type, source_types
@@ -68,6 +68,7 @@ _TYPES = {
     tuple[str, ...]: "list",
     tuple[Address, ...]: "list of addresses",
     dict[str, str]: "mapping",
+    dict[str, Address]: "mapping",
 }
 
 

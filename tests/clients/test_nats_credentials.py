@@ -22,10 +22,10 @@ def reads(url: str, **options: Any) -> bool:
     return any(name.startswith("nats_") for name in page)
 
 
-def is_refused(url: str, **options: Any) -> None:
+def is_refused(url: str, *, reason: Reason = Reason.UNAUTHORIZED, **options: Any) -> None:
     with pytest.raises(SourceError) as caught:
         reads(url, **options)
-    assert caught.value.reason is Reason.UNAUTHORIZED
+    assert caught.value.reason is reason
 
 
 def test_a_user_and_a_password() -> None:
@@ -33,6 +33,15 @@ def test_a_user_and_a_password() -> None:
         assert reads(server.url, user="exporter", password=SecretStr("secret"))
         is_refused(server.url, user="exporter", password=SecretStr("wrong"))
         is_refused(server.url)
+
+
+def test_credentials_in_the_address_are_percent_decoded() -> None:
+    with nats_servers.start(config='authorization { user: exporter, password: "p@ss/word" }') as server:
+        location = server.url.removeprefix("nats://")
+        assert reads(f"nats://exporter:p%40ss%2Fword@{location}")
+        is_refused(f"nats://exporter:wrong@{location}")
+    with nats_servers.start(config="authorization { token: secret }") as server:
+        assert reads(f"nats://secret@{server.url.removeprefix('nats://')}")
 
 
 def test_a_token() -> None:
@@ -48,7 +57,7 @@ def test_an_nkey(tmp_path: Path) -> None:
     with nats_servers.start(config=f"authorization {{ users: [ {{ nkey: {known.public} }} ] }}") as server:
         assert reads(server.url, nkey_file=tmp_path / "known.nk")
         is_refused(server.url, nkey_file=tmp_path / "unknown.nk")
-        is_refused(server.url, nkey_file=tmp_path / "missing.nk")
+        is_refused(server.url, nkey_file=tmp_path / "missing.nk", reason=Reason.CONFIG)
 
 
 def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
@@ -57,7 +66,7 @@ def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
     with nats_servers.start(config=operator_configuration(known)) as server:
         assert reads(server.url, credentials_file=known)
         is_refused(server.url, credentials_file=unknown)
-        is_refused(server.url, credentials_file=tmp_path / "missing.creds")
+        is_refused(server.url, credentials_file=tmp_path / "missing.creds", reason=Reason.CONFIG)
 
 
 def test_a_client_certificate(certificates: Path) -> None:
@@ -70,4 +79,4 @@ def test_a_client_certificate(certificates: Path) -> None:
         for less in ({"ca_file": certificates / "server.crt"}, {"ca_file": certificates / "client.crt", **ours}):
             with pytest.raises((SourceError, OSError)):
                 reads(url, **less)
-        is_refused(url, ca_file=certificates / "missing.crt")
+        is_refused(url, ca_file=certificates / "missing.crt", reason=Reason.CONFIG)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import PrivateAttr, SecretStr
 
 from exporter.clients.nats import Connection, NatsServer
-from exporter.config.options import Address, Count, Names, Options, Seconds, option
+from exporter.config.address import Address, HttpAddress
+from exporter.config.options import Count, Names, Options, Seconds, Secret, option
 from exporter.events import broadcast
 from exporter.events.broadcast import LiveStream
 from exporter.events.consumer import Tap
@@ -55,8 +56,8 @@ class FleetEvents(NatsServer, LegacySource):
     max_stories: Annotated[Count, option("Stories told apart.")] = 5000
     max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
 
-    grafana_url: Annotated[Address, option("Grafana to push events to as they come (Grafana Live).")] = Address("")
-    grafana_token: Annotated[SecretStr, option("Token of a Grafana service account that may push.")] = SecretStr("")
+    grafana_url: Annotated[HttpAddress, option("Grafana to push events to as they come (Grafana Live).")] = Address("")
+    grafana_token: Annotated[Secret, option("Token of a Grafana service account that may push.")] = SecretStr("")
     grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
 
     _grafana: GrafanaLive | None = PrivateAttr(None)

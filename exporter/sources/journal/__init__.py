@@ -22,7 +22,8 @@ from pydantic import PrivateAttr, SecretStr
 from exporter.clients.jetstream import Stream, StreamInfo
 from exporter.clients.loki import LokiClient
 from exporter.clients.nats import Connection, NatsServer, first_of
-from exporter.config.options import Address, Count, Names, Options, option
+from exporter.config.address import Address, HttpAddress
+from exporter.config.options import Count, Names, Options, Secret, option
 from exporter.errors import Reason, SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
@@ -85,10 +86,10 @@ class Journal(NatsServer, LegacySource):
     metrics: ClassVar[tuple[Metric, ...]] = (ENTRIES, REJECTED, MISSED, POSITION, PENDING, RETRIES, DELAY)
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
 
-    loki_url: Annotated[Address, option("http:// or https:// address of Loki.", env="LOKI_URL")] = Address("")
+    loki_url: Annotated[HttpAddress, option("http:// or https:// address of Loki.", env="LOKI_URL")] = Address("")
     loki_user: Annotated[str, option("User name at Loki.")] = ""
-    loki_password: Annotated[SecretStr, option("Password at Loki.")] = SecretStr("")
-    loki_token: Annotated[SecretStr, option("Bearer token at Loki.")] = SecretStr("")
+    loki_password: Annotated[Secret, option("Password at Loki.")] = SecretStr("")
+    loki_token: Annotated[Secret, option("Bearer token at Loki.")] = SecretStr("")
     loki_tenant: Annotated[str, option("Tenant at Loki (X-Scope-OrgID).")] = ""
     loki_ca_file: Annotated[Path | None, option("Certificate authority of Loki.")] = None
     streams: Annotated[Names, option("Streams to copy; all that keep their messages when none is named.")] = ()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_types import Gt
 from pydantic import PrivateAttr, SecretStr
 
-from exporter.config.options import Address, Seconds, option
+from exporter.config.address import Address, Neo4jAddress
+from exporter.config.options import Seconds, Secret, option
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import LegacySource
@@ -40,9 +41,12 @@ class Neo4j(LegacySource):
     kind: ClassVar[str] = "neo4j"
     metrics: ClassVar[tuple[Metric, ...]] = counts.METRICS
 
-    uri: Annotated[Address | None, option("bolt:// or neo4j:// address; +s for TLS.", env="NEO4J_URI")] = None
+    uri: Annotated[
+        Neo4jAddress,
+        option("host:port, bolt:// or neo4j:// address; +s for TLS.", env="NEO4J_URI"),
+    ] = Address("")
     user: Annotated[str, option("User name.", env="NEO4J_USER")] = "neo4j"
-    password: Annotated[SecretStr, option("Password.", env="NEO4J_PASSWORD")] = SecretStr("")
+    password: Annotated[Secret, option("Password.", env="NEO4J_PASSWORD")] = SecretStr("")
     database: Annotated[str, option("Database to count.", env="NEO4J_DATABASE")] = "neo4j"
     ca_file: Annotated[Path | None, option("Certificate authority of the server, for TLS of our own choosing.")] = None
     max_labels: Annotated[int, Gt(0), option("Most labels shown; the rest is `other`.")] = 200
@@ -59,11 +63,11 @@ class Neo4j(LegacySource):
 
     @property
     def enabled(self) -> bool:
-        return self.uri is not None
+        return bool(self.uri.get_secret_value())
 
     @property
     def server(self) -> str:
-        return self.uri.server if self.uri else ""
+        return self.uri.server
 
     async def collect(self) -> Iterable[Sample]:
         import neo4j.exceptions as errors
@@ -71,7 +75,7 @@ class Neo4j(LegacySource):
         try:
             return await self._read()
         except errors.ConfigurationError as error:
-            raise SourceError(Reason.UNREACHABLE, f"Neo4j at {self.server}: {error}") from None
+            raise SourceError(Reason.CONFIG, f"Neo4j at {self.server}: {error}") from None
         except errors.ClientError as error:
             denied = str(error.code).startswith(_UNAUTHORIZED)
             reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
@@ -156,8 +160,8 @@ class Neo4j(LegacySource):
             if self.ca_file:
                 trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(self.ca_file)), "encrypted": True}
             self._driver = neo4j.AsyncGraphDatabase.driver(
-                self.uri.get_secret_value() if self.uri else "",
-                auth=(self.user, self.password.get_secret_value()),
+                self.uri.without_credentials,  # its errors repeat the whole address
+                auth=(self.uri.user or self.user, self.uri.password or self.password.get_secret_value()),
                 user_agent="fleet-exporter",
                 connection_timeout=self.timeout,
                 connection_acquisition_timeout=self.timeout,

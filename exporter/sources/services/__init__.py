@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import PrivateAttr
 
-from exporter.config.options import Names, Pairs, Seconds, option
+from exporter.config.address import Address, GrpcAddresses, HttpAddresses
+from exporter.config.options import Names, Seconds, option
 from exporter.errors import Reason, SourceError
 from exporter.fleet.registry import Meet
 from exporter.metrics.metric import Metric, Sample
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from exporter.sources.services.grpc_client import GrpcClient
 
 
-_NO_ADDRESSES: dict[str, str] = {}
+_NO_ADDRESSES: dict[str, Address] = {}
 
 
 class Services(LegacySource):
@@ -38,8 +40,8 @@ class Services(LegacySource):
     kind: ClassVar[str] = "services"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
 
-    grpc: Annotated[Pairs, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
-    http: Annotated[Pairs, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
+    grpc: Annotated[GrpcAddresses, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
+    http: Annotated[HttpAddresses, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
     orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
     deadline: Annotated[Seconds, option("Longest time one answer may take, in seconds.")] = 2.0
@@ -74,13 +76,13 @@ class Services(LegacySource):
         self._jobs = tuple(job for probe in probes for job in probe.jobs or ())
         return list(samples(probes, [*self.grpc, *self.http], time.time()))
 
-    async def _ask_grpc(self, name: str, address: str) -> list[Probe]:
-        host, _, port = address.rpartition(":")
+    async def _ask_grpc(self, name: str, address: Address) -> list[Probe]:
+        host, port = address.host, address.port
         try:
             async with asyncio.timeout(self.deadline):
-                found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
-            message = f"{address} does not resolve: {getattr(error, 'strerror', None) or error}"
+            message = f"{address.location} does not resolve: {getattr(error, 'strerror', None) or error}"
             return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.UNREACHABLE, message=message)]
         hosts = dict.fromkeys((family, str(where[0])) for family, *_, where in found)
         instances = [f"[{ip}]:{port}" if family == socket.AF_INET6 else f"{ip}:{port}" for family, ip in hosts]
@@ -101,10 +103,13 @@ class Services(LegacySource):
                 from exporter.sources.services.grpc_client import GrpcClient
             except ImportError:
                 raise SourceError(
-                    Reason.BUG, "gRPC is not installed; install fleet-exporter with its extra grpc: fleet-exporter[grpc]"
+                    Reason.CONFIG, "gRPC is not installed; install fleet-exporter with its extra grpc: fleet-exporter[grpc]"
                 ) from None
             if self.tls:
-                authority = self.ca_file.read_bytes() if self.ca_file else None
+                try:
+                    authority = self.ca_file.read_bytes() if self.ca_file else None
+                except OSError as error:
+                    raise SourceError(Reason.CONFIG, f"services.ca_file {self.ca_file}: {error.strerror}") from None
                 named = (("grpc.ssl_target_name_override", host),)
                 channel = grpc.aio.secure_channel(instance, grpc.ssl_channel_credentials(authority), options=named)
             else:
@@ -112,16 +117,19 @@ class Services(LegacySource):
             self._clients[key] = GrpcClient(channel, deadline=self.deadline)
         return self._clients[key]
 
-    async def _ask_http(self, name: str, url: str) -> list[Probe]:
+    async def _ask_http(self, name: str, address: Address) -> list[Probe]:
         import httpx
 
         if self._http is None:
-            verify = str(self.ca_file) if self.ca_file else True
+            try:
+                verify = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+            except (OSError, ssl.SSLError) as error:
+                raise SourceError(Reason.CONFIG, f"services.ca_file {self.ca_file}: {error}") from None
             self._http = httpx.AsyncClient(timeout=self.deadline, trust_env=False, verify=verify)
         began = time.perf_counter()
         reason, message = None, ""
         try:
-            async with self._http.stream("GET", url) as reply:
+            async with self._http.stream("GET", address.get_secret_value()) as reply:
                 if not reply.is_success:
                     denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
                     reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
@@ -130,11 +138,12 @@ class Services(LegacySource):
             reason = Reason.TIMEOUT
         except httpx.RemoteProtocolError:
             reason = Reason.MALFORMED
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except httpx.InvalidURL:
+            reason = Reason.CONFIG
+        except httpx.HTTPError:
             reason = Reason.UNREACHABLE
         taken = time.perf_counter() - began
-        instance = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-        return [Probe(service=name, instance=instance, round_trip=taken, reason=reason, message=message)]
+        return [Probe(service=name, instance=address.location, round_trip=taken, reason=reason, message=message)]
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 from annotated_types import Gt
 from pydantic import SecretStr
 
-from exporter.config.options import Address, Addresses, Count, Names, option
+from exporter.config.address import Address, ValkeyAddresses
+from exporter.config.options import Count, Names, Secret, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample, gauge
@@ -33,9 +34,12 @@ _SCAN_PAGE = 500
 class ValkeyOptions(SourceOptions):
     """ValKey 7 to 9 and Redis 6 to 8."""
 
-    url: Annotated[Addresses, option("redis://, rediss:// or unix:// addresses, one or several.", env="REDIS_URL")] = ()
+    url: Annotated[
+        ValkeyAddresses,
+        option("host:port, redis://, rediss:// or unix:// addresses of one or several servers.", env="REDIS_URL"),
+    ] = ()
     username: Annotated[str, option("ACL user, where the address names none.")] = ""
-    password: Annotated[SecretStr, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr("")
+    password: Annotated[Secret, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr("")
     sizes: Annotated[Names, option("Keys of sets and lists whose size is shown.")] = ()
     key_groups: Annotated[bool, option("Count keys by the first two segments of their names, with SCAN.")] = False
     key_groups_limit: Annotated[int, Gt(0), option("Most groups that are told apart; the rest is `other`.")] = 50

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from annotated_types import Gt
 from pydantic import AfterValidator, PrivateAttr, SecretStr
 
-from exporter.config.options import Address, Addresses, Names, option
+from exporter.config.address import Address, VllmAddresses
+from exporter.config.options import Names, Secret, option
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import LegacySource
@@ -42,9 +43,10 @@ class Vllm(LegacySource):
     metrics: ClassVar[tuple[Metric, ...]] = (*page.METRICS, DISCOVERED)
 
     url: Annotated[
-        Addresses, option("http:// or https:// addresses; /metrics is added where no path is given.", env="VLLM_URL")
+        VllmAddresses,
+        option("host:port, http:// or https:// addresses; /metrics is added where no path is given.", env="VLLM_URL"),
     ] = ()
-    token: Annotated[SecretStr, option("Bearer token, where a proxy before the server wants one.")] = SecretStr("")
+    token: Annotated[Secret, option("Bearer token, where a proxy before the server wants one.")] = SecretStr("")
     ca_file: Annotated[Path | None, option("Certificate authority of the servers, for https.")] = None
     service: Annotated[
         Names,
@@ -73,13 +75,13 @@ class Vllm(LegacySource):
 
     def targets(self) -> tuple[Self, ...]:
         """One reader for each server, and this source itself for the finding of servers, where that is asked for."""
-        addresses = [url.get_secret_value() for url in self.url]
-        addresses += self._discovery.addresses if self._discovery else ()
-        self._readers = {address: self._readers.get(address) or self._reader(address) for address in addresses}
+        found = [*self.url, *map(Address, self._discovery.addresses if self._discovery else ())]
+        by_server = {address.server: address for address in reversed(found)}  # a listed one goes before one that was found
+        self._readers = {name: self._readers.get(name) or self._reader(address) for name, address in by_server.items()}
         return (*self._readers.values(), *((self,) if self.service else ()))
 
-    def _reader(self, address: str) -> Self:
-        reader = self.model_copy(update={"url": (Address(address),), "service": ()})
+    def _reader(self, address: Address) -> Self:
+        reader = self.model_copy(update={"url": (address,), "service": ()})
         reader._discovery = None
         return reader
 
@@ -111,7 +113,9 @@ class Vllm(LegacySource):
             raise SourceError(Reason.TIMEOUT, f"vLLM at {self.server} did not answer in time") from None
         except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
             raise SourceError(Reason.MALFORMED, f"{self.server} does not answer as vLLM does: {error}") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.InvalidURL as error:
+            raise SourceError(Reason.CONFIG, f"vLLM at {self.server}: {error}") from None
+        except httpx.HTTPError as error:
             raise SourceError(Reason.UNREACHABLE, f"vLLM at {self.server}: {error}") from None
         try:
             if len(text) > _AT_ONCE_BYTES:
@@ -121,7 +125,7 @@ class Vllm(LegacySource):
             raise SourceError(error.reason, f"vLLM at {self.server}: {error}") from None
 
     async def _page(self) -> str:
-        async with self._connected().stream("GET", _metrics_url(self.url[0])) as reply:
+        async with self._connected().stream("GET", self.url[0].with_default_path("/metrics")) as reply:
             if reply.status_code in (401, 403):
                 raise SourceError(Reason.UNAUTHORIZED, f"vLLM at {self.server} answers {reply.status_code}")
             if reply.status_code != 200:
@@ -151,17 +155,9 @@ class Vllm(LegacySource):
         try:
             return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(Reason.UNAUTHORIZED, f"vllm.ca_file {self.ca_file} cannot be used: {error}") from None
+            raise SourceError(Reason.CONFIG, f"vllm.ca_file {self.ca_file} cannot be used: {error}") from None
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-
-
-def _metrics_url(address: Address) -> str:
-    """The page's URL: /metrics unless the address has a path of its own."""
-    text = address.get_secret_value()
-    if "://" not in text:
-        text = f"http://{text}"
-    return text if text.partition("://")[2].partition("/")[2] else f"{text.rstrip('/')}/metrics"
