@@ -48,9 +48,7 @@ class NatsServer(Options):
     cert_file: Annotated[Path | None, option("Client certificate, for mutual TLS.")] = None
     key_file: Annotated[Path | None, option("Key of the client certificate.")] = None
     api_prefix: Annotated[str, option("Prefix of the JetStream API, another one for a domain.")] = "$JS.API"
-    inbox_prefix: Annotated[
-        str, option("Prefix of the subjects on which replies come, one of its own where accounts are shared.")
-    ] = "_INBOX"
+    inbox_prefix: Annotated[str, option("Prefix of reply subjects; set a separate one if the account is shared.")] = "_INBOX"
     delete_consumers: Annotated[
         bool,
         option("Delete the exporter's own consumers when they are done with; without it they vanish after a minute."),

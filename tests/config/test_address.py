@@ -40,7 +40,7 @@ SECRET = "Zq9x"
 def test_an_address_names_its_server(option: str, text: str, server: str) -> None:
     (source, *_) = load({option: text}, {}).sources
 
-    assert source.server == server
+    assert [target.server for target in source.targets()] == [server]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class ValkeyOptions(SourceOptions):
     password: Annotated[Secret, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr("")
     sizes: Annotated[Names, option("Keys of sets and lists whose size is shown.")] = ()
     key_groups: Annotated[bool, option("Count keys by the first two segments of their names, with SCAN.")] = False
-    key_groups_limit: Annotated[int, Gt(0), option("Most groups that are told apart; the rest is `other`.")] = 50
+    key_groups_limit: Annotated[int, Gt(0), option("Maximum number of groups; the rest is `other`.")] = 50
     scan_limit: Annotated[Count, option("Most keys that one SCAN looks at; a larger keyspace is shown incomplete.")] = 20_000
 
     @property
