@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import sys
 
-from servers import actionlint, alertmanager, chromium, docker, helm, kubernetes, loki, nats, neo4j, prometheus, valkey
+from servers import (
+    actionlint,
+    alertmanager,
+    chromium,
+    cluster,
+    docker,
+    helm,
+    kubernetes,
+    loki,
+    nats,
+    neo4j,
+    prometheus,
+    valkey,
+)
 from servers.cache import ServerMissing
 
-_QUICK_FIRST = (nats, valkey, prometheus, chromium, docker, neo4j, actionlint, alertmanager, helm, kubernetes, loki)
+_QUICK_FIRST = (nats, valkey, prometheus, chromium, docker, neo4j, actionlint, alertmanager, helm, cluster, kubernetes, loki)
 
 
 def _say(text: str) -> None:

@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from servers.cache import Progress, ServerMissing, cached
 
@@ -46,16 +47,23 @@ def _environment_of(go: Path, name: str) -> str:
     return subprocess.run([go, "env", name], env=env, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def build(module: Path, packages: Sequence[str], folder: Path, *, ldflags: str, progress: Progress) -> None:
+def build(
+    module: Path,
+    packages: Sequence[str],
+    folder: Path,
+    *,
+    ldflags: str,
+    keep: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    progress: Progress,
+) -> None:
     """Put the binaries of `packages`, at the versions that `module`'s go.mod and go.sum name, into `folder`.
 
+    `keep` names files of required modules that are copied too: by module, each file's path in it and its new name.
     Raises ServerMissing with what the compiler said last.
     """
     go = command(progress)
     work = folder / "build"
-    work.mkdir()
-    for name in ("go.mod", "go.sum"):
-        shutil.copy(module / name, work)
+    shutil.copytree(module, work)
     env = os.environ | {
         "GOCACHE": str(work / "cache"),
         "CGO_ENABLED": "0",
@@ -77,6 +85,12 @@ def build(module: Path, packages: Sequence[str], folder: Path, *, ldflags: str, 
         text=True,
         check=False,
     )
+    for name, files in keep.items():
+        listed: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", name]
+        source = subprocess.run(listed, cwd=work, env=env, capture_output=True, text=True, check=False).stdout.strip()
+        for path, new in files.items():
+            if source:
+                shutil.copy(Path(source) / path, folder / new)
     shutil.rmtree(work, ignore_errors=True)
     if done.returncode != 0:
         raise ServerMissing(f"Go could not build {packages[0]}: {done.stderr.strip()[-500:]}")

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import re
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from servers import debian, go
-from servers.cache import Progress, ServerMissing, cached, silent
+from servers.cache import CACHE, Progress, ServerMissing, cached, silent
 from servers.kubernetes_crds import CRDS, GROUP, KINDS, ray_crds
 from servers.process import Process, ServerFailed, answers, free_port, process, temporary_folder, wait_for
 
@@ -33,25 +35,69 @@ Tokens = Mapping[str, Sequence[str]] | Sequence[tuple[str, Sequence[str]]]
 """Static tokens: each token, which is its user's name too, with the user's groups."""
 
 
+_PACKAGES = {"kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver", "server": "go.etcd.io/etcd/server/v3"}
+"""By the name of the binary that Go makes."""
+
+
 @functools.cache
-def _version() -> str:
+def version() -> str:
+    """The version that is built, such as v1.36.3."""
     found = re.search(r"k8s\.io/kubernetes (v[\d.]+)", (_BUILD / "go.mod").read_text())
     return found[1] if found else "unknown"
+
+
+@functools.cache
+def digest() -> str:
+    """A short name for the versions of all that is built from the module."""
+    return hashlib.sha256((_BUILD / "go.sum").read_bytes()).hexdigest()[:12]
+
+
+def _name() -> str:
+    return f"kubernetes-{version()}"
 
 
 def prepare(progress: Progress = silent) -> Path:
     """The folder with `kube-apiserver` and `etcd`. Raises ServerMissing."""
 
-    def build(folder: Path) -> None:
-        progress(f"building the Kubernetes API server {_version()}, about 3 minutes the first time")
-        packages = ["k8s.io/kubernetes/cmd/kube-apiserver", "go.etcd.io/etcd/server/v3"]
-        stamp = f"-X k8s.io/component-base/version.gitVersion={_version()}"
-        go.build(_BUILD, packages, folder, ldflags=stamp, progress=progress)
+    def alone(folder: Path) -> None:
+        progress(f"building the Kubernetes API server {version()}, about 3 minutes the first time")
+        _compile(folder, _PACKAGES.values(), progress=progress)
         (folder / "server").rename(folder / "etcd")
 
-    binaries = cached(f"kubernetes-{_version()}", build)
+    binaries = cached(_name(), alone)
     _openssl(progress)
     return binaries
+
+
+def build_with(
+    packages: Sequence[str], folder: Path, *, keep: Mapping[str, Mapping[str, str]], progress: Progress = silent
+) -> None:
+    """Build further packages of the same module into `folder`, and the API server with them where it is missing.
+
+    One build compiles what they share once. `keep` is as in `go.build`. Raises ServerMissing.
+    """
+    missing = not (CACHE / _name()).exists()
+    _compile(folder, [*packages, *(_PACKAGES.values() if missing else ())], keep=keep, progress=progress)
+
+    def moved(place: Path) -> None:
+        for built, name in (("kube-apiserver", "kube-apiserver"), ("server", "etcd")):
+            (folder / built).rename(place / name)
+
+    if missing:
+        cached(_name(), moved)
+        for name in _PACKAGES:  # still here when another process was faster
+            (folder / name).unlink(missing_ok=True)
+
+
+def _compile(
+    folder: Path,
+    packages: Iterable[str],
+    *,
+    keep: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    progress: Progress,
+) -> None:
+    stamp = f"-X k8s.io/component-base/version.gitVersion={version()}"
+    go.build(_BUILD, list(packages), folder, ldflags=stamp, keep=keep, progress=progress)
 
 
 def _openssl(progress: Progress = silent) -> str:
@@ -74,6 +120,8 @@ class Kubernetes:
     admin_token: str
     kubeconfig: Path
     """The administrator's."""
+    service_account_key: Path
+    """By which ServiceAccount tokens are signed."""
     folder: Path
     etcd_url: str
     etcd: Process
@@ -174,17 +222,31 @@ def _users(tokens: Tokens) -> str:
 
 
 @contextlib.contextmanager
-def start(*, tokens: Tokens = (), port: int | None = None, api_args: Sequence[str] = ()) -> Iterator[Kubernetes]:
-    """An empty cluster; `tokens` are further users besides the administrator, `api_args` further flags."""
+def start(
+    *,
+    tokens: Tokens = (),
+    port: int | None = None,
+    api_args: Sequence[str] = (),
+    address: str = "127.0.0.1",
+    within: Sequence[str] = (),
+    services: str = "10.0.0.0/24",
+    controllers: bool = False,
+) -> Iterator[Kubernetes]:
+    """An empty cluster; `tokens` are further users besides the administrator, `api_args` further flags.
+
+    `within` goes before both commands, which listen on `address`; `services` is the network of Services.
+    `controllers` says that a controller manager joins: pods get ServiceAccounts, the Service `kubernetes` its endpoint.
+    """
     binaries = prepare()
     port = free_port(port)
-    url, etcd_url, peer_url = f"https://127.0.0.1:{port}", *(f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    url, etcd_url, peer_url = f"https://{address}:{port}", *(f"http://{address}:{free_port()}" for _ in range(2))
     with temporary_folder("kubernetes") as folder:
         key, users, certificate = folder / "service-account.key", folder / "tokens.csv", folder / "tls/apiserver.crt"
         _make_key(key)
         users.touch(mode=0o600)
         users.write_text(_users(tokens))
         etcd_command: list[str | Path] = [
+            *within,
             binaries / "etcd",
             f"--data-dir={folder / 'etcd'}",
             f"--listen-client-urls={etcd_url}",
@@ -196,10 +258,11 @@ def start(*, tokens: Tokens = (), port: int | None = None, api_args: Sequence[st
             "--log-level=error",
         ]
         api_command: list[str | Path] = [
+            *within,
             binaries / "kube-apiserver",
             f"--etcd-servers={etcd_url}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={address}",
+            f"--advertise-address={address}",
             f"--secure-port={port}",
             f"--cert-dir={certificate.parent}",
             "--service-account-issuer=https://fleet.test",
@@ -207,9 +270,9 @@ def start(*, tokens: Tokens = (), port: int | None = None, api_args: Sequence[st
             f"--service-account-key-file={key}",
             f"--token-auth-file={users}",
             "--authorization-mode=RBAC",
-            "--disable-admission-plugins=ServiceAccount",  # it waits for a controller that is not here
-            "--service-cluster-ip-range=10.0.0.0/24",
-            "--endpoint-reconciler-type=none",
+            f"--service-cluster-ip-range={services}",
+            f"--endpoint-reconciler-type={'lease' if controllers else 'none'}",
+            *(() if controllers else ("--disable-admission-plugins=ServiceAccount",)),  # it waits for a controller
             *api_args,
         ]
 
@@ -230,6 +293,7 @@ def start(*, tokens: Tokens = (), port: int | None = None, api_args: Sequence[st
                 ca_file=certificate,
                 admin_token=_ADMIN,
                 kubeconfig=folder / "kubeconfig",
+                service_account_key=key,
                 folder=folder,
                 etcd_url=etcd_url,
                 etcd=etcd,

@@ -44,14 +44,14 @@ def prepare(progress: Progress = silent) -> Path:
     return cached(f"loki-{version[1]}", build) / "loki"
 
 
-def _configuration(folder: Path, http: int, grpc: int) -> dict[str, Any]:
+def _configuration(folder: Path, address: str, http: int, grpc: int) -> dict[str, Any]:
     local = "127.0.0.1"
     period = {"from": "2024-01-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13"}
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
         "server": {
-            "http_listen_address": local,
+            "http_listen_address": address,
             "http_listen_port": http,
             "grpc_listen_address": local,
             "grpc_listen_port": grpc,
@@ -80,7 +80,7 @@ def _configuration(folder: Path, http: int, grpc: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def start(*, port: int | None = None) -> Iterator[Loki]:
+def start(*, port: int | None = None, address: str = "127.0.0.1") -> Iterator[Loki]:
     """A Loki on a free port with its data in a folder that goes when it ends.
 
     It is given as soon as it takes pushes; `answers_queries` tells when it answers queries too.
@@ -89,7 +89,7 @@ def start(*, port: int | None = None) -> Iterator[Loki]:
     port, grpc = free_port(port), free_port()
     with temporary_folder("loki") as folder:
         file = folder / "loki.yml"
-        file.write_text(json.dumps(_configuration(folder, port, grpc)))  # JSON is YAML
+        file.write_text(json.dumps(_configuration(folder, address, port, grpc)))  # JSON is YAML
         command: list[str | Path] = [binary, f"-config.file={file}"]
-        with process(command, name="loki", folder=folder, ready=lambda: listening(port)) as running:
-            yield Loki(url=f"http://127.0.0.1:{port}", port=port, process=running)
+        with process(command, name="loki", folder=folder, ready=lambda: listening(port, address)) as running:
+            yield Loki(url=f"http://{address}:{port}", port=port, process=running)

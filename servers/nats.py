@@ -31,7 +31,9 @@ def prepare(progress: Progress = silent) -> Path:  # noqa: ARG001 - every server
 
 
 @contextlib.contextmanager
-def start(*, config: str = "", store: Path | None = None, port: int | None = None) -> Iterator[Nats]:
+def start(
+    *, config: str = "", store: Path | None = None, port: int | None = None, address: str = "127.0.0.1"
+) -> Iterator[Nats]:
     """A server on a free port, `config` being nats-server's own configuration text (users, TLS, accounts).
 
     With `store` its JetStream data outlives it. The monitoring port stays closed unless `config` opens it.
@@ -42,7 +44,7 @@ def start(*, config: str = "", store: Path | None = None, port: int | None = Non
         file.write_text(config)
         file.chmod(0o600)
         data = store or folder / "data"
-        command: list[str | Path] = [binary, "-c", file, "-js", "-sd", data, "-a", "127.0.0.1"]
+        command: list[str | Path] = [binary, "-c", file, "-js", "-sd", data, "-a", address]
         command += ["--ports_file_dir", folder, "-p", str(free_port(port) if port else -1)]
 
         def chosen() -> int | None:
@@ -53,9 +55,9 @@ def start(*, config: str = "", store: Path | None = None, port: int | None = Non
             return None
 
         def ready() -> bool:
-            return (found := chosen()) is not None and listening(found)
+            return (found := chosen()) is not None and listening(found, address)
 
         with process(command, name="nats-server", folder=folder, ready=ready) as running:
             listens = chosen() or 0
             running.command[-1] = str(listens)  # a restart keeps the port
-            yield Nats(url=f"nats://127.0.0.1:{listens}", port=listens, process=running, store=data)
+            yield Nats(url=f"nats://{address}:{listens}", port=listens, process=running, store=data)

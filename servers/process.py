@@ -67,10 +67,10 @@ def free_port(wished: int | None = None) -> int:
                 return port
 
 
-def listening(port: int) -> bool:
-    """Whether something accepts connections on a port of 127.0.0.1."""
+def listening(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections on a port of this machine."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
+        with socket.create_connection((address, port), timeout=1):
             return True
     except OSError:
         return False

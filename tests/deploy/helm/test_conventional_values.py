@@ -156,3 +156,9 @@ def test_a_node_port_needs_a_type_that_has_one(render: Render) -> None:
     assert ports(type="NodePort", nodePort=30000)["nodePort"] == 30000
     assert ports(type="LoadBalancer", nodePort=30000)["nodePort"] == 30000
     assert "nodePort" not in ports(nodePort=30000)
+
+
+def test_the_strategy_recreate_has_no_settings_of_a_rolling_update(render: Render) -> None:
+    spec = only(render({"strategy": {"type": "Recreate"}}), "Deployment")["spec"]
+
+    assert spec["strategy"] == {"type": "Recreate"}
