@@ -23,7 +23,7 @@ def strace(progress: Progress = silent) -> Path:
 
 
 def analyze(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """`systemd-analyze` with these arguments; it needs no running systemd for what is offline."""
+    """`systemd-analyze` with these arguments; offline checks need no running systemd."""
     binary = root / "usr/bin/systemd-analyze"
     env = os.environ | debian.libraries(binary)
     if found := env.get("LD_LIBRARY_PATH"):
@@ -32,7 +32,7 @@ def analyze(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 def system_calls(root: Path, *groups: str) -> set[str]:
-    """The system calls of filter groups such as `@system-service`, with those of the groups in them."""
+    """The system calls of filter groups such as `@system-service`, including nested groups."""
     shown = analyze(root, "syscall-filter", "--no-pager", *groups).stdout
     words = {line.strip() for line in shown.splitlines() if re.fullmatch(r" +@?[a-z][\w-]*", line)}
     nested = sorted(word for word in words if word.startswith("@"))

@@ -144,7 +144,7 @@ def _network() -> Schema:
         ),
         "networkPolicy": _group(
             enabled=_BOOLEAN,
-            prometheus=_KUBERNETES_LIST,
+            ingressFrom=_KUBERNETES_LIST,
             kubernetesApi=_group(cidrs=_STRINGS, ports={"type": "array", "items": _PORT, "minItems": 1}),
             egress=_KUBERNETES_LIST,
         ),

@@ -1,4 +1,4 @@
-"""The systemd unit, started by a real systemd in namespaces of its own: ready, sandboxed, stopped, and its exit codes."""
+"""The systemd unit, started by a real systemd in separate namespaces: readiness, sandbox, stop and exit codes."""
 
 from __future__ import annotations
 

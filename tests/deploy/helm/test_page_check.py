@@ -31,13 +31,13 @@ def test_metrics_pass_and_anything_else_is_one_sentence(render: Render) -> None:
         page = run_by(render, f"{running.url}/metrics", {})
         other = run_by(render, f"{running.url}/-/healthy", {})
         missing = run_by(render, f"{running.url}/absent", {})
-    nobody = run_by(render, f"http://127.0.0.1:{free_port()}/metrics", {})
+    refused = run_by(render, f"http://127.0.0.1:{free_port()}/metrics", {})
 
     assert (page.returncode, page.stderr) == (0, "")
     assert (other.returncode, "expected metrics of fleet-exporter" in other.stderr) == (1, True)
     assert (missing.returncode, "got 404" in missing.stderr) == (1, True)
-    assert (nobody.returncode, "Connection refused" in nobody.stderr) == (1, True)
-    assert all(len(done.stderr.splitlines()) == 1 for done in (other, missing, nobody))
+    assert (refused.returncode, "Connection refused" in refused.stderr) == (1, True)
+    assert all(len(done.stderr.splitlines()) == 1 for done in (other, missing, refused))
 
 
 @pytest.mark.parametrize("closed_by", ["password", "certificate"])
