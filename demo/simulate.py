@@ -1,4 +1,4 @@
-"""`python -m demo.simulate`: the simulated fleet alone, on servers that run elsewhere, until it is asked to end."""
+"""`python -m demo.simulate`: the simulated fleet alone, on servers that run elsewhere, until interrupted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import nats.errors
 import neo4j.exceptions
 import redis.exceptions
 
-from demo.scenario.faults import USUAL, Backend, Fault, FaultError, Faults, named
+from demo.scenario.faults import Backend, Fault, FaultError, Faults, named
 from demo.scenario.fleet import Fleet, Step
 from demo.scenario.traffic import Cache, Events, Graph
 
@@ -30,7 +30,7 @@ _UNREACHABLE = (
 
 @dataclass(frozen=True)
 class Database:
-    """A Neo4j and who writes to it."""
+    """The address and account of a Neo4j."""
 
     url: str
     user: str
@@ -43,15 +43,14 @@ def _faults(text: str) -> Faults:
     except FaultError as unknown:
         raise argparse.ArgumentTypeError(str(unknown)) from None
     if elsewhere := sorted(fault for fault in faults if fault.backend is not Backend.NATS):
-        raise argparse.ArgumentTypeError(f"{', '.join(elsewhere)} needs more than NATS; `make demo` has it")
+        raise argparse.ArgumentTypeError(f"{', '.join(elsewhere)} needs more than NATS: use `make demo`")
     return Faults(set(faults), {Backend.NATS})
 
 
 def _parser() -> argparse.ArgumentParser:
     at_nats = sorted(fault for fault in Fault if fault.backend is Backend.NATS)
-    usual = ",".join(fault for fault in at_nats if fault in USUAL)
     parser = argparse.ArgumentParser("python -m demo.simulate", description=__doc__.partition(": ")[2] if __doc__ else None)
-    parser.add_argument("--nats-url", default=os.environ.get("NATS_URL"), help="[NATS_URL]; needed")
+    parser.add_argument("--nats-url", default=os.environ.get("NATS_URL"), help="[NATS_URL]; required")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL"), help="ValKey [REDIS_URL]")
     parser.add_argument(
         "--neo4j-uri", default=os.environ.get("NEO4J_URI"), help="[NEO4J_URI]; the password is NEO4J_PASSWORD"
@@ -59,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--neo4j-user", default=os.environ.get("NEO4J_USER", "neo4j"), help="[NEO4J_USER]")
     parser.add_argument("--pause", type=float, default=0.3, metavar="SECONDS", help="between two steps (default 0.3)")
     parser.add_argument(
-        "--break", dest="faults", type=_faults, default=usual, metavar="FAULT,…",
-        help=f"what is broken (default {usual}; none, or of {', '.join(at_nats)})",
+        "--break", dest="faults", type=_faults, default="none", metavar="FAULT,…",
+        help=f"faults to inject, of {', '.join(at_nats)} (default: none)",
     )  # fmt: skip
     return parser
 
@@ -70,8 +69,8 @@ async def _steps(fleet: Fleet, sends: list[Callable[[Step], Awaitable[None]]], p
         for send in sends:
             try:
                 await send(step)
-            except _UNREACHABLE as error:  # a server that is away for a moment does not end the fleet
-                print(f"the simulated fleet met {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            except _UNREACHABLE as error:  # the fleet outlives a server that is away for a moment
+                print(f"simulate: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         await asyncio.sleep(pause)
 
 
@@ -87,6 +86,8 @@ async def _run(chosen: argparse.Namespace) -> None:
             graph = Graph(Database(chosen.neo4j_uri, chosen.neo4j_user, os.environ.get("NEO4J_PASSWORD", "")))
             stack.push_async_callback(graph.close)
             sends.append(graph.send)
+        await events.connect()
+        stack.push_async_callback(events.close)
         async with asyncio.TaskGroup() as group:
             group.create_task(events.run())
             group.create_task(_steps(Fleet(silent=Fault.AGENT in chosen.faults), sends, chosen.pause))
@@ -101,11 +102,11 @@ async def _until_asked(chosen: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Exit code 0 when it was asked to end, 1 when NATS is lost or was never there, 2 for wrong arguments."""
+    """Exit code 0 after a signal, 1 when NATS is not reachable, 2 for wrong arguments."""
     parser = _parser()
     chosen = parser.parse_args()
     if not chosen.nats_url:
-        parser.error("give NATS an address: --nats-url or NATS_URL")
+        parser.error("NATS: expected an address; set --nats-url or NATS_URL")
     failures: list[BaseException] = []
     try:
         asyncio.run(_until_asked(chosen))

@@ -1,11 +1,14 @@
 """`python -m servers`: get every server and tool that the tests and the demo use, so that none is waited for later.
 
-Nothing is started. What is there is not fetched again; what cannot be had is told, and whoever needs it will say so too.
+Nothing is started, and what is in the cache is not fetched again. What is not available is reported in one sentence.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from types import ModuleType
 
 from servers import (
     actionlint,
@@ -22,21 +25,45 @@ from servers import (
     valkey,
 )
 from servers.cache import ServerMissing
+from servers.cancellation import Cancellation, Cancelled, cancellable
+from servers.progress import Display, display
 
-_QUICK_FIRST = (nats, valkey, prometheus, chromium, docker, neo4j, actionlint, alertmanager, helm, cluster, kubernetes, loki)
+_SERVERS: Mapping[str, Sequence[ModuleType]] = {
+    "NATS": [nats],
+    "ValKey": [valkey],
+    "Prometheus": [prometheus],
+    "Chromium": [chromium],
+    "Docker": [docker],
+    "Neo4j": [neo4j],
+    "actionlint": [actionlint],
+    "Alertmanager": [alertmanager],
+    "Helm": [helm],
+    "Kubernetes": [cluster, kubernetes],  # in this order, one build compiles what they share once
+    "Loki": [loki],
+}
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
+def _prepare(name: str, shown: Display, cancellation: Cancellation) -> None:
+    with cancellable(cancellation), shown.stage(name) as progress:
+        try:
+            for server in _SERVERS[name]:
+                server.prepare(progress)
+        except ServerMissing as missing:
+            shown.say(f"{name} is not available: {missing}.")
 
 
 def main() -> int:
-    """Prepare one after the other: each build uses all cores by itself."""
-    for server in _QUICK_FIRST:
+    """Prepare all at once: downloads go on while the one build that runs uses the cores. Exit code 130 after Ctrl-C."""
+    cancellation = Cancellation()
+    with display() as shown, ThreadPoolExecutor(len(_SERVERS)) as pool:
+        work = [pool.submit(_prepare, name, shown, cancellation) for name in _SERVERS]
         try:
-            server.prepare(_say)
-        except ServerMissing as missing:
-            print(f"Without {server.__name__.rpartition('.')[2]}: {missing}", file=sys.stderr)
+            wait(work)
+            for done in work:
+                done.result()
+        except (KeyboardInterrupt, Cancelled):
+            cancellation.request()
+            return 130
     return 0
 
 

@@ -35,12 +35,11 @@ def prepare(progress: Progress = silent) -> Path:
     assert version is not None
 
     def build(folder: Path) -> None:
-        progress(f"building Alertmanager {version[1]}, about a minute the first time")
         stamp = f"-X github.com/prometheus/common/version.Version={version[1]}"
         packages = [f"{_MODULE}/cmd/{name}" for name in ("alertmanager", "amtool")]
         go.build(_BUILD, packages, folder, ldflags=stamp, progress=progress)
 
-    return cached(f"alertmanager-{version[1]}", build)
+    return cached(f"alertmanager-{version[1]}", build, progress)
 
 
 def _version(binary: str) -> tuple[int, ...]:

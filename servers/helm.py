@@ -34,11 +34,10 @@ def prepare(progress: Progress = silent) -> Path:
         stamps |= {f"{package}.k8sVersionMajor": "1", f"{package}.k8sVersionMinor": kubernetes[1]}
 
     def build(folder: Path) -> None:
-        progress(f"building Helm {version[1]}, a minute and a half the first time")
         flags = " ".join(f"-X {_MODULE}/{name}={value}" for name, value in stamps.items())
         go.build(_BUILD, [f"{_MODULE}/cmd/helm"], folder, ldflags=flags, progress=progress)
 
-    return cached(f"helm-{version[1]}", build) / "helm"
+    return cached(f"helm-{version[1]}", build, progress) / "helm"
 
 
 def _version_of(binary: str) -> str:

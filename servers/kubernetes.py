@@ -60,11 +60,10 @@ def prepare(progress: Progress = silent) -> Path:
     """The folder with `kube-apiserver` and `etcd`. Raises ServerMissing."""
 
     def alone(folder: Path) -> None:
-        progress(f"building the Kubernetes API server {version()}, about 3 minutes the first time")
         _compile(folder, _PACKAGES.values(), progress=progress)
         (folder / "server").rename(folder / "etcd")
 
-    binaries = cached(_name(), alone)
+    binaries = cached(_name(), alone, progress)
     _openssl(progress)
     return binaries
 

@@ -37,11 +37,10 @@ def prepare(progress: Progress = silent) -> Path:
     assert version is not None
 
     def build(folder: Path) -> None:
-        progress(f"building Loki {version[1]}, about 4 minutes the first time")
         stamp = f"-X {_MODULE}/pkg/util/build.Version={version[1]}"
         go.build(_BUILD, [f"{_MODULE}/cmd/loki"], folder, ldflags=stamp, progress=progress)
 
-    return cached(f"loki-{version[1]}", build) / "loki"
+    return cached(f"loki-{version[1]}", build, progress) / "loki"
 
 
 def _configuration(folder: Path, address: str, http: int, grpc: int) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from servers import debian
 from servers.cache import Progress, ServerMissing, cached, silent
+from servers.command import CommandFailed, run
 from servers.process import Server, free_port, process, temporary_folder
 
 _BUILD = Path(__file__).parent / "neo4j_build"
@@ -70,26 +71,43 @@ def prepare(progress: Progress = silent) -> tuple[Path, Path]:
 
     def fetch(folder: Path) -> None:
         tools = _tools(("java", "javac", "mvn"), progress)
-        progress(f"fetching Neo4j {_version()} (116 MB)")
+        progress(f"downloading Neo4j {_version()} (116 MB)")
+        copied = 0
+
+        def count(line: str) -> None:
+            nonlocal copied
+            if line.startswith("[INFO] Copying "):
+                copied += 1
+            progress.steps(copied, 0, "jars")
+
         copy = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
-        _checked([tools["mvn"], "-q", "-B", "-f", f"{_BUILD}/pom.xml", *copy], folder)
+        _run([tools["mvn"], "-B", "-f", f"{_BUILD}/pom.xml", *copy], folder, count)
 
     def compile_launcher(folder: Path) -> None:
         tools = _tools(("java", "javac"), progress)
         release = ["--release", str(_OLDEST_JAVA)]
-        _checked([tools["javac"], *release, "-cp", f"{jars}/*", "-d", str(folder), f"{_BUILD}/{_LAUNCHER}"], folder)
+        progress("compiling the launcher")
+        _run([tools["javac"], *release, "-cp", f"{jars}/*", "-d", str(folder), f"{_BUILD}/{_LAUNCHER}"], folder)
 
-    jars = cached(f"neo4j-jars-{_version()}", fetch)
-    classes = cached(f"neo4j-launcher-{hashlib.sha256(launcher).hexdigest()[:12]}-{_version()}", compile_launcher)
+    jars = cached(f"neo4j-jars-{_version()}", fetch, progress)
+    classes = cached(f"neo4j-launcher-{hashlib.sha256(launcher).hexdigest()[:12]}-{_version()}", compile_launcher, progress)
     _tools(("java",), progress)
     return jars, classes
 
 
-def _checked(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-500:]
-        raise ServerMissing(f"Neo4j could not be made ready, {Path(command[0]).name} failed: {said}")
+def _run(command: list[str], folder: Path, on_line: Callable[[str], None] | None = None) -> None:
+    try:
+        run(command, folder=folder, cause=_cause, on_line=on_line)
+    except CommandFailed as failed:
+        tool = "Maven" if Path(command[0]).name == "mvn" else "javac"
+        advice = "check that Maven Central is reachable" if tool == "Maven" else "check the installed JDK"
+        raise ServerMissing(f"{tool} could not prepare Neo4j ({failed}): {advice}") from None
+
+
+def _cause(lines: Sequence[str]) -> str:
+    """Maven's first line of severity ERROR holds the cause, those after it advice."""
+    errors = [line.removeprefix("[ERROR]").strip() for line in lines if line.startswith("[ERROR]")]
+    return next(filter(None, errors), lines[-1] if lines else "")
 
 
 @contextlib.contextmanager

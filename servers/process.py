@@ -19,6 +19,8 @@ from pathlib import Path
 
 import httpx
 
+from servers.cancellation import current
+
 _POLL = 0.02
 _GRACE = 15.0
 _TAIL = 2000
@@ -91,6 +93,7 @@ def wait_for(condition: Callable[[], bool], *, what: str, deadline: float = 30.0
     """Return when the condition holds. Raises ServerFailed when it does not within `deadline` seconds."""
     end = time.monotonic() + deadline
     while not condition():
+        current().check()
         if time.monotonic() > end:
             raise ServerFailed(f"waited {deadline:.0f} s in vain for {what}")
         time.sleep(_POLL)
@@ -99,7 +102,13 @@ def wait_for(condition: Callable[[], bool], *, what: str, deadline: float = 30.0
 @contextlib.contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
     """A folder for a server's data and log, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f"fleet-{name}-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"fleet-{name}-"))
+    except OSError as error:
+        place = tempfile.gettempdir() if error.filename is None else Path(error.filename).parent
+        raise ServerFailed(
+            f"no folder can be made in {place} ({error.strerror}): set TMPDIR to one that you may write"
+        ) from None
     try:
         yield folder
     finally:
@@ -163,10 +172,12 @@ class Process:
         return self._child is not None and self._child.poll() is None
 
     def start(self) -> None:
-        """Start the child and wait until it is ready. Raises ServerFailed, with nothing left running."""
+        """Start the child and wait until it is ready. Raises ServerFailed or Cancelled, with nothing left running."""
         try:
+            current().check()
             self._launch()
-            self._wait()
+            with current().on_request(self.child.kill):
+                self._wait()
         except BaseException:
             self.kill()
             raise
@@ -189,6 +200,7 @@ class Process:
     def _wait(self) -> None:
         end = time.monotonic() + self._deadline
         while True:
+            current().check()
             if not self.alive:
                 raise ServerFailed(f"{self.name} ended with code {self.child.returncode}: {self._tail()}")
             with contextlib.suppress(OSError):
@@ -209,13 +221,13 @@ class Process:
         self.child.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL when that is not heard or the wait is interrupted."""
+        """End it: SIGTERM, then SIGKILL after 15 s, after the grace of a cancellation, or when the wait is interrupted."""
         try:
             if self.alive:
                 self.child.terminate()
                 self.resume()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.child.wait(_GRACE)
+                    self.child.wait(current().within_grace(_GRACE))
         finally:
             self.kill()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from servers import debian
@@ -12,8 +15,16 @@ from servers.cache import CACHE, Progress, silent
 from servers.process import Server, answers, free_port, process, temporary_folder
 
 
+@dataclass(frozen=True, kw_only=True)
 class Prometheus(Server):
-    """A running Prometheus."""
+    """A running Prometheus and the file of its configuration."""
+
+    config_file: Path
+
+    def reload(self, config: str) -> None:
+        """Use another configuration (YAML text) from the next scrape on; what is stored stays."""
+        self.config_file.write_text(config)
+        os.kill(self.pid, signal.SIGHUP)
 
 
 def prepare(progress: Progress = silent) -> Path:
@@ -52,4 +63,4 @@ def start(
             command.append(f"--web.local-assets={pages}/")  # Debian's flag; else they are sought where the package goes
         env = debian.libraries(binaries)
         with process(command, name="prometheus", folder=folder, ready=lambda: answers(f"{url}/-/ready"), env=env) as running:
-            yield Prometheus(url=url, port=port, process=running)
+            yield Prometheus(url=url, port=port, process=running, config_file=file)

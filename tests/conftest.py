@@ -91,11 +91,11 @@ def promtool() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_fleet() -> Iterator[RunningDemo]:
-    """The demo with every source up and nothing broken; a test that breaks something mends it."""
+    """The demo with every source up; a test that injects a fault removes it."""
     with required():
         for server in (kubernetes, loki, neo4j, prometheus, alertmanager):
             server.prepare()
-    with running_demo("--break", "none") as demo:
+    with running_demo() as demo:
         demo.wait_until_said("Every source is up", deadline=180)
         yield demo
 

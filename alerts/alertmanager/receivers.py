@@ -40,8 +40,9 @@ def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
         "mrkdwn_in": ["text"],
         "link_names": False,  # else the text `@channel` of an agent would call everybody
     }
-    if options.preview:
+    if options.preview:  # Slack shows `message_text` above the rest, which then needs no title and no summary
         message["message_text"] = _template("fleet.slack.preview")
+        message |= {"title": "", "title_link": "", "text": _template("fleet.slack.details")}
     return message
 
 

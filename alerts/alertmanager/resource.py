@@ -7,6 +7,7 @@ only, unless the Alertmanager's `alertmanagerConfigMatcherStrategy` says otherwi
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ _USE: Final = re.compile(r'\{\{-? template "([\w.]+)"')
 
 def resource(options: Options) -> dict[str, Any]:
     """The manifest, without a namespace: it belongs where the exporter's alerts do."""
+    options = replace(options, preview=False)  # the kind has no `messageText`
     definitions = _definitions()
     spec: dict[str, Any] = {
         "route": _route(fleet_route(options)),
@@ -71,7 +73,6 @@ def _receiver(receiver: dict[str, Any], definitions: dict[str, str]) -> dict[str
                     config[key] = {"name": NAME, "key": str(Secret(Path(path).name))}
             if headers := config.pop("headers", None):
                 config["headers"] = [{"key": key, "value": value} for key, value in headers.items()]
-            config.pop("message_text", None)  # the kind does not have it
             document.setdefault(_word(kind), []).append(_camel(config))
     return document
 

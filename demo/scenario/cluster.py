@@ -29,17 +29,17 @@ _CONDITIONS = [
 
 
 class Jobs:
-    """Everything that the fleet has in Kubernetes. Faults that begin or end are seen with the next step."""
+    """The fleet's objects in Kubernetes. Faults take effect with the next step."""
 
     def __init__(self, server: Kubernetes, faults: Faults) -> None:
         self._server = server
         self._faults = faults
-        self._shown: dict[Fault, bool] = {Fault.RAYJOB: False, Fault.POD: False, Fault.WORKLOAD: True}
+        self._applied: dict[Fault, bool] = {Fault.RAYJOB: False, Fault.POD: False, Fault.WORKLOAD: True}
         self._names: deque[str] = deque()
         self._numbers = itertools.count(1)
 
     def prepare(self) -> None:
-        """The RayCluster, and the pods of a fleet that is well but for the service without one."""
+        """Create the RayCluster, the GPU node and the pods."""
         self._server.apply_ray_crds()
         self._create(_CLUSTERS, "RayCluster", "ray-gpu")
         workers = {f"{what}WorkerReplicas": 2 for what in ("desired", "available", "ready")}
@@ -48,11 +48,11 @@ class Jobs:
         for service in _SERVICES:
             self._create_pod(service)
         self._create_gpu_node()
-        self._look_at_faults()
+        self._apply_faults()
 
     def send(self, step: Step) -> None:
         """A RayJob for each deliberation that has ended."""
-        self._look_at_faults()
+        self._apply_faults()
         if not step.task:
             return
         name = f"deliberation-{next(self._numbers)}"
@@ -63,9 +63,9 @@ class Jobs:
         while len(self._names) > _KEPT_JOBS:
             self._server.request("DELETE", f"{_JOBS}/{self._names.popleft()}")
 
-    def _look_at_faults(self) -> None:
-        for fault, shown in self._shown.items():
-            if (broken := fault in self._faults) == shown:
+    def _apply_faults(self) -> None:
+        for fault, applied in self._applied.items():
+            if (broken := fault in self._faults) == applied:
                 continue
             match fault, broken:
                 case Fault.POD, _:
@@ -78,10 +78,10 @@ class Jobs:
                     self._end_job(_FAILING_JOB, {}, 60.0, failed=True)
                 case Fault.RAYJOB, False:
                     self._server.request("DELETE", f"{_JOBS}/{_FAILING_JOB}")
-            self._shown[fault] = broken
+            self._applied[fault] = broken
 
     def _create_pod(self, service: str) -> None:
-        """A pod as a Deployment's controller would have made it; nobody runs it."""
+        """A pod as a Deployment's controller creates it; no kubelet runs it."""
         owner = {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",

@@ -1,7 +1,6 @@
-"""Faults that begin and end while the demo runs: which are there, what each does, and the words that ask for them. No I/O.
+"""Faults that are injected and removed while the demo runs: their names, their effects, and the commands. No I/O.
 
-A fault is a state that each simulated service looks at with every step, so one may be asked for before the service that it
-concerns has joined.
+A fault is a state that each simulated service checks with every step, so one may be injected before its backend is up.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Final
 
 
 class FaultError(ValueError):
-    """One sentence: which fault there is not, and which there are."""
+    """One sentence: the unknown fault and the known ones."""
 
 
 class Backend(StrEnum):
-    """Where a fault happens, by the name that the demo speaks of it."""
+    """Where a fault is injected, by its display name."""
 
     NATS = "NATS"
     VLLM = "vLLM"
@@ -25,7 +24,7 @@ class Backend(StrEnum):
 
 
 class Fault(StrEnum):
-    """What may go wrong."""
+    """What can be broken."""
 
     AGENT = "agent"
     LAG = "lag"
@@ -38,31 +37,29 @@ class Fault(StrEnum):
     WORKLOAD = "workload"
 
     @property
-    def meaning(self) -> str:
-        return _MEANINGS[self][1]
+    def effect(self) -> str:
+        return _EFFECTS[self][1]
 
     @property
     def backend(self) -> Backend:
-        return _MEANINGS[self][0]
+        return _EFFECTS[self][0]
 
 
-_MEANINGS: Final = {
-    Fault.AGENT: (Backend.NATS, "an agent falls silent while the others of its council answer"),
-    Fault.LAG: (Backend.NATS, "a consumer stops reading, and 150 messages come for it"),
-    Fault.POD: (Backend.KUBERNETES, "the pod of the workflow service starts and fails again and again"),
-    Fault.POISON: (Backend.NATS, "a consumer refuses every message, and gets each again"),
+_EFFECTS: Final = {
+    Fault.AGENT: (Backend.NATS, "one agent stops responding while the rest of its council responds"),
+    Fault.LAG: (Backend.NATS, "a consumer stops reading and 150 messages are published for it"),
+    Fault.POD: (Backend.KUBERNETES, "the pod of the workflow service is in CrashLoopBackOff"),
+    Fault.POISON: (Backend.NATS, "a consumer naks every message, and each is redelivered"),
     Fault.RAYJOB: (Backend.KUBERNETES, "a RayJob fails"),
-    Fault.STREAM: (Backend.NATS, "the stream AGENT_RESULTS, which the fleet expects, is missing"),
-    Fault.UNREAD: (Backend.NATS, "nobody reads the consumer of the archive"),
+    Fault.STREAM: (Backend.NATS, "the expected stream AGENT_RESULTS is deleted"),
+    Fault.UNREAD: (Backend.NATS, "the archive's consumer is not read"),
     Fault.VLLM: (Backend.VLLM, "every request to vLLM takes ten seconds longer"),
-    Fault.WORKLOAD: (Backend.KUBERNETES, "the monitoring service, which the fleet expects, has no pod"),
+    Fault.WORKLOAD: (Backend.KUBERNETES, "the expected workload monitoring has no pod"),
 }
-USUAL: Final = frozenset({Fault.POD, Fault.POISON, Fault.STREAM, Fault.UNREAD, Fault.WORKLOAD})
-"""Broken from the beginning, unless other faults are named: a fleet in which all is well shows little."""
 
 
 def named(text: str) -> frozenset[Fault]:
-    """From such as `lag,pod`, or `none`. Raises FaultError."""
+    """The faults of a list such as `lag,pod`; `none` is the empty list. Raises FaultError."""
     return frozenset() if text == "none" else frozenset(_fault(name.strip()) for name in text.split(","))
 
 
@@ -70,37 +67,37 @@ def _fault(name: str) -> Fault:
     try:
         return Fault(name)
     except ValueError:
-        raise FaultError(f"there is no fault {name!r}: there are {', '.join(Fault)}") from None
+        raise FaultError(f"unknown fault {name!r}: expected one of {', '.join(Fault)}") from None
 
 
 @dataclass
 class Faults:
-    """What is broken just now. Services ask with `fault in faults`; the demo adds the backends that join."""
+    """The faults that are active. Services check `fault in faults`; the demo adds each backend when it is up."""
 
     broken: set[Fault] = field(default_factory=set)
-    joined: set[Backend] = field(default_factory=set)
+    backends: set[Backend] = field(default_factory=set)
 
     def __contains__(self, fault: Fault) -> bool:
         return fault in self.broken
 
-    def obey(self, line: str) -> str:
-        """Do what a line says (`break NAME…`, `mend NAME…`, `faults`) and return the answer to it."""
+    def run(self, line: str) -> str:
+        """Execute a command (`break NAME…`, `restore NAME…`, `faults`) and return what to print."""
         match line.split():
             case []:
                 return ""
             case ["break", *names] if names:
                 return self._answer(names, broken=True)
-            case ["mend", *names] if names:
+            case ["restore", *names] if names:
                 return self._answer(names, broken=False)
             case ["faults"]:
                 return self.listed()
             case [word, *_]:
-                return f"{word!r} is nothing that can be done here: write break NAME, mend NAME or faults"
+                return f"unknown command {word!r}: expected break NAME, restore NAME or faults"
         raise AssertionError(line)
 
     def listed(self) -> str:
-        """Every fault with its state and meaning, a line each."""
-        return "\n".join(f"  {fault:<10}{'broken' if fault in self else 'well':<8}{fault.meaning}" for fault in Fault)
+        """Every fault with its state and effect, one per line."""
+        return "\n".join(f"  {fault:<10}{'broken' if fault in self else 'ok':<8}{fault.effect}" for fault in Fault)
 
     def _answer(self, names: Iterable[str], *, broken: bool) -> str:
         try:
@@ -110,8 +107,8 @@ class Faults:
 
     def _set(self, fault: Fault, *, broken: bool) -> str:
         if (fault in self.broken) == broken:
-            return f"{fault} is {'broken' if broken else 'well'} already"
+            return f"{fault} is already {'broken' if broken else 'ok'}"
         (self.broken.add if broken else self.broken.discard)(fault)
-        if fault.backend not in self.joined:
-            return f"{fault} will be {'broken' if broken else 'well'} when {fault.backend} has joined, which it has not yet"
-        return f"Broken: {fault.meaning}" if broken else f"Mended, no longer so: {fault.meaning}"
+        if fault.backend not in self.backends:
+            return f"{fault} will be {'broken' if broken else 'restored'} when {fault.backend} is up"
+        return f"Broken: {fault.effect}" if broken else f"Restored: {fault}"

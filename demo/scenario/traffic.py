@@ -21,7 +21,7 @@ from demo.stack.cancellation import asked_to_end
 from servers.vllm import VllmStandIn
 
 _FLOOD = 150
-_FETCH = 1.0  # seconds; what is fetched when a fault begins is dealt with still
+_FETCH = 1.0  # seconds; messages fetched before a fault begins are still acked
 _REST = 0.2
 _SLOWER = 10.0
 
@@ -37,23 +37,25 @@ class Events:
         self._has_expected: bool | None = None
         self._flooded = False
 
-    async def run(self) -> None:
-        """Create streams and consumers and let the consumers work until cancelled."""
+    async def connect(self) -> None:
+        """Connect, and create the streams."""
         await self._client.connect(self._url, name="simulated fleet")
         self._js = self._client.jetstream()
-        try:
-            for name, subjects in STREAMS.items():
-                await self._add_stream(name, subjects)
-            if asked_to_end():
-                return
-            async with asyncio.TaskGroup() as group:
-                for consumer in CONSUMERS:
-                    group.create_task(self._consume(*consumer))
-                group.create_task(self._consume(*POISONED, refusing=Fault.POISON))
-                group.create_task(self._consume(*SLOW, resting=Fault.UNREAD))
-                group.create_task(self._consume(*DERIVATION, resting=Fault.LAG))
-        finally:
-            await self._client.close()
+        for name, subjects in STREAMS.items():
+            await self._add_stream(name, subjects)
+        await self._apply_faults()
+
+    async def run(self) -> None:
+        """Create the consumers and let them work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for consumer in CONSUMERS:
+                group.create_task(self._consume(*consumer))
+            group.create_task(self._consume(*POISONED, refusing=Fault.POISON))
+            group.create_task(self._consume(*SLOW, resting=Fault.UNREAD))
+            group.create_task(self._consume(*DERIVATION, resting=Fault.LAG))
+
+    async def close(self) -> None:
+        await self._client.close()
 
     async def _add_stream(self, name: str, subjects: str) -> None:
         await self._js.add_stream(StreamConfig(name=name, subjects=[subjects], max_age=3600, max_msgs=100_000))
@@ -61,7 +63,7 @@ class Events:
     async def _consume(
         self, stream: str, name: str, subject: str, *, resting: Fault | None = None, refusing: Fault | None = None
     ) -> None:
-        """Acknowledge what comes, but for the time of a fault: then fetch nothing, or refuse everything."""
+        """Ack every message; during a fault fetch nothing, or nak everything."""
         config = ConsumerConfig(ack_wait=30, sample_freq=None if refusing else "100")
         subscription = await self._js.pull_subscribe(subject, durable=name, stream=stream, config=config)
         while not asked_to_end():
@@ -74,14 +76,14 @@ class Events:
                     await (message.nak(delay=2) if refused else message.ack())
 
     async def send(self, step: Step) -> None:
-        """A step's messages, and what faults that began or ended since the last one do to streams."""
+        """Publish a step's messages, after what faults have changed since the last step."""
         if not self._client.is_connected:
             return
-        await self._look_at_faults()
+        await self._apply_faults()
         for message in step.messages:
             await self._js.publish(message.subject, message.data)
 
-    async def _look_at_faults(self) -> None:
+    async def _apply_faults(self) -> None:
         wanted = Fault.STREAM not in self._faults
         if wanted != self._has_expected:
             if wanted:
@@ -118,7 +120,7 @@ class Cache:
 
 
 class Database(Protocol):
-    """A Neo4j and who writes to it: `demo.servers.neo4j.Neo4j` is one."""
+    """The address and account of a Neo4j; `servers.neo4j.Neo4j` is one."""
 
     @property
     def url(self) -> str: ...

@@ -1,4 +1,4 @@
-"""How an endless loop learns that it should end."""
+"""Whether a loop should end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules and routes of the demo: those of production, with their times shortened so that a fault is told in seconds."""
+"""The rules and routes of the demo: those of production with shorter durations, so that an alert fires within seconds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SCRAPE_SECONDS: Final = 2
 EVALUATION_SECONDS: Final = 1
 
 _WINDOWS, _LASTING = 30, 60
-"""How many times shorter windows and waits become."""
+"""Divisors of ranges and of `for`."""
 _SHORTEST_WINDOW = 5 * SCRAPE_SECONDS
-"""A rate needs several scrapes in its window, else a late one leaves it without a value."""
+"""A rate needs several scrapes in its range, else a late one leaves it without a value."""
 _SHORTEST_KEPT = 3 * SCRAPE_SECONDS
 _SHORTEST_STEP = SCRAPE_SECONDS
 
@@ -33,12 +33,12 @@ _OFFSET = re.compile(rf"\boffset (?P<back>{_DURATION})")
 
 
 def seconds(duration: str) -> float:
-    """Of a Prometheus duration such as 1h30m."""
+    """A Prometheus duration such as 1h30m, in seconds."""
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
 
 
-def hurried(rules: str) -> str:
-    """A rule file with shorter windows, waits and after-times. Thresholds, also those in seconds, stay as they are."""
+def faster(rules: str) -> str:
+    """A rule file with shorter ranges, `for` and `keep_firing_for`. Thresholds stay, also those in seconds."""
     document = yaml.safe_load(rules)
     for group in document["groups"]:
         group.pop("interval", None)
@@ -66,6 +66,6 @@ def _offset(found: re.Match[str]) -> str:
 
 
 def _shorter(duration: str, times: int, shortest: float) -> str:
-    """No longer than it was."""
+    """Divided by `times`, but at least `shortest` and never longer than it was."""
     now = seconds(duration)
     return f"{round(min(now, max(now / times, shortest)) * 1000)}ms"

@@ -1,9 +1,10 @@
-"""What reads the exporter: Prometheus with hurried rules, Alertmanager, a receiver in Slack's place, Grafana if there."""
+"""What reads the exporter: Prometheus with fast rules, Alertmanager, a stand-in for Slack, and Grafana if installed."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,49 @@ import alerts.alertmanager
 from alerts.alertmanager.configuration import as_yaml, configuration
 from alerts.alertmanager.options import Options, Secret
 from demo.slack import receiver
-from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, hurried
-from demo.stack.running import Demo, Servers, entered, wished_port
-from exporter.urls import GRAFANA_URL
+from demo.stack import documentation
+from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, faster
+from demo.stack.state import Demo
+from demo.stack.threads import RunningServers
+from exporter.urls import GRAFANA_URL, RUNBOOK_URL
 from servers import grafana, prometheus
 from servers.cache import ServerMissing
 from servers.process import ServerFailed
 
 _FILES = Path(__file__).parents[2] / "deploy/helm/files"
 _RESENT_SECONDS = 5
-_PROMETHEUS_PORT, _ALERTMANAGER_PORT, _SLACK_PORT, _GRAFANA_PORT = 9090, 9093, 9094, 3000
+_PROMETHEUS_PORT, _ALERTMANAGER_PORT, _SLACK_PORT, _DOCUMENTATION_PORT, _GRAFANA_PORT = 9090, 9093, 9094, 9095, 3000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Monitoring:
-    """The addresses, and the configuration of the Alertmanager that joins later; `grafana` is None where there is none."""
+    """The running readers, and the configuration of the Alertmanager that joins later; `grafana` is None without one."""
 
-    prometheus: str
+    prometheus: prometheus.Prometheus
+    exporter: str
+    rules: Path
     alertmanager_port: int
     alertmanager_config: str
     slack: str
+    documentation: str
     grafana: str | None
+    _admitted: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def alertmanager(self) -> str:
         return _local(self.alertmanager_port)
 
+    def admit(self, sources: Collection[str], starting: Collection[str]) -> None:
+        """Let Prometheus see these sources from now on, so that one that is `starting` raises no alert before it is up."""
+        if not self._admitted >= (admitted := self._admitted | set(sources)):
+            self._admitted = admitted
+            target = f"127.0.0.1:{self.alertmanager_port}"
+            hidden = set(starting) - admitted
+            self.prometheus.reload(json.dumps(prometheus_configuration(self.exporter, self.rules, target, hidden)))
+
 
 def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Options:
-    """The production tree, pointed to the receiver by its secrets, which are written to `folder`, and told to hurry."""
+    """The production routes with short intervals; the secrets, written to `folder`, point to the receiver."""
     hooks = {
         Secret.CRITICAL: receiver.webhook("critical"),
         Secret.WARNING: receiver.webhook("warnings"),
@@ -53,41 +68,61 @@ def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Opti
     return Options(secrets=str(folder), templates=templates, preview=True, paces=PACES)
 
 
-def prometheus_configuration(exporter: str, rules: Path, alertmanager: str) -> dict[str, Any]:
-    """prometheus.yml for one exporter and one Alertmanager, each given as host:port."""
+def prometheus_configuration(exporter: str, rules: Path, alertmanager: str, hidden: Collection[str] = ()) -> dict[str, Any]:
+    """prometheus.yml for one exporter and one Alertmanager, each given as host:port, without the sources `hidden`."""
+    drop = {"source_labels": ["source"], "regex": "|".join(sorted(hidden)), "action": "drop"}
+    job = {
+        "job_name": "fleet-exporter",
+        "static_configs": [{"targets": [exporter]}],
+        "metric_relabel_configs": [drop] if hidden else [],
+    }
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{EVALUATION_SECONDS}s"},
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [{"job_name": "fleet-exporter", "static_configs": [{"targets": [exporter]}]}],
+        "scrape_configs": [job],
     }
 
 
-async def monitored(demo: Demo, stack: Servers, folder: Path, *, exporter: str, loki: str) -> Monitoring:
-    """Start all but Alertmanager, which may have to be built first; nobody misses it until then."""
-    slack = await entered(stack, receiver.start(port=wished_port(_SLACK_PORT)))
-    told_at, shown_at = wished_port(_ALERTMANAGER_PORT), wished_port(_GRAFANA_PORT)
+async def monitored(
+    demo: Demo, stack: RunningServers, folder: Path, *, exporter: str, loki: str, hidden: Collection[str]
+) -> Monitoring:
+    """Start all but Alertmanager, which may have to be built first. Sources `hidden` are admitted later."""
+    slack = await stack.start(receiver.start(port=demo.port("the Slack page", _SLACK_PORT)))
+    pages = await stack.start(documentation.start(demo.port("the documentation", _DOCUMENTATION_PORT)))
+    alertmanager_port = demo.port("Alertmanager", _ALERTMANAGER_PORT)
+    grafana_port = demo.port("Grafana", _GRAFANA_PORT) if _has_grafana() else None
+    loki_and_alertmanager = {"loki": loki, "alertmanager": _local(alertmanager_port)}
     rules = folder / "alerts.yaml"
-    rules.write_text(hurried((_FILES / "alerts.yaml").read_text()).replace(GRAFANA_URL, _local(shown_at)))
-    config = prometheus_configuration(exporter.removeprefix("http://"), rules, f"127.0.0.1:{told_at}")
-    again = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not there at first
-    port = wished_port(_PROMETHEUS_PORT)
-    monitor = await entered(stack, prometheus.start(config=json.dumps(config), port=port, args=[again]))
+    text = faster((_FILES / "alerts.yaml").read_text())
+    grafana_url = _local(grafana_port) if grafana_port else pages
+    rules.write_text(text.replace(GRAFANA_URL, grafana_url).replace(RUNBOOK_URL, f"{pages}/runbooks"))
+    target = exporter.removeprefix("http://")
+    config = prometheus_configuration(target, rules, f"127.0.0.1:{alertmanager_port}", hidden)
+    resend = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not up at first
+    port = demo.port("Prometheus", _PROMETHEUS_PORT)
+    monitor = await stack.start(prometheus.start(config=json.dumps(config), port=port, args=[resend]))
     tree = as_yaml(configuration(alertmanager_options(slack, folder)))
-    sources = grafana.data_sources(prometheus=monitor.url, loki=loki, alertmanager=_local(told_at), interval=SCRAPE_SECONDS)
-    shown = await _grafana(demo, stack, sources, shown_at)
-    return Monitoring(monitor.url, told_at, tree, slack.url, shown)
+    shown = None
+    if grafana_port:
+        sources = grafana.data_sources(prometheus=monitor.url, interval=SCRAPE_SECONDS, **loki_and_alertmanager)
+        shown = await _grafana(demo, stack, sources, grafana_port)
+    return Monitoring(monitor, target, rules, alertmanager_port, tree, slack.url, pages, shown)
 
 
-async def _grafana(demo: Demo, stack: Servers, sources: dict[str, Any], port: int) -> str | None:
-    """The address of a Grafana with the dashboards, or None where the machine has none or it does not start."""
+def _has_grafana() -> bool:
     try:
         grafana.prepare()
     except ServerMissing:
-        return None
+        return False
+    return True
+
+
+async def _grafana(demo: Demo, stack: RunningServers, sources: dict[str, Any], port: int) -> str | None:
+    """The address of a Grafana with the dashboards, or None when it does not start."""
+    boards = grafana.dashboards(_FILES / "dashboards")
     try:
-        boards = grafana.dashboards(_FILES / "dashboards")
-        server = await entered(stack, grafana.start(sources=sources, boards=boards, port=port))
+        server = await stack.start(grafana.start(sources=sources, boards=boards, port=port))
     except ServerFailed as failed:
         demo.say(f"Without Grafana: {failed}")
         return None

@@ -39,7 +39,7 @@ class Receiving(NamedTuple):
 
     def sent(self, alert: str) -> list[dict[str, Any]]:
         messages = [message.payload for message in self.receiver.messages]
-        return [message for message in messages if f" {alert} (" in message["attachments"][0]["title"]]
+        return [message for message in messages if f" {alert} (" in message["text"]]
 
 
 def alert(name: str, severity: str | None = None, **labels: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def answers(demo_fleet: RunningDemo) -> Iterator[Answers]:
         with contextlib.suppress(ServerFailed):
             wait_for(all_have_data, what="every query to have data", deadline=_PATIENCE)
         yield found
-        demo_fleet.do(f"mend {' '.join(Fault)}")
+        demo_fleet.do(f"restore {' '.join(Fault)}")
 
 
 def test_every_query_has_data_or_a_reason_why_not(answers: Answers) -> None:

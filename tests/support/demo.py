@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -36,11 +38,11 @@ class RunningDemo:
 
     @property
     def exporter(self) -> str:
-        return self.address("The fleet as it moves")
+        return self.address("Exporter")
 
     @property
     def prometheus(self) -> str:
-        return self.address("Prometheus, with the alerts")
+        return self.address("Prometheus")
 
     @property
     def alertmanager(self) -> str:
@@ -48,17 +50,33 @@ class RunningDemo:
 
     @property
     def slack(self) -> str:
-        return self.address("What Slack would show")
+        return self.address("Slack messages")
 
     @property
     def loki(self) -> str:
-        return self.address("Loki")
+        return self.address("Loki labels").removesuffix("/loki/api/v1/labels")
+
+    @property
+    def documentation(self) -> str:
+        return self.address("Runbooks and dashboards")
+
+    def command(self, backend: str) -> str:
+        """The command that the demo's list gives for a backend's client."""
+        rows = (re.fullmatch(rf"  {re.escape(backend)} +((?!http)\S.*)\n", line) for line in self.said)
+        return next(row[1] for row in rows if row)
 
     def do(self, line: str) -> None:
         """Type a line at its terminal, such as `break lag`."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
+
+    def interrupt(self) -> float:
+        """Send Ctrl-C's signal; returns the seconds until the process has ended."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        return time.monotonic() - began
 
     def wait_until_said(self, words: str, *, deadline: float = 30.0) -> None:
         """Return when a line has held these words. Fails after `deadline` seconds, or when the demo has ended."""
@@ -83,13 +101,17 @@ class RunningDemo:
 
 @contextlib.contextmanager
 def running_demo(
-    *arguments: str, stdin: int | IO[Any] | None = subprocess.PIPE, ended_by: int = signal.SIGTERM
+    *arguments: str,
+    stdin: int | IO[Any] | None = subprocess.PIPE,
+    ended_by: int = signal.SIGTERM,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[RunningDemo]:
     """`python -m demo` with these arguments, ended by a signal; fails when it complains, or leaves a server behind."""
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
             [sys.executable, "-m", "demo", *arguments],
             cwd=ROOT,
+            env=os.environ | dict(variables or {}),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -122,6 +144,6 @@ def running_demo(
         complaints.seek(0)
         complained = complaints.read()
         assert (process.returncode, complained) == (0, ""), f"it ended with {process.returncode}: {complained}"
-        assert demo.said[-1].endswith("Nothing is left running\n"), f"it said last: {demo.said[-1]}"
+        assert demo.said[-1].endswith("Every server has stopped\n"), f"it said last: {demo.said[-1]}"
         left = [line for line in demo.said for port in _URL.findall(line) if listening(int(port))]
         assert left == [], f"still listening: {''.join(left)}"

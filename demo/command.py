@@ -1,0 +1,69 @@
+"""The command line of the demo: its arguments, its terminal and its end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from demo.stack.run import run
+from demo.stack.state import Demo
+from demo.stack.terminal import lines
+from demo.stack.threads import GRACE
+from servers.cache import ServerMissing
+from servers.cancellation import Cancellation, cancellable
+from servers.process import ServerFailed, temporary_folder
+
+_THREADS = 32
+"""Each server that is being prepared or stopped takes one, and so does the terminal."""
+
+
+async def _run() -> None:
+    demo = Demo()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS))
+    task = asyncio.current_task()
+    assert task is not None
+    cancellation = Cancellation()
+    running = True
+
+    def interrupt() -> None:
+        nonlocal running
+        if running:
+            running = False
+            cancellation.request(grace=GRACE)
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+
+    def typed(line: str) -> None:
+        if answer := demo.faults.run(line):
+            print(answer, flush=True)
+
+    with cancellable(cancellation), temporary_folder("demo") as folder, lines(typed):
+        try:
+            await run(demo, folder)
+        except asyncio.CancelledError:
+            task.uncancel()
+        finally:
+            running = False
+    demo.say("Every server has stopped")
+
+
+def main() -> int:
+    """Exit code 1 when a server that the first page needs is missing."""
+    parser = argparse.ArgumentParser("python -m demo", description="A simulated fleet on real servers, and its exporter.")
+    parser.parse_args()
+    failed = False
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            asyncio.run(_run())
+        except* (ServerMissing, ServerFailed) as group:
+            failed = True
+            for error in group.exceptions:
+                print(f"demo: {error}", file=sys.stderr)
+    return int(failed)

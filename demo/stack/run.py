@@ -1,0 +1,179 @@
+"""Runs the demo: backends, the simulated fleet on them, the exporter, and what reads it, until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from demo.scenario.faults import Backend, Fault
+from demo.scenario.files import Board, Broker, Ledger
+from demo.scenario.fleet import EXPECTED_STREAM, Fleet, Step
+from demo.scenario.services import Services, serving
+from demo.scenario.traffic import Cache, Events, answer_with
+from demo.stack.addresses import Backends, addresses
+from demo.stack.monitoring import Monitoring, monitored
+from demo.stack.startup import Startup
+from demo.stack.state import Demo
+from demo.stack.threads import RunningServers
+from servers import nats, prometheus, valkey, vllm
+from servers.process import answers, free_port, process
+from servers.progress import display
+
+_SOURCES_OF: Final = {"neo4j": {"neo4j"}, "kubernetes": {"rayjob", "workloads"}, "loki": {"journal"}}
+"""The sources that are up after a server has joined."""
+_SOURCES: Final = {"broker", "costs", "fleet", "jetstream", "services", "taskboard", "valkey", "vllm"}.union(
+    *_SOURCES_OF.values()
+)
+_EXPORTER_PORT = 9847
+_NEO4J_PASSWORD = "fleet-demo"
+
+
+class _Stack:
+    """Everything that runs. Clients close first, then what reads the backends, so that no server waits for them."""
+
+    def __init__(self) -> None:
+        self.clients = contextlib.AsyncExitStack()
+        self.readers = RunningServers()
+        self.servers = RunningServers()
+
+    async def stop(self) -> None:
+        try:
+            await self.clients.aclose()
+        finally:
+            try:
+                await self.readers.stop()
+            finally:
+                await self.servers.stop()
+
+
+async def run(demo: Demo, folder: Path) -> None:
+    """Until cancelled; then stops everything. Raises ServerMissing and ServerFailed where the first page cannot be shown."""
+    stack = _Stack()
+    try:
+        with contextlib.ExitStack() as showing:
+            await _start(demo, stack, showing, folder)
+    finally:
+        demo.say("Stopping every server")
+        await stack.stop()
+
+
+async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folder: Path) -> None:
+    startup = Startup(demo, showing.enter_context(display(demo.say)), stack.clients)
+    demo.say("Starting NATS, ValKey, Prometheus and a stand-in for vLLM")
+    for name, module in (("NATS", nats), ("ValKey", valkey), ("Prometheus", prometheus)):
+        await startup.prepare(name, module)
+    bus, cache = await stack.servers.start(nats.start()), await stack.servers.start(valkey.start())
+    engine = await stack.servers.start(vllm.start())
+    demo.faults.backends |= {Backend.NATS, Backend.VLLM}
+    events, keys = Events(bus.url, demo.faults), Cache(cache.url)
+    await events.connect()
+    stack.clients.push_async_callback(keys.close)
+    stack.clients.push_async_callback(events.close)
+    demo.say("NATS and ValKey are up")
+
+    services = Services()
+    address = await stack.clients.enter_async_context(serving(services))
+    backends = Backends(
+        nats=bus.url,
+        valkey_port=cache.port,
+        neo4j_port=free_port(),
+        neo4j_password=_NEO4J_PASSWORD,
+        kubeconfig=folder / "kubeconfig",
+        loki=f"http://127.0.0.1:{free_port()}",
+    )
+    files = (Board(folder / "collaboration"), Ledger(folder / "telemetry.db"), Broker(folder / "broker.db"))
+
+    async def at_engine(step: Step) -> None:
+        answer_with(engine, step, slow=Fault.VLLM in demo.faults)
+
+    async def at_services(step: Step) -> None:
+        services.send(step)
+
+    async def in_files(step: Step) -> None:
+        for system in files:
+            await asyncio.to_thread(system.send, step)
+
+    fleet = Fleet()
+
+    def check_faults() -> None:
+        fleet.silent = Fault.AGENT in demo.faults
+
+    demo.sends += [events.send, keys.send, at_engine, at_services, in_files]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(events.run())
+        group.create_task(demo.run(fleet, check_faults))
+        exporter = f"http://127.0.0.1:{demo.port('the exporter', _EXPORTER_PORT)}"
+        environment = _environment(folder, backends, address) | {"REDIS_URL": cache.url, "VLLM_URL": engine.url}
+        await stack.readers.start(_exporter(exporter, folder, environment))
+        first = await _up(exporter)
+        monitoring = await monitored(
+            demo, stack.readers, folder, exporter=exporter, loki=backends.loki, hidden=_SOURCES - first
+        )
+        demo.say(f"The exporter's first page has {', '.join(sorted(first))}")
+        print(addresses(exporter, monitoring, backends), flush=True)
+        joining = {
+            "alertmanager": group.create_task(
+                startup.alertmanager(stack.readers, monitoring.alertmanager_port, monitoring.alertmanager_config)
+            ),
+            "neo4j": group.create_task(startup.neo4j(stack.servers, backends.neo4j_port)),
+            "kubernetes": group.create_task(startup.kubernetes(stack.servers, backends.kubeconfig)),
+            "loki": group.create_task(startup.loki(stack.servers, int(backends.loki.rpartition(":")[2]))),
+        }
+        await _all_up(exporter, monitoring, joining)
+        showing.close()
+        missing = sorted(name for name, task in joining.items() if not task.result())
+        demo.say(f"Everything is up but {', '.join(missing)}" if missing else "Every source is up")
+
+
+async def _all_up(exporter: str, monitoring: Monitoring, joining: dict[str, asyncio.Task[bool]]) -> None:
+    """Admit each source to Prometheus when it is up; return when every server has joined or failed to."""
+    while True:
+        up = await _up(exporter)
+        monitoring.admit(up, _SOURCES)
+        if all(task.done() for task in joining.values()):
+            missing = {name for name, task in joining.items() if not task.result()}
+            if up >= _SOURCES.difference(*(_SOURCES_OF.get(name, set()) for name in missing)):
+                return
+        await asyncio.sleep(1)
+
+
+async def _up(url: str) -> set[str]:
+    """The sources whose last collection succeeded."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        page = (await client.get(f"{url}/metrics", params={"name[]": "fleet_exporter_source_up"}, timeout=15)).text
+    lines = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up") and line.endswith(" 1")]
+    return {line.partition('source="')[2].partition('"')[0] for line in lines}
+
+
+def _exporter(url: str, folder: Path, environment: dict[str, str]) -> contextlib.AbstractContextManager[object]:
+    command = [sys.executable, "-m", "exporter", f"--web.listen-address={url.removeprefix('http://')}"]
+    ready = f"{url}/-/healthy"
+    return process(command, name="fleet-exporter", folder=folder, ready=lambda: answers(ready), env=environment)
+
+
+def _environment(folder: Path, backends: Backends, services: str) -> dict[str, str]:
+    """The exporter's configuration."""
+    return {
+        "NATS_URL": backends.nats,
+        "LOKI_URL": backends.loki,
+        "NEO4J_URI": f"bolt://127.0.0.1:{backends.neo4j_port}",
+        "NEO4J_PASSWORD": backends.neo4j_password,
+        "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(backends.kubeconfig),
+        "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(backends.kubeconfig),
+        "FLEET_EXPORTER_WORKLOADS_EXPECTED": "default/planning,default/orchestrator,default/monitoring",
+        "FLEET_EXPORTER_WORKLOADS_NODES": "true",
+        "FLEET_EXPORTER_FLEET_UNRESPONSIVE_AFTER": "10",
+        "FLEET_EXPORTER_JETSTREAM_EXPECTED": f"PLANNING_EVENTS,AGENT_RESPONSES,{EXPECTED_STREAM[0]}",
+        "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
+        "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",
+        "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={services},ray-executor={services},context={services}",
+        "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
+        "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),
+        "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "5",
+        "FLEET_EXPORTER_BROKER_DATABASE": str(folder / "broker.db"),
+    }

@@ -1,0 +1,51 @@
+"""State that the parts of the demo share: its output, the active faults, and the servers that get the fleet's traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from demo.scenario.faults import Faults
+from demo.scenario.fleet import Fleet, Step
+from demo.stack.cancellation import asked_to_end
+from servers.process import ServerFailed, free_port
+
+Send = Callable[[Step], Awaitable[None]]
+
+_PAUSE = 0.3  # seconds between two steps of the simulated fleet
+
+
+@dataclass
+class Demo:
+    """`sends` grows as servers come up."""
+
+    faults: Faults = field(default_factory=Faults)
+    began: float = field(default_factory=time.monotonic)
+    sends: list[Send] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def port(self, server: str, preferred: int) -> int:
+        """The server's usual port, or a free one, with a message, when that is in use."""
+        try:
+            return free_port(preferred)
+        except ServerFailed:
+            port = free_port()
+            self.say(f"Port {preferred} is in use: {server} listens on {port}")
+            return port
+
+    async def run(self, fleet: Fleet, before_each: Callable[[], None]) -> None:
+        """Send step after step until cancelled; a server that is away for a moment does not end the fleet."""
+        for step in fleet.steps():
+            if asked_to_end():
+                return
+            before_each()
+            for send in tuple(self.sends):
+                try:
+                    await send(step)
+                except Exception as error:  # noqa: BLE001 - a simulated service logs and continues, as the real ones do
+                    self.say(f"The simulated fleet got {type(error).__name__}: {error}")
+            await asyncio.sleep(_PAUSE)
