@@ -129,7 +129,9 @@ def application() -> Starlette:
 @contextlib.contextmanager
 def start(port: int) -> Iterator[str]:
     """Serve on that port of 127.0.0.1; gives the URL."""
-    config = uvicorn.Config(application(), host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        application(), host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="documentation")
     thread.start()

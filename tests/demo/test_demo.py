@@ -194,9 +194,7 @@ def test_grafana_is_given_the_uids_that_the_dashboards_ask_for() -> None:
         (Fault.UNREAD, 'nats_consumer_lag{consumer="context-events-archive"} < bool 1'),
     ],
 )
-def test_a_fault_without_a_message_of_its_own_shows_and_ends(
-    demo_fleet: RunningDemo, fault: Fault, query: str
-) -> None:
+def test_a_fault_without_a_message_of_its_own_shows_and_ends(demo_fleet: RunningDemo, fault: Fault, query: str) -> None:
     def values() -> list[str]:
         answer = httpx.get(f"{demo_fleet.prometheus}/api/v1/query", params={"query": query}, trust_env=False).json()
         return [series["value"][1] for series in answer["data"]["result"]]
