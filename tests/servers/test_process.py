@@ -131,7 +131,7 @@ def test_a_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 def test_a_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys, time\n"
-        "from demo.servers.process import spawn\n"
+        "from servers.process import spawn\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         f"print(spawn([sys.executable, '-c', {WAIT!r}], name='demo', folder=folder, ready=lambda: True).pid, flush=True)\n"
         "time.sleep(600)\n"
