@@ -25,8 +25,16 @@ ROOT = Path(__file__).parents[2]
 def test_every_source_is_shown(demo_fleet: RunningDemo) -> None:
     for words in ("The exporter's first page has", "Alertmanager is up", "Neo4j is up", "Loki is up"):
         demo_fleet.wait_until_said(words)
-    pages = ("Exporter", "Exporter metrics", "Exporter API", "Prometheus", "Alertmanager", "Slack messages")
-    pages += ("Runbooks and dashboards", "Loki labels")
+    pages = (
+        "Exporter",
+        "Exporter metrics",
+        "Exporter API",
+        "Prometheus",
+        "Alertmanager",
+        "Slack messages",
+        "Runbooks and dashboards",
+        "Loki labels",
+    )
     answers = {
         name: httpx.get(demo_fleet.address(name), trust_env=False, follow_redirects=True).status_code for name in pages
     }
