@@ -114,8 +114,10 @@ COMMANDS = ("kubectl", "nats ", "valkey-cli", "curl", "sqlite3", "cypher-shell",
 
 
 def _code(page: Path) -> list[str]:
-    """What stands between backticks in the part that is written by hand, which has no blocks of code."""
-    return re.findall(r"`([^`]+)`", page.read_text().partition(END)[2])
+    """The code blocks and spans of the part that is written by hand."""
+    text = page.read_text().partition(END)[2]
+    blocks = re.findall(r"^```\w+\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    return blocks + re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def test_pages_ask_for_metrics_that_exist() -> None:
@@ -128,8 +130,8 @@ def test_pages_ask_for_metrics_that_exist() -> None:
 
     for page in PAGES:
         for code in _code(page):
-            told = set(re.findall(r"fleet:[a-z0-9_]+:[a-z0-9_]+", code))
-            assert told <= recorded, page.stem
+            named = set(re.findall(r"fleet:[a-z0-9_]+:[a-z0-9_]+", code))
+            assert named <= recorded, page.stem
             assert set(METRIC.findall(re.sub(r"fleet:\S+", "", code))) <= known, page.stem
 
 

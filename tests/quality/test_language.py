@@ -30,9 +30,9 @@ RULE_PAGES = frozenset({"vocabulary.py", "test_language.py", "CONTRIBUTING.md"})
 GENERATED: Final = frozenset({"metrics.md", "configuration.md", "alerts.md", "dashboards.md"})
 
 PER_10_000: Final = {
-    "documentation": 8.0,
+    "documentation": 5.0,
     "generated pages": 95.0,
-    "runbooks": 214.0,
+    "runbooks": 10.0,
     "metric help": 69.0,
     "option help": 84.0,
     "alert texts": 181.0,
