@@ -171,6 +171,7 @@ class CreatedConsumer(Reply, frozen=True):
 
     name: str = ""
     num_pending: int = 0
+    delivered: Position = Position()  # of a new consumer: the sequence before the one it starts at
 
 
 R = TypeVar("R", bound=Reply)

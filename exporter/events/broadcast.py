@@ -85,6 +85,7 @@ class LiveStream:
 
     def __init__(self) -> None:
         self.listeners: set[Listening] = set()
+        self.clients = 0
         self.recent = Recent()
         self.too_slow = 0
 
@@ -99,7 +100,7 @@ class LiveStream:
                 self.too_slow += 1
 
     def samples(self) -> Iterator[Sample]:
-        yield LISTENERS(len(self.listeners))
+        yield LISTENERS(self.clients)
         yield TOO_SLOW(self.too_slow)
 
 
@@ -111,18 +112,25 @@ class Tells(Protocol):
     def live(self) -> LiveStream: ...
 
 
+def is_full(streams: Sequence[LiveStream]) -> bool:
+    """Whether there is no room for another client; a dropped one counts until its connection is closed."""
+    return any(stream.clients >= _LISTENERS for stream in streams)
+
+
 @contextmanager
 def listening_to(streams: Sequence[LiveStream]) -> Iterator[Listening]:
     """A listener for the time of the context. Raises TooManyListeners."""
-    if any(len(stream.listeners) >= _LISTENERS for stream in streams):
+    if is_full(streams):
         raise TooManyListeners
     one = Listening()
     for stream in streams:
+        stream.clients += 1
         stream.listeners.add(one)
     try:
         yield one
     finally:
         for stream in streams:
+            stream.clients -= 1
             stream.listeners.discard(one)
 
 

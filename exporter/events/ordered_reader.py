@@ -104,6 +104,7 @@ class StreamReader:
         if created.error is not None:  # 404
             raise StreamGone(self._stream)
         self.pending = created.num_pending
+        self.position = created.delivered.stream_seq
         self._arrived, self._failure, self._delivered, self._wanted = [], None, 0, 0
         client = self._connection.client
         self._inbox = client.new_inbox()

@@ -12,14 +12,14 @@ from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 
 
-class _Tail:
-    """One stream's messages from a time up to a sequence, in batches."""
+class StreamRange:
+    """One stream's messages from a Start up to a sequence, in batches."""
 
-    def __init__(self, connection: Connection, stream: str, since: float, last: int) -> None:
+    def __init__(self, connection: Connection, stream: str, start: Start, last: int) -> None:
         self._connection = connection
         self._stream = stream
         self._last = last
-        self._start = Start(time=since)
+        self._start = start
         self._reader: StreamReader | None = None
         self._batches: AsyncIterator[list[Message]] | None = None
         self._ended = False
@@ -63,7 +63,7 @@ async def messages_since(
 
     Holds one batch of each stream at a time. Raises SourceError when the connection is lost.
     """
-    tails = [_Tail(connection, stream, since, sequence) for stream, sequence in last.items()]
+    tails = [StreamRange(connection, stream, Start(time=since), sequence) for stream, sequence in last.items()]
     try:
         held = {tail: batch for tail in tails if (batch := await tail.next_batch())}
         while held:

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.config.web import Web
 from exporter.metrics import process
 from exporter.metrics.exposition import grouped, negotiated, rendered
+from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
 from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
@@ -32,6 +33,7 @@ from exporter.web.api import api
 from exporter.web.api.problems import bug, http_problem, problem
 from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, HeadAsGet, SecurityHeaders
+from exporter.web.priority import Priority
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus's default, for clients that do not send theirs."""
@@ -59,10 +61,14 @@ def budget(headers: Headers, offset: float) -> float:
 
 def application(scraper: Scraper, options: Web) -> ASGIApp:
     """The exporter's web side for a Scraper that somebody else opens and closes."""
-    served = asyncio.Event()
+    served, priority = asyncio.Event(), Priority()
 
     async def metrics(request: Request) -> Response:
-        samples = await scraper.read(budget(request.headers, options.timeout_offset))
+        with priority.scrape():
+            samples = await scraper.read(budget(request.headers, options.timeout_offset))
+            return await page(samples, request)
+
+    async def page(samples: list[Sample], request: Request) -> Response:
         page_format = negotiated(request.headers.get("accept", ""))
         groups = grouped([*samples, *process.samples(scraper.shard)])
         page = rendered(groups, page_format, frozenset(request.query_params.getlist("name[]")))
@@ -108,7 +114,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Mount("/static", StaticFiles(packages=[("exporter.web", "static")])),
-        Mount("/", api(scraper)),
+        Mount("/", api(scraper, priority)),
     ]
     handlers = {HTTPException: http_problem, Exception: bug}
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from exporter.metrics.metric import Kind
 from exporter.reference import metric_groups
 from exporter.scrape import Scraper
 from exporter.web.api import api
+from exporter.web.priority import Priority
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -146,7 +147,7 @@ def test_pages_name_options_that_exist() -> None:
 
 
 def test_pages_name_paths_of_the_api_that_exist() -> None:
-    application = api(Scraper([]))
+    application = api(Scraper([]), Priority())
     assert isinstance(application, FastAPI)
     known = [re.sub(r"\{\w+\}", "[^/]+", path) for path in application.openapi()["paths"]] + ["/api/events/stream"]
 

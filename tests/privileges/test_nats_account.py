@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,6 +14,8 @@ import pytest
 from nats.js.api import ConsumerConfig
 
 from exporter.errors import Reason, SourceError
+from exporter.events.history import Place
+from exporter.events.model import Message
 from servers import nats as nats_servers
 from servers.nats import Nats
 from servers.process import free_port, wait_for
@@ -79,6 +82,10 @@ def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> No
     assert denied.value.reason is Reason.UNAUTHORIZED
 
 
+def any_message(_: Message) -> bool:
+    return True
+
+
 async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
     """Follow as that user until both kinds of stream have told something."""
     async with reading(server.url, **options(user)) as reader:
@@ -93,8 +100,12 @@ async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
         [message] = await worker.fetch(1)
         await message.ack_sync()
         await reader.shows(f"nats_consumer_ack_duration_seconds_count{{{WORKER}}}", 1)
-        past = [message async for batch in reader.source.past(0) for message in batch]
-        assert len(past) > 3
+        async with reader.source.history() as history:
+            later = time.time() + 60
+            newer = [one async for step in history.newer(Place.before(0), later, any_message) for one in step.messages]
+            older = [one async for step in history.older(Place.after(later), 0, any_message) for one in step.messages]
+        assert len(newer) > 3
+        assert older == newer[::-1]
 
 
 def test_events_are_followed_and_nothing_refused(server: Nats) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr, SecretStr
@@ -15,9 +16,9 @@ from exporter.config.options import Count, Names, Options, Seconds, Secret, opti
 from exporter.events import broadcast
 from exporter.events.broadcast import LiveStream
 from exporter.events.consumer import Tap
+from exporter.events.history import History
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
-from exporter.events.replay import messages_since
 from exporter.events.streams import How, how_to_read, wanted
 from exporter.fleet import delivery
 from exporter.fleet.agents import Patience
@@ -152,18 +153,19 @@ class FleetEvents(NatsServer, LegacySource):
             *(self._grafana.samples() if self._grafana else ()),
         ]
 
-    async def past(self, since: float) -> AsyncGenerator[Sequence[Message], None]:
-        """What the streams hold since a time, in order, by a connection of its own. Raises SourceError."""
+    @asynccontextmanager
+    async def history(self) -> AsyncIterator[History]:
+        """The streams' past, read through a connection of its own. Raises SourceError."""
         connection = Connection(self, timeout=self.timeout)
         try:
             await connection.open()
-            streams = wanted(await connection.streams(), self.streams)
-            last = {
-                stream.config.name: stream.state.last_seq
-                for stream in streams
+            streams = [
+                stream
+                for stream in wanted(await connection.streams(), self.streams)
                 if how_to_read(stream) is How.CONSUMER and stream.state.messages
-            }
-            async for messages in messages_since(connection, last, since):
-                yield messages
+            ]
+            yield History(
+                connection, {stream.config.name: (stream.state.first_seq, stream.state.last_seq) for stream in streams}
+            )
         finally:
             await connection.close()

@@ -19,7 +19,9 @@ from exporter.fleet.registry import KnowsAgents
 from exporter.scrape import Scraper
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api import backends, events, fleet, live, problems
+from exporter.web.api.search import Searches
 from exporter.web.middleware import PAGE_POLICY
+from exporter.web.priority import Priority
 
 _DESCRIPTION = """Read-only view of a fleet of LLM agents: agents, councils, stories, past and live events, and the
 state of the backends. Times are RFC 3339 in UTC, durations in seconds, sizes in bytes; `null` means unknown. Errors are
@@ -36,7 +38,7 @@ _DOCS = """<!doctype html>
 """
 
 
-def api(scraper: Scraper) -> FastAPI:
+def api(scraper: Scraper, priority: Priority) -> FastAPI:
     """The API as an application of its own, with its documentation at /docs."""
     app: FastAPI = FastAPIOffline(docs_url=None, title="fleet-exporter", version=__version__, description=_DESCRIPTION)
     problems.install(app)
@@ -44,8 +46,9 @@ def api(scraper: Scraper) -> FastAPI:
     others = [source for source in scraper.sources if isinstance(source, KnowsAgents)]
     streams = [source.live for source in scraper.sources if isinstance(source, Tells)]
     app.include_router(fleet.router(following, others))
-    app.include_router(events.router(following, streams))
-    app.include_router(live.router(following, streams))
+    searches = Searches(following, streams, priority) if streams else None
+    app.include_router(events.router(following, searches))
+    app.include_router(live.router(following, streams, searches))
     app.include_router(backends.router(scraper))
 
     @app.get("/docs", include_in_schema=False)

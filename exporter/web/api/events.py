@@ -1,34 +1,29 @@
-"""/api/events and /api/stories/{id}: what the streams still hold, as JSON, NDJSON or CSV."""
+"""/api/events and /api/stories/{id}: past events in pages, as JSON, NDJSON or CSV."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import Field
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 
-from exporter.errors import SourceError
-from exporter.events.broadcast import LiveStream, newest
-from exporter.events.model import Event, Unparsed, parsed
-from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
+from exporter.events.model import Event
+from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, timestamp
 from exporter.sources.fleet import FleetEvents
+from exporter.web.api.cursor import Cursor, Direction
 from exporter.web.api.event_query import EventConditions, Moment
-from exporter.web.api.filter import EventFilter, moment
+from exporter.web.api.filter import LATEST, EventFilter, moment
 from exporter.web.api.fleet import NO_FLEET, story_view
 from exporter.web.api.parameters import MAX_LIMIT, Parameters
-from exporter.web.api.problems import documented
+from exporter.web.api.problems import documented, refused
+from exporter.web.api.search import DEADLINE, Found, Searches, until_client_leaves
 from exporter.web.api.table import csv_row
-
-_SCAN_SECONDS = 20.0
-"""A search ends after this long whatever it found: streams may hold millions of messages."""
-
-_READERS_AT_ONCE = 4
 
 
 class Format(StrEnum):
@@ -37,145 +32,155 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class Busy(Exception):
-    """As many searches as are allowed at once are under way."""
-
-
-class Past:
-    """Searches of the streams' past, few at once: each has a connection and consumers of its own."""
-
-    def __init__(self, following: FleetEvents | None, streams: Sequence[LiveStream]) -> None:
-        self._following = following
-        self._streams = streams
-        self._free = _READERS_AT_ONCE
-
-    async def events(self, since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
-        """Matching events since a time, in order of storing. Raises Busy or SourceError."""
-        if not self._free:
-            raise Busy
-        self._free -= 1
-        try:
-            # What was only listened to is in no stream; of that the last events are remembered.
-            unnumbered = [
-                event
-                for event in newest(self._streams, MAX_LIMIT)
-                if not event.sequence and event.stored >= since and wanted.matches(event)
-            ]
-            if self._following is not None:
-                async with aclosing(self._following.past(since)) as batches:
-                    async for messages in batches:
-                        for message in messages:
-                            while unnumbered and unnumbered[0].stored < message.stored:
-                                yield unnumbered.pop(0)
-                            if wanted.may_match(message):
-                                event = parsed(message)
-                                if not isinstance(event, Unparsed) and wanted.matches(event):
-                                    yield event
-            for event in unnumbered:
-                yield event
-        finally:
-            self._free += 1
-
-
-class EventsQuery(EventConditions):
-    since: Moment = Field("5m", description="A span before now (5m, 1h30m) or a time.")
-    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
-    format: Format = Field(Format.JSON, description="json, ndjson, or csv (without payloads).")
-
-
-class StoryQuery(Parameters):
-    since: Moment = Field("30d", description="How far back to read.")
-    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
+class Order(StrEnum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
 
 
 _COLUMNS = ("time", "subject", "type", "producer", "story", "task", "agent", "role", "outcome", "duration_seconds",
             "tokens", "model", "error", "size_bytes", "stream", "sequence")  # fmt: skip
-_MEDIA = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
+_CURSOR = "`next` or `previous` of an earlier answer; the range of its first page then replaces `since` and `until`."
 
 
-async def _written(
-    events: AsyncGenerator[Event, None], limit: int, as_format: Format, view: Callable[[Event], dict[str, Any]]
-) -> AsyncGenerator[str, None]:
-    """The answer's text, piece by piece; JSON says at its end whether there was more."""
-    if as_format is Format.CSV:
-        yield csv_row(_COLUMNS)
-    elif as_format is Format.JSON:
-        yield '{"events":['
-    number, truncated, problem = 0, False, None
-    until = time.monotonic() + _SCAN_SECONDS
-    try:
-        async with aclosing(events) as found:
-            async for event in found:
-                if number >= limit or time.monotonic() > until:
-                    truncated = True
-                    break
-                shown = view(event)
-                if as_format is Format.CSV:
-                    yield csv_row([shown[name] for name in _COLUMNS])
-                else:
-                    text = msgspec.json.encode(shown).decode()
-                    yield f"{text}\n" if as_format is Format.NDJSON else f"{',' if number else ''}{text}"
-                number += 1
-    except SourceError as error:
-        problem = str(error)
-    if as_format is Format.JSON:
-        end = {"truncated": truncated or problem is not None, "error": problem}
-        yield f"],{msgspec.json.encode(end).decode()[1:]}"
+class PageQuery(Parameters):
+    """Which part of the past to return."""
+
+    since: Moment = Field("5m", description="Start of the range: a span before now (5m, 1h30m) or a time.")
+    until: Moment | None = Field(None, description="End of the range: a span before now or a time; default: open.")
+    order: Order = Field(Order.NEWEST, description="Which event comes first.")
+    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
+    timeout: float = Field(DEADLINE, ge=0.1, le=DEADLINE, description="Maximum seconds to search.")
+    cursor: str | None = Field(None, max_length=1000, description=_CURSOR)
+
+    def start(self) -> Cursor:
+        """Where the page starts. Raises RequestValidationError."""
+        if self.cursor is not None:
+            try:
+                return Cursor.parsed(self.cursor)
+            except ValueError as error:
+                raise refused("cursor", str(error), self.cursor) from None
+        now = time.time()
+        since = moment(self.since, now)
+        until = None if self.until is None else moment(self.until, now)
+        if until is not None and until < since:
+            raise refused("until", "expected a time after since", self.until)
+        if self.order is Order.OLDEST:
+            return Cursor(Direction.NEWER, since, "", -1, since, until)
+        return Cursor(Direction.OLDER, LATEST if until is None else until, "\U0010ffff", 0, since, until)
 
 
-def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
-    """Routes that read the streams; without anything that tells events they say so."""
+class EventsQuery(EventConditions, PageQuery):
+    format: Format = Field(Format.JSON, description="json, ndjson, or csv (without payloads).")
+
+
+class StoryQuery(PageQuery):
+    since: Moment = Field("30d", description="Start of the range: a span before now or a time.")
+    order: Order = Field(Order.OLDEST, description="Which event comes first.")
+
+
+def links(query: PageQuery, start: Cursor, found: Found) -> dict[str, str | None]:
+    """Cursors of the neighboring pages; `next` is null at the end, `previous` where nothing can be before."""
+
+    def text(cursor: Cursor | None) -> str | None:
+        return None if cursor is None else cursor.text
+
+    ahead, behind = (Direction.OLDER, Direction.NEWER), (Direction.NEWER, Direction.OLDER)
+    same, opposite = ahead if start.direction is Direction.OLDER else behind
+    onward = None if found.stopped is None else start.at(same, found.reached or start.place)
+    if found.first is not None:
+        back: Cursor | None = start.at(opposite, found.first)
+    elif query.cursor is None:
+        back = start.at(Direction.NEWER, start.place._replace(stored=start.since, stream="", sequence=-1))
+    else:  # the place itself belongs to the page before
+        back = start.at(opposite, start.place._replace(sequence=start.sequence + (1 if same is Direction.NEWER else -1)))
+    forwards = (query.order is Order.NEWEST) == (start.direction is Direction.OLDER)
+    if forwards:
+        if query.cursor is None and (query.order is Order.OLDEST or start.until is not None):
+            back = None
+        return {"next": text(onward), "previous": text(back)}
+    if onward is None and start.direction is Direction.NEWER and start.until is None:
+        onward = start.at(same, found.reached or start.place)  # more may come
+    return {"next": text(back), "previous": text(onward)}
+
+
+def link_header(request: Request, cursors: Mapping[str, str | None]) -> dict[str, str]:
+    """The Link header (RFC 8288) with the neighboring pages."""
+    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    found = []
+    for name, relation in (("next", "next"), ("previous", "prev")):
+        if cursor := cursors[name]:
+            found.append(f'<?{urlencode([*given, ("cursor", cursor)])}>; rel="{relation}"')
+    return {"link": ", ".join(found)} if found else {}
+
+
+def router(following: FleetEvents | None, searches: Searches | None) -> APIRouter:
+    """Routes that read the past; 404 where no source has events."""
     routes = APIRouter(tags=["events"])
-    past = Past(following, streams) if streams else None
 
-    def view(event: Event) -> dict[str, Any]:
-        return following.view(event) if following is not None else event_view(event, REDACT, TEXT_LIMIT)
+    def view(event: Event) -> tuple[dict[str, Any], bytes]:
+        shown = following.view(event) if following is not None else event_view(event, REDACT, TEXT_LIMIT)
+        return shown, msgspec.json.encode(shown)
 
-    async def begun(since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
-        """The search with its first event already read, so that what is wrong has a status of its own."""
-        if past is None:
+    async def read(request: Request, query: PageQuery, wanted: EventFilter) -> tuple[Found, dict[str, Any]]:
+        """A page in the order asked for, and what its answer says about the pages around it."""
+        if searches is None:
             raise HTTPException(404, NO_FLEET)
-        events = past.events(since, wanted)
-        try:
-            first = await anext(events, None)
-        except Busy:
-            raise HTTPException(503, "too many searches are in progress; retry in a moment") from None
-
-        async def all_of_them() -> AsyncGenerator[Event, None]:
-            async with aclosing(events):
-                if first is not None:
-                    yield first
-                async for event in events:
-                    yield event
-
-        return all_of_them()
-
-    @routes.get(
-        "/api/events", summary="Events that the streams still hold, the oldest first", responses=documented(404, 502, 503)
-    )
-    async def events(query: Annotated[EventsQuery, Query()]) -> StreamingResponse:
-        found = await begun(moment(query.since, time.time()), query.filter)
-        return StreamingResponse(_written(found, query.limit, query.format, view), media_type=_MEDIA[query.format])
+        start = query.start()
+        found = await until_client_leaves(request, searches.page(start, wanted, query.limit, query.timeout, view))
+        cursors = links(query, start, found)
+        if (query.order is Order.NEWEST) != (start.direction is Direction.OLDER):
+            found.views.reverse()
+            found.texts.reverse()
+        read_to = found.reached.stored if found.stopped and found.reached else None
+        return found, {
+            **cursors,
+            "truncated": found.stopped is not None,
+            "stopped": found.stopped,
+            "read_to": timestamp(read_to) if read_to is not None and read_to < LATEST else None,
+        }
 
     @routes.get(
-        "/api/stories/{story:path}", summary="A story's stage and its whole timeline", responses=documented(404, 502, 503)
+        "/api/events",
+        summary="Past events, newest first, in pages",
+        description=_EVENTS_DESCRIPTION,
+        response_class=Response,
+        responses=documented(404, 429, 502)
+        | {200: {"description": "A page of events.", "content": {media: {} for media in _MEDIA.values()}}},
     )
-    async def story(story: str, query: Annotated[StoryQuery, Query()]) -> dict[str, Any]:
+    async def events(request: Request, query: Annotated[EventsQuery, Query()]) -> Response:
+        found, about = await read(request, query, query.filter)
+        if query.format is Format.CSV:
+            table = [csv_row(_COLUMNS), *(csv_row([shown[name] for name in _COLUMNS]) for shown in found.views)]
+            body = "".join(table).encode()
+        elif query.format is Format.NDJSON:
+            body = b"".join(text + b"\n" for text in found.texts)
+        else:
+            body = b'{"events":[' + b",".join(found.texts) + b"]," + msgspec.json.encode(about)[1:]
+        headers = link_header(request, {name: about[name] for name in ("next", "previous")})
+        return Response(body, media_type=_MEDIA[query.format], headers=headers)
+
+    @routes.get(
+        "/api/stories/{story:path}",
+        summary="A story's stage and its timeline, oldest first, in pages",
+        responses=documented(404, 429, 502),
+    )
+    async def story(
+        story: str, request: Request, response: Response, query: Annotated[StoryQuery, Query()]
+    ) -> dict[str, Any]:
         if following is None:
             raise HTTPException(404, NO_FLEET)
-        found = await begun(moment(query.since, time.time()), EventFilter(story=story))
-        timeline: list[dict[str, Any]] = []
-        truncated = False
-        until = time.monotonic() + _SCAN_SECONDS
-        async with aclosing(found):
-            async for event in found:
-                if len(timeline) >= query.limit or time.monotonic() > until:
-                    truncated = True
-                    break
-                timeline.append(following.view(event))
+        found, about = await read(request, query, EventFilter(story=story))
         known = following.fleet.stories.things.get(story)
-        if known is None and not timeline:
+        if known is None and not found.views and not about["truncated"] and query.cursor is None:
             raise HTTPException(404, f"story {story} not found")
-        return {"story": story_view(story, known), "events": timeline, "truncated": truncated}
+        response.headers.update(link_header(request, {name: about[name] for name in ("next", "previous")}))
+        return {"story": story_view(story, known), "events": found.views, **about}
 
     return routes
+
+
+_MEDIA = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
+_EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds, or at 8 MiB. `stopped` names the reason,
+`read_to` the time up to which everything was read. Pass `next` as `cursor` for the page that follows and `previous` for
+the page before; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or
+skipped. With `order=newest` and no `until`, `previous` returns events published since."""

@@ -10,7 +10,7 @@ from exporter.events.model import Event, Message, Outcome, role_of
 from exporter.events.timestamps import instant
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_LATEST = 7_258_118_400.0
+LATEST = 7_258_118_400.0
 """The year 2200: NATS takes times in nanoseconds, which overflow in 2262."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -27,7 +27,7 @@ def moment(text: str, now: float) -> float:
     """A time as people write it, in seconds since 1970: a span before now, RFC 3339, or a number. Raises ValueError."""
     seconds = span(text)
     found = now - seconds if seconds is not None else instant(text)[0]
-    if found is None or not 0 <= found <= _LATEST:
+    if found is None or not 0 <= found <= LATEST:
         raise ValueError("expected a span before now (5m, 1h30m) or a time (2026-01-31T12:00:00Z) between 1970 and 2200")
     return found
 

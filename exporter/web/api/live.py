@@ -1,6 +1,6 @@
-"""/api/events/stream (Server-Sent Events) and /ws: events as they come, after a replay of the past where one is asked for.
+"""/api/events/stream (Server-Sent Events) and /ws: live events, after a replay of past events on request.
 
-A client that reads too slowly is told so and let go; nobody waits for it.
+A client that reads too slowly is dropped; no other client waits for it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconn
 from starlette.responses import StreamingResponse
 
 from exporter.errors import SourceError
-from exporter.events.broadcast import Listening, LiveStream, TooManyListeners, listening_to, newest
+from exporter.events.broadcast import Listening, LiveStream, TooManyListeners, is_full, listening_to, newest
 from exporter.events.model import Event
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, summary
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api.event_query import LiveQuery, StreamQuery
-from exporter.web.api.events import Busy, Past
 from exporter.web.api.filter import EventFilter
 from exporter.web.api.fleet import NO_FLEET, overview
 from exporter.web.api.problems import documented
+from exporter.web.api.search import Searches
 
+REPLAY_SECONDS = 900.0
+"""Longest replay: it holds a slot and a connection to NATS."""
+TOO_MANY = "the maximum number of clients follows the live stream; close one, or retry later"
 _OVERVIEW_SECONDS = 1.0
 _KEEPALIVE_SECONDS = 15.0
 
@@ -36,16 +39,17 @@ class Part(NamedTuple):
     kind: str
     data: dict[str, Any]
     id: str = ""
+    stored: float = 0.0
 
 
 class Stream:
-    """What one client follows: the past since a time, at a speed, then the present, without a gap or a repetition."""
+    """Events for one client: past ones since a time, at a speed, then live ones, without a gap or a repetition."""
 
     def __init__(
         self,
         streams: Sequence[LiveStream],
         following: FleetEvents | None,
-        past: Past | None,
+        past: Searches | None,
         wanted: EventFilter,
         *,
         with_fleet: bool = False,
@@ -58,54 +62,60 @@ class Stream:
         self._wanted = wanted
         self._with_fleet = with_fleet
         self._read: dict[str, int] = {}
+        self._ends = asyncio.get_running_loop().time() + REPLAY_SECONDS
 
     def _part(self, event: Event) -> Part:
         self._read[event.stream] = max(self._read.get(event.stream, 0), event.sequence)
         view = self._following.view(event) if self._following else event_view(event, REDACT, TEXT_LIMIT)
         view["summary"] = summary(event)
-        return Part("event", view, f"{event.stream}:{event.sequence}" if event.sequence else "")
+        return Part("event", view, f"{event.stream}:{event.sequence}" if event.sequence else "", event.stored)
 
     async def parts(self, since: float | None, speed: float) -> AsyncGenerator[Part, None]:
-        """Everything for this client, until it is let go or ends it."""
+        """Everything for this client, until it is dropped or leaves."""
         try:
             if since is not None and speed > 0:
-                last = since
-                async with aclosing(self._replayed(since, speed)) as replayed:
-                    async for event in replayed:
-                        last = event.stored
-                        yield self._part(event)
-                since = last
+                async for part in self._replayed(since, speed):
+                    since = max(since, part.stored)
+                    yield part
             with listening_to(self._streams) as listening:
                 for event in newest(self._streams, self._recent):
                     if self._wanted.matches(event):
                         yield self._part(event)
-                if since is not None and self._past is not None:
-                    async with aclosing(self._past.events(since, self._wanted)) as events:
-                        async for event in events:
-                            if event.sequence > self._read.get(event.stream, 0):
-                                yield self._part(event)
+                if since is not None:
+                    async for part in self._replayed(since, 0):
+                        yield part
                     yield Part("replayed", {})
                 async for part in self._live(listening):
                     yield part
         except TooManyListeners:
-            yield Part("error", {"error": "too many clients follow the live stream already"})
-        except Busy:
-            yield Part("error", {"error": "too many replays and searches are under way already"})
+            yield Part("error", {"error": TOO_MANY})
+        except HTTPException as error:
+            yield Part("error", {"error": error.detail})
         except SourceError as error:
             yield Part("error", {"error": str(error)})
+        except TimeoutError:
+            yield Part(
+                "error", {"error": f"the replay took longer than {REPLAY_SECONDS / 60:.0f} minutes; replay less, or faster"}
+            )
 
-    async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Event, None]:
-        """The past in its own rhythm, `speed` times as fast."""
+    async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Part, None]:
+        """The past, `speed` times as fast as it happened; 0: at once. Raises TimeoutError after REPLAY_SECONDS."""
         began, first = time.monotonic(), None
         if self._past is None:
             return
-        async with aclosing(self._past.events(since, self._wanted)) as events:
-            async for event in events:
-                first = event.stored if first is None else first
-                pause = (event.stored - first) / speed - (time.monotonic() - began)
-                if pause > 0:
-                    await asyncio.sleep(pause)
-                yield event
+        with self._past.slot(replay=True):
+            async with aclosing(self._past.since(since, self._wanted)) as events:
+                while True:
+                    async with asyncio.timeout_at(self._ends):
+                        event = await anext(events, None)
+                        if event is None:
+                            return
+                        if event.sequence and event.sequence <= self._read.get(event.stream, 0):
+                            continue
+                        first = event.stored if first is None else first
+                        if speed and (pause := (event.stored - first) / speed - (time.monotonic() - began)) > 0:
+                            await asyncio.sleep(pause)
+                    yield self._part(event)
 
     async def _live(self, listening: Listening) -> AsyncGenerator[Part, None]:
         told = 0.0
@@ -122,7 +132,7 @@ class Stream:
                     yield Part("", {})
                 continue
             if event is None:
-                yield Part("dropped", {"error": "this client reads more slowly than events come and was let go"})
+                yield Part("dropped", {"error": "this client reads more slowly than events arrive; the stream ends"})
                 return
             numbered = event.sequence == 0 or event.sequence > self._read.get(event.stream, 0)
             if numbered and self._wanted.matches(event):
@@ -142,14 +152,17 @@ def _same_origin(websocket: WebSocket) -> bool:
     return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
 
 
-def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIRouter:
+def router(following: FleetEvents | None, streams: Sequence[LiveStream], past: Searches | None) -> APIRouter:
     """The live routes; 404 where no source has events."""
     routes = APIRouter(tags=["events"])
-    past = Past(following, streams) if streams else None
 
-    def opened(wanted: EventFilter, *, with_fleet: bool = False, recent: int = 0) -> Stream:
+    def opened(wanted: EventFilter, *, replay: bool, with_fleet: bool = False, recent: int = 0) -> Stream:
         if not streams:
             raise HTTPException(404, NO_FLEET)
+        if is_full(streams):
+            raise HTTPException(429, TOO_MANY, {"retry-after": "10"})
+        if replay and past is not None:
+            past.check_replay()
         return Stream(streams, following, past, wanted, with_fleet=with_fleet, recent=recent)
 
     @routes.get(
@@ -157,11 +170,12 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
         summary="Live events (Server-Sent Events)",
         description=_STREAM_DESCRIPTION,
         response_class=StreamingResponse,
-        responses=documented(404)
+        responses=documented(404, 429)
         | {200: {"description": "Events as they are published.", "content": {"text/event-stream": {}}}},
     )
-    async def stream(query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
-        parts = opened(query.filter, with_fleet=query.fleet, recent=query.recent).parts(query.since, query.speed)
+    async def events_stream(query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
+        stream = opened(query.filter, replay=query.replay is not None, with_fleet=query.fleet, recent=query.recent)
+        parts = stream.parts(query.since, query.speed)
 
         async def text() -> AsyncGenerator[str, None]:
             yield ": connected\n\n"
@@ -176,7 +190,7 @@ def router(following: FleetEvents | None, streams: Sequence[LiveStream]) -> APIR
     async def socket(websocket: WebSocket, query: Annotated[LiveQuery, Query()]) -> None:
         if not _same_origin(websocket):
             raise HTTPException(403, "Origin: expected the exporter's own host; other sites may not read events")
-        parts = opened(query.filter).parts(query.since, query.speed)
+        parts = opened(query.filter, replay=query.replay is not None).parts(query.since, query.speed)
         await websocket.accept()
         sending = asyncio.create_task(_send(websocket, parts))
         try:
@@ -203,7 +217,7 @@ _STREAM_DESCRIPTION = """Each message has one of these event types:
 def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI path item of /ws, which OpenAPI has no word for, from the operation of /api/events/stream."""
     names = LiveQuery.model_fields
-    refusals = {status: stream["responses"][status] for status in ("401", "404", "422", "500")}
+    refusals = {status: stream["responses"][status] for status in ("401", "404", "422", "429", "500")}
     foreign = refusals["404"] | {"description": "The request comes from a page of another site."}
     upgrade = {
         "tags": ["events"],
@@ -221,4 +235,4 @@ async def _send(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None
         async for part in parts:
             if part.kind:
                 await websocket.send_text(msgspec.json.encode({"kind": part.kind, **part.data}).decode())
-    await websocket.close(1013, "let go")
+    await websocket.close(1013, "dropped")

@@ -1,0 +1,159 @@
+"""What streams still hold, read in either direction from a position: no consumer of JetStream reads backwards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+from exporter.clients.nats import Connection
+from exporter.events.model import Event, Message
+from exporter.events.ordered_reader import Start, StreamReader
+from exporter.events.replay import StreamRange, messages_since
+
+_CHUNK: Final = 500
+_CHUNK_MESSAGES: Final = 5000
+"""Messages that one step back through a stream reads; fewer at first, since most answers are short."""
+_CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of one stream's messages held; of a larger chunk the older part is read again later."""
+_AFTER_ALL_STREAMS: Final = "\U0010ffff"
+_CLOCK_STEP: Final = 2e-6
+"""Seconds; start times have microseconds, stored times are floats with a quarter of one."""
+
+
+class Place(NamedTuple):
+    """A position in the order of storing, total over all streams: the place of one message, or between two."""
+
+    stored: float
+    stream: str
+    sequence: int
+
+    @classmethod
+    def of(cls, item: Message | Event) -> Place:
+        return cls(item.stored, item.stream, item.sequence)
+
+    @classmethod
+    def before(cls, stored: float) -> Place:
+        """Before every message stored at that time."""
+        return cls(stored, "", -1)
+
+    @classmethod
+    def after(cls, stored: float) -> Place:
+        """After every message stored at that time."""
+        return cls(stored, _AFTER_ALL_STREAMS, 0)
+
+
+Keep = Callable[[Message], bool]
+
+
+class Step(NamedTuple):
+    """Messages to keep, in reading order, and the place up to which everything has been examined."""
+
+    messages: Sequence[Message]
+    reached: Place
+
+
+class _Backwards:
+    """One stream, read from a sequence down: chunks are read forwards, each below the one before."""
+
+    def __init__(self, connection: Connection, stream: str, first: int, last: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._first = first
+        self._next = last
+        self._span = _CHUNK
+        self.held: deque[Message] = deque()
+        self.lowest: float | None = None
+        self.is_complete = last < first
+
+    async def load(self, start: Place, since: float, keep: Keep) -> None:
+        """Read the next chunk below; `lowest` is then the time from which on everything has been examined."""
+        bottom = max(self._first, self._next - self._span + 1)
+        chunk: deque[Message] = deque()
+        held, number, lowest = 0, 0, None
+        messages = StreamRange(self._connection, self._stream, Start(sequence=bottom), self._next)
+        try:
+            while batch := await messages.next_batch():
+                number += len(batch)
+                lowest = batch[0].stored if lowest is None else lowest
+                wanted = [message for message in batch if message.stored >= since and Place.of(message) < start]
+                for message in wanted:
+                    if keep(message):
+                        chunk.append(message)
+                        held += len(message.data)
+                while held > _CHUNK_BYTES and len(chunk) > 1:
+                    dropped = chunk.popleft()
+                    held -= len(dropped.data)
+                    bottom, lowest = dropped.sequence + 1, chunk[0].stored
+        finally:
+            with contextlib.suppress(Exception):
+                await messages.close()
+        self.held.extendleft(reversed(chunk))
+        self._next = bottom - 1
+        if lowest is not None:
+            self.lowest = lowest
+        self.is_complete = bottom <= self._first or (lowest is not None and lowest < since)
+        # Deleted messages leave gaps of any size; they are crossed in ever larger steps.
+        self._span = max(self._span // 2, _CHUNK) if number >= _CHUNK_MESSAGES else self._span * 2
+
+    def take_above(self, stored: float) -> list[Message]:
+        """The held messages stored after that time, removed."""
+        taken: list[Message] = []
+        while self.held and self.held[-1].stored > stored:
+            taken.append(self.held.pop())
+        return taken
+
+
+class History:
+    """Streams with their first and last sequence when this was made; later messages are not read."""
+
+    def __init__(self, connection: Connection, streams: Mapping[str, tuple[int, int]]) -> None:
+        self._connection = connection
+        self._streams = streams
+
+    async def newer(self, start: Place, until: float, keep: Keep) -> AsyncGenerator[Step, None]:
+        """Messages after a place and up to a time, oldest first. Raises SourceError."""
+        last = {stream: last for stream, (_, last) in self._streams.items()}
+        async with aclosing(messages_since(self._connection, last, max(start.stored - _CLOCK_STEP, 0.0))) as batches:
+            async for batch in batches:
+                kept = [
+                    message for message in batch if start < Place.of(message) and message.stored <= until and keep(message)
+                ]
+                yield Step(kept, max(start, Place.of(batch[-1])))
+                if batch[-1].stored > until:
+                    return
+
+    async def older(self, start: Place, since: float, keep: Keep) -> AsyncGenerator[Step, None]:
+        """Messages before a place and from a time on, newest first. Raises SourceError."""
+        streams = [
+            _Backwards(self._connection, stream, first, await self._last_at(stream, start.stored, last))
+            for stream, (first, last) in self._streams.items()
+        ]
+        while True:
+            unread = [one for one in streams if not one.is_complete]
+            top = max((one.lowest for one in unread if one.lowest is not None), default=None)
+            for one in unread:
+                if one.lowest is None or one.lowest == top:
+                    await one.load(start, since, keep)
+            # What is stored after the lowest time of every stream cannot be followed by anything still unread.
+            lows = [one.lowest for one in streams if not one.is_complete]
+            if any(low is None for low in lows):
+                continue
+            bound = max((low for low in lows if low is not None), default=None)
+            found = [message for one in streams for message in one.take_above(since - 1 if bound is None else bound)]
+            found.sort(key=Place.of, reverse=True)
+            if bound is None:
+                yield Step(found, Place.before(since))
+                return
+            yield Step(found, min(start, Place.after(bound)))
+
+    async def _last_at(self, stream: str, stored: float, last: int) -> int:
+        """The last sequence stored up to a time, give or take those of the same microsecond."""
+        reader = StreamReader(self._connection, stream, Start(time=stored + _CLOCK_STEP))
+        try:
+            await reader.open()
+            return min(reader.position, last) if reader.pending else last
+        finally:
+            await reader.close()
