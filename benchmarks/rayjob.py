@@ -16,7 +16,7 @@ from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.scrape import Scraper
 from exporter.source import LegacySource
-from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob import Rayjob, RayjobOptions
 from servers import kubernetes
 from servers.kubernetes import Kubernetes
 
@@ -85,7 +85,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
     bare = await _bare_list(server)
     gc.collect()
     before = resident_bytes()
-    source = Rayjob(kubeconfig=server.kubeconfig)
+    source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))
     beats = Scraper([_Beat()])
     scraper = Scraper([source])
     following = asyncio.create_task(scraper.run())

@@ -32,6 +32,7 @@ from exporter.scrape import Scraper
 from exporter.sources.fleet.samples import samples
 from exporter.sources.jetstream import Jetstream
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
+from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import Key
 from servers import nats as servers
 
@@ -109,7 +110,11 @@ def jobs(shard: Shard) -> Cost:
     store.replace("", rows)
     gc.collect()
     memory = resident_bytes() - before
-    return _cost(median(lambda: _page(store.samples()), rounds=_ROUNDS), _page(store.samples()), memory)
+
+    def page() -> bytes:
+        return _page(job_samples(list(store.rows_now().values())))
+
+    return _cost(median(page, rounds=_ROUNDS), page(), memory)
 
 
 def consumers(url: str, shard: Shard) -> Cost:

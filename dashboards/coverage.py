@@ -8,6 +8,7 @@ from typing import Final
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.rayjob import clusters, jobs
 from exporter.sources.valkey import info as valkey
 from exporter.sources.vllm import concepts as vllm
 from exporter.sources.vllm.discovery import DISCOVERED
@@ -17,6 +18,8 @@ _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "p
 UNSHOWN: Final[Mapping[Metric, str]] = {
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
     jetstream.STREAM_FIRST: "The age of a stream's oldest message says what its sequence cannot.",
+    jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
+    clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",
     DISCOVERED: "Each server that is found has a row of its own.",
     vllm.DRAFTS.metric: "The share of drafted tokens that were accepted tells whether drafting pays.",
     vllm.REQUEST_PREEMPTIONS.metric: "The rate of preemptions is shown; how they fall on requests explains nothing more.",

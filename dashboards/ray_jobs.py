@@ -203,8 +203,10 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Attempts that ended",
-                    "Attempts that ended, by how (ray_job_duration_seconds_count).",
+                    "Finished attempts by outcome (ray_job_duration_seconds_count), and failed ones that are retried "
+                    "(ray_job_attempt_failures_total).",
                     Line(_ended.increase(RATE).sum("outcome"), "{{outcome}}"),
+                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(RATE).sum(), "failed, retries included"),
                     unit="short",
                     width=8,
                     bars=True,

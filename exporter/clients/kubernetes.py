@@ -48,6 +48,9 @@ class ObjectStore(Protocol[Row]):
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         """ADDED, MODIFIED or DELETED."""
 
+    def clear(self, scope: str) -> None:
+        """The server does not serve the kind: nothing is known, and the next list is a first one again."""
+
 
 class _ListMetadata(msgspec.Struct):
     resourceVersion: str = ""  # noqa: N815 - Kubernetes's spelling
@@ -193,7 +196,7 @@ class Watch:
                 version = ""
                 continue
             except NotServed:
-                self._store.replace(self._path, {})
+                self._store.clear(self._path)
                 version, self.served, self.problem = "", False, None
                 self._settled.set()
                 await asyncio.sleep(_ABSENT_SECONDS)

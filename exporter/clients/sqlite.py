@@ -115,5 +115,5 @@ class Reading:
 
 
 def up_to(column: str, bounds: Sequence[float]) -> str:
-    """Columns of a query: how many rows are no more than each bound, for Distribution.add_cumulative; null of no number."""
+    """Columns of a query: how many rows are no more than each bound, for Histogram.add_cumulative; null of no number."""
     return ", ".join(f"SUM({column} <= {bound:g})" for bound in bounds)

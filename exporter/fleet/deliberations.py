@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from exporter.events.model import ANSWERS, UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
 from exporter.fleet.limits import Admitted, Capped
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 
 SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
@@ -68,7 +68,7 @@ class Deliberations:
         self._recent_tasks: Capped[str, Deliberation] = Capped(limit, grace=0.0)
         self._roles_of: defaultdict[str, set[str]] = defaultdict(set)
         self.ended: Counter[tuple[str, Ending]] = Counter()
-        self.seconds: dict[str, Distribution] = {}
+        self.seconds: dict[str, Histogram] = {}
         self.agents: Counter[tuple[str, str]] = Counter()
 
     def apply(self, event: Event) -> Deliberation | None:
@@ -160,7 +160,7 @@ class Deliberations:
         if timed and ending is not Ending.UNKNOWN:
             distribution = self.seconds.get(role)
             if distribution is None:
-                distribution = self.seconds[role] = Distribution(SECONDS)
+                distribution = self.seconds[role] = Histogram(SECONDS)
             distribution.observe(found.ended - found.started)
 
     def start_counting(self) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from exporter.fleet.limits import Capped
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, histogram, labels
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -65,7 +65,7 @@ class _Consumer:
     stream: str
     name: str
     seen: float
-    acked: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    acked: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     naks: int = 0
     terminations: int = 0
     max_deliveries: int = 0

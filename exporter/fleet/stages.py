@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from exporter.events.model import ANSWERS, Event, Outcome, identifier
 from exporter.fleet.limits import Admitted, Capped
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 _STAGES = 32
@@ -77,7 +77,7 @@ class Stages:
         self.names = Admitted(_STAGES, known)
         self.moves: Counter[tuple[str, str]] = Counter()
         self.illegal = 0
-        self.seconds: dict[str, Distribution] = {}
+        self.seconds: dict[str, Histogram] = {}
 
     def enter(self, name: str, stage: str, event: Event) -> Staged | None:
         """Put a thing into a stage without judging the move; one that is already there stays since when it was."""
@@ -120,7 +120,7 @@ class Stages:
         stage = self.names(thing.stage)
         distribution = self.seconds.get(stage)
         if distribution is None:
-            distribution = self.seconds[stage] = Distribution(SECONDS)
+            distribution = self.seconds[stage] = Histogram(SECONDS)
         distribution.observe(at - thing.since)
 
     def by_stage(self) -> dict[str, tuple[int, float]]:

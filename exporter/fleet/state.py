@@ -10,7 +10,7 @@ from exporter.fleet.agents import Agents, Patience
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.limits import Admitted
 from exporter.fleet.stages import Stories, Tasks
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -38,12 +38,12 @@ class Counts:
     """Events as they came, parsed or not."""
 
     events: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
-    sizes: dict[str, Distribution] = field(default_factory=dict)
-    delays: dict[str, Distribution] = field(default_factory=dict)
+    sizes: dict[str, Histogram] = field(default_factory=dict)
+    delays: dict[str, Histogram] = field(default_factory=dict)
     unparsed: dict[Unreadable, int] = field(default_factory=lambda: dict.fromkeys(Unreadable, 0))
     responses: dict[tuple[str, str], int] = field(default_factory=dict)
-    seconds: dict[tuple[str, str], Distribution] = field(default_factory=dict)
-    tokens: dict[tuple[str, str], Distribution] = field(default_factory=dict)
+    seconds: dict[tuple[str, str], Histogram] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     refused: int = 0
 
     def start_counting(self) -> None:
@@ -106,7 +106,7 @@ class Fleet:
         try:
             counts.sizes[family].observe(event.size)
         except KeyError:
-            counts.sizes[family], counts.delays[family] = Distribution(SIZES), Distribution(DELAYS)
+            counts.sizes[family], counts.delays[family] = Histogram(SIZES), Histogram(DELAYS)
             counts.sizes[family].observe(event.size)
         if seen is not None:
             counts.delays[family].observe(max(seen - event.stored, 0.0))
@@ -126,7 +126,7 @@ class Fleet:
             if value is not None:
                 distribution = distributions.get(series)
                 if distribution is None:
-                    distribution = distributions[series] = Distribution(bounds)
+                    distribution = distributions[series] = Histogram(bounds)
                 distribution.observe_with(value, event.stored, task_id=event.task, story_id=event.story)
 
     def start_counting(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from exporter.metrics.metric import Exemplar, Labels, Metric, Sample
 
 
-class Distribution:
+class Histogram:
     """Counts per bucket, the sum, and the last exemplar of each bucket.
 
     `bounds` are the buckets' upper bounds in rising order, +Inf left out.

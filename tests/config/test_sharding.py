@@ -20,7 +20,7 @@ from exporter.config.options import Address
 from exporter.config.sharding import Shard, shard_of
 from exporter.settings import SettingsError, load
 from exporter.sources.jetstream import Jetstream
-from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob import Rayjob, RayjobOptions
 from servers import nats as nats_servers
 from servers.kubernetes import Kubernetes
 from tests.support.pages import collected, eventually, run
@@ -209,15 +209,14 @@ def jobs(kubernetes_server: Kubernetes) -> Kubernetes:
     return server
 
 
-_SUMMED = re.compile(r"ray_jobs\{|ray_job_duration_seconds_|ray_job_unknown_states_total\{")
+_SUMMED = re.compile(r"ray_jobs\{|ray_job_duration_seconds_|ray_job_attempt_failures_total|ray_job_unknown_states_total\{")
 """Aggregates over a shard's own objects: the fleet's figure is their sum."""
 
 
 def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs: Kubernetes) -> None:
     def page(number: int, count: int) -> dict[str, float]:
-        source = Rayjob(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
-        source.divide(Shard(number, count))
-        return collected(source)
+        options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
+        return collected(Rayjob(options, Shard(number, count)))
 
     whole, parts = page(0, 1), [page(number, SHARDS) for number in range(SHARDS)]
 
@@ -241,26 +240,26 @@ def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -> None
     owner = shard_of(2, NAMESPACE, name)
 
     async def story() -> list[list[bool]]:
-        sources = [Rayjob(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,)) for _ in range(2)]
-        for number, source in enumerate(sources):
-            source.divide(Shard(number, 2))
+        options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
+        sources = [Rayjob(options, Shard(number, 2)) for number in range(2)]
         tasks = [asyncio.create_task(source.run()) for source in sources]
         for source in sources:
             await source.wait_synced()
 
-        def shown() -> list[bool]:
-            return [any(job["name"] == name for job in source.jobs()) for source in sources]
+        async def shown() -> list[bool]:
+            snapshots = [await source.collect() for source in sources]
+            return [(NAMESPACE, name) in snapshot.jobs for snapshot in snapshots]
 
         async def is_there() -> bool:
-            return any(shown())
+            return any(await shown())
 
         async def is_gone() -> bool:
-            return not any(shown())
+            return not any(await shown())
 
         body = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name}, "spec": {}}
         await asyncio.to_thread(jobs.request, "POST", path, body)
         await eventually(is_there)
-        seen = [shown()]
+        seen = [await shown()]
         await asyncio.to_thread(jobs.request, "DELETE", f"{path}/{name}")
         await eventually(is_gone)
         for task in tasks:

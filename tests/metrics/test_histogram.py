@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Unit, histogram, labels
 
 BOUNDS = (0.1, 1.0, 10.0)
@@ -18,7 +18,7 @@ values = st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100, allow_nan
 
 @given(first=values, then=values)
 def test_what_is_added_up_elsewhere_is_as_if_observed_here(first: list[float], then: list[float]) -> None:
-    one_by_one, added_up = Distribution(BOUNDS), Distribution(BOUNDS)
+    one_by_one, added_up = Histogram(BOUNDS), Histogram(BOUNDS)
     for some in (first, then):
         added_up.add_cumulative([sum(value <= bound for value in some) for bound in (*BOUNDS, math.inf)], sum(some))
         for value in some:
@@ -30,7 +30,7 @@ def test_what_is_added_up_elsewhere_is_as_if_observed_here(first: list[float], t
 
 
 def test_its_sample_has_its_exemplars() -> None:
-    distribution = Distribution(BOUNDS)
+    distribution = Histogram(BOUNDS)
     distribution.observe_with(0.5, 1000.0, task_id="T", story_id=None)
     distribution.observe_with(0.7, 1000.5, task_id="too soon after the last")
 

@@ -12,7 +12,7 @@ import pytest
 
 from exporter.errors import SourceError
 from exporter.source import AnySource
-from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob import Rayjob, RayjobOptions
 from exporter.sources.vllm import Vllm
 from exporter.sources.workloads import Workloads
 from servers.kubernetes import Kubernetes
@@ -137,7 +137,7 @@ def source_of(role: str, kubeconfig: Path) -> AnySource:
     """The source that the role is for."""
     match role:
         case "kubernetes-rayjob":
-            return Rayjob(kubeconfig=kubeconfig, namespaces=(NAMESPACE,))
+            return Rayjob(RayjobOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,)))
         case "kubernetes-vllm":
             return Vllm(kubeconfig=kubeconfig, service=(f"{NAMESPACE}/vllm-server",))
         case "kubernetes-nodes":

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from exporter.clients.quantity import quantity
 from exporter.errors import Reason, SourceError
-from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob import Rayjob, RayjobOptions
 from exporter.sources.rayjob.clusters import Clusters
-from exporter.sources.rayjob.jobs import Correlation, Jobs
+from exporter.sources.rayjob.clusters import samples as cluster_samples
+from exporter.sources.rayjob.jobs import Correlation, Jobs, unknown_samples
+from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from servers import kubernetes as kubernetes_servers
 from servers.kubernetes import Kubernetes
-from tests.support.pages import Page, followed, page_where, run, series
+from tests.support.pages import Page, followed, page_where, run, samples_of, series
 
 NAMES = itertools.count(1)
 JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"
@@ -37,6 +39,12 @@ def namespace(kubernetes_server: Kubernetes) -> str:
     name = f"fleet-{next(NAMES)}"
     kubernetes_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     return name
+
+
+def shown(jobs: Jobs) -> Page:
+    """The page of a store of RayJobs."""
+    samples = [*job_samples(list(jobs.rows_now().values())), *jobs.attempts.samples(), *unknown_samples(jobs.unknown_states)]
+    return series(samples)
 
 
 def create(server: Kubernetes, kind: str, namespace: str, name: str, status: dict[str, Any] | None, **meta: Any) -> None:
@@ -63,7 +71,7 @@ def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespac
     who = f'namespace="{namespace}",rayjob="train"'
 
     async def story() -> None:
-        source = Rayjob(kubeconfig=server.kubeconfig, namespaces=(namespace,))
+        source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,)))
         async with following(source) as page_where:
             page = await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 1)
             assert not any(name.startswith("ray_job_status") for name in page)
@@ -72,7 +80,7 @@ def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespac
             page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' in page)
             assert page[f'ray_job_status{{{who},state="New"}}'] == 1
             assert page[f'ray_job_deployment_status{{{who},state="New"}}'] == 1
-            assert page[f'ray_job_info{{{who},raycluster="",role="DEV"}}'] == 1
+            assert page[f'ray_job_info{{{who},raycluster="",agent="",role="DEV"}}'] == 1
             assert page[f"ray_job_backoff_limit{{{who}}}"] == 2
 
             times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:30Z"}
@@ -109,7 +117,7 @@ def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str
     create(kubernetes_server, "RayCluster", namespace, "gpu", status)
 
     async def read() -> Page:
-        source = Rayjob(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,))
+        source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
         async with following(source) as page_where:
             found: Page = await page_where(lambda page: f"ray_cluster_workers_desired{{{who}}}" in page)
             return found
@@ -130,7 +138,7 @@ def test_more_jobs_than_a_page_of_the_list(kubernetes_server: Kubernetes, namesp
         create(kubernetes_server, "RayJob", namespace, f"job-{number}", None)
 
     async def read() -> int:
-        source = Rayjob(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,))
+        source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
         async with following(source) as page_where:
             page = await page_where(lambda page: len(page) > 1000)
             return sum(name.startswith("ray_job_created") for name in page)
@@ -143,10 +151,10 @@ def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_pat
     kubeconfig = kubernetes_server.write_kubeconfig(token, tmp_path / "kubeconfig")
 
     async def read() -> None:
-        source = Rayjob(kubeconfig=kubeconfig)
+        source = Rayjob(RayjobOptions(kubeconfig=kubeconfig))
         async with following(source):
             await source.wait_synced()
-            await source.collect()
+            await samples_of(source)
 
     with pytest.raises(SourceError) as caught:
         run(read())
@@ -156,10 +164,10 @@ def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_pat
 
 def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
     async def read() -> None:
-        source = Rayjob(kubeconfig=tmp_path / "absent")
+        source = Rayjob(RayjobOptions(kubeconfig=tmp_path / "absent"))
         async with following(source):
             await source.wait_synced()
-            await source.collect()
+            await samples_of(source)
 
     with pytest.raises(SourceError, match=r"no Kubernetes credentials from .*absent.*: .*No such file"):
         run(read())
@@ -168,18 +176,18 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
 def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
     async def story(server: Kubernetes) -> None:
         served = 'ray_kind_served{kind="RayJob"}'
-        async with following(Rayjob(kubeconfig=server.kubeconfig)) as page_where:
+        async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))) as page_where:
             await page_where(lambda page: page[served] == 0)
             await asyncio.to_thread(server.apply_ray_crds)
             create(server, "RayJob", "default", "first", None)
             await page_where(lambda page: 'ray_job_failed_attempts{namespace="default",rayjob="first"}' in page)
 
             await asyncio.to_thread(server.stop_api)
-            source = Rayjob(kubeconfig=server.kubeconfig)
+            source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))
             async with following(source):
                 await source.wait_synced()
                 with pytest.raises(SourceError) as caught:
-                    await source.collect()
+                    await samples_of(source)
             assert caught.value.reason is Reason.UNREACHABLE
             await asyncio.to_thread(server.start_api)
             create(server, "RayJob", "default", "second", None)
@@ -208,7 +216,7 @@ def test_any_status_is_read_without_an_error(status: dict[str, Any]) -> None:
     raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}))
     jobs.change("scope", "ADDED", raw)
 
-    page = series(jobs.samples())
+    page = shown(jobs)
     assert sum(page[name] for name in page if name.startswith("ray_job_status")) == 1
     assert sum(page[name] for name in page if name.startswith("ray_job_deployment_status")) == 1
 
@@ -219,7 +227,7 @@ def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
     raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
     clusters.change("scope", "ADDED", raw)
 
-    assert series(clusters.samples())
+    assert series(cluster_samples(clusters.rows_now()))
 
 
 def test_states_that_are_unknown_become_other_and_are_counted_once() -> None:
@@ -227,21 +235,81 @@ def test_states_that_are_unknown_become_other_and_are_counted_once() -> None:
     job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}
     for _ in range(3):
         jobs.change("scope", "MODIFIED", msgspec.Raw(msgspec.json.encode(job)))
-    page = series(jobs.samples())
+    page = shown(jobs)
 
     assert page['ray_job_status{namespace="n",rayjob="x",state="other"}'] == 1
     assert page['ray_job_unknown_states_total{field="jobStatus"}'] == 1
 
 
+def raw_job(uid: str = "u", **status: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"metadata": {"name": uid, "namespace": "n", "uid": uid}, "status": status}))
+
+
+def counted(jobs: Jobs, outcome: str) -> float:
+    return shown(jobs)[f'ray_job_duration_seconds_count{{namespace="n",outcome="{outcome}"}}']
+
+
+FINISHED = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:00:10Z"}
+
+
+def test_jobs_that_finished_before_the_exporter_started_are_a_baseline() -> None:
+    jobs = Jobs(CORRELATION)
+    before = [raw_job(str(number), jobStatus="SUCCEEDED", failed=2, **FINISHED) for number in range(20)]
+    jobs.replace("scope", jobs.rows("scope", before))
+
+    assert counted(jobs, "succeeded") == 0
+    assert shown(jobs)['ray_job_attempt_failures_total{namespace="n"}'] == 0
+
+    after = [*before[5:], raw_job("new", jobStatus="SUCCEEDED", **FINISHED)]  # a later list: watch expired, 5 deleted
+    jobs.replace("scope", jobs.rows("scope", after))
+
+    assert counted(jobs, "succeeded") == 1
+
+
+def test_jobs_of_a_kind_that_was_not_served_for_a_moment_are_not_counted_again() -> None:
+    jobs = Jobs(CORRELATION)
+    jobs.replace("scope", {})
+    jobs.change("scope", "ADDED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
+    jobs.clear("scope")
+    jobs.replace("scope", jobs.rows("scope", [raw_job(jobStatus="SUCCEEDED", **FINISHED)]))
+
+    assert counted(jobs, "succeeded") == 1
+
+
+@pytest.mark.parametrize(
+    "reason", ["DeadlineExceeded", "PreRunningDeadlineExceeded", "SubmissionFailed", "JobStatusCheckTimeoutExceeded"]
+)
+@pytest.mark.parametrize("status", ["RUNNING", "", "PENDING"])
+def test_a_job_that_kuberay_fails_itself_has_failed(reason: str, status: str) -> None:
+    jobs = Jobs(CORRELATION)
+    jobs.replace("scope", {})
+    jobs.change("scope", "ADDED", raw_job(jobStatus=status, jobDeploymentStatus="Failed", reason=reason, **FINISHED))
+    page = shown(jobs)
+
+    assert counted(jobs, "failed") == 1
+    assert page['ray_job_status{namespace="n",rayjob="u",state="FAILED"}'] == 1
+    assert page['ray_job_status{namespace="n",rayjob="u",state="RUNNING"}'] == 0
+
+
+def test_retried_attempts_are_counted_as_their_number_rises() -> None:
+    jobs = Jobs(CORRELATION)
+    jobs.replace("scope", {})
+    for failed in (0, 1, 1, 2):
+        jobs.change("scope", "MODIFIED", raw_job(jobDeploymentStatus="Retrying", failed=failed))
+
+    assert shown(jobs)['ray_job_attempt_failures_total{namespace="n"}'] == 2
+
+
 def test_each_retry_is_an_attempt_of_its_own() -> None:
     jobs = Jobs(CORRELATION)
+    jobs.replace("scope", {})
     for start, end in (("00:00:00", "00:00:10"), ("00:01:00", None), ("00:01:00", "00:01:20"), ("00:01:00", "00:01:20")):
         status = {"jobStatus": "FAILED", "startTime": f"2026-01-01T{start}Z"} | (
             {"endTime": f"2026-01-01T{end}Z"} if end else {}
         )
         job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}
         jobs.replace("scope", jobs.rows("scope", [msgspec.Raw(msgspec.json.encode(job))]))
-    page = series(jobs.samples())
+    page = shown(jobs)
 
     assert page['ray_job_duration_seconds_count{namespace="n",outcome="failed"}'] == 2
     assert page['ray_job_duration_seconds_sum{namespace="n",outcome="failed"}'] == 30

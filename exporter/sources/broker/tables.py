@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exporter.clients.sqlite import Reading, up_to
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 
 LATENCIES = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -98,7 +98,7 @@ class Broker:
     errors: tuple[tuple[str, str, int], ...] = ()
     figures: dict[str, Figures] = field(default_factory=dict)
     events: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    latencies: Distribution = field(default_factory=lambda: Distribution(LATENCIES))
+    latencies: Histogram = field(default_factory=lambda: Histogram(LATENCIES))
     _last: dict[str, int] = field(default_factory=dict)
 
     def read(self, reading: Reading, *, now: float, max_agents: int) -> bool:

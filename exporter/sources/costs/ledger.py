@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from exporter.clients.sqlite import up_to
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 
 TABLE: Final = "invocations"
@@ -80,7 +80,7 @@ class Ledger:
     last_id: int = 0
     by: dict[tuple[str, str, str, str], Sums] = field(default_factory=dict)
     days: dict[tuple[str, str], Sums] = field(default_factory=dict)
-    latencies: dict[str, Distribution] = field(default_factory=dict)
+    latencies: dict[str, Histogram] = field(default_factory=dict)
     minutes: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     cost: float = 0.0
     last: float | None = None
@@ -100,7 +100,7 @@ class Ledger:
             if minute is not None:
                 self.minutes[int(minute)] += invocations
             if timed:
-                found = self.latencies.setdefault(key[0], Distribution(LATENCIES))
+                found = self.latencies.setdefault(key[0], Histogram(LATENCIES))
                 found.add_cumulative((*row[13:], timed), latency / 1000)
             if last:
                 self.last = max(self.last or 0.0, (last - _JULIAN_1970) * 86400.0)

@@ -11,7 +11,7 @@ from exporter.fleet.deliberations import Ending
 from exporter.fleet.registry import AGENTS
 from exporter.fleet.stages import Stages
 from exporter.fleet.state import Fleet
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
 
 EVENTS = counter(
@@ -184,7 +184,7 @@ def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
         yield REFUSED(number, kind=kind)
 
 
-def _histograms(metric: Metric, found: Mapping[Any, Distribution]) -> Iterable[Sample]:
+def _histograms(metric: Metric, found: Mapping[Any, Histogram]) -> Iterable[Sample]:
     """`found` by the value of the metric's one label, or by the tuple of its labels' values."""
     for key, distribution in found.items():
         values = key if isinstance(key, tuple) else (key,)

@@ -31,7 +31,7 @@ from exporter.events.redaction import REDACT
 from exporter.events.streams import How, how_to_read, wanted
 from exporter.events.timestamps import instant
 from exporter.fleet.limits import Admitted
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.source import LegacySource
 from exporter.sources.journal.entries import Position, Style, entry, label_limiter, last_position, push_body, rejected
@@ -72,7 +72,7 @@ class _Copy:
 
     created: str
     position: Position
-    delay: Distribution
+    delay: Histogram
     pending: int = 0
     entries: int = 0
     rejected: int = 0
@@ -205,7 +205,7 @@ class Journal(NatsServer, LegacySource):
         if position.sequence > last:
             position = Position()
         self._tried.set()
-        copy = self._copies[name] = _Copy(stream.created, position, Distribution(DELAYS))
+        copy = self._copies[name] = _Copy(stream.created, position, Histogram(DELAYS))
         style = Style(frozenset(field.lower() for field in self.redact), self.text_limit, self.line_limit)
         roles = label_limiter()
         while True:

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import PrivateAttr
-
 from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch
 from exporter.config.options import Count, Names, option
-from exporter.errors import Reason, SourceError
+from exporter.config.sharding import WHOLE, Shard
 from exporter.events.model import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
-from exporter.source import LegacyShardedSource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.rayjob import clusters, jobs, logs
 from exporter.sources.rayjob.clusters import Clusters
-from exporter.sources.rayjob.jobs import Correlation, Jobs
-from exporter.sources.rayjob.objects import ray_job
+from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs, job_state
+from exporter.sources.rayjob.objects import Key, ray_job
 
 SERVED = gauge(
     "ray_kind_served", "Whether the Kubernetes API serves the kind, that is, whether KubeRay is installed.", "kind"
@@ -33,94 +32,97 @@ SERVED = gauge(
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
 
 
-class Rayjob(LegacyShardedSource):
+class RayjobOptions(SourceOptions):
     """One Kubernetes cluster, all namespaces or some."""
 
-    kind: ClassVar[str] = "rayjob"
-    metrics: ClassVar[tuple[Metric, ...]] = (*jobs.METRICS, *clusters.METRICS, SERVED)
-
-    max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 1_000_000
+    max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 1_000_000
     kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
-    context: Annotated[str, option("Context of the kubeconfig, another than its current one.")] = ""
-    in_cluster: Annotated[bool, option("Use the service account of the pod this runs in.")] = False
-    namespaces: Annotated[Names, option("Namespaces to follow; all of them when none is named.")] = ()
+    context: Annotated[str, option("Context of the kubeconfig; default: its current context.")] = ""
+    in_cluster: Annotated[bool, option("Use the service account of the exporter's own pod.")] = False
+    namespaces: Annotated[Names, option("Namespaces to watch; default: all.")] = ()
     agent_label: Annotated[str, option("Label or annotation of a RayJob that names its agent.")] = "fleet/agent"
     task_label: Annotated[str, option("Label or annotation of a RayJob that names its task.")] = "fleet/task"
     role_label: Annotated[str, option("Label or annotation of a RayJob that names its role.")] = "fleet/role"
     story_label: Annotated[str, option("Label or annotation of a RayJob that names its story.")] = "fleet/story"
 
-    dashboard: Annotated[str, option("Ray dashboard to read logs from, another than a RayJob's own.")] = ""
-
-    _cluster: Cluster | None = PrivateAttr(None)
-    _jobs: Jobs | None = PrivateAttr(None)
-    _clusters: Clusters = PrivateAttr(default_factory=Clusters)
-    _watches: tuple[tuple[str, Watch], ...] = PrivateAttr(())
-    _started: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+    dashboard: Annotated[str, option("Ray dashboard to read logs from; default: the RayJob's own.")] = ""
 
     @property
     def enabled(self) -> bool:
         return self.in_cluster or self.kubeconfig is not None
 
-    async def run(self) -> None:
-        self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
-        correlation = Correlation(self.agent_label, self.task_label, self.role_label, self.story_label)
-        self._jobs, self._clusters = Jobs(correlation, self._shard), Clusters(self._shard)
+
+@dataclass(frozen=True)
+class RayjobSnapshot:
+    """The RayJobs and RayClusters of this shard, and what was counted about them."""
+
+    jobs: dict[Key, JobRow]
+    clusters: list[tuple[str, ...]]
+    """The lines of every RayCluster, one text for each of clusters.METRICS."""
+    attempts: tuple[Sample, ...]
+    unknown_states: dict[str, int]
+    """Values of a state field that this version does not know, by field."""
+    served: dict[str, bool]
+    """Whether the API serves a kind; empty on every shard but the first."""
+
+
+class Rayjob(Source, Target[RayjobSnapshot]):
+    """Watches RayJobs and RayClusters of one Kubernetes cluster."""
+
+    kind: ClassVar[str] = "rayjob"
+    metrics: ClassVar[tuple[Metric, ...]] = (*jobs.METRICS, *clusters.METRICS, SERVED)
+    options_type: ClassVar[type[SourceOptions]] = RayjobOptions
+    is_sharded: ClassVar[bool] = True
+
+    def __init__(self, options: RayjobOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        correlation = Correlation(options.agent_label, options.task_label, options.role_label, options.story_label)
+        self._jobs, self._clusters = Jobs(correlation, shard), Clusters(shard)
+        self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
         stores: dict[str, ObjectStore[Any]] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
-        scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
+        scopes = [f"namespaces/{name}/" for name in options.namespaces] or [""]
         self._watches = tuple(
-            (plural, Watch(cluster, f"/apis/ray.io/v1/{scope}{plural}", store))
+            (plural, Watch(self._cluster, f"/apis/ray.io/v1/{scope}{plural}", store))
             for plural, store in stores.items()
             for scope in scopes
         )
-        self._started.set()
+
+    async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for plural, watch in self._watches:
                     group.create_task(watch.run(), name=f"watch {plural}")
         finally:
-            await cluster.close()
+            await self._cluster.close()
 
     async def wait_synced(self) -> None:
-        await self._started.wait()
         for _, watch in self._watches:
             await watch.wait_synced()
 
-    async def collect(self) -> Iterable[Sample]:
-        await self._started.wait()
+    async def collect(self) -> RayjobSnapshot:
         for _, watch in self._watches:
             if watch.problem is not None:
                 raise watch.problem
-        found = [*(self._jobs.samples() if self._jobs is not None else ()), *self._clusters.samples()]
-        if self._shard.is_first:
-            served = {plural: bool(watch.served) for plural, watch in self._watches}
-            found.extend(SERVED(known, kind=_KINDS[plural]) for plural, known in served.items())
-        return found
+        served = {_KINDS[plural]: bool(watch.served) for plural, watch in self._watches}
+        return RayjobSnapshot(
+            jobs=self._jobs.rows_now(),
+            clusters=self._clusters.rows_now(),
+            attempts=tuple(self._jobs.attempts.samples()),
+            unknown_states=dict(self._jobs.unknown_states),
+            served=served if self.shard.is_first else {},
+        )
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """Every RayJob of this shard, and for whom it runs; times in RFC 3339. Raises SourceError until all are known."""
-        for _, watch in self._watches:
-            if watch.problem is not None:
-                raise watch.problem
-        return [
-            {
-                "namespace": namespace,
-                "name": name,
-                "status": row.status,
-                "deployment_status": row.state,
-                "started": _iso(row.started),
-                "ended": _iso(row.ended),
-                "agent": row.agent or None,
-                "task": row.task or None,
-                "role": row.role or None,
-                "story": row.story or None,
-            }
-            for (namespace, name), row in (self._jobs.view() if self._jobs is not None else ())
-        ]
+    def samples(self, snapshot: RayjobSnapshot) -> Iterable[Sample]:
+        yield from jobs.samples(list(snapshot.jobs.values()))
+        yield from snapshot.attempts
+        yield from jobs.unknown_samples(snapshot.unknown_states)
+        yield from clusters.samples(snapshot.clusters)
+        for kind, is_served in snapshot.served.items():
+            yield SERVED(is_served, kind=kind)
 
     async def job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """One RayJob as the API server has it now, and its last log lines; None where there is none. Raises SourceError."""
-        if self._cluster is None:
-            raise SourceError(Reason.UNREACHABLE, "the Kubernetes API is not connected yet")
         path = f"/apis/ray.io/v1/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
         try:
             reply = await self._cluster.get(path, {})
@@ -131,7 +133,7 @@ class Rayjob(LegacyShardedSource):
         except NotServed:
             return None
         status, meta = found.status, found.metadata
-        dashboard, lines, problem = self.dashboard or status.dashboard_url, None, None
+        dashboard, lines, problem = self.options.dashboard or status.dashboard_url, None, None
         if not dashboard or not status.job_id:
             problem = "the RayJob names no dashboard or no job yet"
         else:
@@ -142,7 +144,7 @@ class Rayjob(LegacyShardedSource):
         return {
             "namespace": meta.namespace,
             "name": meta.name,
-            "status": status.job_status,
+            "status": job_state(status),
             "deployment_status": status.job_deployment_status,
             "reason": status.reason,
             "message": status.message,
@@ -152,13 +154,30 @@ class Rayjob(LegacyShardedSource):
             "ended": status.end_time,
             "succeeded": status.succeeded,
             "failed": status.failed,
-            "agent": meta.named(self.agent_label) or None,
-            "task": meta.named(self.task_label) or None,
-            "role": role_of(meta.named(self.role_label)),
-            "story": meta.named(self.story_label) or None,
+            "agent": meta.named(self.options.agent_label) or None,
+            "task": meta.named(self.options.task_label) or None,
+            "role": role_of(meta.named(self.options.role_label)),
+            "story": meta.named(self.options.story_label) or None,
             "logs": lines,
             "logs_error": problem,
         }
+
+
+def job_view(key: Key, row: JobRow) -> dict[str, Any]:
+    """One RayJob, and for whom it runs; times in RFC 3339."""
+    namespace, name = key
+    return {
+        "namespace": namespace,
+        "name": name,
+        "status": row.status,
+        "deployment_status": row.state,
+        "started": _iso(row.started),
+        "ended": _iso(row.ended),
+        "agent": row.agent or None,
+        "task": row.task or None,
+        "role": row.role or None,
+        "story": row.story or None,
+    }
 
 
 def _iso(moment: float | None) -> str | None:

@@ -35,10 +35,11 @@ CLUSTER_CPU = gauge(
 CLUSTER_MEMORY = gauge(
     "ray_cluster_desired_memory_bytes", "Memory asked for by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
 )
+CLUSTER_TPU = gauge("ray_cluster_desired_tpus", "TPUs requested by all pods (status.desiredTPU).", *_CLUSTER)
 CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
 
 METRICS: Final[tuple[Metric, ...]] = (
-    CLUSTER_STATE, CLUSTER_CONDITION, *WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU
+    CLUSTER_STATE, CLUSTER_CONDITION, *WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU, CLUSTER_TPU
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
         (CLUSTER_CPU, quantity(status.desired_cpu)),
         (CLUSTER_MEMORY, quantity(status.desired_memory)),
         (CLUSTER_GPU, quantity(status.desired_gpu)),
+        (CLUSTER_TPU, quantity(status.desired_tpu)),
     )
     return (
         CLUSTER_STATE.state_at(who, known(status.state, CLUSTER_STATES)).text,
@@ -83,6 +85,9 @@ class Clusters:
     def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
         self._scopes[scope] = rows
 
+    def clear(self, scope: str) -> None:
+        self._scopes.pop(scope, None)
+
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         cluster = ray_cluster(raw)
         key = key_of(cluster.metadata)
@@ -93,7 +98,12 @@ class Clusters:
         elif kind in ("ADDED", "MODIFIED"):
             self._scopes[scope][key] = cluster_texts(cluster)
 
-    def samples(self) -> Iterable[Sample]:
-        rows = [texts for scope in self._scopes.values() for texts in scope.values()]
-        for metric, texts in zip(METRICS, zip(*rows, strict=True), strict=bool(rows)):
-            yield metric.lines("".join(texts))
+    def rows_now(self) -> list[tuple[str, ...]]:
+        """The lines of every RayCluster, one text for each of METRICS."""
+        return [texts for scope in self._scopes.values() for texts in scope.values()]
+
+
+def samples(rows: Sequence[tuple[str, ...]]) -> Iterable[Sample]:
+    """Every RayCluster's lines, joined metric by metric."""
+    for metric, texts in zip(METRICS, zip(*rows, strict=True), strict=bool(rows)):
+        yield metric.lines("".join(texts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -11,9 +11,9 @@ import msgspec
 
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.model import role_of
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
-from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, key_of, known, ray_job, seconds
+from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, RayJobStatus, key_of, known, ray_job, seconds
 
 JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)
 DEPLOYMENT_STATES: Final = (
@@ -25,11 +25,18 @@ REASONS: Final = (
     "JobDeploymentStatusTransitionGracePeriodExceeded", "JobStatusCheckTimeoutExceeded", "ValidationFailed", OTHER,
 )  # fmt: skip
 OUTCOMES: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
+"""The label `outcome` by jobStatus."""
+_FAILED_DEPLOYMENTS: Final = ("Failed", "ValidationFailed")
 BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 
 _JOB: Final = ("namespace", "rayjob")
 
-JOB_STATUS = state_set("ray_job_status", "State of the Ray job (status.jobStatus).", *_JOB, states=JOB_STATES)
+JOB_STATUS = state_set(
+    "ray_job_status",
+    "State of the Ray job (status.jobStatus); FAILED if the RayJob has failed while jobStatus is not terminal.",
+    *_JOB,
+    states=JOB_STATES,
+)
 JOB_DEPLOYMENT = state_set(
     "ray_job_deployment_status",
     "State of the RayJob resource (status.jobDeploymentStatus).",
@@ -47,19 +54,27 @@ JOB_START = gauge("ray_job_start_timestamp_seconds", "When it started (status.st
 JOB_END = gauge("ray_job_end_timestamp_seconds", "When it ended (status.endTime).", *_JOB, unit=Unit.TIMESTAMP)
 JOB_RETRIES = gauge("ray_job_failed_attempts", "Attempts that failed so far (status.failed).", *_JOB)
 JOB_BACKOFF = gauge("ray_job_backoff_limit", "Retries that are allowed (spec.backoffLimit).", *_JOB)
-JOB_INFO = info("ray_job_info", "The RayJob's cluster and the role it works for.", *_JOB, "raycluster", "role")
+JOB_SUCCEEDED = gauge("ray_job_succeeded_attempts", "Succeeded attempts (status.succeeded).", *_JOB)
+JOB_INFO = info("ray_job_info", "The RayJob's RayCluster, agent and role.", *_JOB, "raycluster", "agent", "role")
 
 JOBS = gauge("ray_jobs", "RayJobs by state of the resource (status.jobDeploymentStatus).", "namespace", "state")
 DURATION = histogram(
-    "ray_job_duration_seconds", "Time of finished attempts, each counted once (status.endTime - status.startTime).",
+    "ray_job_duration_seconds",
+    "Duration of attempts that finished while the exporter was running (status.endTime - status.startTime).",
     "namespace", "outcome", unit=Unit.SECONDS,
 )  # fmt: skip
+FAILED_ATTEMPTS = counter(
+    "ray_job_attempt_failures_total",
+    "Failed attempts while the exporter was running, retried ones included (increases of status.failed).",
+    "namespace",
+)
 UNKNOWN = counter("ray_job_unknown_states_total", "Values of a state field that this version does not know.", "field")
 
 JOB_METRICS: Final = (
-    JOB_STATUS, JOB_DEPLOYMENT, JOB_REASON, JOB_CREATED, JOB_START, JOB_END, JOB_RETRIES, JOB_BACKOFF, JOB_INFO
+    JOB_STATUS, JOB_DEPLOYMENT, JOB_REASON, JOB_CREATED, JOB_START, JOB_END, JOB_RETRIES,
+    JOB_SUCCEEDED, JOB_BACKOFF, JOB_INFO
 )  # fmt: skip
-METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, UNKNOWN)
+METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, FAILED_ATTEMPTS, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,18 @@ class JobRow(NamedTuple):
     story: str
 
 
+def job_state(status: RayJobStatus) -> str:
+    """The Ray job's state: KubeRay leaves jobStatus as it was when it fails a RayJob itself, by a deadline for example."""
+    if status.job_deployment_status in _FAILED_DEPLOYMENTS and status.job_status not in OUTCOMES:
+        return "FAILED"
+    return known(status.job_status, JOB_STATES)
+
+
+def outcome(status: RayJobStatus) -> str:
+    """How a finished attempt ended: succeeded, failed, stopped, or other for a state that is not known."""
+    return OUTCOMES.get(job_state(status), OTHER)
+
+
 def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
     """The lines of one RayJob, one text for each of JOB_METRICS, empty where the metric does not apply."""
     meta, status = job.metadata, job.status
@@ -95,93 +122,125 @@ def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
     reason = status.reason or ""
     created, started, ended = seconds(meta.creation), seconds(status.start_time), seconds(status.end_time)
     return (
-        JOB_STATUS.state_at(who, known(status.job_status, JOB_STATES)).text,
+        JOB_STATUS.state_at(who, job_state(status)).text,
         JOB_DEPLOYMENT.state_at(who, known(status.job_deployment_status, DEPLOYMENT_STATES)).text,
         JOB_REASON.at(who.with_label("reason", known(reason, REASONS)), 1).text if reason else "",
         JOB_CREATED.at(who, created).text if created is not None else "",
         JOB_START.at(who, started).text if started is not None else "",
         JOB_END.at(who, ended).text if ended is not None else "",
         JOB_RETRIES.at(who, status.failed or 0).text,
+        JOB_SUCCEEDED.at(who, status.succeeded or 0).text,
         JOB_BACKOFF.at(who, job.spec.backoff_limit).text if job.spec.backoff_limit is not None else "",
         JOB_INFO(
             1,
             namespace=meta.namespace,
             rayjob=meta.name,
             raycluster=status.ray_cluster_name or "",
+            agent=meta.named(correlation.agent),
             role=role_of(meta.named(correlation.role)) or "",
         ).text,
     )
 
 
 @dataclass
-class Durations:
-    """The histogram of finished attempts. An attempt is a uid and a start time, and is counted once however often seen."""
+class Attempts:
+    """Counters of attempts that finish while the exporter runs.
 
-    _by: dict[Key, Distribution] = field(default_factory=lambda: defaultdict(lambda: Distribution(BUCKETS)))
-    _counted: dict[str, float] = field(default_factory=dict)
-    """uid → start of the last attempt that was counted"""
+    What a first list holds is a baseline and not counted: after a restart of the exporter the counters start at 0, and
+    `increase()` stays right whatever was deleted in the meantime. An attempt is a uid and a start time, counted once.
+    """
 
-    def see(self, job: RayJob) -> None:
-        started, ended = seconds(job.status.start_time), seconds(job.status.end_time)
-        uid = job.metadata.uid
-        if started is None or ended is None or ended < started or self._counted.get(uid, -1.0) >= started:
+    durations: dict[Key, Histogram] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    """Failed attempts by namespace."""
+    _finished: dict[str, float] = field(default_factory=dict)
+    """uid → start of the last finished attempt."""
+    _failed: dict[str, int] = field(default_factory=dict)
+    """uid → status.failed as last seen."""
+
+    def see(self, job: RayJob, *, is_baseline: bool) -> None:
+        """Count what is new about a job."""
+        meta, status = job.metadata, job.status
+        self.failures.setdefault(meta.namespace, 0)
+        for one in OUTCOMES.values():  # so that the first one is an increase
+            self.durations.setdefault((meta.namespace, one), Histogram(BUCKETS))
+        failed, before = max(status.failed or 0, 0), self._failed.get(meta.uid, 0)
+        if failed != before:
+            self._failed[meta.uid] = failed
+            if not is_baseline:
+                self.failures[meta.namespace] += max(failed - before, 0)
+        started, ended = seconds(status.start_time), seconds(status.end_time)
+        if started is None or ended is None or ended < started or self._finished.get(meta.uid, -1.0) >= started:
             return
-        self._counted[uid] = started
-        key = (job.metadata.namespace, OUTCOMES.get(job.status.job_status or "", OTHER))
-        self._by[key].observe(ended - started)
+        self._finished[meta.uid] = started
+        if not is_baseline:
+            key = (meta.namespace, outcome(status))
+            self.durations.setdefault(key, Histogram(BUCKETS)).observe(ended - started)
 
     def forget(self, uid: str) -> None:
-        """The object is gone for good: its uid never comes back."""
-        self._counted.pop(uid, None)
+        """The object is deleted: its uid never comes back."""
+        self._finished.pop(uid, None)
+        self._failed.pop(uid, None)
 
     def samples(self) -> Iterable[Sample]:
-        for (namespace, outcome), distribution in self._by.items():
-            yield distribution.sample(DURATION, labels(namespace=namespace, outcome=outcome))
+        for (namespace, ending), durations in self.durations.items():
+            yield durations.sample(DURATION, labels(namespace=namespace, outcome=ending))
+        for namespace, count in self.failures.items():
+            yield FAILED_ATTEMPTS(count, namespace=namespace)
 
 
 class Jobs:
-    """An ObjectStore of RayJobs; those of other shards are passed over."""
+    """An ObjectStore of RayJobs; those of other shards are ignored."""
 
     def __init__(self, correlation: Correlation, shard: Shard = WHOLE) -> None:
         self._correlation = correlation
         self._shard = shard
         self._scopes: dict[str, dict[Key, JobRow]] = defaultdict(dict)
-        self._durations = Durations()
-        self._unknown = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
+        self._listed: set[str] = set()
+        self.attempts = Attempts()
+        self.unknown_states = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, JobRow]:
         jobs = [ray_job(raw) for raw in objects]
-        return dict(self._row(scope, job) for job in jobs if self._shard.owns(*key_of(job.metadata)))
+        is_baseline = scope not in self._listed
+        return dict(
+            self._row(scope, job, is_baseline=is_baseline) for job in jobs if self._shard.owns(*key_of(job.metadata))
+        )
 
     def replace(self, scope: str, rows: dict[Key, JobRow]) -> None:
         kept = {row.uid for row in rows.values()}
         for row in self._scopes[scope].values():
             if row.uid not in kept:
-                self._durations.forget(row.uid)
+                self.attempts.forget(row.uid)
         self._scopes[scope] = rows
+        self._listed.add(scope)
+
+    def clear(self, scope: str) -> None:
+        self.replace(scope, {})
+        self._listed.discard(scope)
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         job = ray_job(raw)
         if not self._shard.owns(*key_of(job.metadata)):
             return
         if kind == "DELETED":
-            self._durations.see(job)  # its last state may be new to us
+            self.attempts.see(job, is_baseline=False)  # its last state may be new to us
             self._scopes[scope].pop(key_of(job.metadata), None)
-            self._durations.forget(job.metadata.uid)
+            self.attempts.forget(job.metadata.uid)
         elif kind in ("ADDED", "MODIFIED"):
-            key, row = self._row(scope, job)
+            key, row = self._row(scope, job, is_baseline=False)
             self._scopes[scope][key] = row
 
-    def _row(self, scope: str, job: RayJob) -> tuple[Key, JobRow]:
+    def _row(self, scope: str, job: RayJob, *, is_baseline: bool) -> tuple[Key, JobRow]:
         """What is kept of a job; what is counted about it is counted here."""
-        self._durations.see(job)
+        self.attempts.see(job, is_baseline=is_baseline)
         meta, names = job.metadata, self._correlation
         row = JobRow(
             texts=job_texts(job, names),
             uid=meta.uid,
             namespace=meta.namespace,
             state=known(job.status.job_deployment_status, DEPLOYMENT_STATES),
-            status=known(job.status.job_status, JOB_STATES),
+            status=job_state(job.status),
             started=seconds(job.status.start_time),
             ended=seconds(job.status.end_time),
             agent=meta.named(names.agent),
@@ -191,13 +250,13 @@ class Jobs:
         )
         key = key_of(meta)
         before = self._scopes[scope].get(key)
-        if before is None or before.texts != row.texts:
+        if not is_baseline and (before is None or before.texts != row.texts):
             self._count_unknown(job)
         return key, row
 
-    def view(self) -> Iterable[tuple[Key, JobRow]]:
-        """Every job by its namespace and name."""
-        return (item for scope in self._scopes.values() for item in scope.items())
+    def rows_now(self) -> dict[Key, JobRow]:
+        """Every RayJob by namespace and name."""
+        return {key: row for scope in self._scopes.values() for key, row in scope.items()}
 
     def _count_unknown(self, job: RayJob) -> None:
         status = job.status
@@ -208,18 +267,22 @@ class Jobs:
         )
         for name, value, states in fields:
             if known(value, states) == OTHER:
-                self._unknown[name] += 1
+                self.unknown_states[name] += 1
 
-    def samples(self) -> Iterable[Sample]:
-        rows = [row for scope in self._scopes.values() for row in scope.values()]
-        for metric, texts in zip(JOB_METRICS, zip(*[row.texts for row in rows], strict=True), strict=bool(rows)):
-            yield metric.lines("".join(texts))
-        states: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DEPLOYMENT_STATES, 0))
-        for row in rows:
-            states[row.namespace][row.state] += 1
-        for namespace, counts in states.items():
-            for state, count in counts.items():
-                yield JOBS(count, namespace=namespace, state=state)
-        yield from self._durations.samples()
-        for name, count in self._unknown.items():
-            yield UNKNOWN(count, field=name)
+
+def samples(rows: Sequence[JobRow]) -> Iterable[Sample]:
+    """Every RayJob's lines, joined metric by metric, and the number of RayJobs by state."""
+    for metric, texts in zip(JOB_METRICS, zip(*[row.texts for row in rows], strict=True), strict=bool(rows)):
+        yield metric.lines("".join(texts))
+    states: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DEPLOYMENT_STATES, 0))
+    for row in rows:
+        states[row.namespace][row.state] += 1
+    for namespace, counts in states.items():
+        for state, count in counts.items():
+            yield JOBS(count, namespace=namespace, state=state)
+
+
+def unknown_samples(counts: Mapping[str, int]) -> Iterable[Sample]:
+    """The counter of unknown values by field."""
+    for name, count in counts.items():
+        yield UNKNOWN(count, field=name)

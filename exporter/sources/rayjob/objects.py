@@ -64,6 +64,7 @@ class RayClusterStatus(msgspec.Struct, frozen=True, rename="camel"):
     desired_cpu: str | int | float | None = msgspec.field(name="desiredCPU", default=None)
     desired_memory: str | int | float | None = None
     desired_gpu: str | int | float | None = msgspec.field(name="desiredGPU", default=None)
+    desired_tpu: str | int | float | None = msgspec.field(name="desiredTPU", default=None)
     conditions: list[Condition] | None = None
 
 

@@ -20,7 +20,7 @@ from exporter.config.options import Count, Seconds, option
 from exporter.errors import Reason, SourceError
 from exporter.events.broadcast import LiveStream
 from exporter.events.model import Event, Outcome
-from exporter.metrics.histogram import Distribution
+from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, labels
 from exporter.source import LegacySource
 from exporter.sources.taskboard import samples
@@ -51,8 +51,8 @@ class Taskboard(LegacySource):
     _paths: set[str] = PrivateAttr(default_factory=set)
     _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
-    _queue: Distribution = PrivateAttr(default_factory=lambda: Distribution(samples.SECONDS))
-    _cycle: Distribution = PrivateAttr(default_factory=lambda: Distribution(samples.SECONDS))
+    _queue: Histogram = PrivateAttr(default_factory=lambda: Histogram(samples.SECONDS))
+    _cycle: Histogram = PrivateAttr(default_factory=lambda: Histogram(samples.SECONDS))
 
     @property
     def enabled(self) -> bool:

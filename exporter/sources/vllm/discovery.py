@@ -72,6 +72,9 @@ class Endpoints:
     def replace(self, scope: str, rows: dict[tuple[str, str], tuple[str, ...]]) -> None:  # noqa: ARG002 - there is one only
         self._slices = rows
 
+    def clear(self, scope: str) -> None:
+        self.replace(scope, {})
+
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         self._slices |= self.rows(scope, [raw])
         if kind == "DELETED":

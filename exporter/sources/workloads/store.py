@@ -110,6 +110,9 @@ class Pods:
         for key, row in rows.items():
             self._put(scope, key, row)
 
+    def clear(self, scope: str) -> None:
+        self.replace(scope, {})
+
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         for key, row in self.rows(scope, [raw]).items():
             if kind == "DELETED":
@@ -218,6 +221,9 @@ class Nodes:
 
     def replace(self, scope: str, rows: dict[Key, NodeRow]) -> None:  # noqa: ARG002 - there is one only
         self._nodes = rows
+
+    def clear(self, scope: str) -> None:
+        self.replace(scope, {})
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         for key, node in self.rows(scope, [raw]).items():

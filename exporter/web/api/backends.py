@@ -23,7 +23,7 @@ from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.neo4j import Neo4j, counts
-from exporter.sources.rayjob import Rayjob
+from exporter.sources.rayjob import Rayjob, RayjobSnapshot, job_view
 from exporter.sources.rayjob.jobs import DEPLOYMENT_STATES, JOB_STATES
 from exporter.sources.services import Services
 from exporter.sources.services.probe import Job
@@ -209,8 +209,8 @@ def router(scraper: Scraper) -> APIRouter:
         found = [_running_job(job) for job in executor.jobs] if executor is not None else []
         if not found or any(isinstance(source, Rayjob) for source in scraper.sources):
             source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
-            assert isinstance(source, Rayjob)
-            found = [*source.jobs(), *found]
+            snapshots: list[RayjobSnapshot] = await current(source)
+            found = [*(job_view(*job) for one in snapshots for job in one.jobs.items()), *found]
         wanted = query.model_dump(exclude={"limit"}) | {"role": role_of(query.role)}
         return rows(found, wanted, query.limit)
 
