@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--neo4j-uri", default=os.environ.get("NEO4J_URI"), help="[NEO4J_URI]; the password is NEO4J_PASSWORD"
     )
     parser.add_argument("--neo4j-user", default=os.environ.get("NEO4J_USER", "neo4j"), help="[NEO4J_USER]")
-    parser.add_argument("--pause", type=float, default=0.3, metavar="SECONDS", help="between two steps (default 0.3)")
+    parser.add_argument("--pause", type=float, default=0.3, metavar="SECONDS", help="between two steps (default: 0.3)")
     parser.add_argument(
         "--break", dest="faults", type=_faults, default="none", metavar="FAULT,…",
         help=f"faults to inject, of {', '.join(at_nats)} (default: none)",

@@ -24,7 +24,7 @@ from servers import (
     prometheus,
     valkey,
 )
-from servers.cache import ServerMissing
+from servers.cache import ServerMissing, locked
 from servers.cancellation import Cancellation, Cancelled, cancellable
 from servers.progress import Display, display
 
@@ -53,7 +53,16 @@ def _prepare(name: str, shown: Display, cancellation: Cancellation) -> None:
 
 
 def main() -> int:
-    """Prepare all at once: downloads go on while the one build that runs uses the cores. Exit code 130 after Ctrl-C."""
+    """Prepare all at once: downloads go on while the one build that runs uses the cores.
+
+    Exit code 1 when the cache cannot be written, 130 after Ctrl-C.
+    """
+    try:
+        with locked("writable"):
+            pass
+    except ServerMissing as unwritable:
+        print(f"servers: {unwritable}", file=sys.stderr)
+        return 1
     cancellation = Cancellation()
     with display() as shown, ThreadPoolExecutor(len(_SERVERS)) as pool:
         work = [pool.submit(_prepare, name, shown, cancellation) for name in _SERVERS]

@@ -76,7 +76,7 @@ def locked(name: str, progress: Progress = silent) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not waiting:
-                    progress("waiting for another process or build")
+                    progress("waiting for another build")
                 waiting = True
                 current().sleep(_POLL)
         yield

@@ -32,11 +32,12 @@ def run(
     env: Mapping[str, str] | None = None,
     cause: Callable[[Sequence[str]], str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    interruptible: bool = True,
 ) -> str:
     """What the command printed, standard error included; each line is given to `on_line` as it comes.
 
     `cause` picks the line that says why it failed, by default the last one. Raises CommandFailed and Cancelled; either
-    way nothing of the command is left running.
+    way nothing of the command is left running. A command that is not `interruptible` is waited for when cancelled.
     """
     current().check()
     lines: list[str] = []
@@ -54,17 +55,21 @@ def run(
         )
     except OSError as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error.strerror}", "") from None
-    guard = guarding(child.pid)
+    guard = guarding(child.pid) if interruptible else None
     try:
         assert child.stdout is not None
-        with current().on_request(lambda: _end(child.pid)), child.stdout:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(child.stdout)
+            if interruptible:
+                stack.enter_context(current().on_request(lambda: _end(child.pid)))
             for line in child.stdout:
                 lines.append(_CONTROL.sub("", line).rstrip())
                 if on_line is not None:
                     on_line(lines[-1])
             child.wait()
     finally:
-        guard.communicate()  # ends what is left of the session
+        if guard is not None:
+            guard.communicate()  # ends what is left of the session
         child.wait()
     current().check()
     output = "\n".join(lines)

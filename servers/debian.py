@@ -95,7 +95,7 @@ def install(*packages: str) -> str | None:
         _update()
         try:
             run([*command, "--download-only", *packages], env=env)
-            run([*command, *packages], env=env)
+            run([*command, *packages], env=env, interruptible=False)  # dpkg would be left half done
         except CommandFailed as failed:
             return str(failed)
     return None

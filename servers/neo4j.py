@@ -125,6 +125,6 @@ def start(*, password: str = "fleet-demo", port: int | None = None) -> Iterator[
             return "ready" in (folder / "neo4j.log").read_text().splitlines()
 
         env = {"NEO4J_PASSWORD": password}
-        with process(command, name="neo4j", folder=folder, ready=ready, env=env, deadline=120) as running:
+        with process(command, name="neo4j", folder=folder, ready=ready, env=env, deadline=240) as running:
             url = f"bolt://127.0.0.1:{port}"
             yield Neo4j(url=url, port=port, process=running, user=_USER, password=password)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from servers.cache import Progress
 
-_EVERY = 10.0
+_EVERY = 20.0
 """Seconds between two plain lines about the same stage."""
 _FEWEST = 0.05
 """Share of the steps that must be done before the rest is estimated."""
@@ -84,7 +84,7 @@ class Display:
 
 
 class _Lines(Display):
-    """A line when a stage begins, and one every ten seconds while it lasts."""
+    """A line when a stage begins, and one every 20 seconds while it lasts."""
 
     @contextlib.contextmanager
     def stage(self, server: str) -> Iterator[Progress]:
@@ -140,6 +140,7 @@ class _Moving(Display):
                 steps=stage.count,
                 total=stage.total or None,
                 completed=stage.done,
+                refresh=True,
             )
 
         stage.changed = changed

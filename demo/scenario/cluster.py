@@ -1,4 +1,4 @@
-"""The simulated fleet on the real Kubernetes API server: a RayCluster, RayJobs that run and end, pods of its services."""
+"""The simulated fleet on the real Kubernetes API server: a RayCluster, finished RayJobs, and the services' pods."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Jobs:
         self._apply_faults()
 
     def send(self, step: Step) -> None:
-        """A RayJob for each deliberation that has ended."""
+        """A finished RayJob for each deliberation."""
         self._apply_faults()
         if not step.task:
             return
@@ -102,7 +102,7 @@ class Jobs:
         self._report_pod(service, ready=True)
 
     def _create_gpu_node(self) -> None:
-        """A node with two GPUs, one of them taken by a worker of Ray."""
+        """A node with two GPUs, one of them used by a Ray worker."""
         labels = {"node.kubernetes.io/instance-type": _POOL}
         self._server.create(_NODES, {"metadata": {"name": _NODE, "labels": labels}})
         self._patch(f"{_NODES}/{_NODE}", {"allocatable": {"nvidia.com/gpu": "2"}, "capacity": {"nvidia.com/gpu": "2"}})
@@ -123,7 +123,7 @@ class Jobs:
         self._patch(f"{_PODS}/{_pod(service)}", status | {"conditions": conditions, "containerStatuses": [container]})
 
     def _end_job(self, name: str, labels: dict[str, str], seconds: float, *, failed: bool) -> None:
-        """A RayJob that has just ended."""
+        """Create a RayJob that has just finished."""
         self._create(_JOBS, "RayJob", name, labels, {"backoffLimit": _RETRIES})
         ended = datetime.now(UTC)
         status: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The systems that live in files: a task board of YAML, a cost ledger and an agent broker in SQLite; they move too."""
+"""Simulated systems that are files: a task board in YAML, a cost ledger and an agent broker in SQLite."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CREATE TABLE error_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT, er
     stack_trace TEXT, timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP, resolved BOOLEAN DEFAULT FALSE);
 """
 _PRICE = 0.000_002
-"""US dollars a token, made up."""
+"""US dollars per token, invented."""
 
 
 def _now() -> str:
@@ -43,7 +43,7 @@ def _now() -> str:
 
 
 class Board:
-    """Tasks wander from inbox to assigned to done; one in five keeps a status that its folder contradicts."""
+    """Tasks move from inbox to assigned to done; one in five has a status that contradicts its folder."""
 
     AGENTS = ("backend", "frontend", "writer")
     _KEPT = 30
@@ -106,7 +106,7 @@ class Board:
 
 
 class Ledger:
-    """Every answer costs something; one in ten fails."""
+    """A row per response, with its tokens and cost."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -135,7 +135,7 @@ class Ledger:
 
 
 class Broker:
-    """Three agents with heartbeats and figures; the third has no process, the second forgets its heartbeat at times."""
+    """Three agents with heartbeats and metrics; the third has no process, the second skips some heartbeats."""
 
     AGENTS = ("coder", "reviewer", "shadow")
     _UNRESOLVED = 3

@@ -1,4 +1,4 @@
-"""The simulated fleet: what one story sends, step by step, in the shapes the real fleet's services have. No I/O."""
+"""The simulated fleet: the messages of each story, step by step, in the formats of the real services. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGENTS_PER_ROLE = 3
 STATES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
 
 _FAILING = 0.03
-"""Share of answers that fail: within the fleet's error budget, so that what the demo tells of is what is broken in it."""
+"""Share of responses that fail: within the error budget, so that no alert fires without a fault."""
 
 STREAMS = {
     "PLANNING_EVENTS": "planning.>",
@@ -38,15 +38,15 @@ CONSUMERS = (
     ("WORKFLOW_EVENTS", "planning-workflow-state", "workflow.state.changed"),
 )
 DERIVATION = ("task_derivation", "task-derivation-worker", "task.derivation.requested")
-"""A consumer with little to do, until it stops reading."""
+"""A consumer with few messages; the fault `lag` stops it."""
 POISONED = ("PLANNING_EVENTS", "orch-planning-story-transitions", "planning.story.transitioned")
-"""A consumer that refuses every message, as the real orchestrator does with the newer payload."""
+"""The consumer of the fault `poison`: it naks every message, as the real orchestrator does with a newer payload."""
 SLOW = ("CONTEXT", "context-events-archive", "context.>")
-"""A consumer that nobody needs to read: when nobody does, its lag grows."""
+"""The consumer of the fault `unread`."""
 EXPECTED_STREAM = ("AGENT_RESULTS", "agent.results.>")
-"""A stream that the configuration expects besides those of STREAMS."""
+"""An expected stream in addition to STREAMS; the fault `stream` deletes it."""
 SILENT = ("DEV", "agent-dev-002")
-"""The role and the name of the agent that may fall silent."""
+"""Role and name of the agent that the fault `agent` silences."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one agent did for one task."""
+    """One agent's response to one task."""
 
     agent: str
     role: str
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Step:
-    """Messages sent together, and what else happens then."""
+    """Messages that are published together, with what they are about."""
 
     messages: tuple[Message, ...]
     story: str
@@ -85,9 +85,9 @@ class Step:
 
 @dataclass
 class Fleet:
-    """Stories without end, one after the other; the same seed gives the same fleet.
+    """An endless sequence of stories; the same seed gives the same fleet.
 
-    While `silent`, one agent answers nothing.
+    While `silent`, one agent does not respond.
     """
 
     seed: int = 1
@@ -116,14 +116,14 @@ class Fleet:
             yield from self._deliberation(story, plan, self._role())
 
     def _role(self) -> str:
-        """Whose turn it is. Who falls silent or comes back is asked at once, so that it shows."""
+        """The role of the next deliberation; that of an agent that has just been silenced or restored comes first."""
         if self.silent != self._noticed:
             self._noticed = self.silent
             return SILENT[0]
         return self._random.choice(ROLES)
 
     def _deliberation(self, story: str, plan: str, role: str) -> Iterator[Step]:
-        """The agents of a council answer one after the other; what follows from it comes with the last step."""
+        """The agents of a council respond one after the other; the last step completes the deliberation."""
         task = f"TSK-{uuid.UUID(int=self._random.getrandbits(128))}"
         council = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
         answers = tuple(answer for answer in council if not (self._noticed and answer.agent == SILENT[1]))
@@ -155,7 +155,7 @@ class Fleet:
         return Answer(
             agent=f"agent-{role.lower()}-{number:03}",
             role=role,
-            seconds=self._random.lognormvariate(0.3, 0.5),
+            seconds=self._random.lognormvariate(0.3, 0.35),
             prompt_tokens=self._random.randint(50, 900),
             tokens=self._random.randint(40, 700),
             failed=self._random.random() < _FAILING,

@@ -1,4 +1,4 @@
-"""The fleet's gRPC services, played: an orchestrator with its roster, a Ray executor with its jobs, one with health only."""
+"""Simulated gRPC services: an orchestrator with its councils, a Ray executor with its jobs, one with health checks only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Callable[[Any], Any]
 
 
 class Services:
-    """What the services know: the roster, which never changes, and the deliberations that they have seen."""
+    """The state of the services: the councils, which never change, and the latest deliberations."""
 
     def __init__(self) -> None:
         self._began = time.time()
@@ -35,7 +35,7 @@ class Services:
             self._jobs.append(step)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """Everything on one port, as three services that share it."""
+        """Three services on one port."""
         orchestrator: dict[str, tuple[Any, Answer]] = {
             "GetStatus": (orchestrator_pb2.GetStatusRequest, self._orchestrator_status),
             "ListCouncils": (orchestrator_pb2.ListCouncilsRequest, self._councils),
@@ -105,7 +105,7 @@ def _handlers(service: str, methods: dict[str, tuple[Any, Answer]]) -> grpc.Gene
 
 @contextlib.asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
-    """The services on a free port of 127.0.0.1; gives host:port."""
+    """Serve on a free port of 127.0.0.1; gives host:port."""
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(services.handlers())
     port = server.add_insecure_port("127.0.0.1:0")

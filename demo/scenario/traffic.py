@@ -1,4 +1,4 @@
-"""Carries the simulated fleet's steps to the real servers, each in the way the real services do."""
+"""Sends the simulated fleet's steps to the real servers, as the real services do."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Events:
 
 
 class Cache:
-    """ValKey: stories and workflow states, some with a time to live, read again and again."""
+    """ValKey: stories, and workflow states with a time to live."""
 
     def __init__(self, url: str) -> None:
         self._client = redis.asyncio.Redis.from_url(url)
@@ -133,7 +133,7 @@ class Database(Protocol):
 
 
 class Graph:
-    """Neo4j: stories with their tasks and who was asked."""
+    """Neo4j: stories, their tasks, and the agents of each task."""
 
     def __init__(self, server: Database) -> None:
         self._driver = neo4j.AsyncGraphDatabase.driver(server.url, auth=(server.user, server.password))
@@ -155,7 +155,7 @@ class Graph:
 
 
 def answer_with(engine: VllmStandIn, step: Step, *, slow: bool = False) -> None:
-    """Count a step's answers at the pretended engine, ten seconds longer each when it is slow."""
+    """Count a step's responses at the stand-in for vLLM, each ten seconds longer when it is slow."""
     engine.load(len(step.answers) * 2)
     for answer in step.answers:
         engine.generate(answer.prompt_tokens, answer.tokens, answer.seconds + _SLOWER * slow)

@@ -1,4 +1,4 @@
-"""Slack messages as a page: attachments with their colour, fields and buttons. Slack's own mark-up is obeyed, no other."""
+"""Slack messages as a page: attachments with color, fields and buttons; of markup only Slack's own is rendered."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ footer { color: #616061; font-size: 12px; margin-top: .3em }
 
 
 def page(messages: Sequence[tuple[datetime, dict[str, Any]]], heartbeat: datetime | None) -> str:
-    """The whole page, the newest message at the top; it asks for itself again every two seconds."""
+    """The page, newest message first; it reloads every two seconds."""
     beat = f"heartbeat at {heartbeat:%H:%M:%S} UTC" if heartbeat else "no heartbeat yet"
     shown = "".join(_message(received, payload) for received, payload in reversed(messages))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
-        f"<title>Alerts ({len(messages)})</title><style>{_STYLE}</style></head><body>"
-        f"<header><b># alerts of the fleet</b><span>{len(messages)} messages, {beat}</span></header>"
-        f"<main>{shown or '<p>Nobody has been told of anything yet.</p>'}</main></body></html>"
+        f"<title>Slack messages ({len(messages)})</title><style>{_STYLE}</style></head><body>"
+        f"<header><b>Slack messages</b><span>{len(messages)} messages, {beat}</span></header>"
+        f"<main>{shown or '<p>No messages yet.</p>'}</main></body></html>"
     )
 
 
@@ -77,7 +77,7 @@ def _attachment(attachment: dict[str, Any]) -> str:
 
 
 def marked_up(text: str) -> str:
-    """Slack's text as HTML: `<!channel>` and `<@U1>` are mentions, `<https://…|words>` a link, `*words*` bold."""
+    """Slack's markup as HTML: `<!channel>` and `<@U1>` are mentions, `<https://…|text>` is a link, `*text*` is bold."""
     parts = (_control(part[1:-1]) if part.startswith("<") else _plain(part) for part in re.split(r"(<[^<>\n]+>)", text))
     return "".join(parts)
 
@@ -96,5 +96,5 @@ def _control(inner: str) -> str:
 
 
 def _address(text: object) -> str:
-    """Fit for an attribute; empty for what is no web address."""
+    """The URL escaped for an attribute; empty for anything but http and https."""
     return html.escape(text) if isinstance(text, str) and text.startswith(("http://", "https://")) else ""

@@ -1,7 +1,7 @@
-"""A receiver that takes messages as Slack's incoming webhooks do, and shows them on a page that looks like a channel.
+"""A receiver that accepts messages as Slack's incoming webhooks do, and shows them on a page that looks like a channel.
 
-It listens on 127.0.0.1 alone. `/services/<channel>` takes messages, `/heartbeat` Alertmanager's webhook of the Watchdog;
-`/` is the page and `/messages` the same as JSON.
+It listens on 127.0.0.1 only. `/services/<channel>` accepts messages, `/heartbeat` Alertmanager's webhook for the Watchdog;
+`/` is the page, and `/messages` has the same as JSON.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _KEPT = 200
 _LARGEST = 1_000_000
 _WEBHOOKS: Final = "/services/"
 _ATTACHMENTS = 100
-"""Slack refuses a message with more."""
+"""Slack rejects a message with more."""
 _TEXTS = ("text", "fallback", "title", "title_link", "pretext", "color", "footer")
 
 
 class PayloadRefused(Exception):
-    """Slack's own word for what is wrong with a message, such as `no_text`."""
+    """Slack's error code for the message, such as `no_text`."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message as it came: `payload` is what was posted, `hook` the webhook's name."""
+    """One message: `payload` is the posted JSON, `hook` the name of the webhook."""
 
     received: datetime
     hook: str
@@ -46,14 +46,14 @@ class Message:
 
 @dataclass
 class SlackReceiver:
-    """The messages of the last while, the oldest first."""
+    """The latest messages, oldest first."""
 
     url: str = ""
     messages: deque[Message] = field(default_factory=lambda: deque(maxlen=_KEPT))
     heartbeat: datetime | None = None
 
     def webhook(self, name: str) -> str:
-        """The address that takes messages for one channel."""
+        """The webhook URL of one channel."""
         return f"{self.url}{_WEBHOOKS}{name}"
 
     @property
@@ -62,7 +62,7 @@ class SlackReceiver:
 
 
 def accepted(body: bytes) -> dict[str, Any]:
-    """The payload of a message. Raises PayloadRefused for what Slack would refuse."""
+    """The payload of a message. Raises PayloadRefused where Slack would reject it."""
     try:
         payload = json.loads(body)
     except ValueError:
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not to stderr, which is the demo's own."""
+        """No access log on stderr, which is the demo's."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -142,7 +142,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def start(*, port: int = 0) -> Iterator[SlackReceiver]:
-    """A receiver on that port, or a free one."""
+    """Serve on that port, or on a free one."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         server.receiver = SlackReceiver(url=f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="slack receiver")

@@ -34,6 +34,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 54em; margin: 2em auto; padding: 0 1.2em; overflow-wrap: anywhere }
 table { border-collapse: collapse; display: block; overflow-x: auto } th, td { border: 1px solid #8886; padding: .3em .6em }
 code, pre { font: 14px/1.45 ui-monospace, monospace; background: #8882; border-radius: 4px } code { padding: .1em .3em }
+thead:not(:has(th:not(:empty))) { display: none }
 pre { padding: .8em; overflow-x: auto } pre code { background: none; padding: 0 } img { max-width: 100% }
 nav { border-bottom: 1px solid #8886; padding-bottom: .5em; margin-bottom: 1.5em } nav a { margin-right: 1em }
 """

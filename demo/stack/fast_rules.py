@@ -15,7 +15,7 @@ EVALUATION_SECONDS: Final = 1
 
 _WINDOWS, _LASTING = 30, 60
 """Divisors of ranges and of `for`."""
-_SHORTEST_WINDOW = 5 * SCRAPE_SECONDS
+_SHORTEST_WINDOW = 8 * SCRAPE_SECONDS
 """A rate needs several scrapes in its range, else a late one leaves it without a value."""
 _SHORTEST_KEPT = 3 * SCRAPE_SECONDS
 _SHORTEST_STEP = SCRAPE_SECONDS

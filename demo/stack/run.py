@@ -109,11 +109,11 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
         group.create_task(demo.run(fleet, check_faults))
         exporter = f"http://127.0.0.1:{demo.port('the exporter', _EXPORTER_PORT)}"
         environment = _environment(folder, backends, address) | {"REDIS_URL": cache.url, "VLLM_URL": engine.url}
-        await stack.readers.start(_exporter(exporter, folder, environment))
-        first = await _up(exporter)
-        monitoring = await monitored(
-            demo, stack.readers, folder, exporter=exporter, loki=backends.loki, hidden=_SOURCES - first
+        monitoring, _ = await asyncio.gather(
+            monitored(demo, stack.readers, folder, exporter=exporter, loki=backends.loki, hidden=_SOURCES),
+            stack.readers.start(_exporter(exporter, folder, environment)),
         )
+        monitoring.admit(first := await _up(exporter), _SOURCES)
         demo.say(f"The exporter's first page has {', '.join(sorted(first))}")
         print(addresses(exporter, monitoring, backends), flush=True)
         joining = {
@@ -174,6 +174,6 @@ def _environment(folder: Path, backends: Backends, services: str) -> dict[str, s
         "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={services},ray-executor={services},context={services}",
         "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
         "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),
-        "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "5",
+        "FLEET_EXPORTER_COSTS_BUDGET_PER_DAY": "500",
         "FLEET_EXPORTER_BROKER_DATABASE": str(folder / "broker.db"),
     }

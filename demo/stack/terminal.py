@@ -1,4 +1,4 @@
-"""Lines from the demo's terminal, read beside everything else; where there is none, nothing is read and nothing is amiss."""
+"""Reads lines from the demo's terminal in a thread; without a terminal nothing is read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _AT_ONCE = 4096
 
 
 @contextlib.contextmanager
-def lines(heard: Callable[[str], None]) -> Iterator[None]:
-    """Call `heard` in the event loop with each line of the standard input, until it ends or the context does."""
+def lines(typed: Callable[[str], None]) -> Iterator[None]:
+    """Call `typed` in the event loop with each line of the standard input, until that or the context ends."""
     try:
         source = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):  # closed, or no file
@@ -34,7 +34,7 @@ def lines(heard: Callable[[str], None]) -> Iterator[None]:
                     return
                 *whole, unfinished = (unfinished + part).split(b"\n")
                 for line in whole:
-                    loop.call_soon_threadsafe(heard, line.decode(errors="replace"))
+                    loop.call_soon_threadsafe(typed, line.decode(errors="replace"))
 
     reading = loop.run_in_executor(None, read)
     try:

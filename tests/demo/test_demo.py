@@ -97,7 +97,7 @@ groups:
 def test_faster_rules_keep_their_thresholds() -> None:
     recorded, failing, silent = yaml.safe_load(faster(RULES))["groups"][0]["rules"]
 
-    assert recorded["expr"] == "rate(errors_total[10000ms]) / (rate(all_total[120000ms] offset 2880000ms) > 300)"
+    assert recorded["expr"] == "rate(errors_total[16000ms]) / (rate(all_total[120000ms] offset 2880000ms) > 300)"
     assert failing["expr"] == "max_over_time(fleet:errors:rate5m[720000ms:10000ms]) > 0.1 and time() - last < 900"
     assert (failing["for"], failing["keep_firing_for"]) == ("10000ms", "10000ms")
     assert failing["annotations"] == {"summary": "Failing for [5m]"}

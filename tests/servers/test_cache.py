@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import os
+import subprocess
+import sys
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -11,6 +14,9 @@ import pytest
 
 from servers import cache
 from servers.cache import ServerMissing, cached
+from servers.cancellation import Cancellation, Cancelled, cancellable
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +94,35 @@ def test_what_is_in_place_is_not_built_again(own_cache: Path) -> None:
         pytest.fail("built although it was there")
 
     assert cached("server-1.0", build) == own_cache / "server-1.0"
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CACHE", Path("/proc/x/fleet-exporter"))
+
+    with pytest.raises(
+        ServerMissing, match=r"^the cache /proc/x/fleet-exporter cannot be written \(.+\): set XDG_CACHE_HOME"
+    ):
+        cached("server-1.0", lambda _: None)
+
+
+@pytest.mark.parametrize("module", ["servers", "demo"])
+def test_commands_say_so_in_one_line_and_end(module: str) -> None:
+    environment = os.environ | {"XDG_CACHE_HOME": "/proc/x"}
+    done = subprocess.run(
+        [sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{module}: the cache /proc/x/fleet-exporter cannot be written")
+    assert done.stderr.count("\n") == 1
+
+
+def test_waiting_for_another_build_ends_when_cancelled(own_cache: Path) -> None:
+    cancellation = Cancellation()
+
+    class Waiting(cache.Progress):
+        def __call__(self, text: str) -> None:  # noqa: ARG002 - as every progress
+            cancellation.request()
+
+    with cache.locked("server-1.0"), cancellable(cancellation), pytest.raises(Cancelled):
+        cached("server-1.0", lambda _: pytest.fail("built while another does"), Waiting())
