@@ -43,6 +43,17 @@ def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ..
     return cached(f"{_release()}-{package}", build, progress)
 
 
+def _apt(command: str, *arguments: str) -> list[str]:
+    """An apt command; that of an ordinary user keeps its package lists in the cache, since the system's are root's."""
+    if os.geteuid() == 0:
+        return [command, *arguments]
+    own = CACHE / "apt"
+    for folder in ("lists/partial", "archives/partial"):
+        (own / folder).mkdir(parents=True, exist_ok=True)
+    settings = {"Dir::State::lists": own / "lists", "Dir::Cache": own, "Debug::NoLocking": "true"}
+    return [command, *(part for name, value in settings.items() for part in ("-o", f"{name}={value}")), *arguments]
+
+
 def _release() -> str:
     """Such as debian-12."""
     about = platform.freedesktop_os_release()
@@ -52,7 +63,7 @@ def _release() -> str:
 def _missing_libraries(package: str) -> list[str]:
     """Shared libraries that the package names and this machine does not have installed."""
     _learn(package)
-    shown = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True, check=False).stdout
+    shown = subprocess.run(_apt("apt-cache", "show", package), capture_output=True, text=True, check=False).stdout
     depends = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
     names = set(re.findall(r"\b(lib(?!js-)[\w.+-]+)", depends[1])) if depends else set()
     status = subprocess.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=False)
@@ -62,18 +73,18 @@ def _missing_libraries(package: str) -> list[str]:
 def _learn(package: str) -> None:
     """Fetch the package lists where apt does not know the package, as on a fresh machine."""
     with locked(_APT):  # of two `apt-get update`s at once, the second fails instead of waiting
-        shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
+        shown = subprocess.run(_apt("apt-cache", "policy", package), capture_output=True, text=True, check=False)
         if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
             _update()
 
 
 def _update() -> None:
     with contextlib.suppress(CommandFailed):  # the lists of before may do; else the download says why not
-        run(["apt-get", "update", "-q"])
+        run(_apt("apt-get", "update", "-q"))
 
 
 def _download(name: str, folder: Path) -> None:
-    command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name]
+    command = _apt("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name)
     try:
         run(command, folder=folder)
     except CommandFailed:  # lists older than the archive name packages that are gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from demo.scenario.faults import Backend, Fault, Faults
 from demo.slack import receiver
 from demo.slack.page import marked_up
 from demo.stack.fast_rules import faster
+from demo.stack.state import Demo
 from servers import grafana
 from servers.process import wait_for
 from tests.support.demo import RunningDemo
@@ -40,6 +42,25 @@ def test_every_source_is_shown(demo_fleet: RunningDemo) -> None:
     }
 
     assert answers == dict.fromkeys(pages, 200)
+
+
+def test_it_starts_healthy(demo_fleet: RunningDemo) -> None:
+    """No alert but the Watchdog has fired, or was about to, from the first page to the last source."""
+    began, up = (demo_fleet.said_at(words) for words in ("The exporter's first page has", "Every source is up"))
+    query = f'count_over_time(ALERTS{{alertname!="Watchdog"}}[{up - began:.0f}s])'
+    url = f"{demo_fleet.prometheus}/api/v1/query"
+    answer = httpx.get(url, params={"query": query, "time": str(up)}, trust_env=False).json()
+
+    assert [series["metric"]["alertname"] for series in answer["data"]["result"]] == []
+
+
+def test_a_port_in_use_is_replaced_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        used = taken.getsockname()[1]
+        port = Demo().port("Prometheus", used)
+
+    assert port != used
+    assert f"Port {used} is in use: Prometheus listens on {port}\n" in capsys.readouterr().out
 
 
 def test_it_answers_at_its_terminal(demo_fleet: RunningDemo) -> None:

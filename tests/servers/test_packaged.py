@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from servers import debian, nats, prometheus, valkey
+from servers import cache, debian, nats, neo4j, prometheus, valkey
 from servers.cache import ServerMissing
 from servers.process import ServerFailed
 from tests.support.servers import required
@@ -155,6 +156,32 @@ def test_promtool_checks_a_configuration(tmp_path: Path) -> None:
     file.write_text(PROMETHEUS)
 
     assert subprocess.run([tool, "check", "config", file], capture_output=True, check=False).returncode == 0
+
+
+MAVEN = """#!/bin/sh
+printf '[INFO] Scanning for projects...\\n'
+printf '[\\033[1;31mERROR\\033[m] Could not transfer artifact org.neo4j:neo4j: Network is unreachable\\n'
+printf '[\\033[1;31mERROR\\033[m] \\n[\\033[1;31mERROR\\033[m] Re-run Maven using the -X switch.\\n'
+exit 1
+"""
+JAVA = "#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n"
+
+
+def test_neo4j_that_cannot_be_downloaded_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs in the place of Maven and Java, so that the network is away."""
+    for name, script in (("mvn", MAVEN), ("java", JAVA), ("javac", JAVA)):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(cache, "CACHE", tmp_path / "cache")
+
+    with pytest.raises(ServerMissing) as missing:
+        neo4j.prepare()
+
+    assert str(missing.value) == (
+        "Maven could not prepare Neo4j (Could not transfer artifact org.neo4j:neo4j: Network is unreachable): "
+        "check that Maven Central is reachable"
+    )
 
 
 def test_a_taken_port_is_said_so() -> None:

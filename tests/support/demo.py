@@ -30,6 +30,8 @@ class RunningDemo:
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each line was said, in Unix seconds."""
 
     def address(self, name: str) -> str:
         """The URL that the demo's list of addresses gives for a name, such as `Alertmanager`."""
@@ -89,6 +91,10 @@ class RunningDemo:
 
         wait_for(heard, what=f"the demo to say {words!r}", deadline=deadline)
 
+    def said_at(self, words: str) -> float:
+        """When a line has held these words for the first time, in Unix seconds."""
+        return next(when for line, when in zip(self.said, self.times, strict=False) if words in line)
+
     def got(self, address: str) -> Any:
         """The JSON that an address answers."""
         return httpx.get(address, trust_env=False).raise_for_status().json()
@@ -124,6 +130,7 @@ def running_demo(
         def listen() -> None:
             assert process.stdout is not None
             for line in process.stdout:
+                demo.times.append(time.time())
                 demo.said.append(line)
 
         listener = threading.Thread(target=listen)
