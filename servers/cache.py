@@ -21,7 +21,7 @@ class ServerMissing(Exception):
 
 
 class Progress:
-    """Receives what is being fetched or built. This one shows nothing; `servers.progress` has those that do."""
+    """Receives what is being fetched or built. This one shows nothing; the displays are in `servers.progress`."""
 
     def __call__(self, text: str) -> None:
         """A stage that takes more than a moment begins, such as `compiling Loki 3.7.8`."""

@@ -57,7 +57,7 @@ class Cancellation:
 
     @contextlib.contextmanager
     def on_request(self, action: Callable[[], None]) -> Iterator[None]:
-        """Have `action` called by a request that comes meanwhile. Raises Cancelled when it came before."""
+        """Call `action` when it is requested inside the context. Raises Cancelled when it was requested before."""
         key = object()
         with self._lock:
             self.check()
@@ -80,7 +80,7 @@ def current() -> Cancellation:
 
 @contextlib.contextmanager
 def cancellable(cancellation: Cancellation) -> Iterator[Cancellation]:
-    """Make it the current one, also for tasks and threads that are started meanwhile."""
+    """Make it the current one, also for tasks and threads that are started inside the context."""
     token = _CURRENT.set(cancellation)
     try:
         yield cancellation

@@ -1,4 +1,4 @@
-"""Commands that fetch and build: run to their end in a session of their own, read line by line, ended when cancelled."""
+"""Commands that fetch and build: each in a separate session, read line by line, killed when cancelled."""
 
 from __future__ import annotations
 

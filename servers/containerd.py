@@ -18,7 +18,7 @@ _NETWORK = "fleet-pods"
 
 def prepare(progress: Progress = silent) -> Path:
     """The folder of `containerd`, `ctr`, `runc` and `nft`. Raises ServerMissing."""
-    return debian.unpacked("containerd", progress, beside=("runc", "nftables", "libnftables1")) / "usr"
+    return debian.unpacked("containerd", progress, extra=("runc", "nftables", "libnftables1")) / "usr"
 
 
 def environment(packages: Path) -> dict[str, str]:

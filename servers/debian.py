@@ -17,17 +17,17 @@ _APT = "apt-get"
 """The lock of what changes the package lists or installs."""
 
 
-def unpacked(package: str, progress: Progress = silent, *, beside: tuple[str, ...] = ()) -> Path:
-    """The root of a package's files (`usr/bin/…`), with packages `beside` it and libraries the machine lacks.
+def unpacked(package: str, progress: Progress = silent, *, extra: tuple[str, ...] = ()) -> Path:
+    """The root of a package's files (`usr/bin/…`), with packages `extra` and libraries the machine lacks.
 
     Takes seconds and `apt-get`, not root. Kept by the release of the system: within one, a package keeps its version
     but for fixes. Raises ServerMissing.
     """
 
     def build(folder: Path) -> None:
-        owners = (package, *beside)
-        names = dict.fromkeys([*owners, *(library for owner in owners for library in _missing_libraries(owner))])
         progress(f"downloading Debian's {package}")
+        owners = (package, *extra)
+        names = dict.fromkeys([*owners, *(library for owner in owners for library in _missing_libraries(owner))])
         for number, name in enumerate(names):
             progress.steps(number, len(names), "packages")
             _download(name, folder)
@@ -113,7 +113,7 @@ def install(*packages: str) -> str | None:
 
 
 def libraries(binary: Path) -> dict[str, str]:
-    """The environment by which a binary of the cache finds the libraries unpacked beside it."""
+    """The environment by which a binary of the cache finds the libraries unpacked with it."""
     if not binary.is_relative_to(CACHE):
         return {}
     root = CACHE / binary.relative_to(CACHE).parts[0]

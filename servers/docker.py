@@ -124,7 +124,7 @@ def _binaries(progress: Progress) -> Path:
     """The root of Debian's engine with what it runs. Raises ServerMissing."""
     if os.geteuid() != 0:
         raise ServerMissing("no Docker engine answers, and starting one needs root: start Docker or run as root")
-    root = debian.unpacked("docker.io", progress, beside=_PARTS)
+    root = debian.unpacked("docker.io", progress, extra=_PARTS)
     for name in ("iptables", "ip6tables"):  # in a package, links to these are made by its installation
         link = root / "usr/sbin" / name
         with contextlib.suppress(FileExistsError):

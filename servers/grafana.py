@@ -20,7 +20,7 @@ _PACKAGED = Path("/usr/share/grafana")
 
 
 class Grafana(Server):
-    """A running Grafana; whoever comes is its administrator, so it listens on 127.0.0.1 alone."""
+    """A running Grafana; every visitor is an administrator, so it listens on 127.0.0.1 only."""
 
 
 def prepare() -> Path:
@@ -70,8 +70,8 @@ def start(*, sources: Mapping[str, Any], boards: Mapping[str, Any], port: int | 
         for kind, document in (("datasources", sources), ("dashboards", boards)):
             (provisioning / kind).mkdir(parents=True)
             (provisioning / kind / "fleet.yaml").write_text(json.dumps(document))  # JSON is YAML
-        beside = binary.resolve().parent.parent  # the archive's layout: bin/grafana, conf/, public/
-        home = beside if (beside / "conf").is_dir() else _PACKAGED
+        archive = binary.resolve().parent.parent  # the archive's layout: bin/grafana, conf/, public/
+        home = archive if (archive / "conf").is_dir() else _PACKAGED
         command: list[str | Path] = [binary, *(["server"] if binary.name == "grafana" else []), f"--homepath={home}"]
         settings = {
             "GF_PATHS_DATA": str(folder / "data"),

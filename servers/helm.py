@@ -1,4 +1,4 @@
-"""Helm, one binary built with Go; its commands run with a home of their own, so that nothing of the user's is read.
+"""Helm, one binary built with Go; its commands run with a separate home, so that the user's files are not read.
 
 The first build takes a minute and a half and leaves one binary (50 MB).
 """

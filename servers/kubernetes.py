@@ -132,7 +132,7 @@ class Kubernetes:
         return self.api.pid
 
     def write_kubeconfig(self, token: str, file: Path) -> Path:
-        """A kubeconfig for whoever has that token."""
+        """A kubeconfig with that token."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
         content = {
             "apiVersion": "v1",

@@ -82,7 +82,7 @@ def _configuration(folder: Path, address: str, http: int, grpc: int) -> dict[str
 def start(*, port: int | None = None, address: str = "127.0.0.1") -> Iterator[Loki]:
     """A Loki on a free port with its data in a folder that goes when it ends.
 
-    It is given as soon as it takes pushes; `answers_queries` tells when it answers queries too.
+    It is returned as soon as it accepts pushes; `answers_queries` is true when it also answers queries.
     """
     binary = prepare()
     port, grpc = free_port(port), free_port()

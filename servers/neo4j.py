@@ -121,7 +121,7 @@ def start(*, password: str = "fleet-demo", port: int | None = None) -> Iterator[
         command += ["FleetGraph", str(folder / "data"), str(port)]
 
         def ready() -> bool:
-            # Bolt answers earlier than the password is set; the launcher tells when both are done.
+            # Bolt answers earlier than the password is set; the launcher prints `ready` after both.
             return "ready" in (folder / "neo4j.log").read_text().splitlines()
 
         env = {"NEO4J_PASSWORD": password}

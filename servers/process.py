@@ -1,4 +1,4 @@
-"""A server as a child process: started in a session of its own, waited for, paused, restarted, never left behind."""
+"""A server as a child process: started in a separate session, waited for, paused, restarted, never left behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if group:
     except ProcessLookupError:
         pass
 """
-"""Told the child's process group, it waits for the end of a pipe, which ends with the parent however the parent ends
+"""It reads the child's process group, waits for the end of a pipe, which ends with the parent however the parent ends
 (SIGKILL too), and then ends what is left of the group. The kernel's PR_SET_PDEATHSIG would do the same at the end of
 the thread that started the child, too early for a server started from a worker thread."""
 
@@ -121,7 +121,7 @@ def _guard() -> subprocess.Popen[bytes]:
     return subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def _tell(guard: subprocess.Popen[bytes], group: int) -> None:
+def _send(guard: subprocess.Popen[bytes], group: int) -> None:
     if guard.stdin is not None:
         guard.stdin.write(b"%d\n" % group)
         guard.stdin.flush()
@@ -130,7 +130,7 @@ def _tell(guard: subprocess.Popen[bytes], group: int) -> None:
 def guarding(group: int) -> subprocess.Popen[bytes]:
     """A guard of a process group that was started otherwise: it ends the group when this process or its input ends."""
     guard = _guard()
-    _tell(guard, group)
+    _send(guard, group)
     return guard
 
 
@@ -183,7 +183,7 @@ class Process:
             raise
 
     def _launch(self) -> None:
-        # Sessions of their own: Ctrl-C in a terminal reaches the demo alone, which then stops its servers in order.
+        # Separate sessions: Ctrl-C in a terminal reaches the demo alone, which then stops its servers in order.
         self._guard = _guard()
         with self.log.open("wb") as output:
             self._child = subprocess.Popen(
@@ -195,7 +195,7 @@ class Process:
                 env=self._env,
                 start_new_session=True,
             )
-        _tell(self._guard, self._child.pid)
+        _send(self._guard, self._child.pid)
 
     def _wait(self) -> None:
         end = time.monotonic() + self._deadline

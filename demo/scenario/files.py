@@ -100,9 +100,9 @@ class Board:
 
     @staticmethod
     def _write(file: Path, fields: dict[str, str]) -> None:
-        beside = file.with_suffix(".tmp")
-        beside.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items()))
-        beside.rename(file)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items()))
+        temporary.rename(file)
 
 
 class Ledger:

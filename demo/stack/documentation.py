@@ -1,6 +1,6 @@
 """Serves the repository's documentation as HTML, so that the runbook and dashboard links of the demo's alerts work.
 
-`/runbooks/<Alert>.md` is a runbook, `/d/<uid>` the reference of a dashboard; other paths are those of the repository.
+`/runbooks/<Alert>.md` is a runbook, `/d/<uid>` the reference of a dashboard; other paths are files of the repository.
 """
 
 from __future__ import annotations

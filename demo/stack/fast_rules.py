@@ -1,4 +1,4 @@
-"""The rules and routes of the demo: those of production with shorter durations, so that an alert fires within seconds."""
+"""The rules and routes of the demo: as in production, with shorter durations, so that an alert fires within seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alerts.alertmanager.options import Pace, Told
 SCRAPE_SECONDS: Final = 2
 EVALUATION_SECONDS: Final = 1
 
-_WINDOWS, _LASTING = 30, 60
+_RANGES, _FOR = 30, 60
 """Divisors of ranges and of `for`."""
 _SHORTEST_WINDOW = 8 * SCRAPE_SECONDS
 """A rate needs several scrapes in its range, else a late one leaves it without a value."""
@@ -49,20 +49,20 @@ def faster(rules: str) -> str:
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     changed = rule | {"expr": _OFFSET.sub(_offset, _RANGE.sub(_range, rule["expr"]))}
     if "for" in rule:
-        changed["for"] = _shorter(rule["for"], _LASTING, 0)
+        changed["for"] = _shorter(rule["for"], _FOR, 0)
     if "keep_firing_for" in rule:
-        changed["keep_firing_for"] = _shorter(rule["keep_firing_for"], _WINDOWS, _SHORTEST_KEPT)
+        changed["keep_firing_for"] = _shorter(rule["keep_firing_for"], _RANGES, _SHORTEST_KEPT)
     return changed
 
 
 def _range(found: re.Match[str]) -> str:
-    window = _shorter(found["window"], _WINDOWS, _SHORTEST_WINDOW)
-    step = _shorter(found["step"], _WINDOWS, _SHORTEST_STEP) if found["step"] else ""
+    window = _shorter(found["window"], _RANGES, _SHORTEST_WINDOW)
+    step = _shorter(found["step"], _RANGES, _SHORTEST_STEP) if found["step"] else ""
     return f"[{window}{':' if found['subquery'] else ''}{step}]"
 
 
 def _offset(found: re.Match[str]) -> str:
-    return f"offset {_shorter(found['back'], _WINDOWS, _SHORTEST_STEP)}"
+    return f"offset {_shorter(found['back'], _RANGES, _SHORTEST_STEP)}"
 
 
 def _shorter(duration: str, times: int, shortest: float) -> str:

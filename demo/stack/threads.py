@@ -25,7 +25,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         current().request(grace=GRACE)
         await asyncio.wait([running])
-        running.exception()  # retrieved, so that asyncio does not report it
+        running.exception()  # retrieved, else asyncio logs it
         raise
 
 
@@ -40,7 +40,7 @@ class RunningServers:
 
         def enter() -> T:
             started = server.__enter__()
-            self._started.append(server)  # in the thread: also when the task was cancelled meanwhile
+            self._started.append(server)  # in the thread: also when the task has been cancelled
             return started
 
         return await in_thread(enter)

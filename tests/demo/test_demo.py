@@ -180,8 +180,8 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["GF_SERVER_HTTP_PORT"])), He
 """
 
 
-def test_a_grafana_on_the_path_is_started_with_what_it_is_to_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Grafana can be had from a registry; a program in its place shows that it is found, told and waited for."""
+def test_grafana_on_the_path_is_started_with_its_provisioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in the place of Grafana, which no package registry has, records its arguments and files."""
     binary = tmp_path / "bin/grafana"
     binary.parent.mkdir()
     binary.write_text(GRAFANA.format(python=sys.executable))

@@ -34,7 +34,7 @@ def test_it_answers_without_peers_and_keeps_silences_over_a_restart() -> None:
         assert [one["comment"] for one in api.get("/silences").json()] == ["kept"]
 
 
-def test_a_configuration_that_is_none_is_told() -> None:
+def test_an_invalid_configuration_is_an_error() -> None:
     with required():
         alertmanager.prepare()
     with (

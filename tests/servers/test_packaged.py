@@ -113,8 +113,8 @@ def test_a_paused_valkey_hangs_and_goes_on() -> None:
         with pytest.raises(redis.TimeoutError):
             client.ping()
         server.process.resume()
-        with redis.Redis(port=server.port) as patient:
-            assert patient.ping()
+        with redis.Redis(port=server.port) as client:
+            assert client.ping()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -38,7 +38,7 @@ def test_a_line_says_what_is_done_of_all_and_what_is_left() -> None:
     stage.steps(8, 800, "packages")  # too early for an estimate
     assert stage.line() == "Loki: compiling, 8 of 800 packages, 0:30 elapsed"
 
-    stage.steps(12, 0, "modules")  # nobody knows how many there will be
+    stage.steps(12, 0, "modules")  # the total is not known
     assert stage.line() == "Loki: compiling, 12 modules, 0:30 elapsed"
 
     stage("linking")

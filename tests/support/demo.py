@@ -1,4 +1,4 @@
-"""The demo as its user runs it: a process of its own that says what it does, takes lines, and leaves nothing behind."""
+"""The demo as its user runs it: a separate process that prints what it does, reads commands, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 @dataclass
 class RunningDemo:
-    """What was `said` grows as the demo goes on."""
+    """What was `said` grows while the demo runs."""
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
@@ -83,13 +83,13 @@ class RunningDemo:
     def wait_until_said(self, words: str, *, deadline: float = 30.0) -> None:
         """Return when a line has held these words. Fails after `deadline` seconds, or when the demo has ended."""
 
-        def heard() -> bool:
+        def said() -> bool:
             if any(words in line for line in self.said):
                 return True
             assert self.process.poll() is None, "".join(self.said)
             return False
 
-        wait_for(heard, what=f"the demo to say {words!r}", deadline=deadline)
+        wait_for(said, what=f"the demo to say {words!r}", deadline=deadline)
 
     def said_at(self, words: str) -> float:
         """When a line has held these words for the first time, in Unix seconds."""
