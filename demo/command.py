@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from demo.stack.run import run
-from demo.stack.state import Demo
+from demo.stack.state import Demo, sentence
 from demo.stack.terminal import lines
 from demo.stack.threads import GRACE
 from servers.cache import ServerMissing
@@ -54,6 +54,11 @@ async def _run() -> None:
     demo.say("Every server has stopped")
 
 
+def _single(group: ExceptionGroup[Exception]) -> list[Exception]:
+    """The errors of a group and of the groups in it."""
+    return [error for one in group.exceptions for error in (_single(one) if isinstance(one, ExceptionGroup) else [one])]
+
+
 def main() -> int:
     """Exit code 1 when a server that the first page needs is missing."""
     parser = argparse.ArgumentParser("python -m demo", description="A simulated fleet on real servers, and its exporter.")
@@ -64,6 +69,6 @@ def main() -> int:
             asyncio.run(_run())
         except* (ServerMissing, ServerFailed) as group:
             failed = True
-            for error in group.exceptions:
-                print(f"demo: {error}", file=sys.stderr)
+            for error in _single(group):
+                print(f"demo: {sentence(error)}", file=sys.stderr)
     return int(failed)

@@ -14,7 +14,7 @@ from alerts.alertmanager.options import Options, Secret
 from demo.slack import receiver
 from demo.stack import documentation
 from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, faster
-from demo.stack.state import Demo
+from demo.stack.state import Demo, sentence
 from demo.stack.threads import RunningServers
 from exporter.urls import GRAFANA_URL, RUNBOOK_URL
 from servers import grafana, prometheus
@@ -124,7 +124,7 @@ async def _grafana(demo: Demo, stack: RunningServers, sources: dict[str, Any], p
     try:
         server = await stack.start(grafana.start(sources=sources, boards=boards, port=port))
     except ServerFailed as failed:
-        demo.say(f"Without Grafana: {failed}")
+        demo.say(f"Without Grafana: {sentence(failed)}")
         return None
     return server.url
 

@@ -13,7 +13,7 @@ from demo.scenario.cluster import Jobs
 from demo.scenario.faults import Backend
 from demo.scenario.fleet import Step
 from demo.scenario.traffic import Graph
-from demo.stack.state import Demo
+from demo.stack.state import Demo, sentence
 from demo.stack.threads import RunningServers, in_thread
 from servers import alertmanager, kubernetes, loki, neo4j
 from servers.cache import ServerMissing
@@ -43,7 +43,7 @@ class Startup:
             self._demo.say(f"{name} is starting")
             return await start()
         except (ServerMissing, ServerFailed) as missing:
-            self._demo.say(f"Without {name}: {missing}")
+            self._demo.say(f"Without {name}: {sentence(missing)}")
             return None
 
     async def neo4j(self, servers: RunningServers, port: int) -> bool:

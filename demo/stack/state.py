@@ -14,7 +14,14 @@ from servers.process import ServerFailed, free_port
 
 Send = Callable[[Step], Awaitable[None]]
 
+_LONGEST = 300
 _PAUSE = 0.3  # seconds between two steps of the simulated fleet
+
+
+def sentence(error: Exception) -> str:
+    """The error in one line; of a server's log the last line."""
+    first, *more = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (f"{first.partition(': ')[0]}: {more[-1]}" if more else first)[:_LONGEST]
 
 
 @dataclass

@@ -16,9 +16,9 @@ from demo.scenario.faults import Backend, Fault, Faults
 from demo.slack import receiver
 from demo.slack.page import marked_up
 from demo.stack.fast_rules import faster
-from demo.stack.state import Demo
+from demo.stack.state import Demo, sentence
 from servers import grafana
-from servers.process import wait_for
+from servers.process import ServerFailed, wait_for
 from tests.support.demo import RunningDemo
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +61,18 @@ def test_a_port_in_use_is_replaced_and_reported(capsys: pytest.CaptureFixture[st
 
     assert port != used
     assert f"Port {used} is in use: Prometheus listens on {port}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("port 1 is in use", "port 1 is in use"),
+        ("loki ended with code 1: msg=up\n  at x\nmsg=full\n", "loki ended with code 1: msg=full"),
+        ("x" * 1000, "x" * 300),
+    ],
+)  # fmt: skip
+def test_a_server_that_fails_is_one_line(error: str, shown: str) -> None:
+    assert sentence(ServerFailed(error)) == shown
 
 
 def test_it_answers_at_its_terminal(demo_fleet: RunningDemo) -> None:
