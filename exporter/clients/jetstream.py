@@ -1,4 +1,4 @@
-"""JetStream API replies as typed records: bytes → records, pure. Unknown fields are passed over, absent ones are zero."""
+"""JetStream API replies as typed records: bytes → records, pure. Unknown fields are ignored, absent ones are zero."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from exporter.errors import Reason, SourceError
 
 PAGE = 256
-"""Streams or consumers of one LIST reply; the server decides it, and says so in `limit`."""
+"""Streams or consumers per page of a LIST reply; the server decides and reports it as `limit`."""
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -23,10 +23,21 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class ListReply(Reply, frozen=True):
-    """One page of a list of `total`."""
+    """One page of a list of `total`.
+
+    `missing` names entries that exist but whose leader did not answer (a dead node, no quorum), `offline` those that the
+    server refuses to load, each with the reason. The server waits four seconds before it reports a name as missing.
+    """
 
     total: int = 0
     limit: int = PAGE
+    missing: list[str] | None = None
+    offline: dict[str, str] | None = None
+
+    @property
+    def unavailable(self) -> tuple[str, ...]:
+        """The entries of this page that exist and cannot be read now."""
+        return (*(self.missing or ()), *(self.offline or ()))
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -39,6 +50,19 @@ class Limits(msgspec.Struct, frozen=True):
 class ApiUse(msgspec.Struct, frozen=True):
     total: int = 0
     errors: int = 0
+    inflight: int = 0
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """Usage and limits of the streams with one number of replicas (R1, R3), where the account has limits per tier."""
+
+    memory: int = 0
+    storage: int = 0
+    reserved_memory: int = 0
+    reserved_storage: int = 0
+    streams: int = 0
+    consumers: int = 0
+    limits: Limits = Limits()
 
 
 class Account(Reply, frozen=True):
@@ -46,16 +70,45 @@ class Account(Reply, frozen=True):
 
     memory: int = 0
     storage: int = 0
+    reserved_memory: int = 0
+    reserved_storage: int = 0
     streams: int = 0
     consumers: int = 0
     limits: Limits = Limits()
     api: ApiUse = ApiUse()
+    tiers: dict[str, Tier] | None = None
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """A follower of a Raft group: `lag` is in operations."""
+
+    name: str = ""
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """The servers of a stream or consumer; all fields are empty where the server is not clustered."""
+
+    name: str = ""
+    leader: str = ""
+    replicas: list[Replica] | None = None
 
 
 class Origin(msgspec.Struct, frozen=True):
     """A stream that another one copies."""
 
     name: str = ""
+
+
+class OriginState(msgspec.Struct, frozen=True):
+    """How far a mirror or source is behind its origin; `active` is nanoseconds since the last contact, -1 before one."""
+
+    name: str = ""
+    lag: int = 0
+    active: int = -1
+    error: ApiError | None = None
 
 
 class StreamConfig(msgspec.Struct, frozen=True):
@@ -89,6 +142,11 @@ class Stream(msgspec.Struct, frozen=True):
     created: str = ""
     config: StreamConfig = StreamConfig()
     state: StreamState = StreamState()
+    cluster: Cluster = Cluster()
+    mirror: OriginState | None = None
+    sources: list[OriginState] | None = None
+    ts: str = ""
+    """When the server answered."""
 
 
 class StreamList(ListReply, frozen=True):
@@ -115,6 +173,7 @@ class Position(msgspec.Struct, frozen=True):
 
 class ConsumerConfig(msgspec.Struct, frozen=True):
     durable_name: str = ""
+    deliver_policy: str = ""
     ack_policy: str = ""
     ack_wait: int = 0  # nanoseconds
     max_deliver: int = -1
@@ -124,17 +183,20 @@ class ConsumerConfig(msgspec.Struct, frozen=True):
     deliver_subject: str = ""
     deliver_group: str = ""
     sample_freq: str = ""
+    priority_policy: str = ""
+    priority_groups: list[str] | None = None
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """Every subject the consumer is limited to; none means all of the stream's."""
+        """The consumer's filter subjects; empty means all subjects of the stream."""
         return tuple(self.filter_subjects or ()) or ((self.filter_subject,) if self.filter_subject else ())
 
 
 class Consumer(msgspec.Struct):
-    """One consumer. Its configuration stays undecoded: it hardly ever changes, and there are thousands of them."""
+    """One consumer. Its configuration stays undecoded: it rarely changes, and there are thousands of consumers."""
 
     name: str = ""
+    created: str = ""
     config: msgspec.Raw = msgspec.Raw(b"{}")
     delivered: Position = Position()
     ack_floor: Position = Position()
@@ -142,10 +204,13 @@ class Consumer(msgspec.Struct):
     num_redelivered: int = 0
     num_waiting: int = 0
     num_pending: int = 0
+    paused: bool = False
+    push_bound: bool = False
+    cluster: Cluster = Cluster()
 
     @property
     def lag(self) -> int:
-        """Messages not delivered yet and messages delivered but not acknowledged."""
+        """Undelivered messages plus unacked ones."""
         return self.num_pending + self.num_ack_pending
 
 
@@ -161,7 +226,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class MessageReply(Reply, frozen=True):
-    """$JS.API.STREAM.MSG.GET.<stream>; the message's data is passed over undecoded."""
+    """$JS.API.STREAM.MSG.GET.<stream>; the message's data stays undecoded."""
 
     message: StoredMessage | None = None
 
@@ -177,22 +242,35 @@ class CreatedConsumer(Reply, frozen=True):
 R = TypeVar("R", bound=Reply)
 
 OWN_READER = "fleet-exporter-"
-"""How the names of the exporter's own short-lived consumers begin; they are no part of the fleet."""
+"""Prefix of the exporter's own short-lived consumers, which are not part of the fleet."""
 
 NOT_FOUND = 404
 _FORBIDDEN = frozenset({401, 403})
+_REQUEST_TIMEOUT = 408
+_UNAVAILABLE = range(500, 600)
 
 
 def decoded(data: bytes, kind: type[R], *, subject: str) -> R:
-    """A reply as that record. Raises SourceError for an error reply or one that is not JetStream's; 404 is returned."""
+    """A reply as that record. Raises SourceError for any error reply but 404, and for a reply of another shape."""
     try:
         reply = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise SourceError(Reason.MALFORMED, f"the reply to {subject} is not JetStream's: {error}") from None
+        raise SourceError(Reason.MALFORMED, f"{subject}: expected a JetStream API reply, got {error}") from None
     if reply.error is not None and reply.error.code != NOT_FOUND:
-        reason = Reason.UNAUTHORIZED if reply.error.code in _FORBIDDEN else Reason.UNREACHABLE
-        raise SourceError(reason, f"{subject} was refused: {reply.error.description} ({reply.error.err_code})")
+        raise SourceError(
+            _reason(reply.error),
+            f"{subject}: JetStream returned error {reply.error.err_code} ({reply.error.code}): {reply.error.description}",
+        )
     return reply
+
+
+def _reason(error: ApiError) -> Reason:
+    """By the HTTP-like code: 5xx is a server without JetStream, quorum or resources; other codes refuse the request."""
+    if error.code in _FORBIDDEN:
+        return Reason.UNAUTHORIZED
+    if error.code == _REQUEST_TIMEOUT:
+        return Reason.TIMEOUT
+    return Reason.UNREACHABLE if error.code in _UNAVAILABLE else Reason.MALFORMED
 
 
 def consumer_config(raw: msgspec.Raw) -> ConsumerConfig:
