@@ -32,10 +32,18 @@ LEAST_REQUESTS: Final = 50
 # NATS
 CONSUMER_LAG: Final = 100
 CONSUMER_PENDING: Final = 50
+DRAIN_WINDOWS: Final = 12
+"""A backlog that is empty in so many windows of five minutes is being processed: an hour."""
+LONG_ACK_WAIT_SECONDS: Final = 5 * MINUTE
+"""A consumer with a longer ack_wait may work on one message for as long as that."""
+REPEATED_DELIVERIES: Final = 2
+"""Redeliveries in ten minutes."""
+SOURCE_LAG: Final = 1000
+"""Messages a mirror or source is behind."""
 REDELIVERIES_A_SECOND: Final = 1.0
 STREAM_FULL_RATIO: Final = 0.9
 ACCOUNT_FULL_RATIO: Final = 0.85
-ROUND_TRIP_SECONDS: Final = 1.0
+RTT_SECONDS: Final = 1.0
 EVENTS_BEHIND: Final = 1000
 """Messages of a stream that the exporter has not read yet, or not copied to Loki yet."""
 

@@ -12,7 +12,7 @@ from benchmarks.figure import Figure, awaited_median
 from exporter.config.options import Address
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.scrape import Scraper
-from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers import nats as servers
 
 STREAMS, CONSUMERS = 10, 1000
@@ -48,7 +48,7 @@ async def _measure(url: str) -> tuple[float, float, int]:
             for number in range(CONSUMERS)
         ]
         await asyncio.gather(*requests)
-    scraper = Scraper([Jetstream(url=(Address(url),), timeout=30)])
+    scraper = Scraper([Jetstream(JetstreamOptions(url=(Address(url),), timeout=30))])
     size = 0
 
     async def page() -> None:

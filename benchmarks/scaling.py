@@ -30,7 +30,7 @@ from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
 from exporter.sources.fleet.samples import samples
-from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
 from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import Key
@@ -123,8 +123,7 @@ def consumers(url: str, shard: Shard) -> Cost:
 
     async def measure() -> Cost:
         before = resident_bytes()
-        source = Jetstream(url=(Address(url),), timeout=30)
-        source.divide(shard)
+        source = Jetstream(JetstreamOptions(url=(Address(url),), timeout=30), shard)
         scraper = Scraper([source], shard=shard)
         page = b""
 

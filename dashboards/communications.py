@@ -13,13 +13,16 @@ from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph,
 from dashboards.grafana.queries import RANGE, RATE, Line, chosen, labelled, raw, shown
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
+from dashboards.rows.replication import REPLICATION
 from dashboards.rows.services import SERVICES
 from exporter.events.streams import How
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import FOLLOWED
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import account as nats_account
+from exporter.sources.jetstream import consumers as nats_consumers
+from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.services import probe
 
 _EVENTS = Link("What was published", View.EVENTS)
@@ -46,26 +49,28 @@ def _worst(
 
 
 _SETTINGS = ("retention", "storage", "discard", "replicas")
-_messages = _stream(jetstream.STREAM_INFO).matching("*", shown(jetstream.STREAM_MESSAGES), "job", "instance", "stream")
+_messages = _stream(nats_streams.INFO).matching("*", shown(nats_streams.MESSAGES), "job", "instance", "stream")
 _shares = [
     labelled(_stream(held).share_of(_stream(limit)), "limit", what)
     for what, held, limit in (
-        ("messages", jetstream.STREAM_MESSAGES, jetstream.STREAM_LIMIT_MESSAGES),
-        ("bytes", jetstream.STREAM_BYTES, jetstream.STREAM_LIMIT_BYTES),
+        ("messages", nats_streams.MESSAGES, nats_streams.LIMIT_MESSAGES),
+        ("bytes", nats_streams.BYTES, nats_streams.LIMIT_BYTES),
     )
 ]
 _full = raw(" or ".join(share.text for share in _shares), "job", "instance", "stream").max("job", "instance", "stream")
-_refuses = _full.only_with(_stream(jetstream.STREAM_INFO, discard="new"), "job", "instance", "stream")
+_refuses = _full.only_with(_stream(nats_streams.INFO, discard="new"), "job", "instance", "stream")
 _expected = raw(
-    f"{labelled(_stream(jetstream.EXPECTED_STREAM), 'consumer', 'the stream itself').text} or "
-    f"{consumers.of_consumers(jetstream.EXPECTED_CONSUMER).text}",
+    f"{labelled(_stream(nats_streams.EXPECTED), 'consumer', 'the stream itself').text} or "
+    f"{consumers.of_consumers(nats_consumers.EXPECTED).text}",
     *consumers.KEY,
 )
 _ACCOUNT = (
-    ("file storage", jetstream.ACCOUNT_STORAGE, jetstream.ACCOUNT_STORAGE_LIMIT),
-    ("memory storage", jetstream.ACCOUNT_MEMORY, jetstream.ACCOUNT_MEMORY_LIMIT),
-    ("streams", jetstream.ACCOUNT_STREAMS, jetstream.ACCOUNT_STREAM_LIMIT),
-    ("consumers", jetstream.ACCOUNT_CONSUMERS, jetstream.ACCOUNT_CONSUMER_LIMIT),
+    ("file storage", nats_account.STORAGE, nats_account.STORAGE_LIMIT),
+    ("reserved file storage", nats_account.RESERVED_STORAGE, nats_account.STORAGE_LIMIT),
+    ("memory storage", nats_account.MEMORY, nats_account.MEMORY_LIMIT),
+    ("reserved memory", nats_account.RESERVED_MEMORY, nats_account.MEMORY_LIMIT),
+    ("streams", nats_account.STREAMS, nats_account.STREAM_LIMIT),
+    ("consumers", nats_account.CONSUMERS, nats_account.CONSUMER_LIMIT),
 )
 
 _HEAD = Row(
@@ -74,9 +79,9 @@ _HEAD = Row(
         *source_health("jetstream", "NATS", width=3),
         _worst(
             "Round trip",
-            "Time that $JS.API.INFO took to be answered (nats_round_trip_seconds).",
-            shown(jetstream.ROUND_TRIP),
-            [Limit(thresholds.ROUND_TRIP_SECONDS, WARN)],
+            "Round-trip time of $JS.API.INFO (nats_rtt_seconds).",
+            shown(nats_account.RTT),
+            [Limit(thresholds.RTT_SECONDS, WARN)],
             unit="s",
             down=Link("The exporter", View.EXPORTER),
         ),
@@ -92,13 +97,13 @@ _HEAD = Row(
         _worst(
             "Furthest behind",
             "Lag of the consumer that is furthest behind: not delivered or not acknowledged (nats_consumer_lag).",
-            consumers.of_consumers(jetstream.LAG),
+            consumers.of_consumers(nats_consumers.LAG),
             consumers.LAG_LIMITS,
         ),
         _worst(
             "Most not delivered",
             "Messages that wait for the consumer with the most of them (nats_consumer_num_pending).",
-            consumers.of_consumers(jetstream.PENDING),
+            consumers.of_consumers(nats_consumers.PENDING),
             consumers.PENDING_LIMITS,
         ),
         _worst(
@@ -149,21 +154,21 @@ _STREAMS = Row(
             ["stream"],
             [
                 (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
-                (Column("size", unit="bytes"), _each(jetstream.STREAM_BYTES)),
-                (Column("stored a second", unit="ops"), Line(_stream(jetstream.STREAM_LAST).slope(RATE).max("stream"))),
+                (Column("size", unit="bytes"), _each(nats_streams.BYTES)),
+                (Column("stored a second", unit="ops"), Line(_stream(nats_streams.LAST).slope(RATE).max("stream"))),
                 (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
                 (
                     Column("refuses when full", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
                     Line(_refuses.max("stream")),
                 ),
-                (Column("kept for", unit="s"), _each(jetstream.STREAM_LIMIT_AGE)),
-                (Column("oldest", unit="s"), _age(jetstream.STREAM_FIRST_TIME)),
-                (Column("newest", unit="s"), _age(jetstream.STREAM_LAST_TIME)),
-                (Column("subjects", decimals=0), _each(jetstream.STREAM_SUBJECTS)),
-                (Column("deleted", decimals=0), _each(jetstream.STREAM_DELETED)),
-                (Column("consumers", decimals=0), _each(jetstream.STREAM_CONSUMERS)),
-                (Column("ephemeral", decimals=0), _each(jetstream.EPHEMERAL)),
-                (Column("their lag", decimals=0), _each(jetstream.EPHEMERAL_LAG)),
+                (Column("kept for", unit="s"), _each(nats_streams.LIMIT_AGE)),
+                (Column("oldest", unit="s"), _age(nats_streams.FIRST_TIME)),
+                (Column("newest", unit="s"), _age(nats_streams.LAST_TIME)),
+                (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
+                (Column("deleted", decimals=0), _each(nats_streams.DELETED)),
+                (Column("consumers", decimals=0), _each(nats_streams.CONSUMERS)),
+                (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
+                (Column("their lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
                 (
                     Column("followed", states=_FOLLOWED),
                     Line(coded(FOLLOWED, tuple(How), "stream", label="how")),
@@ -225,15 +230,15 @@ _ACCOUNT_ROW = Row(
         graph(
             "JetStream API",
             "Requests a second of the account, and those refused (api.total, api.errors).",
-            Line(shown(jetstream.API_REQUESTS).rate(RATE).sum(), "requests"),
-            Line(shown(jetstream.API_ERRORS).rate(RATE).sum(), "refused"),
+            Line(shown(nats_account.API_REQUESTS).rate(RATE).sum(), "requests"),
+            Line(shown(nats_account.API_ERRORS).rate(RATE).sum(), "refused"),
             unit="reqps",
             columns=[Column("refused", colour=BAD)],
         ),
         stat(
             "Server",
             "The NATS server that answers the exporter, and its version (its INFO line).",
-            Line(shown(jetstream.SERVER).max("server", "version"), "{{server}} {{version}}"),
+            Line(shown(nats_account.SERVER).max("server", "version"), "{{server}} {{version}}"),
             text=True,
             height=8,
             links=[Link("The exporter", View.EXPORTER)],
@@ -247,11 +252,11 @@ DASHBOARD = Dashboard(
     title="Communications",
     description="Whether what services publish reaches those who consume it, and whether services answer when called.",
     variables=[
-        variables.of("stream", "stream", "Stream", "Streams of JetStream.", shown(jetstream.STREAM_INFO)),
-        variables.of("consumer", "consumer", "Consumer", "Consumers of those streams.", _stream(jetstream.CONSUMER_INFO)),
+        variables.of("stream", "stream", "Stream", "Streams of JetStream.", shown(nats_streams.INFO)),
+        variables.of("consumer", "consumer", "Consumer", "Consumers of those streams.", _stream(nats_consumers.INFO)),
         variables.of("service", "service", "Service", "Services that are asked over gRPC or HTTP.", shown(probe.UP)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],
-    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, _ACCOUNT_ROW],
+    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, REPLICATION, _ACCOUNT_ROW],
 )

@@ -7,7 +7,8 @@ from typing import Final
 
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import consumers as nats_consumers
+from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, jobs
 from exporter.sources.valkey import info as valkey
 from exporter.sources.vllm import concepts as vllm
@@ -17,7 +18,9 @@ _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "p
 
 UNSHOWN: Final[Mapping[Metric, str]] = {
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
-    jetstream.STREAM_FIRST: "The age of a stream's oldest message says what its sequence cannot.",
+    nats_consumers.LEADER: "The leader of its stream is shown; a consumer's own matters to the runbook alone.",
+    nats_consumers.FAILED_LOOKUPS: "Explains absent ages of oldest unacked messages; named in the troubleshooting guide.",
+    nats_streams.FIRST: "The age of a stream's oldest message says what its sequence cannot.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
     clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",
     DISCOVERED: "Each server that is found has a row of its own.",

@@ -22,7 +22,7 @@ from exporter.metrics.promql import Expression, Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import FOLLOWED, UNREAD
 from exporter.sources.jetstream import ack_estimate
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import consumers as nats_consumers
 
 _CONSUMER = Link("This consumer", View.COMMUNICATIONS, {"stream": "stream", "consumer": "consumer"})
 _OUTCOMES: Final = [
@@ -50,8 +50,8 @@ _all = _published().rate("15m").sum()
 _failed = _published(outcome="failed").rate("15m").sum() | _all * 0
 # No sample in the window is NaN, not a time.
 _took = of_streams(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window="15m") >= 0
-_settings = of_streams(jetstream.CONSUMER_INFO).max(*_WHO, "service", "filter")
-_time_to_acknowledge = kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream")).max(*_WHO)
+_settings = of_streams(nats_consumers.INFO).max(*_WHO, "service", "filter")
+_time_to_acknowledge = kept(nats.ACK_DURATION, stream=chosen("stream")).max(*_WHO)
 _acknowledged = _took | of_streams(ack_estimate.ACK_ESTIMATE).max(*_WHO)
 
 
@@ -116,7 +116,7 @@ DASHBOARD = Dashboard(
                 _worst(
                     "Furthest behind",
                     "Lag of the consumer that is furthest behind (nats_consumer_lag).",
-                    of_streams(jetstream.LAG).max(), thresholds.CONSUMER_LAG, Link("Consumers", View.COMMUNICATIONS),
+                    of_streams(nats_consumers.LAG).max(), thresholds.CONSUMER_LAG, Link("Consumers", View.COMMUNICATIONS),
                 ),
             ],
         ),
@@ -190,10 +190,10 @@ DASHBOARD = Dashboard(
                         (Column("known", hidden=True), Line(_settings)),
                         (
                             Column("lag", decimals=0, limits=[Limit(thresholds.CONSUMER_LAG, WARN)]),
-                            Line(of_streams(jetstream.LAG).max(*_WHO)),
+                            Line(of_streams(nats_consumers.LAG).max(*_WHO)),
                         ),
-                        (Column("oldest unacknowledged", unit="s"), Line(of_streams(jetstream.OLDEST).age().max(*_WHO))),
-                        (Column("last acknowledgement", unit="s"), Line(of_streams(jetstream.LAST_ACK).age().max(*_WHO))),
+                        (Column("oldest unacked", unit="s"), Line(of_streams(nats_consumers.OLDEST).age().max(*_WHO))),
+                        (Column("last ack", unit="s"), Line(of_streams(nats_consumers.LAST_ACK).age().max(*_WHO))),
                         (Column("acknowledged in", unit="s"), Line(_acknowledged)),
                         (Column("refused", decimals=0), _grown(delivery.NAKS)),
                         (Column("given up", decimals=0, limits=[Limit(1, BAD)]), _grown(delivery.TERMINATIONS)),
@@ -213,7 +213,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Lag",
                     "Messages not delivered or not acknowledged, of the ten consumers furthest behind (nats_consumer_lag).",
-                    Line((of_streams(jetstream.LAG).max(*_WHO) > 0).highest(10), "{{consumer}}"),
+                    Line((of_streams(nats_consumers.LAG).max(*_WHO) > 0).highest(10), "{{consumer}}"),
                     unit="short", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
                 ),
                 graph(

@@ -1,7 +1,10 @@
-"""NATS: streams that are missing or full, consumers that fall behind, stop or go round in circles."""
+"""NATS: streams that are missing, offline or full, and consumers that lag, stall or loop."""
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Final
 
 from alerts.rule import COUNT, Component, Recording, Rule, Severity
@@ -10,100 +13,139 @@ from alerts.thresholds import (
     ACCOUNT_FULL_RATIO,
     CONSUMER_LAG,
     CONSUMER_PENDING,
+    DRAIN_WINDOWS,
+    LONG_ACK_WAIT_SECONDS,
     REDELIVERIES_A_SECOND,
-    ROUND_TRIP_SECONDS,
+    REPEATED_DELIVERIES,
+    RTT_SECONDS,
+    SOURCE_LAG,
     STREAM_FULL_RATIO,
 )
 from alerts.view import View
 from exporter.fleet import delivery
-from exporter.metrics.promql import series
-from exporter.sources.jetstream import samples as jetstream
+from exporter.metrics.metric import Metric
+from exporter.metrics.promql import Query, series
+from exporter.sources.jetstream import account, consumers, streams
 
-_LAG = series(jetstream.LAG)
-# The least of two minutes: a burst that is dealt with in them is no lag, and a failed scrape between them changes nothing.
+_CONSUMER: Final = ("stream", "consumer")
+
+_LAG = series(consumers.LAG)
+_PENDING = series(consumers.PENDING)
+_PAUSED = series(consumers.PAUSED).max_over("5m").equals(1)
+# The minimum of two minutes: a burst processed within them is no lag, and a failed scrape in between changes nothing.
 _FAR_BEHIND = _LAG.min_over("2m") >= CONSUMER_LAG
-_MANY_WAIT = series(jetstream.PENDING).min_over("2m") >= CONSUMER_PENDING
-_ACKNOWLEDGES_NOTHING = series(jetstream.ACKNOWLEDGED).increase("5m").equals(0)
+_MANY_PENDING = _PENDING.min_over("2m") >= CONSUMER_PENDING
+# At the rate of five minutes it is empty within an hour: a batch or a replay that is being processed.
+_LAG_DRAINS = _LAG.delta("5m") * -DRAIN_WINDOWS >= _LAG
+_PENDING_DRAINS = _PENDING.delta("5m") * -DRAIN_WINDOWS >= _PENDING
 
-# Redeliveries are deliveries that bring the stream's sequence no further. `delivered_total` is the consumer's own
-# sequence, which counts a repetition like a first delivery; `delivered_stream_sequence` rises by first deliveries alone.
-# With a filter it rises by the messages passed over too, so the difference is never too high and may be too low; the
-# refusals that the server tells of (naks) are compared as well. `num_redelivered` is no help: it is the number of messages
-# that wait for their repetition now, a gauge, whose rate is 0 while one message is delivered a hundred times a second.
+# The ack floor is no sign of progress: one message over max_deliver holds it while the others are acked. The time of the
+# last ack moves with every ack. A consumer without acks makes progress by deliveries.
+_ACKS = (series(consumers.LAST_ACK).changes("5m") > 0) | (series(consumers.LAST_DELIVERY).changes("5m") > 0).only_with(
+    series(consumers.INFO, ack_policy="none"), "job", "instance", *_CONSUMER
+)
+_ACK_WAIT = series(consumers.ACK_WAIT)
+_WORKS_LONG = (
+    (series(consumers.LAST_ACK).age() < _ACK_WAIT * 2)
+    | ((series(consumers.LAST_DELIVERY).age() < _ACK_WAIT) & series(consumers.REDELIVERED).equals(0))
+) & (_ACK_WAIT > LONG_ACK_WAIT_SECONDS)
+
+# A redelivery raises the consumer sequence (`delivered_total`) but not the stream sequence, so it is the difference of the
+# two. With a filter the stream sequence also rises by messages passed over, which makes the result a lower bound; naks,
+# which the server reports, are therefore compared as well. `num_redelivered` is the number of messages that were delivered
+# more than once and are not acked: a gauge that stays at 1 while one message is redelivered a hundred times per second.
+_DELIVERIES = series(consumers.DELIVERED)
+_FIRST_DELIVERIES = series(consumers.DELIVERED_SEQUENCE)
+
+
+def _repeated(window: str) -> Query:
+    """Redeliveries in a window, at least."""
+    return (_DELIVERIES.increase(window) - _FIRST_DELIVERIES.delta(window).clamp_min(0)).clamp_min(0)
+
+
 REDELIVERIES: Final = Recording(
     name="fleet:nats_consumer_redeliveries:rate5m",
-    query=(
-        series(jetstream.DELIVERED).rate("5m") - series(jetstream.DELIVERED_SEQUENCE).slope("5m").clamp_min(0)
-    ).clamp_min(0).without("max"),
-    meaning="Deliveries a second of messages that were delivered before, at least.",
-)  # fmt: skip
-TIME_TO_ACKNOWLEDGE: Final = Recording(
+    query=(_DELIVERIES.rate("5m") * _repeated("5m").share_of(_DELIVERIES.increase("5m"))).without("max"),
+    meaning="Redeliveries per second (lower bound).",
+)
+ACK_DURATION: Final = Recording(
     name="fleet:nats_consumer_ack_duration_seconds:p95_5m",
     query=series(delivery.ACK_SECONDS).bucket_rate("5m").without("sum").histogram_quantile(0.95),
-    meaning="95th percentile of the time from a delivery to its acknowledgement, of those that the server samples.",
+    meaning="p95 of the time from delivery to ack, as sampled by the server.",
 )
-RECORDINGS: Final = (REDELIVERIES, TIME_TO_ACKNOWLEDGE)
+RECORDINGS: Final = (REDELIVERIES, ACK_DURATION)
 
-_REPEATED = series(jetstream.REDELIVERED).min_over("5m") > 0
-_LOOPS = (_REPEATED & (series(jetstream.DELIVERED).increase("10m") > 0)) & _ACKNOWLEDGES_NOTHING
-_NEARLY_FULL = (series(jetstream.STREAM_MESSAGES).share_of(series(jetstream.STREAM_LIMIT_MESSAGES)) >= STREAM_FULL_RATIO) | (
-    series(jetstream.STREAM_BYTES).share_of(series(jetstream.STREAM_LIMIT_BYTES)) >= STREAM_FULL_RATIO
+_KEEPS_REPEATING = (series(consumers.REDELIVERED).min_over("5m") > 0) & (_repeated("10m") >= REPEATED_DELIVERIES)
+# Without max_deliver a message that holds the ack floor is never given up, whatever else is acked.
+_HOLDS_FLOOR = series(consumers.ACK_FLOOR_SEQUENCE).changes("10m").equals(0).unless(series(consumers.MAX_DELIVER))
+_LOOPS = (_KEEPS_REPEATING.unless(_ACKS) | (_KEEPS_REPEATING & _HOLDS_FLOOR)).unless(_PAUSED)
+_NEARLY_FULL = (series(streams.MESSAGES).share_of(series(streams.LIMIT_MESSAGES)) >= STREAM_FULL_RATIO) | (
+    series(streams.BYTES).share_of(series(streams.LIMIT_BYTES)) >= STREAM_FULL_RATIO
 )
-_REFUSES_WHEN_FULL = series(jetstream.STREAM_INFO, discard="new").without(
-    "max", "retention", "storage", "discard", "replicas"
+_REJECTS_WHEN_FULL = series(streams.INFO, discard="new").without("max", "retention", "storage", "discard", "replicas")
+_SOURCE_LAG = series(streams.SOURCE_LAG)
+
+
+def _full(pairs: Sequence[tuple[Metric, Metric]]) -> Query:
+    """Where usage reaches ACCOUNT_FULL_RATIO of its limit."""
+    shares = [series(used).share_of(series(limit)) >= ACCOUNT_FULL_RATIO for used, limit in pairs]
+    return functools.reduce(operator.or_, shares)
+
+
+_ACCOUNT_FULL = _full([(account.STORAGE, account.STORAGE_LIMIT), (account.MEMORY, account.MEMORY_LIMIT)]) | _full(
+    [(account.TIER_STORAGE, account.TIER_STORAGE_LIMIT), (account.TIER_MEMORY, account.TIER_MEMORY_LIMIT)]
 )
-_CONSUMER = ("stream", "consumer")
 _WHICH = "{{ $labels.consumer }} on {{ $labels.stream }}"
 
 RULES: Final[tuple[Rule, ...]] = (
-    sources.down("NatsDown", "jetstream", Component.NATS, "NATS cannot be read", View.COMMUNICATIONS),
+    sources.down("NatsDown", "jetstream", Component.NATS, "NATS is unreachable", View.COMMUNICATIONS),
     Rule(
         name="NatsSlow",
-        query=series(jetstream.ROUND_TRIP).min_over("5m") > ROUND_TRIP_SECONDS,
+        query=series(account.RTT).min_over("5m") > RTT_SECONDS,
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="NATS takes long to answer",
-        description="Every JetStream request of five minutes took {{ $value | humanizeDuration }} or more.",
+        summary="NATS responds slowly",
+        description="Every JetStream API request of the last 5 minutes took at least {{ $value | humanizeDuration }}.",
         view=View.COMMUNICATIONS,
-        limits=("ROUND_TRIP_SECONDS",),
+        limits=("RTT_SECONDS",),
         lasting="5m",
     ),
     Rule(
         name="NatsConsumerLagging",
-        query=_FAR_BEHIND,
+        query=_FAR_BEHIND.unless(_LAG_DRAINS).unless(_PAUSED),
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="A NATS consumer is far behind",
-        description=f"Messages that {_WHICH} has not been given or not acknowledged: {COUNT}, or more.",
+        summary="NATS consumer is lagging",
+        description=f"{_WHICH} has at least {COUNT} undelivered or unacked messages and will not clear them in an hour.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_LAG",),
-        lasting="5m",
+        lasting="10m",
     ),
     Rule(
         name="NatsConsumerPending",
-        # What is not delivered is part of the lag: where that is told already, this would be told twice.
-        query=_MANY_WAIT.unless(_FAR_BEHIND),
+        # Undelivered messages are part of the lag, which has an alert.
+        query=_MANY_PENDING.unless(_PENDING_DRAINS).unless(_FAR_BEHIND).unless(_PAUSED),
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="Messages wait for a NATS consumer",
-        description=f"Messages that have not been delivered to {_WHICH} yet: {COUNT}, or more.",
+        summary="NATS consumer has undelivered messages",
+        description=f"{_WHICH} has at least {COUNT} undelivered messages and will not receive them in an hour.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING", "CONSUMER_LAG"),
-        lasting="5m",
+        lasting="10m",
     ),
     Rule(
         name="NatsConsumerStalled",
-        # An exporter just started has seen five minutes sooner than that; the ten of `lasting` it has always seen.
-        query=((_LAG.min_over("5m") > 0) & _ACKNOWLEDGES_NOTHING).unless(_LOOPS),
+        # An exporter that just started has seen less than five minutes; it has always seen the ten of `for`.
+        query=(_LAG.min_over("5m") > 0).unless(_ACKS).unless(_LOOPS).unless(_WORKS_LONG).unless(_PAUSED),
         severity=Severity.CRITICAL,
         component=Component.NATS,
-        summary="A NATS consumer acknowledges nothing",
-        description=f"The acknowledgement floor of {_WHICH} has not moved for ten minutes. Messages that it has to deal "
-        f"with: {COUNT}, or more.",
+        summary="NATS consumer is not acking messages",
+        description=f"{_WHICH} has at least {COUNT} outstanding messages and has not acked any for 15 minutes.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
+        limits=("LONG_ACK_WAIT_SECONDS",),
         lasting="10m",
     ),
     Rule(
@@ -111,11 +153,11 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_LOOPS,
         severity=Severity.CRITICAL,
         component=Component.NATS,
-        summary="A NATS consumer gets the same messages again and again",
-        description=f"Messages that are delivered to {_WHICH} again and again and never acknowledged: {COUNT}, or more. "
-        "What comes after them may wait.",
+        summary="NATS consumer redelivers messages in a loop",
+        description=f"{_WHICH} redelivers at least {COUNT} messages without an ack; later messages may be blocked.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
+        limits=("REPEATED_DELIVERIES",),
         lasting="10m",
     ),
     Rule(
@@ -124,8 +166,8 @@ RULES: Final[tuple[Rule, ...]] = (
         | (series(delivery.NAKS).rate("5m").without("sum") >= REDELIVERIES_A_SECOND),
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="A NATS consumer refuses or loses many messages",
-        description=f"{_WHICH} is given {{{{ $value | humanize }}}} messages a second that it had before.",
+        summary="NATS consumer has a high redelivery rate",
+        description=f"{_WHICH} redelivers {{{{ $value | humanize }}}} messages per second; work is repeated.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("REDELIVERIES_A_SECOND",),
@@ -137,19 +179,21 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(delivery.MAX_DELIVERIES).grown("15m"),
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="NATS has given messages up",
-        description=f"Messages were delivered to {_WHICH} as often as it allows, and will not be again.",
+        summary="Messages exceeded max_deliver",
+        description=f"{_WHICH} delivered messages max_deliver times without an ack; they will not be delivered again.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
     ),
     Rule(
         name="NatsAckPendingFull",
-        # A consumer that takes one message at a time is full whenever it works; that is wrong only where many wait for it.
-        query=(series(jetstream.ACK_PENDING).min_over("5m").share_of(series(jetstream.MAX_ACK_PENDING)) >= 1) & _MANY_WAIT,
+        # A consumer that processes one message at a time is always full; that matters only if many messages are pending.
+        query=(
+            (series(consumers.ACK_PENDING).min_over("5m").share_of(series(consumers.MAX_ACK_PENDING)) >= 1) & _MANY_PENDING
+        ).unless(_PENDING_DRAINS).unless(_PAUSED),
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="A NATS consumer gets nothing new before it acknowledges",
-        description=f"{_WHICH} has as many unacknowledged messages as max_ack_pending allows, and others wait.",
+        summary="NATS consumer reached max_ack_pending",
+        description=f"{_WHICH} has max_ack_pending unacked messages, so no further messages are delivered.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING",),
@@ -157,38 +201,89 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsStreamMissing",
-        query=series(jetstream.EXPECTED_STREAM).max_over("2m").equals(0),
+        query=series(streams.EXPECTED).max_over("2m").equals(0),
         severity=Severity.CRITICAL,
         component=Component.NATS,
-        summary="An expected NATS stream is missing",
-        description="There is no stream {{ $labels.stream }}, which the configuration expects; what is published for it "
-        "is lost.",
+        summary="Expected NATS stream is missing",
+        description="Stream {{ $labels.stream }} is configured as expected but does not exist; messages published to it "
+        "are lost.",
         view=View.COMMUNICATIONS,
         variables=("stream",),
         lasting="1m",
     ),
     Rule(
-        name="NatsConsumerMissing",
-        # Of a stream that is missing itself nothing more is to be said.
-        query=series(jetstream.EXPECTED_CONSUMER).max_over("2m").equals(0).unless(
-            series(jetstream.EXPECTED_STREAM).equals(0), ignoring=("consumer",)
+        name="NatsStreamOffline",
+        query=series(streams.OFFLINE).min_over("2m").equals(1),
+        severity=Severity.CRITICAL,
+        component=Component.NATS,
+        summary="NATS stream is offline",
+        description="The leader of stream {{ $labels.stream }} has not answered for 5 minutes; it accepts no messages.",
+        view=View.COMMUNICATIONS,
+        variables=("stream",),
+        lasting="3m",
+    ),
+    Rule(
+        name="NatsConsumerOffline",
+        # The consumers of an offline stream are offline with it.
+        query=series(consumers.OFFLINE).min_over("2m").equals(1).unless(
+            series(streams.OFFLINE).equals(1), ignoring=("consumer",)
         ),
         severity=Severity.CRITICAL,
         component=Component.NATS,
-        summary="An expected NATS consumer is missing",
-        description=f"There is no consumer {_WHICH}, which the configuration expects; nobody deals with its messages.",
+        summary="NATS consumer is offline",
+        description=f"The leader of {_WHICH} has not answered for 5 minutes; it delivers no messages.",
+        view=View.COMMUNICATIONS,
+        variables=_CONSUMER,
+        lasting="3m",
+    ),
+    Rule(
+        name="NatsReplicaNotCurrent",
+        query=series(streams.REPLICA_CURRENT).max_over("2m").equals(0),
+        severity=Severity.WARNING,
+        component=Component.NATS,
+        summary="NATS stream replica is not current",
+        description="Replica {{ $labels.replica }} of stream {{ $labels.stream }} has not been current for 10 minutes; the "
+        "stream tolerates fewer failures.",
+        view=View.COMMUNICATIONS,
+        variables=("stream",),
+        lasting="10m",
+    ),
+    Rule(
+        name="NatsSourceLagging",
+        query=(_SOURCE_LAG.min_over("5m") >= SOURCE_LAG).unless(_SOURCE_LAG.delta("5m") * -DRAIN_WINDOWS >= _SOURCE_LAG)
+        | series(streams.SOURCE_ERROR).min_over("5m").equals(1),
+        severity=Severity.WARNING,
+        component=Component.NATS,
+        summary="NATS mirror or source is lagging",
+        description="{{ $labels.stream }} lags behind its {{ $labels.type }} {{ $labels.source }} or reports an error.",
+        view=View.COMMUNICATIONS,
+        variables=("stream",),
+        limits=("SOURCE_LAG",),
+        lasting="10m",
+    ),
+    Rule(
+        name="NatsConsumerMissing",
+        # A missing stream has its own alert.
+        query=series(consumers.EXPECTED).max_over("2m").equals(0).unless(
+            series(streams.EXPECTED).equals(0), ignoring=("consumer",)
+        ),
+        severity=Severity.CRITICAL,
+        component=Component.NATS,
+        summary="Expected NATS consumer is missing",
+        description=f"Consumer {_WHICH} is configured as expected but does not exist; its messages are not processed.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         lasting="5m",
     ),
     Rule(
         name="NatsStreamNearLimit",
-        # A stream that discards old messages is meant to be full; only one that refuses new ones then loses what comes.
-        query=_NEARLY_FULL.without("max") & _REFUSES_WHEN_FULL,
+        # A stream that discards old messages is meant to be full; only one that rejects new ones loses messages then.
+        query=_NEARLY_FULL.without("max") & _REJECTS_WHEN_FULL,
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="A NATS stream will soon refuse messages",
-        description="{{ $labels.stream }} holds {{ $value | humanizePercentage }} of the messages or bytes it may.",
+        summary="NATS stream is nearly full",
+        description="{{ $labels.stream }} uses {{ $value | humanizePercentage }} of max_msgs or max_bytes and rejects "
+        "messages at 100%.",
         view=View.COMMUNICATIONS,
         variables=("stream",),
         limits=("STREAM_FULL_RATIO",),
@@ -196,11 +291,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsAccountNearLimit",
-        query=(series(jetstream.ACCOUNT_STORAGE).share_of(series(jetstream.ACCOUNT_STORAGE_LIMIT)) >= ACCOUNT_FULL_RATIO)
-        | (series(jetstream.ACCOUNT_MEMORY).share_of(series(jetstream.ACCOUNT_MEMORY_LIMIT)) >= ACCOUNT_FULL_RATIO),
+        query=_ACCOUNT_FULL,
         severity=Severity.WARNING,
         component=Component.NATS,
-        summary="The NATS account has little storage left",
+        summary="NATS account storage is nearly full",
         description="{{ $value | humanizePercentage }} of the account's file or memory storage is used.",
         view=View.COMMUNICATIONS,
         limits=("ACCOUNT_FULL_RATIO",),

@@ -15,7 +15,7 @@ from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
 from exporter.sources import journal
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import streams as nats_streams
 
 _UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
 _UNSCRAPED = _UP.max_over("3m").equals(0)
@@ -151,7 +151,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetEventsStalled",
-        query=(series(jetstream.STREAM_LAST).delta("10m").without("max") > 0)
+        query=(series(nats_streams.LAST).delta("10m").without("max") > 0)
         & _READ.delta("10m").without("max").equals(0),
         severity=Severity.WARNING,
         component=Component.EXPORTER,

@@ -1,4 +1,4 @@
-"""Rows about NATS consumers: how far behind each is, whether it gets the same again and again, and what it is set to."""
+"""Rows about NATS consumers: lag, redelivery, acks and configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboards.grafana.queries import RATE, Line, chosen, kept, shown
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, Series
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE
 
 KEY: Final = ("stream", "consumer")
@@ -29,14 +29,15 @@ _WHICH = "{{stream}} {{consumer}}"
 
 
 def of_consumers(metric: Metric) -> Series:
-    """The series of the consumers that are chosen."""
+    """The series of the selected consumers."""
     return shown(metric, stream=chosen("stream"), consumer=chosen("consumer"))
 
 
 def redeliveries() -> Query:
-    """Deliveries a second that brought the stream's sequence no further, at least; as the alert counts them."""
-    first = of_consumers(jetstream.DELIVERED_SEQUENCE).slope(RATE).clamp_min(0)
-    return (of_consumers(jetstream.DELIVERED).rate(RATE) - first).clamp_min(0)
+    """Redeliveries per second (lower bound), as the alert computes them."""
+    deliveries = of_consumers(nats_consumers.DELIVERED)
+    first = of_consumers(nats_consumers.DELIVERED_SEQUENCE).delta(RATE).clamp_min(0)
+    return deliveries.rate(RATE) * (deliveries.increase(RATE) - first).clamp_min(0).share_of(deliveries.increase(RATE))
 
 
 def _each(metric: Metric, legend: str = _WHICH) -> Line:
@@ -51,31 +52,33 @@ def _rate(metric: Metric, legend: str = _WHICH) -> Line:
     return Line(of_consumers(metric).rate(RATE).max(*KEY), legend)
 
 
-_settings = of_consumers(jetstream.CONSUMER_INFO)
-_lag_with_settings = _settings.matching("*", shown(jetstream.LAG), "job", "instance", *KEY)
-_unacknowledged = of_consumers(jetstream.ACK_PENDING)
+_settings = of_consumers(nats_consumers.INFO)
+_lag_with_settings = _settings.matching("*", shown(nats_consumers.LAG), "job", "instance", *KEY)
+_unacknowledged = of_consumers(nats_consumers.ACK_PENDING)
 
 BEHIND: Final = Row(
     "Consumers",
     [
         table(
             "Consumers",
-            "Each durable consumer, its service by its name, and how far behind it is (CONSUMER.LIST). Lag is what is not "
-            "delivered and what is not acknowledged; colours begin where the alerts do.",
+            "Durable consumers with their service and lag, which is undelivered plus unacked messages (CONSUMER.LIST). "
+            "Colors match the alert thresholds.",
             KEY,
             [
                 (
                     Column("lag", limits=LAG_LIMITS, decimals=0),
                     Line(_lag_with_settings.max(*KEY, "service", "filter", "deliver_group")),
                 ),
-                (Column("not delivered", limits=PENDING_LIMITS, decimals=0), _each(jetstream.PENDING)),
-                (Column("not acknowledged", decimals=0), _each(jetstream.ACK_PENDING)),
-                (Column("delivered again", decimals=0), _each(jetstream.REDELIVERED)),
-                (Column("acknowledged a second", unit="ops"), _rate(jetstream.ACKNOWLEDGED)),
-                (Column("repeated a second", unit="ops", limits=REPEATED_LIMITS), Line(redeliveries().max(*KEY))),
-                (Column("oldest unacknowledged", unit="s"), _age(jetstream.OLDEST)),
-                (Column("last delivery", unit="s"), _age(jetstream.LAST_DELIVERY)),
-                (Column("last acknowledgement", unit="s"), _age(jetstream.LAST_ACK)),
+                (Column("undelivered", limits=PENDING_LIMITS, decimals=0), _each(nats_consumers.PENDING)),
+                (Column("unacked", decimals=0), _each(nats_consumers.ACK_PENDING)),
+                (Column("redelivered", decimals=0), _each(nats_consumers.REDELIVERED)),
+                (Column("settled per second", unit="ops"), _rate(nats_consumers.SETTLED)),
+                (Column("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
+                (Column("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
+                (Column("redelivered per second", unit="ops", limits=REPEATED_LIMITS), Line(redeliveries().max(*KEY))),
+                (Column("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
+                (Column("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
+                (Column("last ack", unit="s"), _age(nats_consumers.LAST_ACK)),
             ],
             key_columns=[Column("consumer", links=LINKS)],
             labels={"service": "service", "filter": "filter", "deliver_group": "queue group"},
@@ -85,8 +88,8 @@ BEHIND: Final = Row(
         ),
         graph(
             "Lag",
-            "Messages not delivered or not acknowledged, by consumer (nats_consumer_lag); the line is the alert's.",
-            _each(jetstream.LAG),
+            "Undelivered plus unacked messages by consumer (nats_consumer_lag); the line is the alert threshold.",
+            _each(nats_consumers.LAG),
             unit="short",
             width=8,
             limits=LAG_LIMITS,
@@ -94,8 +97,8 @@ BEHIND: Final = Row(
         ),
         graph(
             "Redelivery",
-            "Deliveries a second of messages that were delivered before: those that bring the stream's sequence no further "
-            "(num_redelivered is a number of messages, not a rate); the line is the alert's.",
+            "Redeliveries per second, a lower bound: deliveries that do not advance the stream sequence "
+            "(nats_consumer_delivered_total, nats_consumer_delivered_stream_sequence); the line is the alert threshold.",
             Line(redeliveries().max(*KEY), _WHICH),
             unit="ops",
             width=8,
@@ -103,22 +106,21 @@ BEHIND: Final = Row(
             links=LINKS,
         ),
         graph(
-            "Delivered and acknowledged",
-            "Deliveries and acknowledgements a second, by consumer (delivered.consumer_seq, ack_floor.consumer_seq).",
-            _rate(jetstream.DELIVERED, "{{consumer}} delivered"),
-            _rate(jetstream.ACKNOWLEDGED, "{{consumer}} acknowledged"),
+            "Delivered and settled",
+            "Deliveries, and deliveries that no longer await an ack, per second by consumer (nats_consumer_delivered_total, "
+            "nats_consumer_settled_deliveries_total).",
+            _rate(nats_consumers.DELIVERED, "{{consumer}} delivered"),
+            _rate(nats_consumers.SETTLED, "{{consumer}} settled"),
             unit="ops",
             width=8,
             links=LINKS,
         ),
         graph(
-            "Time to acknowledge",
-            "95th percentile of the time from delivery to acknowledgement, where the server samples it "
-            "(fleet:nats_consumer_ack_duration_seconds:p95_5m); elsewhere the exporter's estimate from the last one.",
+            "Ack duration (p95)",
+            "p95 of the time from delivery to ack where the server samples acks "
+            "(fleet:nats_consumer_ack_duration_seconds:p95_5m); the exporter's estimate otherwise.",
             Line(
-                kept(nats.TIME_TO_ACKNOWLEDGE, stream=chosen("stream"), consumer=chosen("consumer")).max(
-                    "stream", "consumer"
-                ),
+                kept(nats.ACK_DURATION, stream=chosen("stream"), consumer=chosen("consumer")).max("stream", "consumer"),
                 "{{consumer}} p95",
             ),
             _each(ACK_ESTIMATE, "{{consumer}} estimate"),
@@ -138,8 +140,9 @@ BEHIND: Final = Row(
 )
 
 SETTINGS_TABLE: Final = table(
-    "Consumers' settings",
-    "What each consumer is set to (config), and where it stands in its stream by sequence; no data where there is no limit.",
+    "Consumer configuration",
+    "Each consumer's configuration and its position in the stream by sequence (config, delivered, ack_floor). "
+    "No data where there is no limit.",
     KEY,
     [
         (
@@ -147,23 +150,30 @@ SETTINGS_TABLE: Final = table(
             Line(
                 _settings.matching(
                     "*",
-                    shown(jetstream.ACK_PENDING).share_of(shown(jetstream.MAX_ACK_PENDING)),
+                    shown(nats_consumers.ACK_PENDING).share_of(shown(nats_consumers.MAX_ACK_PENDING)),
                     "job",
                     "instance",
                     *KEY,
-                ).max(*KEY, "kind")
+                ).max(*KEY, "kind", "ack_policy", "deliver_policy", "priority_policy", "priority_groups")
             ),
         ),
-        (Column("unacknowledged at most"), _each(jetstream.MAX_ACK_PENDING)),
-        (Column("acknowledged within", unit="s"), _each(jetstream.ACK_WAIT)),
-        (Column("deliveries at most"), _each(jetstream.MAX_DELIVER)),
-        (Column("waiting pulls"), _each(jetstream.WAITING)),
-        (Column("delivered up to", decimals=0), _each(jetstream.DELIVERED_SEQUENCE)),
-        (Column("acknowledged up to", decimals=0), _each(jetstream.ACK_FLOOR_SEQUENCE)),
-        (Column("sampled", states={"0": ("no", QUIET), "1": ("yes", OK)}), _each(jetstream.SAMPLING)),
+        (Column("max ack pending"), _each(nats_consumers.MAX_ACK_PENDING)),
+        (Column("ack wait", unit="s"), _each(nats_consumers.ACK_WAIT)),
+        (Column("max deliver"), _each(nats_consumers.MAX_DELIVER)),
+        (Column("waiting pulls"), _each(nats_consumers.WAITING)),
+        (Column("push bound", states={"0": ("no", WARN), "1": ("yes", OK)}), _each(nats_consumers.PUSH_BOUND)),
+        (Column("delivered sequence", decimals=0), _each(nats_consumers.DELIVERED_SEQUENCE)),
+        (Column("ack floor", decimals=0), _each(nats_consumers.ACK_FLOOR_SEQUENCE)),
+        (Column("sampled", states={"0": ("no", QUIET), "1": ("yes", OK)}), _each(nats_consumers.SAMPLING)),
     ],
     key_columns=[Column("consumer", links=LINKS)],
-    labels={"kind": "kind"},
+    labels={
+        "kind": "kind",
+        "ack_policy": "ack policy",
+        "deliver_policy": "deliver policy",
+        "priority_policy": "priority policy",
+        "priority_groups": "priority groups",
+    },
     width=24,
     height=9,
 )

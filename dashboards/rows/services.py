@@ -51,7 +51,7 @@ SERVICES: Final = Row(
                 (Column("says", states=_states), Line(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health"))),
                 (Column("failure", states=_REASONS), Line(coded(probe.FAILURE, tuple(Reason), *_KEY, label="reason"))),
                 (
-                    Column("round trip", unit="s", limits=[Limit(thresholds.ROUND_TRIP_SECONDS, WARN)]),
+                    Column("round trip", unit="s", limits=[Limit(thresholds.RTT_SECONDS, WARN)]),
                     _each(probe.ROUND_TRIP),
                 ),
                 (
@@ -77,7 +77,7 @@ SERVICES: Final = Row(
             "Time until each address answered (fleet_service_round_trip_seconds); a gap is a look that did not take place.",
             Line(_of(probe.ROUND_TRIP).max(*_KEY), "{{service}} {{address}}"),
             unit="s",
-            limits=[Limit(thresholds.ROUND_TRIP_SECONDS, WARN)],
+            limits=[Limit(thresholds.RTT_SECONDS, WARN)],
             links=LINKS,
             width=12,
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
 from exporter.metrics.promql import Matcher, Query, Series, like, unlike
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import consumers as nats_consumers
 
 _MOST_FILTERS = 4
 """Filters of one consumer that are drawn."""
@@ -24,7 +24,7 @@ _WILDCARDS = (
 
 
 def _set_to(filters: Matcher | str) -> Series:
-    return shown(jetstream.CONSUMER_INFO, stream=chosen("stream"), consumer=chosen("consumer"), filter=filters)
+    return shown(nats_consumers.INFO, stream=chosen("stream"), consumer=chosen("consumer"), filter=filters)
 
 
 def _filters() -> Query:
@@ -41,7 +41,7 @@ def _filters() -> Query:
 
 _CONSUMER = ("job", "instance", "stream", "consumer")
 _PUBLISHED = shown(fleet.EVENTS).rate(RATE)
-_CONSUMED = _filters().matching("*", shown(jetstream.DELIVERED).rate(RATE), *_CONSUMER).sum("subject", "service")
+_CONSUMED = _filters().matching("*", shown(nats_consumers.DELIVERED).rate(RATE), *_CONSUMER).sum("subject", "service")
 """Deliveries a second. A consumer with several filters has an arrow from each, and all its deliveries on every one."""
 
 

@@ -13,7 +13,7 @@ from dashboards.rows.common import coded
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
-from exporter.sources.jetstream import samples as jetstream
+from exporter.sources.jetstream import account as nats_account
 from exporter.sources.neo4j import counts as neo4j
 from exporter.sources.rayjob import clusters
 from exporter.sources.valkey import info as valkey
@@ -156,7 +156,7 @@ PODS: Final = Row(
                 (
                     Column("runs", states={"1": ("yes", OK)}),
                     Line(
-                        _version("NATS", jetstream.SERVER)
+                        _version("NATS", nats_account.SERVER)
                         | _version("Neo4j", neo4j.INFO)
                         | _version("ValKey", valkey.SERVER_INFO)
                         | _version("Exporter", process.BUILD)

@@ -50,7 +50,6 @@ class Limits(msgspec.Struct, frozen=True):
 class ApiUse(msgspec.Struct, frozen=True):
     total: int = 0
     errors: int = 0
-    inflight: int = 0
 
 
 class Tier(msgspec.Struct, frozen=True):

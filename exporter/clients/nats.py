@@ -1,6 +1,6 @@
-"""A connection to NATS with an ordinary account: the options that name a server, and requests of the JetStream API.
+"""A connection to NATS with an ordinary account: the options that name a server, and requests to the JetStream API.
 
-Shared by all that reads NATS. A connection that is lost stays lost: who uses it opens another one and says so.
+Shared by every source that reads NATS. A lost connection is not reopened here; the caller reports it and opens it again.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import contextlib
 import json
 import re
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import SecretStr
 
-from exporter.clients.jetstream import ListReply, Reply, Stream, StreamList, decoded
+from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
 from exporter.config.address import NatsAddresses
 from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
@@ -27,14 +27,32 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Reply)
 L = TypeVar("L", bound=ListReply)
 T = TypeVar("T")
+U = TypeVar("U")
 
-_FAREWELL = 1.0
-"""Seconds that a connection may take to close; it takes a few milliseconds."""
-_SUBSCRIPTION = re.compile(r"permissions violation for subscription to [\"']([^\"' ]+)", re.IGNORECASE)
+_CLOSE_TIMEOUT = 1.0
+_SLOW_REQUEST = 0.25
+
+# NATS's -ERR messages have no codes: these are the protocol's own constants, which nats-py passes on without a type.
+_AUTHORIZATION_ERRORS = (
+    "authorization violation",
+    "authorization timeout",
+    "authentication timeout",
+    "user authentication expired",
+    "user authentication revoked",
+    "account authentication expired",
+    "account authentication revoked",
+)
+_PERMISSIONS_ERROR = "permissions violation"
+_SUBSCRIPTION = re.compile(rf"{_PERMISSIONS_ERROR} for subscription to [\"']([^\"' ]+)", re.IGNORECASE)
+
+
+def _protocol_error(error: Exception) -> str:
+    """The -ERR message that nats-py wrapped."""
+    return str(error).removeprefix("nats: ").strip("'\"")
 
 
 class NatsServer(Options):
-    """Where NATS is and who asks; several addresses are members of one cluster."""
+    """The address of NATS and the credentials for it; several addresses are members of one cluster."""
 
     url: Annotated[
         NatsAddresses, option("host:port, nats:// or tls:// addresses of the members of one cluster.", env="NATS_URL")
@@ -44,14 +62,16 @@ class NatsServer(Options):
     token: Annotated[Secret, option("Token.", env="NATS_TOKEN")] = SecretStr("")
     nkey_file: Annotated[Path | None, option("File with an nkey seed.")] = None
     credentials_file: Annotated[Path | None, option("File with a user's JWT and seed.", env="NATS_CREDS")] = None
-    ca_file: Annotated[Path | None, option("Certificate authority of the server, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificate that signed the server's, for TLS.")] = None
     cert_file: Annotated[Path | None, option("Client certificate, for mutual TLS.")] = None
-    key_file: Annotated[Path | None, option("Key of the client certificate.")] = None
-    api_prefix: Annotated[str, option("Prefix of the JetStream API, another one for a domain.")] = "$JS.API"
-    inbox_prefix: Annotated[str, option("Prefix of reply subjects; set a separate one if the account is shared.")] = "_INBOX"
+    key_file: Annotated[Path | None, option("Private key of the client certificate.")] = None
+    api_prefix: Annotated[str, option("Prefix of the JetStream API, $JS.DOMAIN.API for a domain.")] = "$JS.API"
+    inbox_prefix: Annotated[str, option("Prefix of reply subjects; use a separate one if users share an account.")] = (
+        "_INBOX"
+    )
     delete_consumers: Annotated[
         bool,
-        option("Delete the exporter's own consumers when they are done with; without it they vanish after a minute."),
+        option("Delete the exporter's own ephemeral consumers after use; otherwise they expire after a minute."),
     ] = True
 
     @property
@@ -63,7 +83,7 @@ class NatsServer(Options):
         return self.url[0].server if self.url else ""
 
     def credentials(self) -> dict[str, Any]:
-        """The client's arguments that prove who asks. Raises SourceError where a file cannot be used."""
+        """The client's authentication arguments. Raises SourceError if a file cannot be used."""
         given: dict[str, Any] = {}
         if self.user:
             given |= {"user": self.user, "password": self.password.get_secret_value()}
@@ -76,7 +96,9 @@ class NatsServer(Options):
         for name, file in (("nkeys_seed", self.nkey_file), ("user_credentials", self.credentials_file)):
             if file is not None:
                 if not file.is_file():
-                    raise SourceError(Reason.CONFIG, f"the file {file} cannot be read; give NATS another")
+                    raise SourceError(
+                        Reason.CONFIG, f"NATS credentials: expected a readable file, got {file}; check the path"
+                    )
                 given[name] = str(file)
         if self.ca_file or self.cert_file:
             given["tls"] = self._tls()
@@ -88,15 +110,17 @@ class NatsServer(Options):
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(Reason.CONFIG, f"the TLS files for NATS cannot be used: {error}") from None
+            raise SourceError(
+                Reason.UNAUTHORIZED, f"NATS TLS files: expected a PEM certificate and its key, got {error}"
+            ) from None
         return context
 
 
 class Connection:
-    """One connection of the exporter's to a NatsServer.
+    """One connection to a NatsServer.
 
-    `lost` is set when it ends; `dropped` counts messages that arrived faster than they were taken; `refused_subjects`
-    are those that the account may not subscribe to.
+    `lost` is set when it ends; `dropped` counts messages that arrived faster than they were processed; `refused_subjects`
+    are subjects the account may not subscribe to.
     """
 
     def __init__(self, server: NatsServer, *, timeout: float) -> None:
@@ -117,13 +141,20 @@ class Connection:
 
     @property
     def client(self) -> Client:
-        """The client of the open connection. Raises SourceError when there is none."""
+        """The client of the open connection. Raises SourceError if there is none."""
         if self._client is None or not self._client.is_connected:
             raise SourceError(Reason.UNREACHABLE, f"NATS at {self._server.server}: the connection was lost")
         return self._client
 
     @property
+    def server(self) -> str:
+        """host:port of the server it is connected to; of the first configured one if there is no connection."""
+        url = self._client.connected_url if self._client is not None else None
+        return url.netloc.rpartition("@")[2] if url is not None else self._server.server
+
+    @property
     def version(self) -> str:
+        """The version of the server it is connected to."""
         version = self.client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
 
@@ -134,33 +165,34 @@ class Connection:
 
         await self.close()
         self.lost.clear()
-        server = self._server.server
-        told: list[str] = []
+        last_error: Exception | None = None
 
         async def on_error(error: Exception) -> None:
+            nonlocal last_error
             if isinstance(error, errors.SlowConsumerError):
                 self.dropped += 1
                 return
-            told.append(str(error))
-            subscription = _SUBSCRIPTION.search(str(error))
+            last_error = error
+            text = _protocol_error(error)
+            subscription = _SUBSCRIPTION.search(text)
             if subscription is not None and not subscription[1].lower().startswith(self._inboxes):
                 self.refused_subjects.add(subscription[1])
                 return
-            if "permissions violation" in str(error).lower():
-                self._refuse(str(error).removeprefix("nats: ").strip("'\""))
+            if text.lower().startswith(_PERMISSIONS_ERROR):
+                self._refuse(text)
 
         async def on_closed() -> None:
             self.lost.set()
 
         try:
-            # Kept before it is connected, so that an attempt that is cut off is closed like a connection.
+            # Set before it is connected, so that a cancelled attempt is closed like a connection.
             self._client = Client()
             await self._client.connect(
                 [url.without_credentials for url in self._server.url],
                 name="fleet-exporter",
                 inbox_prefix=self._server.inbox_prefix,
                 connect_timeout=max(1, int(self._timeout)),
-                allow_reconnect=False,  # who uses the connection connects again, and says so until it has
+                allow_reconnect=False,  # the caller reconnects, and reports the source as down until then
                 max_reconnect_attempts=1,  # the library's own tries before the first connection, at once
                 reconnect_time_wait=0,
                 error_cb=on_error,
@@ -169,25 +201,30 @@ class Connection:
                 **self._server.credentials(),
             )
         except errors.NoServersError:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {server}: {told[-1] if told else 'no server answers'}") from None
+            raise self._connect_error(last_error) from None
         except (OSError, TimeoutError):
             raise
         except (errors.Error, ValueError, KeyError, AttributeError) as error:
-            # nats-py has one exception type for what a server says and several of Python's for what is no NATS.
-            text = str(error).removeprefix("nats: ").strip("'\"")
-            denied = "authorization" in text.lower() or "authentication" in text.lower()
-            if denied:
-                raise SourceError(Reason.UNAUTHORIZED, f"NATS at {server}: {text}") from None
-            raise SourceError(Reason.MALFORMED, f"{server} does not answer as NATS does: {text}") from None
+            # nats-py lets Python's own exceptions through when the server does not speak NATS.
+            raise self._connect_error(error) from None
+
+    def _connect_error(self, error: Exception | None) -> SourceError:
+        server = self._server.server
+        if error is None or isinstance(error, OSError | TimeoutError):
+            return SourceError(Reason.UNREACHABLE, f"NATS at {server}: {error or 'no server answers'}")
+        text = _protocol_error(error)
+        if text.lower().startswith(_AUTHORIZATION_ERRORS):
+            return SourceError(Reason.UNAUTHORIZED, f"NATS at {server}: {text}; check the credentials")
+        return SourceError(Reason.MALFORMED, f"{server}: expected the NATS protocol, got {text}; check the port")
 
     async def ask(self, verb: str, kind: type[R], **body: Any) -> R:
-        """One request of the JetStream API. A refusal by permissions comes beside the reply, so both are awaited.
+        """One JetStream API request. A permissions violation arrives separately from the reply, so both are awaited.
 
-        Raises SourceError; an error that JetStream itself answers is in the reply.
+        Raises SourceError for everything but a 404 reply, which is returned.
         """
         import nats.errors as errors
 
-        client, server = self.client, self._server.server
+        client, server = self.client, self.server
         refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         subject = f"{self._server.api_prefix}.{verb}"
         payload = json.dumps(body).encode() if body else b""
@@ -199,49 +236,86 @@ class Connection:
                 raise SourceError(Reason.UNAUTHORIZED, f"NATS at {server}: {refused.result()}")
             return decoded(request.result().data, kind, subject=subject)
         except errors.NoRespondersError:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {server} has no JetStream for this account") from None
+            raise SourceError(Reason.UNREACHABLE, f"NATS at {server}: JetStream is not enabled for this account") from None
         except errors.ConnectionClosedError:
             raise SourceError(Reason.UNREACHABLE, f"NATS at {server}: the connection was lost") from None
         except errors.TimeoutError:
-            raise SourceError(Reason.TIMEOUT, f"NATS at {server} did not answer {subject}") from None
+            raise SourceError(Reason.TIMEOUT, f"NATS at {server}: {subject} timed out") from None
         finally:
             del self._asked[refused]
             if not request.done():
                 request.cancel()
 
-    def _refuse(self, told: str) -> None:
-        """End the requests that the server refuses: that of the subject it names, in lower case, or all where none fits."""
-        named = [refused for refused, subject in self._asked.items() if f'"{subject}"' in f'{told.lower()}"']
+    def _refuse(self, violation: str) -> None:
+        """Fail the requests whose subject the violation names, in lower case; all of them if it names none."""
+        named = [refused for refused, subject in self._asked.items() if f'"{subject}"' in f'{violation.lower()}"']
         for refused in named or self._asked:
             if not refused.done():
-                refused.set_result(told)
+                refused.set_result(violation)
 
-    async def pages(self, verb: str, kind: type[L], gate: asyncio.Semaphore | None = None) -> list[L]:
-        """Every page of a LIST request, those after the first asked side by side. Raises SourceError."""
-        async with gate or contextlib.nullcontext():
-            first = await self.ask(verb, kind, offset=0)
-        if first.limit <= 0 or first.total <= first.limit:
-            return [first]
-        offsets = range(first.limit, first.total, first.limit)
-        return [first, *await together([self.ask(verb, kind, offset=offset) for offset in offsets])]
+    async def pages(self, verb: str, kind: type[L], *, limit: RequestLimit | None = None, expected: int = 0) -> list[L]:
+        """Every page of a LIST request. Raises SourceError.
+
+        `expected` is the number of entries if it is known; the pages for them are requested concurrently, since each
+        takes four seconds where a node is down.
+        """
+
+        def asked(offsets: Iterable[int]) -> list[Coroutine[Any, Any, L]]:
+            requests = [self.ask(verb, kind, offset=offset) for offset in offsets]
+            return requests if limit is None else [limit.run(request) for request in requests]
+
+        first = range(0, max(expected, 1), PAGE)
+        found = await together(asked(first))
+        total, size = found[0].total, found[0].limit
+        if size != PAGE and total > size > 0:  # offsets of another page size would leave entries out
+            return [found[0], *await together(asked(range(size, total, size)))]
+        return [*found, *await together(asked(range(first[-1] + PAGE, total, PAGE)))]
+
+    async def stream_list(self, *, expected: int = 0) -> tuple[list[Stream], list[str], int]:
+        """(streams, names of offline streams, number of both) of the account, by STREAM.LIST. Raises SourceError."""
+        pages = await self.pages("STREAM.LIST", StreamList, expected=expected)
+        streams = {stream.config.name: stream for page in pages for stream in page.streams or ()}
+        offline = {name: None for page in pages for name in page.unavailable if name not in streams}
+        return list(streams.values()), list(offline), pages[0].total
 
     async def streams(self) -> list[Stream]:
-        """Every stream of the account, by STREAM.LIST. Raises SourceError."""
-        return [stream for page in await self.pages("STREAM.LIST", StreamList) for stream in page.streams or ()]
+        """Every stream of the account that is not offline, by STREAM.LIST. Raises SourceError."""
+        return (await self.stream_list())[0]
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            # After a handshake that failed the library waits without end for the socket to be closed.
+            # After a failed handshake the library waits forever for the socket to close.
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(_FAREWELL):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await client.close()
-            await asyncio.sleep(0)  # the socket is closed one turn of the event loop later
+            await asyncio.sleep(0)  # the socket closes one iteration of the event loop later
 
 
-async def together(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all side by side; when one fails the others are ended before the failure goes on."""
-    tasks = [asyncio.ensure_future(one) for one in asked]
+class RequestLimit:
+    """Limits concurrent requests. A slow one gives up its slot: it waits for another node and costs this one nothing."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = asyncio.Semaphore(slots)
+
+    async def run(self, request: Coroutine[Any, Any, T]) -> T:
+        """The result of the request, started when a slot is free."""
+        task = None
+        try:
+            async with self._slots:
+                task = asyncio.ensure_future(request)
+                await asyncio.wait({task}, timeout=_SLOW_REQUEST)
+            return await task
+        finally:
+            if task is None:
+                request.close()
+            else:
+                task.cancel()
+
+
+async def together(requests: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all concurrently; if one fails, the others are cancelled before the failure is raised."""
+    tasks = [asyncio.ensure_future(request) for request in requests]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -249,11 +323,21 @@ async def together(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
 
 
+async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """As `together`, for two requests of different types."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 async def first_of(*events: asyncio.Event, within: float) -> None:
     """Return when one of the events is set, or after `within` seconds."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=within, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in waiting:
-            one.cancel()
+        for task in tasks:
+            task.cancel()

@@ -209,6 +209,10 @@ class Series(Query):
     def min_over(self, window: str) -> Query:
         return self._over("min_over_time", window, Kind.GAUGE)
 
+    def changes(self, window: str) -> Query:
+        """How often a gauge changed its value."""
+        return self._over("changes", window, Kind.GAUGE)
+
     def slope(self, window: str) -> Query:
         """Change of a gauge a second, by a straight line through its values."""
         return self._over("deriv", window, Kind.GAUGE)

@@ -11,14 +11,14 @@ from pydantic import SecretStr
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers import nats as nats_servers
 from tests.clients.nats_jwt import key, operator_configuration
 from tests.support.pages import collected
 
 
 def reads(url: str, **options: Any) -> bool:
-    page = collected(Jetstream.model_validate({"url": (Address(url),), "timeout": 5, **options}))
+    page = collected(Jetstream(JetstreamOptions.model_validate({"url": (Address(url),), "timeout": 5, **options})))
     return any(name.startswith("nats_") for name in page)
 
 

@@ -19,7 +19,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from exporter.config.options import Address
 from exporter.config.sharding import Shard, shard_of
 from exporter.settings import SettingsError, load
-from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.rayjob import Rayjob, RayjobOptions
 from servers import nats as nats_servers
 from servers.kubernetes import Kubernetes
@@ -130,15 +130,15 @@ def streams() -> Iterator[str]:
 
 
 # Figures of the moment: how long an answer took, and a count that each reading itself raises.
-_MOMENTARY = re.compile(r"nats_round_trip_seconds|nats_account_api_requests_total")
+_MOMENTARY = re.compile(r"nats_rtt_seconds|nats_account_api_requests_total")
 
 
 def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
     expected = ("STREAM_0", "STREAM_1/worker-0", "STREAM_2/gone", "GONE")
 
     def page(number: int, count: int) -> dict[str, float]:
-        source = Jetstream(url=(Address(streams),), expected=expected, oldest_reads=1000)
-        source.divide(Shard(number, count))
+        options = JetstreamOptions(url=(Address(streams),), expected=expected, max_oldest_lookups=1000)
+        source = Jetstream(options, Shard(number, count))
         return {name: value for name, value in collected(source).items() if not _MOMENTARY.match(name)}
 
     whole, parts = page(0, 1), [page(number, SHARDS) for number in range(SHARDS)]
@@ -158,8 +158,7 @@ def test_a_streams_consumers_are_asked_for_by_one_shard(streams: str) -> None:
         client = await nats.connect(streams)
         for number in range(SHARDS):
             subscription = await client.subscribe("$JS.API.>")
-            source = Jetstream(url=(Address(streams),))
-            source.divide(Shard(number, SHARDS))
+            source = Jetstream(JetstreamOptions(url=(Address(streams),)), Shard(number, SHARDS))
             await source.collect()
             await source.close()
             await client.flush()

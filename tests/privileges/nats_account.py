@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 
 from exporter.config.options import Address
-from exporter.sources.jetstream import Jetstream
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers.nats import Nats
 from tests.privileges.documented import block
 
@@ -59,7 +59,7 @@ def refused(server: Nats, user: str) -> list[str]:
 
 
 def source(server: Nats, user: str, **more: object) -> Jetstream:
-    return Jetstream.model_validate({"url": (Address(server.url),), **options(user), **more})
+    return Jetstream(JetstreamOptions.model_validate({"url": (Address(server.url),), **options(user), **more}))
 
 
 @asynccontextmanager

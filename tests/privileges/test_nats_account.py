@@ -67,19 +67,25 @@ def test_lag_is_read_and_nothing_refused(server: Nats, user: str) -> None:
     page = collected(source(server, user))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
-    assert f"nats_consumer_oldest_unacknowledged_timestamp_seconds{{{WORKER}}}" in page
+    assert f"nats_consumer_oldest_unacked_timestamp_seconds{{{WORKER}}}" in page
     assert page['nats_stream_messages{stream="AGENT_WORK"}'] >= 0
     assert refused(server, user) == []
 
 
 def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> None:
-    page = collected(source(server, "blind", oldest_reads=0))
+    page = collected(source(server, "blind", max_oldest_lookups=0))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
+    assert page["nats_oldest_lookup_failures"] == 0
     assert refused(server, "blind") == []
-    with pytest.raises(SourceError) as denied:
-        collected(source(server, "blind"))
-    assert denied.value.reason is Reason.UNAUTHORIZED
+
+
+def test_refused_lookups_leave_out_their_metric_alone(server: Nats) -> None:
+    page = collected(source(server, "blind"))
+
+    assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
+    assert page["nats_oldest_lookup_failures"] == 1
+    assert f"nats_consumer_oldest_unacked_timestamp_seconds{{{WORKER}}}" not in page
 
 
 def any_message(_: Message) -> bool:

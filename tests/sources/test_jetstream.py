@@ -19,16 +19,18 @@ from pydantic import SecretStr
 from exporter.clients.jetstream import Account, Consumer, Position, StreamList, decoded
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.jetstream import Jetstream
-from exporter.sources.jetstream.ack_estimate import AckEstimates
-from exporter.sources.jetstream.samples import known_consumer, seconds, service_of
+from exporter.sources.jetstream import Jetstream, JetstreamOptions
+from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
+from exporter.sources.jetstream.consumers import parsed_config, service_of
+from exporter.sources.jetstream.snapshot import ConsumerRow
+from exporter.sources.jetstream.timestamps import seconds
 from servers import nats as nats_servers
 from servers.nats import Nats
-from tests.support.pages import collected, run, series
+from tests.support.pages import collected, run, samples_of, series
 
 
 def source(url: str, **more: object) -> Jetstream:
-    return Jetstream.model_validate({"url": (Address(url),), **more})
+    return Jetstream(JetstreamOptions.model_validate({"url": (Address(url),), **more}))
 
 
 async def with_jetstream(url: str, work: Any) -> Any:
@@ -72,27 +74,28 @@ def test_lag_is_what_is_undelivered_and_what_is_unacknowledged(planning: Nats) -
     assert page[f"nats_consumer_num_ack_pending{{{WHO}}}"] == 2
     assert page[f"nats_consumer_num_redelivered{{{WHO}}}"] == 0
     assert page[f"nats_consumer_delivered_total{{{WHO}}}"] == 3
-    assert page[f"nats_consumer_acknowledged_total{{{WHO}}}"] == 1
+    assert page[f"nats_consumer_settled_deliveries_total{{{WHO}}}"] == 1
     assert page[f"nats_consumer_ack_wait_seconds{{{WHO}}}"] == 30
     assert page[f"nats_consumer_sampling{{{WHO}}}"] == 0
     assert (
-        f'nats_consumer_info{{{WHO},service="orchestrator",kind="pull",filter="planning.story.>",deliver_group=""}}' in page
+        f'nats_consumer_info{{{WHO},service="orchestrator",kind="pull",filter="planning.story.>",deliver_group="",'
+        'ack_policy="explicit",deliver_policy="all",priority_policy="",priority_groups=""}' in page
     )
 
 
-def test_the_oldest_unacknowledged_message_is_the_one_above_the_floor(planning: Nats) -> None:
+def test_the_oldest_unacked_message_is_the_one_above_the_floor(planning: Nats) -> None:
     async def second(js: JetStreamContext) -> str:
         message = await js.get_msg("PLANNING_EVENTS", 2)
         return str(message.time.timestamp()) if message.time else ""
 
     page = collected(source(planning.url))
 
-    oldest = page[f"nats_consumer_oldest_unacknowledged_timestamp_seconds{{{WHO}}}"]
+    oldest = page[f"nats_consumer_oldest_unacked_timestamp_seconds{{{WHO}}}"]
     assert oldest == pytest.approx(float(prepared(planning.url, second)), abs=0.001)
 
 
 def test_reads_for_the_oldest_message_are_capped(planning: Nats) -> None:
-    page = collected(source(planning.url, oldest_reads=0))
+    page = collected(source(planning.url, max_oldest_lookups=0))
 
     assert not any(name.startswith("nats_consumer_oldest") for name in page)
     assert page[f"nats_consumer_lag{{{WHO}}}"] == 4
@@ -145,7 +148,7 @@ def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
         reader, seen = source(url), []
 
         async def has_it() -> bool:
-            return 'nats_consumer_lag{stream="S",consumer="c"}' in series(await reader.collect())
+            return 'nats_consumer_lag{stream="S",consumer="c"}' in series(await samples_of(reader))
 
         async def make(js: JetStreamContext) -> None:
             await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
@@ -265,7 +268,9 @@ def test_the_time_to_acknowledge_is_estimated_from_the_floors_movement() -> None
 
     def seen(delivered: tuple[int, str], floor: tuple[int, str]) -> dict[str, float]:
         consumer = _consumer(delivered, floor)
-        return series([estimates.see([("S", consumer, known_consumer("S", consumer, {}))])])
+        return series(
+            [ACK_ESTIMATE.column(estimates.update([ConsumerRow("S", consumer, parsed_config("S", consumer, {}))]))]
+        )
 
     name = 'nats_consumer_ack_duration_estimate_seconds{stream="S",consumer="c"}'
     assert seen((10, "00"), (10, "01")) == {}

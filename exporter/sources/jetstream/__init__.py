@@ -1,32 +1,36 @@
-"""NATS JetStream over the client port with an ordinary account: STREAM.LIST, CONSUMER.LIST, INFO; nothing is created.
+"""NATS JetStream over the client port with an ordinary account: STREAM.LIST, CONSUMER.LIST and INFO; creates nothing.
 
-Lists come in pages of 256, asked side by side. For lagging consumers the oldest message above the acknowledgement floor
-is looked up once (STREAM.MSG.GET) and remembered until the floor moves; how many of these a scrape makes is capped.
-
-A shard shows the streams that are its own by their names, with all their consumers: each stream's consumers are asked for
-by one exporter, and a consumer is on the page of its stream. The account's figures are the first shard's.
+A shard shows the streams whose names it owns, with all their consumers, so each stream's consumers are requested by one
+exporter. The account's metrics are the first shard's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import PrivateAttr
-
-from exporter.clients.jetstream import OWN_READER, Account, Consumer, ConsumerList, MessageReply, Stream
-from exporter.clients.nats import Connection, NatsServer, together
-from exporter.config.options import Count, Names, Pairs, option
+from exporter.clients.jetstream import Account, Stream
+from exporter.clients.nats import Connection, NatsServer, RequestLimit, both
+from exporter.config.options import Count, Names, Pairs, Seconds, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacyShardedSource
-from exporter.sources.jetstream import samples
+from exporter.source import Source, SourceOptions, Target
+from exporter.sources.jetstream import account, consumers, streams
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
+from exporter.sources.jetstream.consumer_lists import StreamConsumers, consumer_lists
+from exporter.sources.jetstream.counters import ConsumerCounters, IncreaseCounter
+from exporter.sources.jetstream.oldest import OldestUnacked
+from exporter.sources.jetstream.snapshot import (
+    AccountReading,
+    ConsumerKey,
+    ConsumerRow,
+    JetstreamSnapshot,
+    ParsedConfig,
+)
 
-_AT_ONCE = 8  # requests in flight: enough to keep a server busy, too few to bother it
-
+_CONCURRENT_REQUESTS = 8
 
 SERVICES = {
     "orch-": "orchestrator",
@@ -41,114 +45,142 @@ SERVICES = {
 }
 
 
-class Jetstream(NatsServer, LegacyShardedSource):
+class JetstreamOptions(NatsServer, SourceOptions):
     """One NATS deployment; several addresses are members of one cluster."""
 
+    timeout: Annotated[
+        Seconds, option("Collection timeout, in seconds. A cluster with a node down takes four seconds to list its streams.")
+    ] = 8.0
+    expected: Annotated[Names, option("Streams, and consumers as stream/consumer, to report as present or missing.")] = ()
+    services: Annotated[Pairs, option("Service names by prefix of the consumer name: prefix=service,…")] = SERVICES
+    ephemeral_consumers: Annotated[bool, option("Expose each ephemeral consumer instead of their sum per stream.")] = False
+    max_oldest_lookups: Annotated[
+        Count, option("Max lookups per collection of consumers' oldest unacked messages; 0 disables them.")
+    ] = 32
+
+
+class Jetstream(Source, Target[JetstreamSnapshot]):
+    """The streams and consumers of one account."""
+
     kind: ClassVar[str] = "jetstream"
-    metrics: ClassVar[tuple[Metric, ...]] = (*samples.METRICS, ACK_ESTIMATE)
+    metrics: ClassVar[tuple[Metric, ...]] = (*account.METRICS, *streams.METRICS, *consumers.METRICS, ACK_ESTIMATE)
+    options_type: ClassVar[type[SourceOptions]] = JetstreamOptions
+    is_sharded: ClassVar[bool] = True
 
-    expected: Annotated[Names, option("Streams, and consumers as stream/consumer, reported as present or missing.")] = ()
-    services: Annotated[
-        Pairs,
-        option("Service by prefix of the consumer's name: prefix=service, with commas."),
-    ] = SERVICES
-    ephemeral_consumers: Annotated[bool, option("Show ephemeral consumers one by one, not their sum.")] = False
-    oldest_reads: Annotated[Count, option("Most messages looked up per scrape for the oldest unacknowledged one.")] = 32
+    def __init__(self, options: JetstreamOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._connection = Connection(options, timeout=options.timeout)
+        self._lists: dict[str, StreamConsumers] = {}
+        self._parsed: dict[ConsumerKey, ParsedConfig] = {}
+        self._stream_total = 0
+        self._counters = ConsumerCounters()
+        self._requests, self._errors = IncreaseCounter(), IncreaseCounter()
+        self._oldest = OldestUnacked(options.max_oldest_lookups)
+        self._estimates = AckEstimates()
 
-    _connection: Connection | None = PrivateAttr(None)
-    _estimates: AckEstimates = PrivateAttr(default_factory=AckEstimates)
-    _known: dict[tuple[str, str], samples.Known] = PrivateAttr(default_factory=dict)
-    _oldest: dict[tuple[str, str], tuple[int, float]] = PrivateAttr(default_factory=dict)
+    @property
+    def server(self) -> str:
+        return self.options.server
 
-    async def collect(self) -> Iterable[Sample]:
-        connection = await self._connected()
-        account = await self._account(connection) if self._shard.is_first else ()
-        streams = [stream for stream in await connection.streams() if self._shard.owns(stream.config.name)]
-        rows = await self._rows(connection, streams)
-        durable = rows if self.ephemeral_consumers else [row for row in rows if row[2].config.durable_name]
-        oldest = await self._oldest_unacknowledged(connection, durable)
-        names = [stream.config.name for stream in streams]
-        found = [
-            *account,
-            *(sample for stream in streams for sample in samples.stream_samples(stream)),
-            *samples.consumer_samples(durable, oldest),
-            self._estimates.see(durable),
-            *samples.expected_samples(self._own(self.expected), names, rows),
-        ]
-        ephemeral = [row for row in rows if not row[2].config.durable_name]
-        found.extend(samples.ephemeral_samples(names, ephemeral))
-        return found
+    async def collect(self) -> JetstreamSnapshot:
+        connection = self._connection
+        if not connection.is_open:
+            await connection.open()
+            self._oldest.reset()
+        reading = await self._account(connection) if self.shard.is_first else None
+        found, offline = await self._read_lists(connection)
+        rows = self._rows()
+        shown = [row for row in rows if self._is_shown(row)]
+        oldest = await self._oldest.update(connection, found, shown)
+        return JetstreamSnapshot(
+            account=reading,
+            streams=found,
+            offline_streams=offline,
+            consumers=rows,
+            offline_consumers=[(stream, name) for stream, listed in self._lists.items() for name in listed.offline],
+            counters=self._counters.update(shown),
+            oldest_unacked=oldest,
+            failed_lookups=self._oldest.failed,
+            ack_estimates=self._estimates.update(shown),
+        )
 
-    async def _account(self, connection: Connection) -> Iterable[Sample]:
-        began = time.perf_counter()
-        account = await connection.ask("INFO", Account)
-        round_trip = time.perf_counter() - began
-        if account.error is not None:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {self.server}: {account.error.description}")
-        return samples.account_samples(account, round_trip=round_trip, server=self.server, version=connection.version)
+    async def _account(self, connection: Connection) -> AccountReading:
+        started = time.perf_counter()
+        reply = await connection.ask("INFO", Account)
+        rtt = time.perf_counter() - started
+        if reply.error is not None:
+            raise SourceError(Reason.UNREACHABLE, f"NATS at {connection.server}: {reply.error.description}")
+        return AccountReading(
+            account=reply,
+            rtt=rtt,
+            server=connection.server,
+            version=connection.version,
+            requests=self._requests.update(reply.api.total),
+            errors=self._errors.update(reply.api.errors),
+        )
 
-    def _own(self, expected: Iterable[str]) -> Iterable[str]:
-        """The expected names, `stream` or `stream/consumer`, whose stream is this shard's, there or not."""
-        return (name for name in expected if self._shard.owns(name.partition("/")[0]))
+    async def _read_lists(self, connection: Connection) -> tuple[list[Stream], list[str]]:
+        """The shard's streams, and the names of those that are offline; their consumers are then in `self._lists`."""
+        limit = RequestLimit(_CONCURRENT_REQUESTS)
+        totals = {name: listed.total for name, listed in self._lists.items()}
+        (listed, unavailable, self._stream_total), lists = await both(
+            connection.stream_list(expected=self._stream_total), consumer_lists(connection, totals, totals, limit)
+        )
+        found = [stream for stream in listed if self.shard.owns(stream.config.name)]
+        offline = [name for name in unavailable if self.shard.owns(name)]
+        occupied = {*offline, *(stream.config.name for stream in found if stream.state.consumer_count)}
+        lists |= await consumer_lists(connection, sorted(occupied - lists.keys()), {}, limit)
+        self._lists = {name: lists[name] for name in lists if name in occupied}
+        return found, offline
 
-    async def _rows(self, connection: Connection, streams: Sequence[Stream]) -> list[samples.Row]:
-        """Every consumer of every stream with what is kept about it; what vanished is forgotten."""
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def consumers_of(stream: str) -> tuple[str, list[Consumer]]:
-            pages = await connection.pages(f"CONSUMER.LIST.{stream}", ConsumerList, gate)
-            return stream, [
-                consumer for page in pages for consumer in page.consumers or () if not consumer.name.startswith(OWN_READER)
-            ]
-
-        names = [stream.config.name for stream in streams if stream.state.consumer_count]
-        found = await together([consumers_of(name) for name in names])
-        rows, kept = [], {}
-        for stream, consumers in found:
-            for consumer in consumers:
-                known = self._known.get((stream, consumer.name))
+    def _rows(self) -> list[ConsumerRow]:
+        """Every consumer with its configuration, which is parsed when it changes."""
+        rows, parsed = [], {}
+        for stream, listed in self._lists.items():
+            for consumer in listed.found:
+                key = (stream, consumer.name)
+                known = self._parsed.get(key)
                 if known is None or known.raw != bytes(consumer.config):
-                    known = samples.known_consumer(stream, consumer, self.services)
-                kept[stream, consumer.name] = known
-                rows.append((stream, consumer, known))
-        self._known = kept
+                    known = consumers.parsed_config(stream, consumer, self.options.services)
+                parsed[key] = known
+                rows.append(ConsumerRow(stream, consumer, known))
+        self._parsed = parsed
         return rows
 
-    async def _oldest_unacknowledged(
-        self, connection: Connection, rows: Sequence[samples.Row]
-    ) -> dict[tuple[str, str], float]:
-        """When the oldest unacknowledged message was stored, for as many lagging consumers as the cap allows."""
-        lagging = {(stream, row.name): (row, known) for stream, row, known in rows if row.lag > 0}
-        self._oldest = {key: value for key, value in self._oldest.items() if key in lagging}
-        moved = [
-            key
-            for key, (consumer, _) in sorted(lagging.items(), key=lambda item: -item[1][0].lag)
-            if key not in self._oldest or self._oldest[key][0] != consumer.ack_floor.stream_seq
-        ]
-        for key in moved:
-            self._oldest.pop(key, None)
+    def _is_shown(self, row: ConsumerRow) -> bool:
+        return bool(row.parsed.config.durable_name) or self.options.ephemeral_consumers
 
-        async def look_up(key: tuple[str, str]) -> None:
-            consumer, known = lagging[key]
-            floor = consumer.ack_floor.stream_seq
-            times = []
-            for subject in known.config.filters or (">",):
-                reply = await connection.ask(f"STREAM.MSG.GET.{key[0]}", MessageReply, seq=floor + 1, next_by_subj=subject)
-                if reply.message is not None and (moment := samples.seconds(reply.message.time)) is not None:
-                    times.append(moment)
-            if times:
-                self._oldest[key] = (floor, min(times))
+    def samples(self, snapshot: JetstreamSnapshot) -> Iterable[Sample]:
+        if snapshot.account is not None:
+            yield from account.account_samples(snapshot.account)
+        for stream in snapshot.streams:
+            yield from streams.stream_samples(stream)
+        yield from streams.offline_samples(snapshot.offline_streams)
+        shown = [row for row in snapshot.consumers if self._is_shown(row)]
+        yield from consumers.consumer_samples(shown, snapshot.counters, snapshot.oldest_unacked)
+        yield from consumers.offline_samples(snapshot.offline_consumers)
+        yield consumers.FAILED_LOOKUPS(snapshot.failed_lookups)
+        yield ACK_ESTIMATE.column(snapshot.ack_estimates)
+        names = [stream.config.name for stream in snapshot.streams]
+        ephemeral = [row for row in snapshot.consumers if not row.parsed.config.durable_name]
+        yield from consumers.ephemeral_samples(names, ephemeral)
+        yield from self._expected_samples(snapshot, names)
 
-        await together([look_up(key) for key in moved[: self.oldest_reads]])
-        return {key: moment for key, (_, moment) in self._oldest.items()}
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = Connection(self, timeout=self.timeout)
-        if not self._connection.is_open:
-            await self._connection.open()
-        return self._connection
+    def _expected_samples(self, snapshot: JetstreamSnapshot, names: Sequence[str]) -> Iterable[Sample]:
+        """Offline streams and consumers exist; whether an offline stream has a consumer that was not reported is unknown."""
+        owned = [name.partition("/") for name in self.options.expected if self.shard.owns(name.partition("/")[0])]
+        offline = set(snapshot.offline_streams)
+        yield from streams.expected_samples((stream for stream, separator, _ in owned if not separator), (*names, *offline))
+        existing = {*(row.key for row in snapshot.consumers), *snapshot.offline_consumers}
+        yield from consumers.expected_samples(
+            (
+                (stream, consumer)
+                for stream, separator, consumer in owned
+                if separator and (stream not in offline or (stream, consumer) in existing)
+            ),
+            existing,
+        )
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        await self._connection.close()

@@ -1,7 +1,7 @@
-"""How long consumers take to acknowledge, estimated where the server does not sample it. Pure.
+"""Ack durations of consumers whose acks the server does not sample, estimated from successive collections. Pure.
 
-Each reading gives one point of a consumer's deliveries (sequence, time of the last one). When its acknowledgement floor
-has moved, the message at the floor was delivered at the time that lies between the two points around it.
+Each collection gives one point of a consumer's deliveries: sequence and time of the last one. When the ack floor has
+moved, the message at the floor was delivered at a time interpolated between the two points around it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from exporter.clients.jetstream import Consumer
-from exporter.metrics.metric import Sample, Unit, gauge
-from exporter.sources.jetstream.samples import Row, seconds
+from exporter.metrics.metric import Labels, Unit, gauge
+from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
+from exporter.sources.jetstream.timestamps import seconds
 
 ACK_ESTIMATE = gauge(
     "nats_consumer_ack_duration_estimate_seconds",
-    "Estimated time from the delivery to the acknowledgement of the message last acknowledged in order; only where the "
-    "server does not sample it.",
+    "Estimated time from delivery to ack of the last message acked in order; only where the server does not sample acks.",
     "stream",
     "consumer",
     unit=Unit.SECONDS,
 )
 
 _POINTS = 16
-"""Readings remembered of a consumer: what is acknowledged later than that is not estimated."""
-
-Key = tuple[str, str]
+"""Collections kept per consumer; an ack that takes longer is not estimated."""
 
 
 @dataclass(slots=True)
@@ -35,24 +33,24 @@ class _Track:
     points: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_POINTS))
     estimate: float | None = None
 
-    def see(self, consumer: Consumer) -> None:
-        delivered, acknowledged = consumer.delivered, consumer.ack_floor
-        if self.points and delivered.consumer_seq < self.points[-1][0]:  # the consumer was made anew
+    def update(self, consumer: Consumer) -> None:
+        delivered, floor = consumer.delivered, consumer.ack_floor
+        if self.points and delivered.consumer_seq < self.points[-1][0]:  # the consumer was created again
             self.points.clear()
             self.estimate = None
         if not self.points or delivered.consumer_seq > self.points[-1][0]:
             moment = seconds(delivered.last_active)
             if moment is not None:
                 self.points.append((delivered.consumer_seq, moment))
-        if acknowledged.consumer_seq != self.floor:
-            self.floor = acknowledged.consumer_seq
-            moment = seconds(acknowledged.last_active)
+        if floor.consumer_seq != self.floor:
+            self.floor = floor.consumer_seq
+            moment = seconds(floor.last_active)
             sent = self._delivered_at(self.floor)
             if moment is not None and sent is not None:
                 self.estimate = max(moment - sent, 0.0)
 
     def _delivered_at(self, sequence: int) -> float | None:
-        """When a delivery was made, between the two readings around it; None when it was before them all."""
+        """When a delivery was made, interpolated between two points; None if it precedes them all."""
         before: tuple[int, float] | None = None
         for point in self.points:
             if point[0] == sequence:
@@ -67,25 +65,22 @@ class _Track:
 
 
 class AckEstimates:
-    """The last estimate of each consumer that is not sampled; those that vanish are forgotten."""
+    """The last estimate per consumer; forgotten when the consumer is gone."""
 
     def __init__(self) -> None:
-        self._tracks: dict[Key, _Track] = {}
+        self._tracks: dict[ConsumerKey, _Track] = {}
 
-    def see(self, rows: Iterable[Row]) -> Sample:
-        """Take a reading into account; a line for each consumer of which there is an estimate."""
-        kept: dict[Key, _Track] = {}
+    def update(self, rows: Iterable[ConsumerRow]) -> list[tuple[Labels, float]]:
+        """Add a collection; the estimates there are, by the consumers' labels."""
+        kept: dict[ConsumerKey, _Track] = {}
         found = []
-        for stream, consumer, known in rows:
-            if known.config.sample_freq or known.config.ack_policy == "none":
+        for row in rows:
+            if row.parsed.config.sample_freq or row.parsed.config.ack_policy == "none":
                 continue
-            key = (stream, consumer.name)
-            track = self._tracks.get(key)
-            if track is None:
-                track = _Track(consumer.ack_floor.consumer_seq)
-            track.see(consumer)
-            kept[key] = track
+            track = self._tracks.get(row.key) or _Track(row.consumer.ack_floor.consumer_seq)
+            track.update(row.consumer)
+            kept[row.key] = track
             if track.estimate is not None:
-                found.append((known.labels, track.estimate))
+                found.append((row.parsed.labels, track.estimate))
         self._tracks = kept
-        return ACK_ESTIMATE.column(found)
+        return found
