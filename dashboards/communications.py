@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from alerts import thresholds
 from alerts.view import View
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
 from dashboards.grafana.queries import RANGE, RATE, Line, chosen, labelled, raw, shown
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
-from dashboards.rows.replication import REPLICATION
 from dashboards.rows.services import SERVICES
 from exporter.events.streams import How
 from exporter.metrics.metric import Metric
@@ -27,6 +26,8 @@ from exporter.sources.services import probe
 
 _EVENTS = Link("What was published", View.EVENTS)
 _FROM = ("producer", "subject")
+_OFFLINE = {"0": ("no", QUIET), "1": ("yes", BAD)}
+_CURRENT = {"0": ("no", WARN), "1": ("yes", OK)}
 _FOLLOWED = {"1": ("in order", OK), "2": ("as it comes", WARN), "3": ("refused", BAD)}
 
 
@@ -72,6 +73,14 @@ _ACCOUNT = (
     ("streams", nats_account.STREAMS, nats_account.STREAM_LIMIT),
     ("consumers", nats_account.CONSUMERS, nats_account.CONSUMER_LIMIT),
 )
+_TIER = (
+    ("file storage", nats_account.TIER_STORAGE, nats_account.TIER_STORAGE_LIMIT),
+    ("reserved file storage", nats_account.TIER_RESERVED_STORAGE, nats_account.TIER_STORAGE_LIMIT),
+    ("memory storage", nats_account.TIER_MEMORY, nats_account.TIER_MEMORY_LIMIT),
+    ("reserved memory", nats_account.TIER_RESERVED_MEMORY, nats_account.TIER_MEMORY_LIMIT),
+    ("streams", nats_account.TIER_STREAMS, nats_account.TIER_STREAM_LIMIT),
+    ("consumers", nats_account.TIER_CONSUMERS, nats_account.TIER_CONSUMER_LIMIT),
+)
 
 _HEAD = Row(
     "",
@@ -96,20 +105,20 @@ _HEAD = Row(
         ),
         _worst(
             "Furthest behind",
-            "Lag of the consumer that is furthest behind: not delivered or not acknowledged (nats_consumer_lag).",
+            "Largest consumer lag: undelivered plus unacked messages (nats_consumer_lag).",
             consumers.of_consumers(nats_consumers.LAG),
             consumers.LAG_LIMITS,
         ),
         _worst(
             "Most not delivered",
-            "Messages that wait for the consumer with the most of them (nats_consumer_num_pending).",
+            "Most undelivered messages of one consumer (nats_consumer_num_pending).",
             consumers.of_consumers(nats_consumers.PENDING),
             consumers.PENDING_LIMITS,
         ),
         _worst(
             "Most repeated",
-            "Deliveries a second of messages that were delivered before, of the worst consumer (delivered.consumer_seq "
-            "less delivered.stream_seq).",
+            "Highest redelivery rate of one consumer, a lower bound (nats_consumer_delivered_total, "
+            "nats_consumer_delivered_stream_sequence).",
             consumers.redeliveries(),
             consumers.REPEATED_LIMITS,
             unit="ops",
@@ -149,8 +158,9 @@ _STREAMS = Row(
     [
         table(
             "Streams",
-            "What each stream keeps and for how long (STREAM.LIST). One that discards old messages is meant to be full; one "
-            "that refuses new ones loses what comes then. Followed is how the exporter itself reads it.",
+            "Each stream's contents, limits and replicas, and its origin if it is a copy (STREAM.LIST). A stream that "
+            "discards old messages is meant to be full; one that rejects new ones loses them. Followed is how the exporter "
+            "itself reads it.",
             ["stream"],
             [
                 (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
@@ -167,6 +177,15 @@ _STREAMS = Row(
                 (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
                 (Column("deleted", decimals=0), _each(nats_streams.DELETED)),
                 (Column("consumers", decimals=0), _each(nats_streams.CONSUMERS)),
+                (Column("offline", states=_OFFLINE), _each(nats_streams.OFFLINE)),
+                (Column("replicas current", states=_CURRENT), Line(_stream(nats_streams.REPLICA_CURRENT).min("stream"))),
+                (Column("replica lag", decimals=0), _each(nats_streams.REPLICA_LAG)),
+                (
+                    Column("behind origin", limits=[Limit(thresholds.SOURCE_LAG, WARN)], decimals=0),
+                    _each(nats_streams.SOURCE_LAG),
+                ),
+                (Column("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
+                (Column("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
                 (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
                 (Column("their lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
                 (
@@ -221,8 +240,9 @@ _ACCOUNT_ROW = Row(
         consumers.SETTINGS_TABLE,
         bars(
             "Share of the account's limits",
-            "What the account uses of what it may (JetStream account info); no data where it has no limits.",
+            "Usage as a share of the account's limits, and of each tier's (JetStream account info). No data without limits.",
             *(Line(shown(used).share_of(shown(limit)).max(), what) for what, used, limit in _ACCOUNT),
+            *(Line(shown(used).share_of(shown(limit)).max("tier"), f"{{{{tier}}}} {what}") for what, used, limit in _TIER),
             unit="percentunit",
             limits=[Limit(thresholds.ACCOUNT_FULL_RATIO, WARN)],
             maximum=1,
@@ -237,7 +257,7 @@ _ACCOUNT_ROW = Row(
         ),
         stat(
             "Server",
-            "The NATS server that answers the exporter, and its version (its INFO line).",
+            "The NATS server the exporter is connected to, and its version (nats_server_info).",
             Line(shown(nats_account.SERVER).max("server", "version"), "{{server}} {{version}}"),
             text=True,
             height=8,
@@ -258,5 +278,5 @@ DASHBOARD = Dashboard(
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],
-    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, REPLICATION, _ACCOUNT_ROW],
+    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, _ACCOUNT_ROW],
 )

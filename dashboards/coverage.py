@@ -18,8 +18,10 @@ _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "p
 
 UNSHOWN: Final[Mapping[Metric, str]] = {
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
-    nats_consumers.LEADER: "The leader of its stream is shown; a consumer's own matters to the runbook alone.",
+    nats_consumers.LEADER: "Changes with every election; the runbooks ask for it.",
     nats_consumers.FAILED_LOOKUPS: "Explains absent ages of oldest unacked messages; named in the troubleshooting guide.",
+    nats_streams.LEADER: "Changes with every election; the runbooks ask for it.",
+    nats_streams.REPLICA_OFFLINE: "A follower that is offline is not current, which is shown.",
     nats_streams.FIRST: "The age of a stream's oldest message says what its sequence cannot.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
     clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",

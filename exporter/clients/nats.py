@@ -111,7 +111,7 @@ class NatsServer(Options):
                 context.load_cert_chain(self.cert_file, self.key_file)
         except (OSError, ssl.SSLError) as error:
             raise SourceError(
-                Reason.UNAUTHORIZED, f"NATS TLS files: expected a PEM certificate and its key, got {error}"
+                Reason.CONFIG, f"NATS TLS files: expected a PEM certificate and its key, got {error}"
             ) from None
         return context
 
