@@ -32,8 +32,6 @@ LEAST_REQUESTS: Final = 50
 # NATS
 CONSUMER_LAG: Final = 100
 CONSUMER_PENDING: Final = 50
-DRAIN_WINDOWS: Final = 12
-"""A backlog that is empty in so many windows of five minutes is being processed: an hour."""
 LONG_ACK_WAIT_SECONDS: Final = 5 * MINUTE
 """A consumer with a longer ack_wait may work on one message for as long as that."""
 REPEATED_DELIVERIES: Final = 2

@@ -13,7 +13,6 @@ from alerts.thresholds import (
     ACCOUNT_FULL_RATIO,
     CONSUMER_LAG,
     CONSUMER_PENDING,
-    DRAIN_WINDOWS,
     LONG_ACK_WAIT_SECONDS,
     REDELIVERIES_A_SECOND,
     REPEATED_DELIVERIES,
@@ -35,9 +34,10 @@ _PAUSED = series(consumers.PAUSED).max_over("5m").equals(1)
 # The minimum of two minutes: a burst processed within them is no lag, and a failed scrape in between changes nothing.
 _FAR_BEHIND = _LAG.min_over("2m") >= CONSUMER_LAG
 _MANY_PENDING = _PENDING.min_over("2m") >= CONSUMER_PENDING
-# At the rate of five minutes it is empty within an hour: a batch or a replay that is being processed.
-_LAG_DRAINS = _LAG.delta("5m") * -DRAIN_WINDOWS >= _LAG
-_PENDING_DRAINS = _PENDING.delta("5m") * -DRAIN_WINDOWS >= _PENDING
+# A backlog that will be empty in an hour, twelve windows of five minutes, is a batch or a replay that is being processed.
+_DRAIN_WINDOWS: Final = 12
+_LAG_DRAINS = _LAG.delta("5m") * -_DRAIN_WINDOWS >= _LAG
+_PENDING_DRAINS = _PENDING.delta("5m") * -_DRAIN_WINDOWS >= _PENDING
 
 # The ack floor is no sign of progress: one message over max_deliver holds it while the others are acked. The time of the
 # last ack moves with every ack. A consumer without acks makes progress by deliveries.
@@ -250,7 +250,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsSourceLagging",
-        query=(_SOURCE_LAG.min_over("5m") >= SOURCE_LAG).unless(_SOURCE_LAG.delta("5m") * -DRAIN_WINDOWS >= _SOURCE_LAG)
+        query=(_SOURCE_LAG.min_over("5m") >= SOURCE_LAG).unless(_SOURCE_LAG.delta("5m") * -_DRAIN_WINDOWS >= _SOURCE_LAG)
         | series(streams.SOURCE_ERROR).min_over("5m").equals(1),
         severity=Severity.WARNING,
         component=Component.NATS,
