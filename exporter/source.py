@@ -50,6 +50,11 @@ class Target(ABC, Generic[SnapshotT]):
         """host:port without credentials, the value of the label `server`; empty if there is no single server."""
         return ""
 
+    @property
+    def location(self) -> str:
+        """What it reads, for people; the server unless overridden."""
+        return self.server
+
     @abstractmethod
     async def collect(self) -> SnapshotT:
         """The server's state now, as values of its own domain. Raises SourceError or the client's OSError."""
@@ -107,6 +112,11 @@ class LegacySource(SourceOptions):
     def server(self) -> str:
         """host:port of the one server this instance reads, without credentials; empty where there is none."""
         return ""
+
+    @property
+    def location(self) -> str:
+        """What it reads, for people; the server unless overridden."""
+        return self.server
 
     def targets(self) -> Sequence[Self]:
         """The instances to read now; the same objects from one call to the next, since they hold connections."""

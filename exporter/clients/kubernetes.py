@@ -84,6 +84,13 @@ class NotServed(Exception):
     """404: the kind is not known to the server."""
 
 
+def location(kubeconfig: Path | None, context: str) -> str:
+    """Which cluster that is, for people."""
+    if kubeconfig is None:
+        return "Kubernetes API (in cluster)"
+    return f"Kubernetes API ({context or kubeconfig.name})"
+
+
 class Cluster:
     """One API server: credentials from a kubeconfig, or the pod's own. Connects at first use."""
 

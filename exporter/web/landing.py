@@ -1,4 +1,4 @@
-"""The page at `/`: what each source's last reading was, for people. Plain HTML, nothing fetched from elsewhere."""
+"""The page at `/`: the last collection of each source, for people. Plain HTML, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NOTHING = """<p>No source is configured. Give one its address, for example
 <code>fleet-exporter --valkey.url=redis://127.0.0.1:6379</code>, or set <code>NATS_URL</code>, <code>REDIS_URL</code>,
 <code>NEO4J_URI</code> or <code>VLLM_URL</code>; <code>fleet-exporter --help</code> lists every option.</p>"""
 
-_HEADINGS = """<tr><th>Source</th><th>Server</th><th>State</th><th class="number">Took</th>
-<th class="number">Series</th><th>Last success</th></tr>"""
+_HEADINGS = """<thead><tr><th>Source</th><th>Server</th><th>State</th><th class="number">Duration</th>
+<th class="number">Series</th><th>Last success</th></tr></thead>"""
 
 
 def _row(state: State) -> str:
     if state.up is None:
-        shown, why = '<span class="state">○ not read yet</span>', ""
+        shown, why = '<span class="state">○ not collected yet</span>', ""
     elif state.up:
         shown = '<span class="state up">● up</span>'
         why = f'<div class="why">{state.dropped} series dropped by max_series</div>' if state.dropped else ""
@@ -34,19 +34,18 @@ def _row(state: State) -> str:
         success = (
             datetime.fromtimestamp(state.last_success, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
         )
-    return (
-        f"<tr><td>{escape(state.source.kind)}</td><td>{escape(state.source.server)}</td><td>{shown}{why}</td>"
-        f'<td class="number">{took}</td><td class="number">{series}</td><td>{success}</td></tr>'
-    )
+    return f"""<tr><td>{escape(state.source.kind)}</td><td class="where">{escape(state.source.location)}</td>
+<td>{shown}{why}</td><td class="number" data-label="took">{took}</td>
+<td class="number" data-label="series">{series}</td><td>{success}</td></tr>"""
 
 
 _LIVE = """<section id="fleet">
 <h2>Fleet <small id="connection">connecting…</small></h2>
 <p id="counts"></p>
-<div id="councils"><p class="empty">No agent has been heard of yet.</p></div>
+<div id="councils"><p class="empty">No agents seen yet.</p></div>
 <h2>Events</h2>
 <div class="scroll"><table id="events"><thead><tr><th>Time</th><th>Type</th><th>Publisher</th><th>Story</th><th>Agent</th>
-<th>What</th></tr></thead><tbody></tbody></table></div>
+<th>Summary</th></tr></thead><tbody></tbody></table></div>
 </section>
 <dialog id="story"><form method="dialog"><button>Close</button></form><h2></h2><p></p><ol></ol></dialog>
 <script src="static/live.js" defer></script>"""
@@ -55,14 +54,14 @@ _LIVE = """<section id="fleet">
 def _shard_said(shard: Shard) -> str:
     if shard.count == 1:
         return ""
-    rest = "all that is not divided" if shard.is_first else f"what is not divided is shown by 0/{shard.count}"
-    return f"<p>Shard {shard}: its own RayJobs, RayClusters and streams with their consumers; {rest}.</p>\n"
+    rest = "all sources without shards" if shard.is_first else f"shard 0/{shard.count} has the sources without shards"
+    return f"<p>Shard {shard}: its RayJobs, RayClusters and streams with their consumers; {rest}.</p>\n"
 
 
 def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
-    """The whole page; everything that came from a backend is escaped. `live` adds the view of the fleet as it moves."""
+    """The whole page; everything that came from a backend is escaped. `live` adds the live view of the fleet."""
     rows = "\n".join(_row(state) for state in states)
-    table = f"<table>{_HEADINGS}\n{rows}</table>" if states or shard.count > 1 else _NOTHING
+    table = f"<table>{_HEADINGS}\n<tbody>{rows}</tbody></table>" if states or shard.count > 1 else _NOTHING
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>fleet-exporter</title><link rel="icon" href="data:,">
@@ -71,7 +70,8 @@ def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
 <nav><a href="metrics">Metrics</a><a href="docs">API</a>
 <a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
 {_LIVE if live else ""}
-<section><h2>Sources <small>at the last scrape</small></h2>
+<section id="sources"><h2>Sources <small>at the last scrape</small></h2>
 {_shard_said(shard)}<div class="scroll">{table}</div></section>
+<script src="static/sources.js" defer></script>
 </body></html>
 """

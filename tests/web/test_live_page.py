@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -82,8 +85,8 @@ def test_the_fleet_moves_and_a_story_opens(page: Page, bus: str) -> None:
     says(bus, _answers)
 
     council = page.locator(".council", has_text="DEV")
-    expect(council.locator("tr", has_text="agent-dev-001")).to_contain_text("completed")
-    expect(council.locator("tr", has_text="agent-dev-003")).to_contain_text("failed")
+    expect(council.locator("li", has_text="agent-dev-001")).to_contain_text("completed")
+    expect(council.locator("li", has_text="agent-dev-003")).to_contain_text("failed")
     expect(page.locator("#events tbody tr").first).to_contain_text("BACKLOG → DRAFT")
     expect(page.locator("#events tbody")).to_contain_text("2.3 s")
     expect(page.locator("#counts")).to_contain_text("1 DRAFT")
@@ -108,3 +111,89 @@ def test_fifty_events_are_kept(page: Page, bus: str) -> None:
 
     expect(page.locator("#events tbody tr").first).to_contain_text("US-69")
     expect(page.locator("#events tbody tr")).to_have_count(50)
+
+
+LONG_TASK = "TSK-2025-11-20-implement-the-login-form-of-the-customer-portal-with-single-sign-on"
+
+
+async def _long_names(fleet: Fleet) -> None:
+    for number in range(3):
+        body = {"agent_id": f"agent-architect-00{number}", "task_id": f"{LONG_TASK}-{number}", "num_agents": 3}
+        await fleet.says("agent.response.completed", duration_ms=2300, model="Qwen/Qwen3-Coder-480B-A35B", **body)
+    await fleet.says("agent.response.failed", agent_id="agent-qa-001", task_id=LONG_TASK, error="E" * 300)
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1400])
+def test_nothing_overflows_and_tasks_are_readable(page: Page, bus: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator("#connection")).to_have_text("live")
+    says(bus, _long_names)
+
+    task = page.locator(".council li", has_text="agent-architect-002").locator(".task")
+    expect(task).to_have_text(f"{LONG_TASK}-2")
+    expect(page.locator("#events tbody")).to_contain_text("EEEE")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    hidden = "e => e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth"
+    assert not task.evaluate(hidden)
+    for cell in page.locator(".council span, #sources td, #events td:first-child").all():
+        assert not cell.evaluate(hidden), cell.inner_text()
+
+
+def test_sources_refresh_without_a_reload(browser: Browser, bus: str) -> None:
+    with exporter(variables={"NATS_URL": bus}) as running:
+        shown = browser.new_page()
+        shown.goto(running.url)
+        shown.evaluate("window.loaded = 'once'")
+        before = shown.locator("#sources").inner_text()
+        httpx.get(f"{running.url}/metrics")
+        expect(shown.locator("#sources")).not_to_have_text(before, timeout=60_000, use_inner_text=True)
+        assert shown.evaluate("window.loaded") == "once"
+        shown.close()
+
+
+def test_every_source_says_what_it_reads(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "fleet.kubeconfig"
+    kubeconfig.write_text("{}")
+    database = tmp_path / "x.db"
+    variables = {
+        "NATS_URL": "nats://127.0.0.1:1",
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "NEO4J_URI": "bolt://127.0.0.1:1",
+        "VLLM_URL": "http://127.0.0.1:1",
+        "LOKI_URL": "http://127.0.0.1:1",
+        "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
+        "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(kubeconfig),
+        "FLEET_EXPORTER_SERVICES_HTTP": "planner=http://127.0.0.1:1,workspace=http://127.0.0.1:2",
+        "FLEET_EXPORTER_COSTS_DATABASE": str(database),
+        "FLEET_EXPORTER_BROKER_DATABASE": str(database),
+        "FLEET_EXPORTER_TASKBOARD_ROOT": str(tmp_path),
+    }
+    with exporter(variables=variables) as running:
+        rows = httpx.get(f"{running.url}/api/sources").json()
+        page = httpx.get(running.url).text
+
+    assert len(rows) == 12
+    assert {row["source"]: row["location"] for row in rows if not row["server"]} == {
+        "rayjob": "Kubernetes API (fleet.kubeconfig)",
+        "workloads": "Kubernetes API (fleet.kubeconfig)",
+        "services": "planner, workspace",
+    }
+    assert '<td class="where"></td>' not in page
+
+
+@pytest.mark.parametrize(("scheme", "brightness"), [("light", "light"), ("dark", "dark")])
+def test_the_documentation_follows_the_color_scheme(
+    browser: Browser, bus: str, scheme: Literal["light", "dark"], brightness: str
+) -> None:
+    with exporter(variables={"NATS_URL": bus}) as running:
+        shown = browser.new_page(color_scheme=scheme)
+        problems: list[str] = []
+        shown.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        shown.goto(f"{running.url}/docs", timeout=120_000)
+        shown.locator("[data-path='/api/events/stream']").first.wait_for()
+        background = shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        shown.close()
+
+    channels = [int(number) for number in re.findall(r"\d+", background)[:3]]
+    assert (sum(channels) / 3 < 80) == (brightness == "dark"), background
+    assert problems == []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch
+from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch, location
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.model import role_of
@@ -87,6 +87,10 @@ class Rayjob(Source, Target[RayjobSnapshot]):
             for plural, store in stores.items()
             for scope in scopes
         )
+
+    @property
+    def location(self) -> str:
+        return location(self.options.kubeconfig, self.options.context)
 
     async def run(self) -> None:
         try:

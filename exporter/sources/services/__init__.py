@@ -57,6 +57,10 @@ class Services(LegacySource):
     def enabled(self) -> bool:
         return bool(self.grpc or self.http)
 
+    @property
+    def location(self) -> str:
+        return ", ".join(sorted({*dict(self.grpc), *dict(self.http)}))
+
     def tell_roster_to(self, meet: Meet) -> None:
         """Have somebody told who is on the roster, at each reading."""
         self._meet.append(meet)

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import PrivateAttr
 
-from exporter.clients.kubernetes import Cluster, NotServed, Watch
+from exporter.clients.kubernetes import Cluster, NotServed, Watch, location
 from exporter.config.options import Count, Names, option
 from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
@@ -48,6 +48,10 @@ class Workloads(LegacySource):
     @property
     def enabled(self) -> bool:
         return self.in_cluster or self.kubeconfig is not None
+
+    @property
+    def location(self) -> str:
+        return location(self.kubeconfig, self.context)
 
     async def run(self) -> None:
         self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)

@@ -117,6 +117,7 @@ def _source_view(state: State) -> dict[str, Any]:
     return {
         "source": state.source.kind,
         "server": state.source.server or None,
+        "location": state.source.location or None,
         "up": state.up,
         "reason": state.reason,
         "message": state.message or None,

@@ -1,5 +1,5 @@
-// The fleet as it moves: councils, the last 50 events, one story's timeline. Fed by api/events/stream.
-// Whatever agents wrote is put on the page as text (textContent), never as HTML.
+// The live view: councils, the last 50 events, one story's timeline. Fed by api/events/stream.
+// What agents write is put on the page as text (textContent), never as HTML.
 "use strict";
 
 const SHOWN = 50;
@@ -34,16 +34,15 @@ function storyLink(story) {
   return link;
 }
 
-function agentRow(agent) {
-  const row = element("tr");
-  const name = element("td", agent.id);
-  name.title = agent.id;
-  const task = element("td", agent.state === "idle" ? "" : agent.task);
-  task.title = agent.task || "";
-  const age = element("td");
+function agentItem(agent) {
+  const item = element("li");
+  const name = element("span", agent.id, "name");
+  const age = element("span", null, "age");
   age.dataset.since = agent.since;
-  row.append(name, element("td", `${SIGNS[agent.state] || "?"} ${agent.state}`, `state ${agent.state}`), task, age);
-  return row;
+  age.title = `in this state since ${agent.since}`;
+  item.append(name, element("span", `${SIGNS[agent.state] || "?"} ${agent.state}`, `state ${agent.state}`), age);
+  if (agent.task && agent.state !== "idle") item.append(element("span", agent.task, "task"));
+  return item;
 }
 
 function showFleet(fleet) {
@@ -53,15 +52,15 @@ function showFleet(fleet) {
     const expected = council.expected_size === null ? "" : ` of ${council.expected_size}`;
     const title = element("h3", `${council.role} `);
     title.append(element("small", `${council.ready} ready · ${council.size}${expected} agents · ${council.models.join(", ")}`));
-    const table = element("table");
-    table.append(...council.agents.map(agentRow));
-    card.append(title, table);
+    const list = element("ul");
+    list.append(...council.agents.map(agentItem));
+    card.append(title, list);
     return card;
   });
   if (councils.length) byId("councils").replaceChildren(...councils);
   const stages = (counts) => Object.entries(counts).map(([stage, count]) => `${count} ${stage}`).join(", ") || "none";
   byId("counts").textContent =
-    `Stories: ${stages(fleet.stories)} · Tasks: ${stages(fleet.tasks)} · Deliberations under way: ${fleet.deliberations}`;
+    `Stories: ${stages(fleet.stories)} · Tasks: ${stages(fleet.tasks)} · Deliberations in progress: ${fleet.deliberations}`;
   showAges();
 }
 
@@ -95,19 +94,19 @@ async function showStory(story) {
     const found = await reply.json();
     if (!reply.ok) throw new Error(found.detail);
     about.textContent = `${found.story.title || ""} ${found.story.stage || ""} · ${found.events.length} events` +
-      (found.truncated ? " (more are in the streams)" : "");
+      (found.truncated ? " (the streams hold more)" : "");
     list.replaceChildren(...found.events.map((event) => element("li",
       [event.time, event.type, event.agent || event.producer, event.outcome === "none" ? "" : event.outcome, event.error]
         .filter(Boolean).join(" · "), event.outcome === "failed" ? "failed" : "")));
   } catch (error) {
-    about.textContent = `This story cannot be read: ${error.message}`;
+    about.textContent = `Cannot read this story: ${error.message}`;
   }
 }
 
 const stream = new EventSource("api/events/stream?fleet=true&recent=50");
 stream.addEventListener("open", () => { byId("events").tBodies[0].replaceChildren(); byId("connection").textContent = "live"; });
-stream.addEventListener("error", () => { byId("connection").textContent = "no connection; trying again"; });
-stream.addEventListener("dropped", () => { byId("connection").textContent = "this page was too slow; connecting again"; });
+stream.addEventListener("error", () => { byId("connection").textContent = "disconnected; reconnecting"; });
+stream.addEventListener("dropped", () => { byId("connection").textContent = "this page was too slow; reconnecting"; });
 stream.addEventListener("event", (message) => showEvent(JSON.parse(message.data)));
 stream.addEventListener("fleet", (message) => showFleet(JSON.parse(message.data)));
 setInterval(showAges, 1000);
