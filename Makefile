@@ -28,6 +28,8 @@ bench: .venv/ready
 	@$(BIN)/python -m benchmarks
 
 generate: .venv/ready
+	@$(BIN)/python -m exporter.manual > exporter/help.txt
+	@$(BIN)/python -m exporter.manual man > docs/fleet-exporter.1
 	@$(BIN)/fleet-exporter metrics > docs/metrics.md
 	@$(BIN)/fleet-exporter options > docs/configuration.md
 	@$(BIN)/fleet-exporter schema > docs/configuration.schema.json

@@ -1,213 +1,256 @@
-"""The command `fleet-exporter`: serve (default), collect NAME, dashboards, rules, health, metrics, options, schema."""
+"""The command line: `fleet-exporter [COMMAND] [FLAGS]`.
+
+argparse, since `--version` and `--help` need nothing else: click and typer start no faster, and pydantic-settings imports
+every source before it prints a line. Everything that is slow to import is imported by the command that needs it.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import itertools
-import json
-import logging
 import os
+import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from exporter import __version__, assets
-from exporter.config import log
-from exporter.errors import SourceError
-from exporter.metrics import process
-from exporter.settings import Settings, SettingsError, add_flags, load, options, source_types
+from exporter import __version__
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
-_DESCRIPTION = "Prometheus exporter for a fleet of LLM agents: NATS JetStream, RayJobs, vLLM, Neo4j and ValKey."
-_RULE_FORMATS = ("rules", "prometheusrule")
-_EPILOG = "Every option is also a key of the configuration file (web.listen_address) and the variable named in brackets."
+if TYPE_CHECKING:
+    from exporter.settings import Option
 
+_SHELLS: Final = ("bash", "zsh", "fish")
+_HELP: Final = Path(__file__).with_name("help.txt")
+_MORE: Final = "Other options: `fleet-exporter --help` shows the common ones, `fleet-exporter options` all."
 
-_COMMANDS = {
-    "serve": "serve /metrics; what happens without a command",
-    "collect": "read one source now and print its part of the page",
-    "dashboards": "write Grafana's dashboards as JSON files, one for each",
-    "rules": "print or write the rules for Prometheus",
-    "health": "ask whether the exporter answers at web.listen_address; exit code 1 and a sentence when not",
+COMMANDS: Final = {
+    "serve": "serve /metrics; the default command",
+    "collect": "collect one source now and print its metrics",
+    "health": "check that the exporter answers at web.listen_address; exit code 1 if not",
+    "dashboards": "write the Grafana dashboards as JSON files",
+    "rules": "print or write the alerting and recording rules",
     "metrics": "print the reference of all metrics (Markdown)",
     "options": "print the reference of all options (Markdown)",
     "schema": "print the JSON Schema of the configuration file",
 }
+_CONFIGURED: Final = ("serve", "collect", "health")
+"""The commands that read the configuration; the others print what the installation holds."""
+
+Flags = argparse.Namespace
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one sentence: the usage has a line for each of two hundred options."""
+    """Reports a mistake in one sentence, since the usage would list two hundred flags; knows its flags."""
+
+    def __init__(self, prog: str | None = None, *, parents: Sequence[_Parser] = (), **settings: Any) -> None:
+        self.flags: set[str] = {flag for parent in parents for flag in parent.flags}
+        super().__init__(prog=prog, parents=parents, allow_abbrev=False, **settings)
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        self.flags.update(name for name in names if name.startswith("-"))
+        return super().add_argument(*names, **settings)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"fleet-exporter: {message}; see `{self.prog} --help`\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
-    add_flags(flags)
-    parser = _Parser("fleet-exporter", description=_DESCRIPTION, epilog=_EPILOG, parents=[flags], allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"fleet-exporter {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = None) -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the program and those of its commands, with flags for the options.
 
-    def command(name: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=_COMMANDS[name], parents=[flags], allow_abbrev=False)
+    `sources` are the names that `collect` takes.
+    """
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    if options:
+        from exporter.settings import add_flags
+
+        add_flags(shared)
+    whole = _Parser("fleet-exporter", parents=[shared])
+    whole.add_argument("--version", action="version", version=f"fleet-exporter {__version__}")
+    whole.add_argument("--print-completion", choices=_SHELLS, help="print a shell's completion script")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str) -> _Parser:
+        configured = name in _CONFIGURED
+        return commands.add_parser(
+            name,
+            help=COMMANDS[name],
+            description=f"{COMMANDS[name][0].upper()}{COMMANDS[name][1:]}.",
+            epilog=_MORE if configured else None,
+            parents=[shared] if configured else [],
+        )
 
     command("serve")
-    collect = command("collect")
-    collect.add_argument("name", choices=[kind.kind for kind in source_types()])
+    command("collect").add_argument("name", choices=sources, metavar="SOURCE", help="name of the source, such as valkey")
+    command("health")
     boards = command("dashboards")
-    boards.add_argument("--out", metavar="DIR", required=True, help="Folder to write into; made where there is none.")
-    boards.add_argument("--without-loki", action="store_true", default=False, help="Leave out the panels that ask Loki.")
+    boards.add_argument("--out", metavar="DIR", required=True, help="folder to write to; created if needed")
+    boards.add_argument("--without-loki", action="store_true", help="leave out the panels that query Loki")
     boards.add_argument(
-        "--exporter-url", metavar="URL", default=EXPORTER_URL, help=f"The exporter, for a browser. Default: {EXPORTER_URL}."
+        "--exporter-url", metavar="URL", default=EXPORTER_URL, help="URL of the exporter in a browser (default: %(default)s)"
     )
     rules = command("rules")
-    rules.add_argument("--out", metavar="FILE", default="-", help="File to write; - prints it. Default: -.")
-    rules.add_argument("--format", choices=_RULE_FORMATS, default="rules", help="Rule file, or Kubernetes resource.")
-    rules.add_argument("--grafana-url", metavar="URL", default=GRAFANA_URL, help=f"Grafana. Default: {GRAFANA_URL}.")
-    rules.add_argument("--runbook-url", metavar="URL", default=RUNBOOK_URL, help=f"Runbooks. Default: {RUNBOOK_URL}.")
-    command("health")
-    command("metrics")
-    command("options")
-    command("schema")
-    return parser
+    rules.add_argument("--out", metavar="FILE", default="-", help="file to write; - is standard output (default: -)")
+    rules.add_argument(
+        "--format", choices=("rules", "prometheusrule"), default="rules", help="rule file, or PrometheusRule resource"
+    )
+    rules.add_argument("--grafana-url", metavar="URL", default=GRAFANA_URL, help="URL of Grafana (default: %(default)s)")
+    rules.add_argument(
+        "--runbook-url", metavar="URL", default=RUNBOOK_URL, help="URL of the runbooks (default: %(default)s)"
+    )
+    for name in ("metrics", "options", "schema"):
+        command(name)
+    return whole, dict(commands.choices)
 
 
-def _words(arguments: Sequence[str]) -> list[str]:
-    """The command line with a value for each switch before a command, which would be taken for the switch's value."""
+def _help(words: Sequence[str]) -> str:
+    """Of the command among the words, else of the program."""
+    command = next((word for word in words if word in COMMANDS), None)
+    if command is None:
+        return _HELP.read_text(encoding="utf-8")
+    return _parsers()[1][command].format_help()
+
+
+def _check_flags(words: Sequence[str], known: _Parser, options: Sequence[Option]) -> None:
+    """Exit for a flag that does not exist, before argparse repeats its value, which may be a secret."""
+    flags = known.flags
+    secrets = {f"--{option.path.replace('_', '-')}": option for option in options if option.is_secret}
+    for word in words:
+        name = word.partition("=")[0]
+        if word == "--":
+            break
+        if not name.startswith("--") or name in flags:
+            continue
+        if (secret := secrets.get(name)) is not None:
+            variables = " or ".join(filter(None, (secret.variable, secret.well_known_variable)))
+            known.error(f"{name} is a secret, and process lists show flags: set {variables}, or {secret.path} in the file")
+        near = get_close_matches(name, flags, n=1)
+        known.error(f"{name}: no such flag{f'; did you mean {near[0]}?' if near else ''}")
+
+
+def _parsed(words: Sequence[str]) -> Flags:
+    """The command line; exits with a sentence for a mistake in it."""
+    command = next((word for word in words if word in COMMANDS), None)
+    if command is not None and command not in _CONFIGURED:
+        bare, commands = _parsers()
+        _check_flags(words, commands[command], ())
+        return bare.parse_args(words)
+    from exporter.settings import options, source_types
+
+    whole, commands = _parsers(options(), [kind.kind for kind in source_types()])
+    _check_flags(words, commands[command] if command else whole, options())
     switches = {option.flag for option in options() if option.field.annotation is bool}
-    return [
-        f"{word}=true" if word in switches and following in _COMMANDS else word
-        for word, following in itertools.pairwise((*arguments, ""))
-    ]
+    # A command after a switch would be taken for the switch's value.
+    following = (*words[1:], "")
+    return whole.parse_args(
+        [
+            f"{word}=true" if word in switches and after in COMMANDS else word
+            for word, after in zip(words, following, strict=False)
+        ]
+    )
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def _completion(shell: str) -> str:
+    import shtab
+
+    from exporter.settings import options, source_types
+
+    whole, _ = _parsers(options(), [kind.kind for kind in source_types()])
+    return str(shtab.complete(whole, shell=shell))
+
+
+def _configured(flags: Flags) -> int:
+    from exporter import commands
+    from exporter.settings import SettingsError, load
+
     try:
-        import uvloop
-    except ImportError:  # not offered for every platform
-        asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
-
-
-def _serve(settings: Settings) -> int:
-    from exporter.fleet.registry import introduce
-    from exporter.scrape import Scraper
-    from exporter.web.server import StartError, serve
-    from exporter.web.web_config import WebConfigError
-
-    log.configure(settings.log)
-    process.tune_garbage_collection()
-    sources, shard = settings.sources, settings.part
-    introduce(sources)
-    if shard.count > 1:
-        kinds = ", ".join(source.kind for source in sources)
-        logging.getLogger("exporter").info("one of several shards", extra={"shard": str(shard), "sources": kinds})
-    try:
-        _run(serve(Scraper(sources, shard=shard), settings.web))
-    except (StartError, WebConfigError) as error:
-        print(f"fleet-exporter: {error}", file=sys.stderr)
+        settings = load(vars(flags), os.environ)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            print(f"fleet-exporter: {mistake}", file=sys.stderr)
         return 2
-    return 0
+    if flags.command == "collect":
+        return commands.collect(flags.name, settings)
+    return commands.health(settings) if flags.command == "health" else commands.serve(settings)
 
 
-def _collect(kind: str, settings: Settings) -> int:
-    from exporter.metrics.exposition import Format, grouped, rendered
-    from exporter.scrape import read_once
-
-    if not getattr(settings, kind).enabled:
-        print(f"fleet-exporter: {kind} has no address; see `fleet-exporter --help`", file=sys.stderr)
-        return 1
-    source = next((source for source in settings.sources if source.kind == kind), None)
-    if source is None:
-        first = f"0/{settings.part.count}"
-        print(f"fleet-exporter: {kind} is not divided among shards; --shard={first} reads it", file=sys.stderr)
-        return 1
-
-    async def read() -> None:
-        sys.stdout.write(rendered(grouped(await read_once(source)), Format.TEXT).decode())
+def _printed(flags: Flags) -> int:
+    from exporter import assets
 
     try:
-        _run(read())
-    except SourceError as error:
-        print(f"fleet-exporter: {source.kind}: {error.reason}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _write_dashboards(out: Path, *, loki: bool, exporter_url: str) -> None:
-    written = assets.dashboards(loki=loki, exporter_url=exporter_url)
-    for name, text in written.items():
-        assets.write(out / name, text)
-    print(f"{len(written)} dashboards written to {out}", file=sys.stderr)
-
-
-def _write_rules(out: str, form: str, *, grafana_url: str, runbook_url: str) -> None:
-    text = assets.rules(grafana_url=grafana_url, runbook_url=runbook_url)
-    text = text if form == "rules" else assets.prometheus_rule(text)
-    if out == "-":
-        sys.stdout.write(text)
-    else:
-        assets.write(Path(out), text)
-
-
-def _write_bundled(given: dict[str, Any]) -> int:
-    try:
-        if given["command"] == "dashboards":
-            _write_dashboards(Path(given["out"]), loki=not given["without_loki"], exporter_url=given["exporter_url"])
+        if flags.command == "dashboards":
+            boards = assets.dashboards(loki=not flags.without_loki, exporter_url=flags.exporter_url)
+            for name, text in boards.items():
+                assets.write(Path(flags.out) / name, text)
+            print(f"{len(boards)} dashboards written to {flags.out}", file=sys.stderr)
+            return 0
+        text = assets.rules(grafana_url=flags.grafana_url, runbook_url=flags.runbook_url)
+        text = text if flags.format == "rules" else assets.prometheus_rule(text)
+        if flags.out == "-":
+            sys.stdout.write(text)
         else:
-            links = {name: given[name] for name in ("grafana_url", "runbook_url")}
-            _write_rules(given["out"], given["format"], **links)
+            assets.write(Path(flags.out), text)
     except assets.BundleError as error:
         print(f"fleet-exporter: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _health(settings: Settings) -> int:
-    from exporter.web.health import Unhealthy, check
-    from exporter.web.web_config import WebConfigError
+def _reference(flags: Flags) -> int:
+    import json
 
-    try:
-        check(settings.web)
-    except (Unhealthy, WebConfigError) as error:
-        print(f"fleet-exporter: {error}", file=sys.stderr)
-        return 1
+    from exporter import reference
+
+    texts: dict[str, Callable[[], str]] = {
+        "metrics": reference.metrics_markdown,
+        "options": reference.options_markdown,
+        "schema": lambda: json.dumps(reference.configuration_schema(), indent=2),
+    }
+    print(texts[flags.command]())
     return 0
+
+
+def _run(words: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(_help(words))
+        return 0
+    if "--version" in words:
+        print(f"fleet-exporter {__version__}")
+        return 0
+    flags = _parsed(words)
+    if flags.print_completion:
+        sys.stdout.write(_completion(flags.print_completion))
+        return 0
+    if flags.command in (None, *_CONFIGURED):
+        return _configured(flags)
+    return _printed(flags) if flags.command in ("dashboards", "rules") else _reference(flags)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a source failed, 2 the configuration is wrong."""
-    given = vars(_parser().parse_args(_words(sys.argv[1:] if arguments is None else arguments)))
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the program ends
+    elif hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # the texts hold characters that not every locale has
     try:
-        settings = load(given, os.environ)
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            print(f"fleet-exporter: {mistake}", file=sys.stderr)
-        return 2
-    match given["command"]:
-        case "collect":
-            return _collect(given["name"], settings)
-        case "dashboards" | "rules":
-            return _write_bundled(given)
-        case "health":
-            return _health(settings)
-        case "metrics":
-            from exporter.reference import metrics_markdown
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        _discard_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _discard_output()
+        print(f"fleet-exporter: standard output: {error.strerror}", file=sys.stderr)
+        return 1
+    return code
 
-            print(metrics_markdown())
-        case "options":
-            from exporter.reference import options_markdown
 
-            print(options_markdown())
-        case "schema":
-            from exporter.reference import configuration_schema
-
-            print(json.dumps(configuration_schema(), indent=2))
-        case _:
-            return _serve(settings)
-    return 0
+def _discard_output() -> None:
+    """Keep the interpreter from writing the rest at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

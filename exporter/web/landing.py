@@ -10,9 +10,12 @@ from exporter import __version__
 from exporter.config.sharding import Shard
 from exporter.scrape import State
 
-_NOTHING = """<p>No source is configured. Give one its address, for example
-<code>fleet-exporter --valkey.url=redis://127.0.0.1:6379</code>, or set <code>NATS_URL</code>, <code>REDIS_URL</code>,
-<code>NEO4J_URI</code> or <code>VLLM_URL</code>; <code>fleet-exporter --help</code> lists every option.</p>"""
+_NOTHING = """<h3>Getting started</h3>
+<p>No source is configured: a source is on when it has an address. Set one of these variables and restart the exporter:</p>
+<ul><li><code>NATS_URL=nats://HOST:4222</code> for JetStream and the fleet's events,</li>
+<li><code>REDIS_URL=redis://HOST:6379</code> for ValKey,</li>
+<li><code>NEO4J_URI=bolt://HOST:7687</code> with <code>NEO4J_PASSWORD</code> for Neo4j.</li></ul>
+<p><code>fleet-exporter --help</code> shows the common options, <code>fleet-exporter options</code> all.</p>"""
 
 _HEADINGS = """<thead><tr><th>Source</th><th>Server</th><th>State</th><th class="number">Duration</th>
 <th class="number">Series</th><th>Last success</th></tr></thead>"""
