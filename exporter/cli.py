@@ -129,8 +129,8 @@ def _check_flags(words: Sequence[str], known: _Parser, options: Sequence[Option]
         known.error(f"{name}: no such flag{f'; did you mean {near[0]}?' if near else ''}")
 
 
-def _parsed(words: Sequence[str]) -> Flags:
-    """The command line; exits with a sentence for a mistake in it."""
+def parsed(words: Sequence[str]) -> Flags:
+    """The command line as argparse sees it; exits with 2 and a sentence for a mistake, with 0 for --help."""
     command = next((word for word in words if word in COMMANDS), None)
     if command is not None and command not in _CONFIGURED:
         bare, commands = _parsers()
@@ -218,7 +218,7 @@ def _run(words: Sequence[str]) -> int:
     if "--version" in words:
         print(f"fleet-exporter {__version__}")
         return 0
-    flags = _parsed(words)
+    flags = parsed(words)
     if flags.print_completion:
         sys.stdout.write(_completion(flags.print_completion))
         return 0
@@ -230,9 +230,8 @@ def _run(words: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None:  # closed by the caller
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the program ends
-    elif hasattr(sys.stdout, "reconfigure"):
+    _open_standard_streams()
+    if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # the texts hold characters that not every locale has
     try:
         code = _run(words)
@@ -249,6 +248,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fleet-exporter: standard output: {error.strerror}", file=sys.stderr)
         return 1
     return code
+
+
+def _open_standard_streams() -> None:
+    """Connect those that the caller closed to nothing: the event loop aborts if one of its sockets takes their number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
 
 
 def _discard_output() -> None:

@@ -29,6 +29,10 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
+def _exit(*_: object) -> None:
+    raise SystemExit(0)
+
+
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; 2 if the exporter cannot listen."""
     from exporter.config.log import configure
@@ -39,6 +43,7 @@ def serve(settings: Settings) -> int:
     from exporter.web.web_config import WebConfigError
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # changed files are read again without a signal
+    signal.signal(signal.SIGTERM, _exit)  # until the server has handlers of its own
     configure(settings.log)
     process.tune_garbage_collection()
     sources, shard = settings.sources, settings.part

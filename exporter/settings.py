@@ -244,7 +244,7 @@ def _share_servers(merged: dict[str, Any]) -> set[str]:
         if own.get("url", given.get("url")) == given.get("url"):
             inherited = {name: given[name] for name in shared.model_fields if name in given}
             merged[kind.kind] = inherited | own
-            shared_paths |= {f"{kind.kind}.{name}" for name in inherited.keys() - own.keys()}
+            shared_paths |= {f"{kind.kind}.{name}" for name, value in inherited.items() if own.get(name, value) == value}
     return shared_paths
 
 

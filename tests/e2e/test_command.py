@@ -43,10 +43,11 @@ def test_without_arguments_it_serves(command: Sequence[str | Path], tmp_path: Pa
 
 def test_with_a_configuration_file_only_it_serves(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("web: {listen_address: '127.0.0.1:0'}\nvalkey: {url: 127.0.0.1:1}\n")
-    for command, variables in (
+    starts: list[tuple[list[str | Path], dict[str, str]]] = [
         ([COMMAND, "--config.file=config.yaml"], {}),
         ([COMMAND], {"FLEET_EXPORTER_CONFIG_FILE": "config.yaml"}),
-    ):
+    ]
+    for command, variables in starts:
         with exporter(command=command, variables=variables, cwd=tmp_path) as running:
             assert 'sources="valkey"' in running.log[0].replace("sources=valkey", 'sources="valkey"')
             assert running.stop() == 0
