@@ -74,9 +74,12 @@ class Cluster:
         """Where in the API objects of its kind are, in its namespace if it names one."""
         version, kind = each["apiVersion"], each["kind"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        wait_for(lambda: kind in self._plurals(root), what=f"{kind} to be served")
         namespace = each["metadata"].get("namespace")
         return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{self._plurals(root)[kind]}"
+
+    def wait_served(self, group: str, version: str, kind: str) -> None:
+        """Return when the API serves objects of a kind that was defined just now."""
+        wait_for(lambda: kind in self._plurals(f"/apis/{group}/{version}"), what=f"{kind} to be served", deadline=60)
 
     def _plurals(self, root: str) -> dict[str, str]:
         status, reply = self.api.request("GET", root)

@@ -271,6 +271,7 @@ def start(
             "--authorization-mode=RBAC",
             f"--service-cluster-ip-range={services}",
             f"--endpoint-reconciler-type={'lease' if controllers else 'none'}",
+            "--kubelet-preferred-address-types=InternalIP",  # no DNS server knows the node
             *(() if controllers else ("--disable-admission-plugins=ServiceAccount",)),  # it waits for a controller
             *api_args,
         ]

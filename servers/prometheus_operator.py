@@ -8,20 +8,17 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from servers import alertmanager, prometheus
+from servers import alertmanager
 from servers.cluster import OPERATOR_BUNDLE, Cluster
 
 GROUP = "monitoring.coreos.com"
 NAMESPACE = "default"
 """Where the bundle puts the operator."""
 _REGISTRY = "quay.io/prometheus-operator"
-_SERVERS = {"prometheus": prometheus.prepare, "alertmanager": alertmanager.prepare}
-"""Each one's folder, which has a binary of its name."""
 
 
 class _Loader(yaml.CSafeLoader):
@@ -35,14 +32,18 @@ _Loader.yaml_implicit_resolvers = {
 
 def prepare() -> None:
     """Get what its images are made of, besides the cluster's binaries. Raises ServerMissing."""
-    for folder in _SERVERS.values():
-        folder()
+    alertmanager.prepare()
 
 
 def install(cluster: Cluster) -> None:
     """Load the images, create the operator with its kinds, and wait until it runs."""
     objects = [each for each in yaml.load_all((cluster.binaries / OPERATOR_BUNDLE).read_text(), Loader=_Loader) if each]
     _load_images(cluster, str([each for each in objects if each["kind"] == "Deployment"]))
+    definitions = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
+    for each in definitions:
+        cluster.create(each)
+    for each in definitions:  # at its start, the operator gives up on kinds that are not served yet
+        cluster.wait_served(each["spec"]["group"], each["spec"]["versions"][0]["name"], each["spec"]["names"]["kind"])
     for each in objects:
         cluster.create(each)
     cluster.wait_available(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prometheus-operator")
@@ -53,63 +54,38 @@ def _load_images(cluster: Cluster, deployment: str) -> None:
         asked = re.search(rf"{_REGISTRY}/{name}:v[\d.]+", deployment)
         assert asked is not None
         cluster.load_binary(asked[0], cluster.binaries / binary)
-    for name, folder in _SERVERS.items():
-        cluster.load_binary(_image(name), folder() / name)
+    cluster.load_binary(_image(), alertmanager.prepare() / "alertmanager")
 
 
-def _image(name: str) -> str:
-    return f"quay.io/prometheus/{name}:v{version(_SERVERS[name]() / name)}"
-
-
-def version(binary: Path) -> str:
-    """The version that a Prometheus component says it is, such as 2.42.0."""
-    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-    shown = re.search(r"version (\d+\.\d+\.\d+)", done.stdout + done.stderr)
-    return shown[1] if shown else "0.0.0"
+def _image() -> str:
+    """Alertmanager's, with the version of the binary as its tag."""
+    shown = subprocess.run(
+        [alertmanager.prepare() / "alertmanager", "--version"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"version (\d+\.\d+\.\d+)", shown.stdout + shown.stderr)
+    assert found is not None
+    return f"quay.io/prometheus/alertmanager:v{found[1]}"
 
 
 def create_monitoring(cluster: Cluster, namespace: str, *, selector: Mapping[str, str]) -> None:
-    """A Prometheus and an Alertmanager named `fleet` that take objects with these labels from every namespace."""
+    """A Prometheus and an Alertmanager named `fleet` that take objects with these labels from every namespace.
+
+    The operator writes the Prometheus's configuration and rules, but no pod of it runs: Debian's Prometheus cannot
+    discover targets in Kubernetes. Returns when the Alertmanager is ready.
+    """
     anything: dict[str, Any] = {}
     chosen = {"matchLabels": dict(selector)}
-    cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fleet", "namespace": namespace}})
-    for each in _rights(namespace):
-        cluster.create(each)
     monitors = {"serviceMonitorSelector": chosen, "serviceMonitorNamespaceSelector": anything}
     rules = {"ruleSelector": chosen, "ruleNamespaceSelector": anything}
-    alerting = {"alerting": {"alertmanagers": [{"namespace": namespace, "name": "alertmanager-operated", "port": "web"}]}}
-    account = {"serviceAccountName": "fleet"}
-    cluster.create(_custom("Prometheus", namespace, **account, **monitors, **rules, **alerting))
+    cluster.create(_custom("Prometheus", namespace, replicas=0, **monitors, **rules))
     configs = {"alertmanagerConfigSelector": chosen, "alertmanagerConfigNamespaceSelector": anything}
     # Else it would narrow each AlertmanagerConfig down to alerts of its own namespace.
     matching = {"alertmanagerConfigMatcherStrategy": {"type": "None"}}
-    cluster.create(_custom("Alertmanager", namespace, **configs, **matching))
-
-
-def wait_running(cluster: Cluster, namespace: str) -> None:
-    """Return when the pods of both are ready."""
-    for name in _SERVERS:
-        cluster.wait_available(f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}-fleet", deadline=180)
+    user = {"runAsUser": 1000, "runAsNonRoot": True, "fsGroup": 2000}
+    own = {"replicas": 1, "image": _image(), "version": _image().rpartition(":")[2], "securityContext": user}
+    cluster.create(_custom("Alertmanager", namespace, **own, **configs, **matching))
+    cluster.wait_available(f"/apis/apps/v1/namespaces/{namespace}/statefulsets/alertmanager-fleet", deadline=180)
 
 
 def _custom(kind: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    name = kind.lower()
-    user = {"runAsUser": 1000, "runAsNonRoot": True, "fsGroup": 2000}
-    common = {"replicas": 1, "image": _image(name), "version": _image(name).rpartition(":")[2], "securityContext": user}
-    meta = {"name": "fleet", "namespace": namespace}
-    return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": meta, "spec": {**common, **spec}}
-
-
-def _rights(namespace: str) -> list[dict[str, Any]]:
-    """What a Prometheus may read to find its targets, as the operator's documentation has it."""
-    group, verbs = "rbac.authorization.k8s.io", ["get", "list", "watch"]
-    rules = [
-        {"apiGroups": [""], "resources": ["nodes", "services", "endpoints", "pods"], "verbs": verbs},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
-    ]
-    meta = {"name": f"prometheus-{namespace}"}
-    role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
-    reference = {"apiGroup": group, "kind": "ClusterRole", "name": meta["name"]}
-    subject = {"kind": "ServiceAccount", "name": "fleet", "namespace": namespace}
-    binding = {"roleRef": reference, "subjects": [subject]}
-    return [role, {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": meta, **binding}]
+    return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": "fleet", "namespace": namespace}, "spec": spec}

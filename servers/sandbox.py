@@ -28,6 +28,8 @@ signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel then reaps what lose
 pathlib.Path("ready").touch()
 signal.pause()
 """
+_HIDDEN = ("/run", "/var/log", "/var/lib/cni")
+"""Folders at fixed places where containerd and the kubelet write: empty ones inside."""
 _MOST = 64
 
 
@@ -84,11 +86,13 @@ def start(folder: Path) -> Iterator[Sandbox]:
     namespaces = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"]
     command = ["unshare", *namespaces, sys.executable, "-I", "-S", "-c", _INIT]
     ready = folder / "ready"
-    with process(command, name="sandbox", folder=folder, ready=ready.exists) as holder:
+    with _mount_points(), process(command, name="sandbox", folder=folder, ready=ready.exists) as holder:
         pid = _first_child(holder)
         number = _connect(pid)
         sandbox = Sandbox(number=number, pid=pid)
         try:
+            for hidden in _HIDDEN:
+                sandbox.run("mount", "-t", "tmpfs", "tmpfs", hidden)
             sandbox.run("ip", "address", "add", f"{sandbox.address}/30", "dev", "uplink")
             for device in ("lo", "uplink"):
                 sandbox.run("ip", "link", "set", device, "up")
@@ -103,6 +107,20 @@ def start(folder: Path) -> Iterator[Sandbox]:
             holder.kill()  # `unshare` ignores SIGTERM
             wait_for(lambda: _ended(pid), what="the processes of a sandbox to end")
             _remove_empty_cgroups()
+
+
+@contextlib.contextmanager
+def _mount_points() -> Iterator[None]:
+    """The hidden folders exist meanwhile."""
+    made = [folder for folder in map(Path, _HIDDEN) if not folder.exists()]
+    for folder in made:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # another sandbox needs it
+                folder.rmdir()
 
 
 def _first_child(holder: Process) -> int:

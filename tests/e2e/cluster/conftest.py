@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nats as client
 import pytest
 
 from servers import cluster, docker, helm, nats, prometheus_operator
@@ -23,6 +25,7 @@ RELEASE, NAMESPACE = "fleet-exporter", "monitoring"
 IMAGE = "registry.example/fleet-exporter:0.1.0"
 """As README.md and docs/kubernetes.md have it."""
 PORT = 9847
+STREAMS = [f"STREAM_{number}" for number in range(6)]
 
 Page = dict[str, float]
 
@@ -106,8 +109,16 @@ def node(archive: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def fleet(node: Cluster) -> Iterator[nats.Nats]:
-    """NATS outside the cluster, for pods at nats.fleet:4222."""
+    """NATS with the streams STREAMS outside the cluster, for pods at nats.fleet:4222."""
+
+    async def make_streams() -> None:
+        connection = await client.connect(server.url)
+        for name in STREAMS:
+            await connection.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+        await connection.close()
+
     with nats.start(address=node.inside.host_address) as server:
+        asyncio.run(make_streams())
         external_service(node, "nats", "fleet", port=4222, server=(node.inside.host_address, server.port))
         yield server
 

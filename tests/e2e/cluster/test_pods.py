@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -13,25 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nats as client
-import pytest
 
-from servers.nats import Nats
 from servers.process import wait_for
 from tests.e2e.cluster.conftest import NAMESPACE, RELEASE, Release, page_of, processes
-
-STREAMS = [f"STREAM_{number}" for number in range(6)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def streams(fleet: Nats) -> None:
-    async def make() -> None:
-        connection = await client.connect(fleet.url)
-        for name in STREAMS:
-            await connection.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
-        await connection.close()
-
-    asyncio.run(make())
 
 
 def condition(pod: dict[str, Any], kind: str) -> str:
