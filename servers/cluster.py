@@ -38,12 +38,11 @@ def prepare(progress: Progress = silent) -> Path:
     sandbox.prepare()
 
     def build(folder: Path) -> None:
-        progress("building the Kubernetes node, the API server and the Prometheus operator, about 6 minutes the first time")
         keep = {_OPERATOR: {"bundle.yaml": OPERATOR_BUNDLE}}
         kubernetes.build_with(_PACKAGES, folder, keep=keep, progress=progress)
 
     containerd.prepare(progress)
-    binaries = cached(f"kubernetes-node-{kubernetes.version()}-{kubernetes.digest()}", build)
+    binaries = cached(f"kubernetes-node-{kubernetes.version()}-{kubernetes.digest()}", build, progress)
     kubernetes.prepare(progress)
     return binaries
 
