@@ -46,7 +46,11 @@ generate: .venv/ready
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment.
 .venv/ready: requirements.lock pyproject.toml
 	@echo "Creating the environment in .venv"
-	@$(PYTHON) -m venv .venv 2>/dev/null || (apt-get update -q >/dev/null && apt-get install -y -q python3.11-venv >/dev/null && $(PYTHON) -m venv .venv)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q python3.11-venv; } >/dev/null 2>&1 || true
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module: install it as root with 'apt-get install python3.11-venv'" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready

@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from servers.process import process
 _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip")
 """What the Dockerfile uses of the official Python image."""
+RECIPE = "fleet-exporter.recipe"
+"""The label of images that are made here: what they were made from."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _PARTS = ("containerd", "runc", "iptables", "tini")
 _STATE = CACHE / "docker"
@@ -70,6 +73,11 @@ class Engine:
         """Whether the image is there now; the own engine reaches no registry and does not try."""
         return self.has(image) or (not self.own and self.attempt("pull", "-q", image).returncode == 0)
 
+    def made_from(self, image: str) -> str | None:
+        """The recipe of an image that was made here, "" for one from elsewhere, None if there is none."""
+        done = self.attempt("image", "inspect", "--format", f'{{{{index .Config.Labels "{RECIPE}"}}}}', image)
+        return done.stdout.strip() if done.returncode == 0 else None
+
     def provide_base(self, tag: str, progress: Progress = silent) -> None:
         """Put a Debian 12 with Python 3.11 under that tag, unless the image is there or can be pulled."""
         if self.pull(tag):
@@ -77,10 +85,6 @@ class Engine:
         archive = base(progress)
         settings = ["-c", f"ENV PIP_CERT={_CERTIFICATES}", "-c", 'CMD ["python3"]']
         self.docker("import", *settings, archive, tag)
-
-    def build(self, folder: Path, tag: str, *arguments: str) -> None:
-        """`docker build -t TAG FOLDER`. Raises DockerFailed."""
-        self.docker("build", "-q", *arguments, "-t", tag, folder)
 
 
 def prepare(progress: Progress = silent) -> None:
@@ -157,7 +161,11 @@ def _own(root: Path) -> Iterator[Engine]:
     pid.unlink(missing_ok=True)  # of an engine that was killed; after a reboot another process may have that number
     places = ["--data-root", str(_STATE / "data"), "--exec-root", str(_STATE / "exec"), "--pidfile", str(pid)]
     command = [str(binary), *places, "-H", f"unix://{_SOCKET}"]
-    variables = {"DOCKER_HOST": f"unix://{_SOCKET}", "DOCKER_BUILDKIT": "0"}  # its BuildKit would need a plug-in
+    variables = {
+        "DOCKER_HOST": f"unix://{_SOCKET}",
+        "DOCKER_BUILDKIT": "0",  # it would need a plug-in
+        "DOCKER_CONFIG": str(_configuration()),
+    }
     own = Engine(client=root / "usr/bin/docker", variables=variables, own=True)
 
     def ready() -> bool:
@@ -169,6 +177,16 @@ def _own(root: Path) -> Iterator[Engine]:
             yield own
         finally:
             _clear(own)
+
+
+def _configuration() -> Path:
+    """The client's folder with Compose as its plug-in, from the development dependencies."""
+    folder = _STATE / "config"
+    plugin = folder / "cli-plugins/docker-compose"
+    plugin.parent.mkdir(parents=True, exist_ok=True)
+    plugin.unlink(missing_ok=True)
+    plugin.symlink_to(Path(sys.executable).with_name("docker-compose"))
+    return folder
 
 
 def _clear(own: Engine) -> None:

@@ -24,6 +24,7 @@ _BUILD = Path(__file__).parent / "neo4j_build"
 _LAUNCHER = "FleetGraph.java"
 _USER = "neo4j"
 _OLDEST_JAVA = 17
+_MODULES = "java.se,jdk.unsupported,jdk.management,jdk.crypto.ec,jdk.zipfs,jdk.net,jdk.naming.dns,jdk.incubator.vector"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,21 @@ def prepare(progress: Progress = silent) -> tuple[Path, Path]:
     classes = cached(f"neo4j-launcher-{hashlib.sha256(launcher).hexdigest()[:12]}-{_version()}", compile_launcher, progress)
     _tools(("java",), progress)
     return jars, classes
+
+
+def runtime(progress: Progress = silent) -> Path:
+    """A Java runtime that can be copied elsewhere, 100 MB, linked from the JDK. Raises ServerMissing."""
+
+    def link(folder: Path) -> None:
+        tools = _tools(("java", "jlink"), progress)
+        progress("linking a Java runtime")
+        small = ["--strip-java-debug-attributes", "--no-man-pages", "--no-header-files"]
+        try:
+            run([tools["jlink"], "--add-modules", _MODULES, *small, "--output", str(folder / "java")], folder=folder)
+        except CommandFailed as failed:
+            raise ServerMissing(f"jlink could not link a Java runtime ({failed}): check the installed JDK") from None
+
+    return cached(f"java-runtime-{_OLDEST_JAVA}", link, progress) / "java"
 
 
 def _run(command: list[str], folder: Path, on_line: Callable[[str], None] | None = None) -> None:

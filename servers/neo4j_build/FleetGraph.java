@@ -9,7 +9,7 @@ import org.neo4j.dbms.api.DatabaseManagementService;
 import org.neo4j.dbms.api.DatabaseManagementServiceBuilder;
 import org.neo4j.io.ByteUnit;
 
-/** Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT, the password in NEO4J_PASSWORD. */
+/** Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT [HOST], the password in NEO4J_PASSWORD. */
 public class FleetGraph {
     public static void main(String[] arguments) {
         try {
@@ -24,7 +24,7 @@ public class FleetGraph {
 
     private static void serve(String[] arguments) throws InterruptedException {
         var folder = Path.of(arguments[0]);
-        var address = new SocketAddress("127.0.0.1", Integer.parseInt(arguments[1]));
+        var address = new SocketAddress(arguments.length > 2 ? arguments[2] : "127.0.0.1", Integer.parseInt(arguments[1]));
         if (Files.notExists(folder)) {
             // Nobody may log in before the password is set: three failures would lock the user out for a while.
             var closed = open(folder, address, false);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +39,17 @@ def image(engine: docker.Engine, base_image: str) -> str:
     """The exporter's image, built as README.md says."""
     engine.docker("build", "-t", "fleet-exporter", ".", folder=ROOT)
     return "fleet-exporter"
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of this checkout that a clone would have, uncommitted changes included."""
+    folder = tmp_path_factory.mktemp("clone") / "fleet-exporter"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder

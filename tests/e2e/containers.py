@@ -25,6 +25,7 @@ class Container:
 
     engine: Engine
     id: str
+    user: str = ""
 
     def state(self) -> dict[str, Any]:
         """Status, exit code and health, as `docker inspect` shows them."""
@@ -53,7 +54,15 @@ class Container:
 
     def run(self, *command: str) -> str:
         """What a command inside writes to stdout. Raises DockerFailed."""
-        return self.engine.docker("exec", self.id, *command)
+        return self.engine.docker("exec", f"--user={self.user}", self.id, *command)
+
+    def start(self, script: str) -> None:
+        """Run a shell script inside, in the working folder, and do not wait for it."""
+        self.engine.docker("exec", "--detach", f"--user={self.user}", self.id, "sh", "-c", script)
+
+    def has(self, path: str) -> bool:
+        """Whether that file is there inside."""
+        return self.engine.attempt("exec", self.id, "test", "-e", path).returncode == 0
 
     def stop(self, seconds: int) -> int:
         """The exit code after SIGTERM; 137 if the container had to be killed after `seconds`."""
