@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from servers.cache import CACHE, Progress, ServerMissing, cached, locked, silent
@@ -63,18 +62,26 @@ def _release() -> str:
 def _missing_libraries(package: str) -> list[str]:
     """Shared libraries that the package names and this machine does not have installed."""
     _learn(package)
-    shown = subprocess.run(_apt("apt-cache", "show", package), capture_output=True, text=True, check=False).stdout
+    shown = _output(_apt("apt-cache", "show", package))
     depends = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
     names = set(re.findall(r"\b(lib(?!js-)[\w.+-]+)", depends[1])) if depends else set()
-    status = subprocess.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=False)
-    return sorted(names - set(status.stdout.split()))
+    installed = _output(["dpkg-query", "-W", "-f", "${Package}\n"]).split()
+    return sorted(names - set(installed))
+
+
+def _output(command: list[str]) -> str:
+    """What it printed, also when it failed. Raises Cancelled."""
+    try:
+        return run(command)
+    except CommandFailed as failed:
+        return failed.output
 
 
 def _learn(package: str) -> None:
     """Fetch the package lists where apt does not know the package, as on a fresh machine."""
     with locked(_APT):  # of two `apt-get update`s at once, the second fails instead of waiting
-        shown = subprocess.run(_apt("apt-cache", "policy", package), capture_output=True, text=True, check=False)
-        if "Candidate:" not in shown.stdout or "Candidate: (none)" in shown.stdout:
+        shown = _output(_apt("apt-cache", "policy", package))
+        if "Candidate:" not in shown or "Candidate: (none)" in shown:
             _update()
 
 

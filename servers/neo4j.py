@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,10 @@ def _found(names: tuple[str, ...]) -> dict[str, str] | None:
     found = {name: path for name in names if (path := shutil.which(name))}
     if len(found) < len(names):
         return None
-    shown = subprocess.run([found["java"], "-version"], capture_output=True, text=True, check=False).stderr
+    try:
+        shown = run([found["java"], "-version"])
+    except CommandFailed:
+        return None
     version = re.search(r'version "(\d+)', shown)
     return found if version and int(version[1]) >= _OLDEST_JAVA else None
 
