@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
@@ -31,8 +31,10 @@ from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
 from exporter.web.api import api
 from exporter.web.api.problems import bug, http_problem, problem
+from exporter.web.connections import limited_protocol
 from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, HeadAsGet, SecurityHeaders
+from exporter.web.passwords import Passwords, TooManyPasswords
 from exporter.web.priority import Priority
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
@@ -137,6 +139,7 @@ class _Guard:
         self._path = path
         self._config = web_config.read(path)
         self._changed = path.stat().st_mtime_ns
+        self._passwords = Passwords()
 
     def _current(self) -> web_config.WebConfig:
         try:
@@ -147,15 +150,24 @@ class _Guard:
             log.error("web.config.file is kept as it was", extra={"error": str(error)})
         return self._config
 
+    async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
+        """The answer to a client without the right credentials."""
+        given = web_config.credentials(Headers(scope=scope).get("authorization", ""))
+        try:
+            if given is not None and await self._passwords.fits(users, *given):
+                return None
+        except TooManyPasswords:
+            return problem(429, "too many passwords are being checked; retry in a moment", headers={"retry-after": "1"})
+        challenge = {"www-authenticate": 'Basic realm="fleet-exporter"'}
+        return problem(401, "Authorization: expected a user and password of --web.config.file", headers=challenge)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            self._passwords.close()
             return
         config = self._current()
-        given = Headers(scope=scope).get("authorization", "")
-        if config.basic_auth_users and not await asyncio.to_thread(config.accepts, given):
-            challenge = {"www-authenticate": 'Basic realm="fleet-exporter"'}
-            refusal = problem(401, "Authorization: expected a user and password of --web.config.file", headers=challenge)
+        if config.basic_auth_users and (refusal := await self._refusal(scope, config.basic_auth_users)):
             await refusal(scope, receive, send)
             return
 
@@ -201,6 +213,7 @@ async def serve(scraper: Scraper, options: Web) -> None:
     app = application(scraper, options)
     config = uvicorn.Config(
         app,
+        http=limited_protocol(),
         log_config=None,
         access_log=False,
         lifespan="on",

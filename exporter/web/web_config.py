@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import ssl
 from enum import StrEnum
 from pathlib import Path
@@ -64,45 +63,17 @@ class WebConfig(_Section):
     http_server_config: HttpServer = HttpServer()
     basic_auth_users: dict[str, str] = Field(default_factory=dict)
 
-    def accepts(self, authorization: str) -> bool:
-        """Whether an Authorization header names a user of the file with the right password. Slow (bcrypt) once per user."""
-        scheme, _, encoded = authorization.partition(" ")
-        if scheme.lower() != "basic":
-            return False
-        try:
-            user, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        # An unknown user costs the same time as a known one, so that names cannot be guessed by the clock.
-        stored = self.basic_auth_users.get(user, "")
-        return _matches(stored or _NOBODY, hashlib.sha256(password.encode()).digest(), password) and bool(
-            separator and stored
-        )
 
-
-_NOBODY = "$2b$10$" + "." * 53
-"""A hash that no password has."""
-
-
-_outcomes: dict[tuple[str, bytes], bool] = {}
-"""Whether a password, known here by its digest alone, fits a stored hash: bcrypt takes some 70 ms a time by design."""
-
-_MOST_OUTCOMES = 100
-
-
-def _matches(stored: str, digest: bytes, password: str) -> bool:
-    import bcrypt  # only where there are passwords
-
-    key = (stored, digest)
-    if key not in _outcomes:
-        try:
-            outcome = bcrypt.checkpw(password.encode()[:72], stored.encode())
-        except ValueError:
-            outcome = False
-        if len(_outcomes) >= _MOST_OUTCOMES:
-            _outcomes.clear()
-        _outcomes[key] = outcome
-    return _outcomes[key]
+def credentials(authorization: str) -> tuple[str, str] | None:
+    """(user, password) of an Authorization header; None if it has none."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if separator else None
 
 
 def read(path: Path) -> WebConfig:

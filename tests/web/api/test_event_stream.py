@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import websockets
 
+from exporter.events.broadcast import LISTENERS, TOO_SLOW
 from tests.support.fleet_streams import Fleet, fleet_on
 from tests.support.pages import eventually, run
 from tests.support.process import Exporter, exporter
@@ -119,5 +122,36 @@ def test_a_client_that_reads_too_slowly_is_dropped_counted_and_told(bus: str) ->
                     await eventually(dropped)
                     kinds = [kind async for kind, _ in parts(lines)]
                 assert kinds[-1] == "dropped"
+
+    run(main())
+
+
+def test_a_client_that_never_reads_is_disconnected(bus: str) -> None:
+    async def main() -> None:
+        with exporter(variables={"NATS_URL": bus, "FLEET_EXPORTER_JETSTREAM_TIMEOUT": "5"}) as process:
+            address = urlsplit(process.url)
+            async with fleet_on(bus) as fleet, httpx.AsyncClient(timeout=30) as client:
+
+                async def value(name: str) -> float:
+                    page = (await client.get(f"{process.url}/metrics")).text
+                    return next((float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} ")), -1)
+
+                await client.get(f"{process.url}/metrics")
+                with socket.create_connection((str(address.hostname), address.port or 0)) as silent:
+                    silent.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+                    body = json.dumps({"story_id": "US-1", "text": "x" * 1500}).encode()
+
+                    async def dropped() -> bool:
+                        for _ in range(2000):
+                            await fleet.client.publish("planning.flood", body)
+                        await fleet.client.flush()
+                        return await value(TOO_SLOW.name) == 1
+
+                    async def disconnected() -> bool:
+                        return await value(LISTENERS.name) == 0
+
+                    await eventually(dropped)
+                    assert await value(LISTENERS.name) == 1  # it holds its place until it is gone
+                    await eventually(disconnected)
 
     run(main())

@@ -1,0 +1,184 @@
+"""Limits on connections, before any other work: their number, the size and the time of a request's head, stalled writes.
+
+uvicorn limits a head only with h11, which takes twice the time per request; these limits are those of httptools' protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import resource
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32 * 1024
+"""Request line and headers together."""
+REQUEST_SECONDS = 10.0
+"""From the first byte of a request, or the opening of the connection, to the request's last byte."""
+STALL_SECONDS = 20.0
+"""A client that has read nothing for so long while data waits for it is disconnected."""
+_MOST_CONNECTIONS = 2000
+_FILES_KEPT = 100
+"""File descriptors left for the backends and for files."""
+_LOG_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def _limit() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(min(_MOST_CONNECTIONS, files - _FILES_KEPT), 10)
+
+
+@dataclass
+class Connections:
+    """Open connections. At a limit, the oldest that waits for a request makes room; else the new one is closed."""
+
+    limit: int = field(default_factory=_limit)
+    open: dict[LimitedProtocol, str] = field(default_factory=dict)
+    waiting: dict[LimitedProtocol, str] = field(default_factory=dict)
+    logged: float = float("-inf")
+
+    @property
+    def limit_per_address(self) -> int:
+        return max(self.limit // 2, 1)
+
+    def admit(self, new: LimitedProtocol, address: str) -> bool:
+        """Whether there is room for a connection from this address, after making some."""
+        self._forget_closed()
+        of_address = Counter(self.open.values())[address] if len(self.open) >= self.limit_per_address else 0
+        if len(self.open) >= self.limit or of_address >= self.limit_per_address:
+            self._log(address)
+            full = of_address < self.limit_per_address
+            oldest = next((one for one, where in self.waiting.items() if full or where == address), None)
+            if oldest is None:
+                return False
+            oldest.transport.abort()
+            self.closed(oldest)
+        self.open[new] = self.waiting[new] = address
+        return True
+
+    def closed(self, one: LimitedProtocol) -> None:
+        self.open.pop(one, None)
+        self.waiting.pop(one, None)
+
+    def _forget_closed(self) -> None:
+        # A WebSocket's end is reported to the protocol that took over from this one.
+        if len(self.open) >= self.limit_per_address:
+            for one in [one for one in self.open if one.transport.is_closing()]:
+                self.closed(one)
+
+    def _log(self, address: str) -> None:
+        if time.monotonic() - self.logged > _LOG_SECONDS:
+            self.logged = time.monotonic()
+            log.warning(
+                "too many connections; closing the oldest without a request",
+                extra={"open": len(self.open), "limit": self.limit, "address": address},
+            )
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with the limits of this module."""
+
+    limits: Connections
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head = 0
+        self._in_head = True
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.limits.admit(self, self.client[0] if self.client else ""):
+            self._start_deadline()
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.limits.closed(self)
+        self._end_deadline()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._deadline is None and self._in_head:
+            self._start_deadline()
+        room = MAX_HEAD_BYTES - self._head
+        if self._in_head and len(data) > room:
+            super().data_received(data[:room])
+            if self._in_head:
+                self._refuse(431, f"request line and headers: expected at most {MAX_HEAD_BYTES} bytes, got more")
+            elif not self.transport.is_closing():
+                super().data_received(data[room:])
+            return
+        if self._in_head:
+            self._head += len(data)
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head = True, 0
+        self._end_deadline()
+        self.limits.waiting.pop(self, None)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self in self.limits.open:
+            self.limits.waiting[self] = self.limits.open[self]  # idle: may be closed to make room
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall is None:
+            self._stall = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _start_deadline(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_late)
+        if self in self.limits.open:
+            self.limits.waiting[self] = self.limits.open[self]
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self._refuse(408, f"the request: expected within {REQUEST_SECONDS:.0f} seconds")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer without the application and close."""
+        if self.transport.is_closing():
+            return
+        phrase = HTTPStatus(status).phrase
+        body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
+        head = (
+            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def limited_protocol() -> type[LimitedProtocol]:
+    """A protocol class with counts of its own, for one server."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": Connections()})

@@ -1,0 +1,153 @@
+"""Hostile clients at the front door: what they get, and what everyone else still gets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import bcrypt
+import httpx
+import pytest
+
+from tests.support.pages import run
+from tests.support.process import Exporter, exporter
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Exporter]:
+    with exporter() as process:
+        yield process
+
+
+def connected(running: Exporter) -> socket.socket:
+    address = urlsplit(running.url)
+    assert address.hostname
+    assert address.port
+    return socket.create_connection((address.hostname, address.port), timeout=60)
+
+
+def answered(connection: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(65536):
+            found += data
+    return found
+
+
+def test_a_header_without_an_end_is_refused(running: Exporter) -> None:
+    with connected(running) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX-A: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                connection.sendall(b"a" * 65536)
+        assert httpx.get(f"{running.url}/-/healthy").status_code == 200
+
+
+@pytest.mark.parametrize("size", [33 * 1024, 200_000])
+@pytest.mark.parametrize("part", ["line", "header", "headers"])
+def test_a_large_head_is_431(running: Exporter, size: int, part: str) -> None:
+    line, headers = {
+        "line": ("/?q=" + "a" * size, ""),
+        "header": ("/", f"X-A: {'a' * size}\r\n"),
+        "headers": ("/", "X-A: aaaaaa\r\n" * (size // 10)),
+    }[part]
+    with connected(running) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(f"GET {line} HTTP/1.1\r\nHost: x\r\n{headers}".encode())
+        reply = answered(connection)
+
+    assert reply.startswith(b"HTTP/1.1 431 ") or reply == b""  # a reset may overtake the answer
+    assert httpx.get(f"{running.url}/-/healthy").status_code == 200
+
+
+def test_a_head_within_the_limit_is_served_and_the_next_request_too(running: Exporter) -> None:
+    with httpx.Client() as client:
+        for _ in range(3):
+            assert client.get(f"{running.url}/-/healthy", headers={"x-a": "a" * 31_000}).status_code == 200
+
+
+def test_a_request_that_does_not_come_is_408(running: Exporter) -> None:
+    with connected(running) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        assert answered(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_more_connections_than_files_keep_nobody_out(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256));"
+        "from exporter.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard > 1000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1000), hard))
+    command = [sys.executable, "-c", program, "--web.listen-address=127.0.0.1:0"]
+    with exporter(command=command) as process:
+        held = [connected(process) for _ in range(400)]
+        for connection in held:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        for _ in range(5):
+            assert httpx.get(f"{process.url}/metrics", timeout=60).status_code == 200
+        for connection in held:
+            connection.close()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Exporter]:
+    file = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
+    file.write_text(f"basic_auth_users:\n  operator: {hashed}\n")
+    with exporter(f"--web.config.file={file}") as process:
+        yield process
+
+
+def test_a_password_flood_delays_no_known_client(guarded: Exporter) -> None:
+    async def main() -> None:
+        right = httpx.BasicAuth("operator", "right")
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(timeout=120, limits=limits) as client, httpx.AsyncClient(timeout=60) as scraper:
+            address = f"{guarded.url}/-/healthy"
+            assert (await scraper.get(address, auth=right)).status_code == 200
+            flood = [
+                asyncio.create_task(client.get(address, auth=httpx.BasicAuth(user, f"wrong-{number}")))
+                for number in range(100)
+                for user in ("operator", "nobody")
+            ]
+            await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+            scrapes = [await scraper.get(address, auth=right) for _ in range(5)]
+            waiting = [task for task in flood if not task.done()]
+            statuses = [reply.status_code for reply in await asyncio.gather(*flood)]
+
+            assert [reply.status_code for reply in scrapes] == [200] * 5
+            assert waiting, "the scrapes waited for every wrong password"
+            assert set(statuses) == {401, 429}
+            refused = next(task.result() for task in flood if task.result().status_code == 429)
+            assert refused.headers["retry-after"]
+
+    run(main())
+
+
+def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
+    async def main() -> None:
+        async with httpx.AsyncClient(timeout=60) as client:
+            flood = [
+                asyncio.create_task(client.get(guarded.url, auth=httpx.BasicAuth("operator", f"wrong-{number}")))
+                for number in range(50)
+            ]
+            await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+            guarded.process.terminate()
+            try:
+                assert await asyncio.to_thread(guarded.process.wait, 10) == 0
+            except subprocess.TimeoutExpired:
+                pytest.fail("it does not end")
+            await asyncio.gather(*flood, return_exceptions=True)
+
+    run(main())
