@@ -227,12 +227,12 @@ def test_the_simulated_fleet_moves_what_the_exporter_reads(valkey_server: Valkey
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give NATS an address: --nats-url or NATS_URL"),
-        (["--break=pod"], "pod needs more than NATS; `make demo` has it"),
-        (["--break=typo"], "there is no fault 'typo'"),
+        ([], "NATS: expected an address; set --nats-url or NATS_URL"),
+        (["--break=pod"], "pod needs more than NATS: use `make demo`"),
+        (["--break=typo"], "unknown fault 'typo': expected one of agent"),
     ],
 )
-def test_a_fleet_that_cannot_be_is_told_in_a_sentence(arguments: list[str], said: str) -> None:
+def test_a_wrong_argument_is_one_sentence(arguments: list[str], said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo.simulate", *arguments], cwd=ROOT, env={}, capture_output=True, text=True, check=False
     )
