@@ -37,14 +37,18 @@ def _signed(issuer: Key, subject: str, name: str, claims: dict[str, Any]) -> str
     return f"{text}.{_encoded(nkeys.from_seed(bytearray(issuer.seed)).sign(text.encode()))}"
 
 
-def operator_configuration(credentials: Path) -> str:
-    """nats-server's configuration for an operator with one account; the credentials of its user go into the file."""
+def operator_configuration(credentials: Path, tiers: dict[str, dict[str, int]] | None = None) -> str:
+    """nats-server's configuration for an operator with one account; the credentials of its user go into the file.
+
+    `tiers` are JetStream limits by number of replicas (R1, R3), in place of limits of the whole account.
+    """
     operator, account = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_ACCOUNT)
     system, user = key(nkeys.PREFIX_BYTE_ACCOUNT), key(nkeys.PREFIX_BYTE_USER)
     limits = {"subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1, "wildcards": True}
     storage = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+    granted = limits | ({"tiered_limits": tiers} if tiers else storage)
     operator_jwt = _signed(operator, operator.public, "operator", {"type": "operator", "system_account": system.public})
-    account_jwt = _signed(operator, account.public, "fleet", {"type": "account", "limits": limits | storage})
+    account_jwt = _signed(operator, account.public, "fleet", {"type": "account", "limits": granted})
     system_jwt = _signed(operator, system.public, "system", {"type": "account", "limits": limits})
     user_jwt = _signed(account, user.public, "exporter", {"type": "user", "subs": -1, "data": -1, "payload": -1})
     credentials.write_text(
