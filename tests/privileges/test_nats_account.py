@@ -76,7 +76,7 @@ def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> No
     page = collected(source(server, "blind", max_oldest_lookups=0))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
-    assert page["nats_oldest_lookup_failures"] == 0
+    assert page['nats_stream_oldest_lookup_failures{stream="PLANNING_EVENTS"}'] == 0
     assert refused(server, "blind") == []
 
 
@@ -84,7 +84,7 @@ def test_refused_lookups_leave_out_their_metric_alone(server: Nats) -> None:
     page = collected(source(server, "blind"))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
-    assert page["nats_oldest_lookup_failures"] == 1
+    assert page['nats_stream_oldest_lookup_failures{stream="PLANNING_EVENTS"}'] == 1
     assert f"nats_consumer_oldest_unacked_timestamp_seconds{{{WORKER}}}" not in page
 
 

@@ -160,9 +160,9 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
         shown = [row for row in snapshot.consumers if self._is_shown(row)]
         yield from consumers.consumer_samples(shown, snapshot.counters, snapshot.oldest_unacked)
         yield from consumers.offline_samples(snapshot.offline_consumers)
-        yield consumers.FAILED_LOOKUPS(snapshot.failed_lookups)
         yield ACK_ESTIMATE.column(snapshot.ack_estimates)
         names = [stream.config.name for stream in snapshot.streams]
+        yield from (consumers.FAILED_LOOKUPS(snapshot.failed_lookups.get(name, 0), stream=name) for name in names)
         ephemeral = [row for row in snapshot.consumers if not row.parsed.config.durable_name]
         yield from consumers.ephemeral_samples(names, ephemeral)
         yield from self._expected_samples(snapshot, names)

@@ -93,8 +93,9 @@ EXPECTED = gauge(
 EPHEMERAL = gauge("nats_stream_ephemeral_consumers", "Consumers without a durable name.", "stream")
 EPHEMERAL_LAG = gauge("nats_stream_ephemeral_lag", "Total lag of the stream's ephemeral consumers.", "stream")
 FAILED_LOOKUPS = gauge(
-    "nats_oldest_lookup_failures",
+    "nats_stream_oldest_lookup_failures",
     "Lookups of oldest unacked messages that failed in the last collection, refused ones included (STREAM.MSG.GET).",
+    "stream",
 )
 
 STATIC: Final = (ACK_WAIT, MAX_DELIVER, MAX_ACK_PENDING, SAMPLING, INFO)

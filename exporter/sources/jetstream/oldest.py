@@ -11,6 +11,7 @@ because most of those messages will never be delivered.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,8 @@ class OldestUnacked:
         self._limit = limit
         self._found: dict[ConsumerKey, tuple[_State, float]] = {}
         self._is_refused = False
-        self.failed = 0
-        """Failed lookups of the last `update`, including those not made because the account may not make them."""
+        self.failed: Counter[str] = Counter()
+        """By stream, failed lookups of the last `update`, including those not made because the account may not make them."""
 
     def reset(self) -> None:
         """Try again what was refused: another connection may have other permissions."""
@@ -73,11 +74,11 @@ class OldestUnacked:
                 wanted[row.key] = _Lookup(row, (max(start, state.first_seq), state.first_seq, state.num_deleted))
         self._found = {key: found for key, found in self._found.items() if key in wanted and found[0] == wanted[key].state}
         due = [lookup for key, lookup in wanted.items() if key not in self._found][: self._limit]
-        self.failed = 0
+        self.failed = Counter()
         if due and not self._is_refused:  # the first one alone: it may show that all are refused
             await self._look_up(connection, due.pop(0))
         if self._is_refused:
-            self.failed += len(due)
+            self.failed.update(lookup.row.stream for lookup in due)
         else:
             await together([self._look_up(connection, lookup) for lookup in due])
         return {key: moment for key, (_, moment) in self._found.items()}
@@ -93,13 +94,13 @@ class OldestUnacked:
                     if message is not None and (moment := seconds(message.time)) is not None:
                         oldest = min(oldest or (message.seq, moment), (message.seq, moment))
         except TimeoutError:
-            self.failed += 1
+            self.failed[row.stream] += 1
             return
         except SourceError as error:
             if error.reason is Reason.UNREACHABLE and not connection.is_open:
                 raise
             self._is_refused = self._is_refused or error.reason is Reason.UNAUTHORIZED
-            self.failed += 1
+            self.failed[row.stream] += 1
             return
         if oldest is not None and not _may_be_skipped(row, oldest[1]):
             self._found[row.key] = (lookup.state, oldest[1])

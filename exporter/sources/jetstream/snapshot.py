@@ -62,5 +62,6 @@ class JetstreamSnapshot:
     """(deliveries, settled deliveries) of each consumer."""
     oldest_unacked: Mapping[ConsumerKey, float]
     """When the oldest outstanding message was stored, in seconds since 1970, for the consumers where it is known."""
-    failed_lookups: int
+    failed_lookups: Mapping[str, int]
+    """Failed lookups of oldest messages by stream."""
     ack_estimates: Sequence[tuple[Labels, float]]
