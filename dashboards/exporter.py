@@ -257,7 +257,7 @@ DASHBOARD = Dashboard(
                     _events(SKIPPED, "deleted before they were read"),
                     _events(DROPPED, "too fast"),
                     _events(journal.MISSED, "deleted before they were copied"),
-                    _events(journal.REJECTED, "refused by Loki"),
+                    _events(journal.DROPPED, "refused by Loki"),
                     _events(REPEATED, "came again"),
                     unit="short",
                     width=8,

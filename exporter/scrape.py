@@ -74,6 +74,17 @@ class Collection(NamedTuple):
     samples: list[Sample]
     series: int
     dropped: int
+    failure: SourceError | None
+    """Why the target is down although it has figures."""
+
+
+class Outcome(NamedTuple):
+    """What one caller gets of one target: samples, and why they are missing or not current."""
+
+    samples: list[Sample]
+    failure: SourceError | None
+    is_own: bool = False
+    """Whether only this caller's budget has ended, so that the page does not say what other pages say."""
 
 
 @dataclass(slots=True)
@@ -89,7 +100,7 @@ class State:
     dropped: int = 0
     last_success: float | None = None
     snapshot: Any = field(default=None, repr=False)
-    """The last successful collection's snapshot; None while the target fails."""
+    """The last collection's snapshot; None while there is none."""
     task: asyncio.Task[Collection] | None = field(default=None, repr=False)
     started: float = 0.0
     late: bool = False
@@ -169,27 +180,27 @@ class Scraper:
         """Every target's samples, and the exporter's own about them, within `budget` seconds."""
         states = self.states
         found = await asyncio.gather(*[self._collected(state, budget) for state in states])
-        samples = [sample for part in found if not isinstance(part, SourceError) for sample in part]
-        for state, part in zip(states, found, strict=True):
-            samples.extend(state.samples(part if isinstance(part, SourceError) else None))
+        samples = [sample for outcome in found for sample in outcome.samples]
+        for state, outcome in zip(states, found, strict=True):
+            samples.extend(state.samples(outcome.failure if outcome.is_own else None))
         samples.extend(RESTARTS(count, source=kind) for kind, count in self._restarts.items())
         return samples
 
     async def snapshots(self, kind: str, budget: float) -> list[Any]:
         """The current snapshot of every target of a source, collected within `budget` seconds.
 
-        Raises SourceError if there are targets and all of them fail.
+        Raises SourceError if there are targets and none of them has a snapshot.
         """
         states = [state for state in self.states if state.source.kind == kind]
         found = await asyncio.gather(*[self._collected(state, budget) for state in states])
-        failures = [part for part in found if isinstance(part, SourceError)]
-        if failures and len(failures) == len(states):
+        pairs = list(zip(states, found, strict=True))
+        current = [state.snapshot for state, outcome in pairs if not outcome.is_own and state.snapshot is not None]
+        failures = [outcome.failure for outcome in found if outcome.failure is not None]
+        if failures and not current:
             raise SourceError(failures[0].reason, str(failures[0]))
-        pairs = zip(states, found, strict=True)
-        return [state.snapshot for state, part in pairs if not isinstance(part, SourceError)]
+        return current
 
-    async def _collected(self, state: State, budget: float) -> list[Sample] | SourceError:
-        """The samples of one target, or why this caller does not get them."""
+    async def _collected(self, state: State, budget: float) -> Outcome:
         is_new = state.task is None or state.task.done()
         if is_new:
             state.started = time.monotonic()
@@ -204,23 +215,26 @@ class Scraper:
         if remaining > 0 and not task.done():
             await asyncio.wait([task], timeout=remaining)
         if task.done():
-            if state.reason is not None:
-                return SourceError(state.reason, state.message)
-            return task.result().samples
+            failure = SourceError(state.reason, state.message) if state.reason is not None else None
+            has_figures = not task.cancelled() and task.exception() is None
+            return Outcome(task.result().samples if has_figures else [], failure)
         if state.late and not is_new:
-            return SourceError(Reason.TIMEOUT, "an earlier collection is still waiting for an answer")
+            failure = SourceError(Reason.TIMEOUT, "an earlier collection is still waiting for an answer")
+            return Outcome([], failure, is_own=state.up is not False)
         failure = SourceError(Reason.TIMEOUT, f"no answer within {limit:.3g} s")
-        if limit >= state.source.timeout or state.late:  # else only this caller's budget has ended
-            state.late = True
-            self._failed(state, failure.reason, str(failure))
-        return failure
+        if limit < state.source.timeout and not state.late:
+            return Outcome([], failure, is_own=True)
+        state.late = True
+        self._failed(state, failure.reason, str(failure))
+        return Outcome([], failure)
 
     async def _collection(self, state: State) -> Collection:
         target = state.source
         try:
             async with asyncio.timeout(target.timeout * HARD_TIMEOUT_FACTOR):
                 snapshot: Any = await target.collect()
-            return Collection(snapshot, *bounded(target.samples(snapshot), target.metrics, target.max_series))
+            kept = bounded(target.samples(snapshot), target.metrics, target.max_series)
+            return Collection(snapshot, *kept, target.failure(snapshot))
         except BaseException:
             # A connection that failed or was cut off half-way through a reply must not be used again.
             with contextlib.suppress(Exception):
@@ -237,6 +251,10 @@ class Scraper:
             self._failed(state, reason, str(error) or type(error).__name__, error)
             return
         state.late = False
+        if collection.failure is not None:
+            self._failed(state, collection.failure.reason, str(collection.failure))
+            state.snapshot, state.series, state.dropped = collection.snapshot, collection.series, collection.dropped
+            return
         if state.up is not True:
             log.info("source is up", extra={"source": state.source.kind, "server": state.source.server})
         state.up, state.reason, state.message = True, None, ""
@@ -313,6 +331,8 @@ async def read_once(source: AnySource) -> list[Sample]:
                 async with asyncio.timeout(target.timeout):
                     await source.wait_synced()
                     snapshot: Any = await target.collect()
+                    if (failure := target.failure(snapshot)) is not None:
+                        raise failure
                     samples.extend(bounded(target.samples(snapshot), target.metrics, target.max_series)[0])
             except SourceError:
                 raise

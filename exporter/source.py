@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from exporter.config.options import Count, Options, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
+from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
 
 SnapshotT = TypeVar("SnapshotT")
@@ -62,6 +63,13 @@ class Target(ABC, Generic[SnapshotT]):
     @abstractmethod
     def samples(self, snapshot: SnapshotT) -> Iterable[Sample]:
         """A snapshot as samples. Pure."""
+
+    def failure(self, snapshot: SnapshotT) -> SourceError | None:  # noqa: ARG002 - for targets that override it
+        """Why a snapshot that is still worth showing is incomplete or no longer current; None if it is fine.
+
+        The target is then reported as down with this reason, and its samples stay on the page. Pure.
+        """
+        return None
 
     async def close(self) -> None:
         """Close the connection; the next collection opens it again. Called after every failed collection."""
@@ -127,6 +135,9 @@ class LegacySource(SourceOptions):
 
     def samples(self, snapshot: Iterable[Sample]) -> Iterable[Sample]:
         return snapshot
+
+    def failure(self, snapshot: Iterable[Sample]) -> SourceError | None:  # noqa: ARG002
+        return None
 
     async def run(self) -> None:
         """Watch the backend until cancelled; return at once if the source only polls."""

@@ -9,8 +9,9 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from servers import go
@@ -43,7 +44,7 @@ def prepare(progress: Progress = silent) -> Path:
     return cached(f"loki-{version[1]}", build, progress) / "loki"
 
 
-def _configuration(folder: Path, address: str, http: int, grpc: int) -> dict[str, Any]:
+def _configuration(folder: Path, address: str, http: int, grpc: int, limits: Mapping[str, Any]) -> dict[str, Any]:
     local = "127.0.0.1"
     period = {"from": "2024-01-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13"}
     return {
@@ -69,17 +70,16 @@ def _configuration(folder: Path, address: str, http: int, grpc: int) -> dict[str
         "limits_config": {
             "allow_structured_metadata": True,
             "reject_old_samples": False,
-            "ingestion_rate_mb": 64,
-            "ingestion_burst_size_mb": 128,
-            "per_stream_rate_limit": "64MB",
-            "per_stream_rate_limit_burst": "128MB",
+            **limits,
         },
         "ingester": {"lifecycler": {"min_ready_duration": "0s"}},
     }
 
 
 @contextlib.contextmanager
-def start(*, port: int | None = None, address: str = "127.0.0.1") -> Iterator[Loki]:
+def start(
+    *, port: int | None = None, address: str = "127.0.0.1", limits: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[Loki]:
     """A Loki on a free port with its data in a folder that goes when it ends.
 
     It is returned as soon as it accepts pushes; `answers_queries` is true when it also answers queries.
@@ -88,7 +88,7 @@ def start(*, port: int | None = None, address: str = "127.0.0.1") -> Iterator[Lo
     port, grpc = free_port(port), free_port()
     with temporary_folder("loki") as folder:
         file = folder / "loki.yml"
-        file.write_text(json.dumps(_configuration(folder, address, port, grpc)))  # JSON is YAML
+        file.write_text(json.dumps(_configuration(folder, address, port, grpc, limits)))  # JSON is YAML
         command: list[str | Path] = [binary, f"-config.file={file}"]
         with process(command, name="loki", folder=folder, ready=lambda: listening(port, address)) as running:
             yield Loki(url=f"http://{address}:{port}", port=port, process=running)

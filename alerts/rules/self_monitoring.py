@@ -207,7 +207,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="JournalLosing",
-        query=series(journal.REJECTED).grown("15m") | series(journal.MISSED).grown("15m"),
+        query=series(journal.DROPPED).grown("15m") | series(journal.MISSED).grown("15m"),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events are missing from Loki",

@@ -65,7 +65,7 @@ ALL_SEEN: Final = Row(
                 (Column("deleted unread", decimals=0, limits=_ANY), _lost(SKIPPED)),
                 (Column("to be copied", decimals=0, limits=_BEHIND), Line(of_streams(journal.PENDING).max("stream"))),
                 (Column("deleted uncopied", decimals=0, limits=_ANY), _lost(journal.MISSED)),
-                (Column("refused by Loki", decimals=0, limits=_ANY), _lost(journal.REJECTED)),
+                (Column("refused by Loki", decimals=0, limits=_ANY), _lost(journal.DROPPED)),
             ],
             key_columns=[
                 Column(

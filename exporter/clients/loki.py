@@ -1,7 +1,11 @@
-"""Requests to one Loki: what fails is told by its reason."""
+"""Requests to one Loki, with bounded replies and a total timeout."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
 from typing import Any
 
 import httpx
@@ -9,29 +13,105 @@ import httpx
 from exporter.config.address import Address
 from exporter.errors import Reason, SourceError
 
+_LARGEST_REPLY = 16 * 1024 * 1024
+_LONGEST_SENTENCE = 200
+_LONGEST_RETRY_AFTER = 60.0
+
+_FINAL = (httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE)
+_SMALLER = (*_FINAL, httpx.codes.TOO_MANY_REQUESTS, httpx.codes.INTERNAL_SERVER_ERROR)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply with status 2xx."""
+
+    content: bytes
+
+
+class PushRefused(Exception):
+    """Loki refused a push: the status, Loki's own sentence, and the seconds of Retry-After if it sent that."""
+
+    def __init__(self, server: str, status: int, sentence: str, retry_after: float | None) -> None:
+        super().__init__(f"Loki at {server} answers {status} to a push: {sentence or 'no reason given'}")
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def may_pass_if_smaller(self) -> bool:
+        """Whether fewer entries at once may be accepted: too large, one bad entry among good ones, or a rate limit."""
+        return self.status in _SMALLER
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same entry alone is refused however often it is sent."""
+        return self.status in _FINAL
+
+    @property
+    def is_rate_limit(self) -> bool:
+        return self.status == httpx.codes.TOO_MANY_REQUESTS
+
 
 class LokiClient:
-    """A Loki at an address; `options` are httpx.AsyncClient's."""
+    """A Loki at an address; `options` are those of httpx.AsyncClient."""
 
-    def __init__(self, address: Address, **options: Any) -> None:
+    def __init__(self, address: Address, *, timeout: float, **options: Any) -> None:
         self.server = address.server
-        self._client = httpx.AsyncClient(base_url=address.get_secret_value(), trust_env=False, **options)
+        self._timeout = timeout
+        self._client = httpx.AsyncClient(base_url=address.get_secret_value(), trust_env=False, timeout=timeout, **options)
 
-    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """A reply of status 2xx, or 400 to a push. Raises SourceError."""
+    async def get(self, path: str, params: dict[str, str] | None = None) -> Reply:
+        """A reply of status 2xx. Raises SourceError."""
+        status, content, _ = await self._request("GET", path, params=params)
+        if httpx.codes.is_success(status):
+            return Reply(content)
+        raise SourceError(_reason(status), f"Loki at {self.server} answers {status} to {path}: {_sentence(content)}")
+
+    async def push(self, body: bytes, *, encoding: str) -> None:
+        """Send a push body. Raises PushRefused, or SourceError if Loki cannot be reached or refuses the credentials."""
+        headers = {"content-type": "application/json", "content-encoding": encoding}
+        status, content, retry_after = await self._request("POST", "/loki/api/v1/push", content=body, headers=headers)
+        if httpx.codes.is_success(status):
+            return
+        refused = PushRefused(self.server, status, _sentence(content), retry_after)
+        if refused.may_pass_if_smaller:
+            raise refused
+        raise SourceError(_reason(status), str(refused))
+
+    async def _request(self, method: str, path: str, **request: Any) -> tuple[int, bytes, float | None]:
         try:
-            reply = await self._client.request(method, path, **request)
-        except httpx.TimeoutException:
+            async with asyncio.timeout(self._timeout), self._client.stream(method, path, **request) as reply:
+                content = bytearray()
+                async for part in reply.aiter_bytes():
+                    content += part
+                    if len(content) > _LARGEST_REPLY:
+                        sentence = f"Loki at {self.server} answers {path} with more than {_LARGEST_REPLY} bytes"
+                        raise SourceError(Reason.MALFORMED, sentence)
+                return reply.status_code, bytes(content), _seconds(reply.headers.get("retry-after", ""))
+        except (TimeoutError, httpx.TimeoutException):
             raise SourceError(Reason.TIMEOUT, f"Loki at {self.server} did not answer") from None
         except httpx.InvalidURL as error:
             raise SourceError(Reason.CONFIG, f"Loki at {self.server}: {error}") from None
         except (httpx.HTTPError, OSError) as error:
             raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
-        if reply.is_success or (reply.status_code == httpx.codes.BAD_REQUEST and method == "POST"):
-            return reply
-        denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-        reason = Reason.UNAUTHORIZED if denied else Reason.UNREACHABLE
-        raise SourceError(reason, f"Loki at {self.server} answers {reply.status_code} to {path}")
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _reason(status: int) -> Reason:
+    return Reason.UNAUTHORIZED if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) else Reason.UNREACHABLE
+
+
+def _sentence(content: bytes) -> str:
+    """The start of Loki's own explanation, as one line."""
+    return " ".join(content[: 4 * _LONGEST_SENTENCE].decode("utf-8", "replace").split())[:_LONGEST_SENTENCE]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Retry-After as seconds from now, at most a minute; None if absent or malformed."""
+    if retry_after.strip().isdecimal():
+        return min(float(retry_after), _LONGEST_RETRY_AFTER)
+    try:
+        return min(max(parsedate_to_datetime(retry_after).timestamp() - time(), 0.0), _LONGEST_RETRY_AFTER)
+    except ValueError:
+        return None

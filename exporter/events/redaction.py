@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
@@ -26,9 +28,27 @@ def timestamp(moment: float | None) -> str | None:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@functools.lru_cache(maxsize=8)
+def _named_values(redact: frozenset[str]) -> re.Pattern[str]:
+    """`"name": value`, `name=value` and the like within a text, quotes escaped any number of times."""
+    names = "|".join(re.escape(name) for name in sorted(redact, key=len, reverse=True)) or r"(?!)"
+    quote = r"""(?:\\*["'])"""
+    value = r"""(?:(\\*)"(?:(?!\3").)*\3"|'[^']*'|[^\s,;&}\]"']+)"""
+    return re.compile(rf"""(({quote}?(?<![\w-])(?:{names}){quote}?\s*[:=]\s*)){value}""", re.IGNORECASE | re.DOTALL)
+
+
+def redacted_text(text: str, redact: Collection[str]) -> str:
+    """A text in which the values of the named fields are replaced, also within JSON that is not parsed."""
+    lowered = text.lower()
+    if not any(name in lowered for name in redact):
+        return text
+    return _named_values(frozenset(redact)).sub(rf"\1{REDACTED}", text)
+
+
 def shown(value: Any, redact: Collection[str], text_limit: int, depth: int = 0) -> Any:
     """JSON of any shape, fit to be shown: values of the keys in `redact` (lower case) replaced, texts cut, depth bounded."""
     if isinstance(value, str):
+        value = redacted_text(value, redact)
         return value if len(value) <= text_limit else f"{value[:text_limit]}… ({len(value)} characters)"
     if isinstance(value, dict):
         if depth >= _DEEPEST:

@@ -12,7 +12,7 @@ import grpc.aio
 from demo.scenario.fleet import ROLES
 from demo.scenario.services import Services as Played
 from exporter.config.options import Address
-from exporter.sources.journal import Journal
+from exporter.sources.journal import Journal, JournalOptions
 from exporter.sources.services import Services
 from exporter.sources.vllm import Vllm
 from servers import loki as loki_servers
@@ -43,9 +43,12 @@ def test_events_reach_loki_by_the_documented_requests_and_the_documented_subject
 
         async def main() -> None:
             given = {"url": (Address(server.url),), "loki_url": Address(before_loki.url), **options("events")}
-            async with following(Journal.model_validate(given)) as shows:
+            async with following(Journal(JournalOptions.model_validate(given))) as shows:
                 await shows("fleet_journal_retries_total", 0)  # while there is no stream to be copied
-            async with fleet_on(of(server, "fleet")) as fleet, following(Journal.model_validate(given)) as shows:
+            async with (
+                fleet_on(of(server, "fleet")) as fleet,
+                following(Journal(JournalOptions.model_validate(given))) as shows,
+            ):
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
                 await fleet.says("planning.story.created", story_id="US-1")
                 await shows(ENTRIES, 1)
@@ -71,7 +74,7 @@ def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
 
         async def main() -> None:
             given = {"url": (Address(server.url),), "loki_url": Address(f"http://127.0.0.1:{loki}"), **options("events")}
-            journal = Journal.model_validate(given)
+            journal = Journal(JournalOptions.model_validate(given))
             async with fleet_on(of(server, "fleet")) as fleet, following(journal):
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
                 await is_denied(journal)

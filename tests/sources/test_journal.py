@@ -14,7 +14,8 @@ import pytest
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.journal import Journal
+from exporter.scrape import Scraper
+from exporter.sources.journal import Journal, JournalOptions
 from exporter.sources.journal.entries import last_position
 from servers import loki as loki_servers
 from servers import nats as nats_servers
@@ -22,7 +23,7 @@ from servers.loki import Loki
 from servers.nats import Nats
 from servers.process import free_port, wait_for
 from tests.support.fleet_streams import Fleet, fleet_on
-from tests.support.pages import eventually, run, series
+from tests.support.pages import eventually, run, samples_of, series
 from tests.support.process import Exporter, exporter
 from tests.support.servers import required
 
@@ -56,7 +57,7 @@ def held(loki: Loki, stream: str) -> list[int]:
 @asynccontextmanager
 async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[Journal]:
     given = {"url": (Address(server.url),), "loki_url": Address(loki_url), "timeout": 5, **options}
-    journal = Journal.model_validate(given)
+    journal = Journal(JournalOptions.model_validate(given))
     task = asyncio.create_task(journal.run())
     try:
         yield journal
@@ -67,7 +68,7 @@ async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[
 
 async def has_copied(journal: Journal, stream: str, sequence: int) -> bool:
     try:
-        page = series(await journal.collect())
+        page = series(await samples_of(journal))
     except SourceError:
         return False
     return page.get(f'fleet_journal_position{{stream="{stream}"}}') == sequence
@@ -104,7 +105,7 @@ def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
             await fleet.stream("WAITING", "planning.>")
             await publish(fleet, "planning.story.created", 300)
             with pytest.raises(SourceError) as down:
-                await journal.collect()
+                await samples_of(journal)
             assert down.value.reason is Reason.UNREACHABLE
             forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
             async with forwarder:
@@ -125,6 +126,79 @@ async def _forward(port: int, reader: asyncio.StreamReader, writer: asyncio.Stre
         target.close()
 
     await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+
+async def publish_large(fleet: Fleet, number: int, size: int) -> None:
+    """Events of an LLM: one answer of `size` bytes in many fields, none of which the text limit cuts."""
+    content = {f"part{index}": "x" * 1000 for index in range(size // 1000)}
+    for index in range(number):
+        body = {"story_id": f"US-{index}", "agent_id": "agent-dev-1", "proposal": content}
+        await fleet.client.publish("agent.response.completed", json.dumps(body).encode())
+    await fleet.client.flush()
+
+
+@pytest.mark.parametrize(("number", "size"), [(600, 18_000), (40, 900_000)], ids=["18 kB", "900 kB"])
+def test_events_of_an_llms_size_are_copied_with_lokis_default_limits(
+    server: Nats, loki: Loki, number: int, size: int
+) -> None:
+    stream = f"LARGE_{size}"
+
+    async def main() -> None:
+        async with fleet_on(server.url) as fleet, copying(server, loki.url) as journal:
+            await fleet.stream(stream, "agent.response.>")
+            await publish_large(fleet, number, size)
+            await eventually(lambda: has_copied(journal, stream, number))
+
+    run(main())
+    assert held(loki, stream) == list(range(1, number + 1))
+
+
+def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copied(server: Nats, caplog: Any) -> None:
+    with loki_servers.start(limits={"max_line_size": "2KB"}) as strict:
+        wait_for(strict.answers_queries, what="Loki to answer queries")
+
+        async def main() -> dict[str, float]:
+            async with fleet_on(server.url) as fleet, copying(server, strict.url) as journal:
+                await fleet.stream("STRICT", "agent.response.>", "planning.>")
+                await publish(fleet, "planning.story.created", 50)
+                await publish_large(fleet, 2, 5000)
+                await publish(fleet, "planning.story.created", 50)
+                await eventually(lambda: has_copied(journal, "STRICT", 102))
+                return series(await samples_of(journal))
+
+        page = run(main())
+        copied = held(strict, "STRICT")
+    dropped = sum(page[name] for name in page if name.startswith("fleet_journal_dropped_entries_total"))
+
+    assert copied == [*range(1, 51), *range(53, 103)]
+    assert dropped == 2
+    assert page['fleet_journal_entries_total{stream="STRICT"}'] == 100
+    assert [record.message for record in caplog.records].count("Loki refuses entries; they are dropped and counted") == 1
+
+
+def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_sentence(server: Nats) -> None:
+    with loki_servers.start(limits={"ingestion_rate_mb": 0.001, "ingestion_burst_size_mb": 0.001}) as slow:
+        wait_for(slow.answers_queries, what="Loki to answer queries")
+
+        async def main() -> tuple[dict[str, float], str]:
+            async with fleet_on(server.url) as fleet, copying(server, slow.url) as journal:
+                await fleet.stream("SLOW", "agent.response.>")
+                await publish_large(fleet, 3, 5000)
+                scraper = Scraper([journal])
+
+                async def is_refused() -> bool:
+                    await scraper.read(5)
+                    return "answers 429" in scraper.states[0].message
+
+                await eventually(is_refused)
+                return series(await scraper.read(5)), scraper.states[0].message
+
+        page, message = run(main())
+
+    assert page['fleet_journal_pending_messages{stream="SLOW"}'] == 3
+    assert page['fleet_journal_position{stream="SLOW"}'] == 0
+    assert page['fleet_exporter_source_up{source="journal",server="' + slow.url.removeprefix("http://") + '"}'] == 0
+    assert "ingestion rate limit exceeded" in message.lower()
 
 
 def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
@@ -163,7 +237,7 @@ def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki)
                 await publish(fleet, "planning.story.created", 3)
                 await eventually(lambda: reaches(loki, "SHOWN", 6))
                 with pytest.raises(SourceError, match=r"(?i)stream\.info\.hidden") as caught:
-                    await journal.collect()
+                    await samples_of(journal)
                 assert caught.value.reason is Reason.UNAUTHORIZED
 
     with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:

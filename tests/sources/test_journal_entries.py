@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.events.model import Message
-from exporter.sources.journal.entries import Entry, Position, Style, entry, label_limiter, last_position, push_body, rejected
+from exporter.sources.journal.entries import Entry, Position, Style, batches, entry, label_limiter, last_position, push_body
 
 STYLE = Style(frozenset({"password"}), 40, 400)
 
@@ -90,6 +90,31 @@ def test_the_last_position_in_a_reply() -> None:
         last_position(b"<html>")
 
 
-def test_how_many_a_refusal_refuses() -> None:
-    assert rejected("entry for stream '{}' has timestamp too old, total ignored: 3 out of 10", 10) == 3
-    assert rejected("something else", 10) == 10
+@given(st.lists(st.integers(1, 5000), max_size=50), st.integers(1024, 20_000))
+def test_batches_hold_every_entry_in_order_and_no_more_bytes_than_the_limit(sizes: list[int], limit: int) -> None:
+    entries = [Entry((), number, "x" * size, {}, number) for number, size in enumerate(sizes)]
+    found = list(batches(entries, limit))
+
+    assert [one for batch in found for one in batch] == entries
+    assert all(sum(one.size for one in batch) <= limit or len(batch) == 1 for batch in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"password": "hunter2", "cut',
+        '[{"password":"hunter2"}]',
+        '{"a": NaN, "password": "hunter2"}',
+        r'{"inner": "{\"password\": \"hunter2\"}", "cut',
+        "password=hunter2 other=1",
+        "{'password': 'hunter2', 'cut",
+    ],
+)
+def test_a_payload_that_is_not_parsed_is_redacted(text: str) -> None:
+    assert "hunter2" not in entered(message(1, text.encode())).line
+
+
+def test_json_within_a_string_is_redacted() -> None:
+    line = entered(message(1, {"arguments": json.dumps({"password": "hunter2", "n": 1})})).line
+
+    assert "hunter2" not in line

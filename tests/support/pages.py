@@ -45,7 +45,13 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None
 
 async def samples_of(source: AnySource) -> list[Sample]:
     """The samples of all targets of a source that runs already. Raises SourceError as the first target does."""
-    return [sample for target in source.targets() for sample in target.samples(await target.collect())]
+    found: list[Sample] = []
+    for target in source.targets():
+        snapshot: Any = await target.collect()
+        if (failure := target.failure(snapshot)) is not None:
+            raise failure
+        found += target.samples(snapshot)
+    return found
 
 
 async def page_where(source: AnySource, fits: Callable[[Page], bool]) -> Page:

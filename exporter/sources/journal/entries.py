@@ -1,21 +1,19 @@
-"""What Loki is told of an event, and what it tells of the last one: entries, push bodies and replies. Pure."""
+"""Events as Loki entries, entries as batches and push bodies, and Loki's newest entry as a position. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from exporter.events.model import ROLES, Event, Message, Unparsed, parsed
-from exporter.events.redaction import shown
+from exporter.events.redaction import redacted_text, shown
 from exporter.events.subjects import known
 from exporter.fleet.limits import Admitted
 
 UNPARSED = "unparsed"
 _NANO = 1_000_000_000
-_REJECTED = re.compile(r"total ignored: (\d+) out of (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,13 @@ class Entry:
     nanoseconds: int
     line: str
     metadata: dict[str, str]
+    sequence: int
+    """Of the message in its stream."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line in UTF-8, and what the metadata adds."""
+        return len(self.line.encode()) + sum(len(name) + len(value) for name, value in self.metadata.items()) + 64
 
 
 @dataclass(slots=True)
@@ -50,7 +55,7 @@ def label_limiter() -> Admitted:
     return Admitted(40, ROLES)
 
 
-def entry(message: Message, position: Position, style: Style, admitted: Admitted) -> Entry:
+def entry(message: Message, position: Position, style: Style, admitted: Callable[[str], str]) -> Entry:
     """The entry for the message after `position`.
 
     Its time is the server's, or one nanosecond after the entry before: times that rise strictly keep two equal payloads
@@ -63,7 +68,8 @@ def entry(message: Message, position: Position, style: Style, admitted: Admitted
     if isinstance(event, Unparsed):
         labels["outcome"] = UNPARSED
         metadata["reason"] = str(event.reason)
-        line = message.data[: style.line_limit].decode("utf-8", "replace")
+        text = message.data[: 4 * style.line_limit].decode("utf-8", "replace")
+        line = redacted_text(text, style.redact)
     else:
         labels["outcome"] = str(event.outcome)
         if event.role:
@@ -73,7 +79,7 @@ def entry(message: Message, position: Position, style: Style, admitted: Admitted
     if len(line) > style.line_limit:
         line = f"{line[: style.line_limit]}… ({event.size} bytes)"
     moment = max(round(message.stored * _NANO), position.nanoseconds + 1)
-    return Entry(tuple(labels.items()), moment, line, metadata)
+    return Entry(tuple(labels.items()), moment, line, metadata, message.sequence)
 
 
 def _identifiers(event: Event) -> dict[str, str]:
@@ -98,10 +104,16 @@ def push_body(entries: Iterable[Entry]) -> bytes:
     return msgspec.json.encode({"streams": [{"stream": dict(labels), "values": rows} for labels, rows in streams.items()]})
 
 
-def rejected(reply: str, pushed: int) -> int:
-    """How many entries of a push Loki says it did not take (status 400); all of them when it does not say."""
-    found = _REJECTED.findall(reply)
-    return min(sum(int(ignored) for ignored, _ in found), pushed) if found else pushed
+def batches(entries: Sequence[Entry], limit: int) -> Iterable[Sequence[Entry]]:
+    """Entries in order, in batches of at most `limit` bytes each; an entry larger than that is a batch of its own."""
+    first = size = 0
+    for index, one in enumerate(entries):
+        if index > first and size + one.size > limit:
+            yield entries[first:index]
+            first, size = index, 0
+        size += one.size
+    if entries:
+        yield entries[first:]
 
 
 class _Result(msgspec.Struct):

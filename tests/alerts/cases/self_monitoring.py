@@ -107,9 +107,9 @@ CASES = {
     ),
     "JournalLosing": Case(
         {
-            "refused": {'fleet_journal_rejected_entries_total{stream="S"}': "0x110 1x10"},
+            "refused": {'fleet_journal_dropped_entries_total{stream="S",reason="invalid"}': "0x110 1x10"},
             "missed": {
-                'fleet_journal_rejected_entries_total{stream="S"}': "0x120",
+                'fleet_journal_dropped_entries_total{stream="S",reason="invalid"}': "0x120",
                 'fleet_journal_missed_messages_total{stream="S"}': "0x110 1x10",
             },
         },

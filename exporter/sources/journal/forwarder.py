@@ -1,0 +1,272 @@
+"""Copies events from streams to Loki, each once, at the pace at which Loki accepts them.
+
+The position is not stored anywhere: what Loki holds is the position, queried at every start. A push that Loki refuses is
+halved down to one entry; an entry that is refused alone is dropped and counted. Streams are copied independently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from exporter.clients.backoff import Backoff
+from exporter.clients.jetstream import Stream, StreamInfo
+from exporter.clients.loki import LokiClient, PushRefused
+from exporter.clients.nats import Connection, NatsServer, first_of
+from exporter.errors import Reason, SourceError
+from exporter.events.model import Message
+from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
+from exporter.events.streams import How, how_to_read, wanted
+from exporter.events.timestamps import instant
+from exporter.metrics.histogram import Histogram
+from exporter.sources.journal.entries import (
+    Entry,
+    Position,
+    Style,
+    batches,
+    entry,
+    label_limiter,
+    last_position,
+    push_body,
+)
+
+DELAYS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
+DROP_REASONS = {400: "invalid", 413: "too_large"}
+"""Why an entry was dropped, by the status of Loki's refusal."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 10.0
+_PATIENT_PUSHES = 3
+"""Pushes refused by a rate limit before the batch is halved: the limit may be lower than the batch."""
+_LONGEST_QUERY = 30 * 86400
+"""Seconds a query may span by Loki's default limits (721 h)."""
+
+
+def backoff() -> Backoff:
+    """The delays between attempts at Loki and NATS."""
+    return Backoff(first=0.1, longest=5.0)
+
+
+@dataclass(slots=True)
+class StreamCopy:
+    """How far one stream has been copied, and what was counted since the start."""
+
+    created: str
+    position: Position
+    delay: Histogram = field(default_factory=lambda: Histogram(DELAYS))
+    pending: int = 0
+    entries: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Entries that Loki refused for good, by reason."""
+    missed: int = 0
+
+
+class LokiForwarder:
+    """Copies until cancelled; `copies`, `problems` and `retries` are its state."""
+
+    def __init__(
+        self, nats: NatsServer, loki: LokiClient, style: Style, *, streams: Sequence[str], timeout: float, batch_bytes: int
+    ) -> None:
+        self._nats = nats
+        self._loki = loki
+        self._style = style
+        self._streams = streams
+        self._timeout = timeout
+        self._batch_bytes = batch_bytes
+        self.copies: dict[str, StreamCopy] = {}
+        self.problems: dict[str | None, SourceError] = {}
+        """Why a stream is not copied now; under None, why none is."""
+        self.retries = 0
+        self.tried = asyncio.Event()
+        """Set when the first attempt has succeeded or failed."""
+
+    async def run(self) -> None:
+        delays = backoff()
+        try:
+            while True:
+                connection = Connection(self._nats, timeout=self._timeout)
+                try:
+                    await connection.open()
+                    await self._copy_all(connection)
+                    delays.reset()
+                except SourceError as error:
+                    self.problems[None] = error
+                except (OSError, TimeoutError) as error:
+                    self.problems[None] = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+                finally:
+                    await connection.close()
+                self.tried.set()
+                await asyncio.sleep(delays.next())
+        finally:
+            await self._loki.close()
+
+    async def _copy_all(self, connection: Connection) -> None:
+        """Every stream concurrently, until the connection to NATS is lost."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while not connection.lost.is_set():
+                streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self._streams)}
+                kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
+                if not kept:  # nothing to query Loki for, but its state is reported
+                    await self._retried(None, lambda: self._loki.get("/loki/api/v1/status/buildinfo"))
+                    self.tried.set()
+                self.problems = {name: problem for name, problem in self.problems.items() if name in kept}
+                for name in tasks.keys() - kept.keys():
+                    tasks.pop(name).cancel()
+                    self.copies.pop(name, None)
+                for name, stream in kept.items():
+                    known = self.copies.get(name)
+                    if name in tasks and known is not None and known.created != stream.created:
+                        tasks.pop(name).cancel()
+                    if name not in tasks or tasks[name].done():
+                        tasks[name] = asyncio.create_task(self._copy(connection, stream), name=f"copy {name}")
+                await first_of(connection.lost, within=_LOOK_AGAIN)
+            self.problems[None] = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _copy(self, connection: Connection, stream: Stream) -> None:
+        """One stream, from Loki's position on."""
+        name = stream.config.name
+        position = await self._retried(name, lambda: self._position(stream))
+        # Queried after the position, so that what another exporter has copied meanwhile is not in the future.
+        try:
+            last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
+        except SourceError as error:
+            self.problems[name] = error
+            self.tried.set()
+            return
+        if position.sequence > last:
+            position = Position()
+        self.tried.set()
+        copy = self.copies[name] = StreamCopy(stream.created, position)
+        roles = label_limiter()
+        while True:
+            reader = StreamReader(connection, name, Start(sequence=copy.position.sequence + 1))
+            try:
+                await reader.open()
+                self.problems.pop(name, None)
+                copy.pending = reader.pending
+                async for messages in reader.batches():
+                    copy.pending = reader.pending + len(messages)
+                    entries = self._entries(copy, messages, roles)
+                    for batch in batches(entries, self._batch_bytes):
+                        await self._push(name, copy, batch)
+                    copy.pending = reader.pending
+            except Lost:
+                continue
+            except StreamGone:
+                return
+            except SourceError as error:
+                self.problems[name] = error
+                if not connection.is_open:
+                    return
+                await asyncio.sleep(5.0)
+            finally:
+                await reader.close()
+
+    def _entries(self, copy: StreamCopy, messages: Sequence[Message], roles: Callable[[str], str]) -> list[Entry]:
+        """The entries of the messages after the position; deleted messages between them are counted."""
+        position, found = copy.position, []
+        for message in messages:
+            if message.sequence <= position.sequence:
+                continue
+            if position.sequence:
+                copy.missed += message.sequence - position.sequence - 1
+            written = entry(message, position, self._style, roles)
+            found.append(written)
+            position = Position(message.sequence, written.nanoseconds)
+        return found
+
+    async def _position(self, stream: Stream) -> Position:
+        """The last message of this stream that Loki holds; entries of an earlier stream of the same name do not count."""
+        created = int((instant(stream.created)[0] or 0.0) * 1e9)
+        now = time.time()
+        query = {
+            "query": f"{{stream={msgspec.json.encode(stream.config.name).decode()}}}",
+            "direction": "backward",
+            "limit": "1",
+            "start": str(max(created, int((now - _LONGEST_QUERY) * 1e9))),
+            "end": str(int((now + 3600) * 1e9)),
+        }
+        reply = await self._loki.get("/loki/api/v1/query_range", query)
+        try:
+            return last_position(reply.content)
+        except (msgspec.DecodeError, ValueError):
+            sentence = f"Loki at {self._loki.server}: expected the result of a query, got something else"
+            raise SourceError(Reason.MALFORMED, sentence) from None
+
+    async def _push(self, name: str, copy: StreamCopy, entries: Sequence[Entry]) -> None:
+        """Push until every entry is accepted or dropped; the position advances with each push that is."""
+        delays, refusals = backoff(), 0
+        body = push_body(entries)
+        compressed = await asyncio.to_thread(gzip.compress, body, 1) if len(body) > 8192 else gzip.compress(body, 1)
+        while True:
+            pause = delays.next()
+            try:
+                await self._loki.push(compressed, encoding="gzip")
+            except PushRefused as refused:
+                refusals += 1
+                if len(entries) > 1 and (not refused.is_rate_limit or refusals >= _PATIENT_PUSHES):
+                    middle = len(entries) // 2
+                    await self._push(name, copy, entries[:middle])
+                    await self._push(name, copy, entries[middle:])
+                    return
+                if refused.is_final:
+                    self._drop(name, copy, entries[0], refused)
+                    return
+                self._fail(name, SourceError(Reason.UNREACHABLE, str(refused)))
+                pause = max(pause, refused.retry_after or 0.0)
+            except SourceError as error:
+                self._fail(name, error)
+            else:
+                self.problems.pop(name, None)
+                copy.entries += len(entries)
+                now = time.time()
+                for one in entries:
+                    copy.delay.observe(max(now - one.nanoseconds / 1e9, 0.0))
+                copy.position = Position(entries[-1].sequence, entries[-1].nanoseconds)
+                return
+            await asyncio.sleep(pause)
+
+    def _drop(self, name: str, copy: StreamCopy, one: Entry, refused: PushRefused) -> None:
+        reason = DROP_REASONS[refused.status]
+        if not copy.dropped[reason]:
+            log.warning(
+                "Loki refuses entries; they are dropped and counted",
+                extra={"stream": name, "sequence": one.sequence, "reason": reason, "error": str(refused)},
+            )
+        copy.dropped[reason] += 1
+        copy.position = Position(one.sequence, one.nanoseconds)
+
+    def _fail(self, stream: str | None, error: SourceError) -> None:
+        self.problems[stream] = error
+        self.retries += 1
+        self.tried.set()
+
+    async def _retried(self, stream: str | None, request: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a request until it succeeds; until then its error is the stream's problem."""
+        delays = backoff()
+        while True:
+            try:
+                answer = await request()
+            except SourceError as error:
+                self._fail(stream, error)
+            else:
+                if self.problems.get(stream) is not None:
+                    self.problems.pop(stream)
+                return answer
+            await asyncio.sleep(delays.next())
