@@ -14,9 +14,18 @@ from pydantic import PrivateAttr
 from exporter.config.options import Count, Options, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
-from exporter.metrics.metric import Metric, Sample
+from exporter.metrics.metric import Metric, Sample, gauge
 
 SnapshotT = TypeVar("SnapshotT")
+
+LOOKUP_UP = gauge(
+    "fleet_exporter_lookup_up",
+    "Whether an optional lookup of a source succeeded in the last collection; its metrics are absent if not.",
+    "source",
+    "server",
+    "lookup",
+)
+"""For sources with lookups that may be refused while the rest is read; each declares it among its metrics."""
 
 
 class SourceOptions(Options):

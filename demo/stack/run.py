@@ -170,7 +170,7 @@ def _environment(folder: Path, backends: Backends, services: str) -> dict[str, s
         "FLEET_EXPORTER_FLEET_UNRESPONSIVE_AFTER": "10",
         "FLEET_EXPORTER_JETSTREAM_EXPECTED": f"PLANNING_EVENTS,AGENT_RESPONSES,{EXPECTED_STREAM[0]}",
         "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
-        "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all",
+        "FLEET_EXPORTER_VALKEY_COLLECTION_KEYS": "planning:stories:all",
         "FLEET_EXPORTER_SERVICES_GRPC": f"orchestrator={services},ray-executor={services},context={services}",
         "FLEET_EXPORTER_TASKBOARD_ROOT": str(folder / "collaboration"),
         "FLEET_EXPORTER_COSTS_DATABASE": str(folder / "telemetry.db"),

@@ -210,7 +210,9 @@ def test_the_simulated_fleet_moves_what_the_exporter_reads(valkey_server: Valkey
             "fleet_stories{",
         )
         try:
-            with exporter(variables={**variables, "FLEET_EXPORTER_VALKEY_SIZES": "planning:stories:all"}) as process:
+            with exporter(
+                variables={**variables, "FLEET_EXPORTER_VALKEY_COLLECTION_KEYS": "planning:stories:all"}
+            ) as process:
 
                 async def moves() -> bool:
                     async with httpx.AsyncClient(timeout=30) as client:

@@ -22,9 +22,11 @@ from tests.privileges.documented import lines
 from tests.support.pages import run, samples_of, series
 from tests.support.servers import required
 
-BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-sizes", "valkey-key-groups"
-ALL = (BASE, SIZES, KEY_GROUPS)
+BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-collection-keys", "valkey-key-groups"
+TTL = "valkey-key-groups-ttl"
+ALL = (BASE, SIZES, KEY_GROUPS, TTL)
 SET = "planning:stories:all"
+KEYS = (SET, *(f"planning:of-type:{name}" for name in ("string", "list", "zset", "hash", "stream")))
 NOT_THERE = {"valkey": (), "redis": ("+commandlog|len", "+client|setinfo")}
 """What the page says to leave out for Redis before 7.2."""
 WITHOUT_ACL = {"auth", "hello", "quit", "reset"}
@@ -44,6 +46,11 @@ def server(engine: Engine) -> Iterator[Valkey]:
     with valkey_servers.start(engine=engine) as running, redis.Redis(port=running.port) as client:
         client.sadd(SET, "1", "2")
         client.set("planning:story:1", "secret", ex=1000)
+        client.set(KEYS[1], "x")
+        client.rpush(KEYS[2], "x")
+        client.zadd(KEYS[3], {"x": 1})
+        client.hset(KEYS[4], "x", "1")
+        client.xadd(KEYS[5], {"x": "1"})
         yield running
 
 
@@ -108,14 +115,21 @@ def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
 ) -> None:
     who = f'server="127.0.0.1:{server.port}"'
     grant(administrator, engine, BASE, SIZES)
-    page = read_twice(source(server, sizes=[SET]))
+    page = read_twice(source(server, collection_keys=KEYS))
     assert page[f'valkey_collection_size{{{who},key="{SET}"}}'] == 2
+    assert [page[f'valkey_collection_size{{{who},key="{key}"}}'] for key in KEYS] == [2, 1, 1, 1, 1, 1]
+    assert page[f'valkey_key_memory_bytes{{{who},key="{SET}"}}'] > 0
     assert refused(administrator) == []
 
     grant(administrator, engine, BASE, KEY_GROUPS)
     page = read_twice(source(server, key_groups=True))
     assert page[f'valkey_key_group_keys{{{who},group="planning:story"}}'] == 1
     assert page[f"valkey_key_groups_complete{{{who}}}"] == 1
+    assert refused(administrator) == []
+
+    grant(administrator, engine, BASE, KEY_GROUPS, TTL)
+    page = read_twice(source(server, key_groups=True, key_groups_ttl=True))
+    assert page[f'valkey_key_group_expiring_ratio{{{who},group="planning:story"}}'] == 1
     assert refused(administrator) == []
 
 
@@ -129,10 +143,11 @@ def test_no_word_can_be_left_out(server: Valkey, engine: Engine, administrator: 
         with pytest.raises(ResponseError, match="Unknown command"):
             asked(administrator, "ACL", "SETUSER", "nobody", word)
         return
-    names = tuple(dict.fromkeys((BASE, name)))
+    names = tuple(dict.fromkeys((BASE, *([KEY_GROUPS] if name == TTL else []), name)))
     grant(administrator, engine, *names, without=word)
     with suppress(SourceError):
-        read_twice(source(server, sizes=[SET] if SIZES in names else (), key_groups=KEY_GROUPS in names))
+        keys = KEYS if SIZES in names else ()
+        read_twice(source(server, collection_keys=keys, key_groups=KEY_GROUPS in names, key_groups_ttl=TTL in names))
 
     assert refused(administrator)
 
@@ -155,7 +170,7 @@ def commands(administrator: redis.Redis) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("names", [(BASE,), (BASE, SIZES), (BASE, KEY_GROUPS)], ids=" ".join)
+@pytest.mark.parametrize("names", [(BASE,), (BASE, SIZES), (BASE, KEY_GROUPS), (BASE, KEY_GROUPS, TTL)], ids=" ".join)
 def test_every_other_command_is_refused(
     server: Valkey, engine: Engine, administrator: redis.Redis, names: tuple[str, ...]
 ) -> None:
@@ -199,4 +214,4 @@ def test_only_the_named_keys_have_a_size(server: Valkey, engine: Engine, adminis
     with redis.Redis(port=server.port, username="fleet-exporter", password="change-me") as client:
         assert client.scard(SET) == 2
         with pytest.raises(NoPermissionError):
-            client.scard("planning:stories:other")
+            client.scard("other:stories:all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import ValkeyOptions, info
+from exporter.sources.valkey import ValkeyOptions, info, keys
 from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.keys import KeyGroups, group_of
 from servers import valkey as valkey_servers
@@ -36,7 +37,9 @@ def test_a_real_server_is_told_whole(engine: Engine) -> None:
         client.sadd("planning:stories:all", "1", "2")
         client.get("planning:story:1")
         client.get("absent")
-        page = collected(source(server.url, sizes=["planning:stories:all", "absent"], key_groups=True))
+        page = collected(
+            source(server.url, collection_keys=["planning:stories:all", "absent"], key_groups=True, key_groups_ttl=True)
+        )
     who = f'server="127.0.0.1:{server.port}"'
 
     assert page[f'valkey_db_keys{{{who},db="0"}}'] == 2
@@ -47,7 +50,7 @@ def test_a_real_server_is_told_whole(engine: Engine) -> None:
     assert page[f'valkey_command_calls_total{{{who},command="get"}}'] == 2
     assert page[f"valkey_slowlog_length{{{who}}}"] >= 0
     assert page[f'valkey_collection_size{{{who},key="planning:stories:all"}}'] == 2
-    assert page[f'valkey_collection_size{{{who},key="absent"}}'] == 0
+    assert f'valkey_collection_size{{{who},key="absent"}}' not in page
     assert page[f'valkey_key_group_keys{{{who},group="planning:story"}}'] == 1
     assert page[f'valkey_key_group_expiring_ratio{{{who},group="planning:story"}}'] == 1
     assert page[f"valkey_key_groups_complete{{{who}}}"] == 1
@@ -75,6 +78,100 @@ def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing
 
     assert count <= 3
     assert names <= {"cmdstat_info", "cmdstat_slowlog|len", "cmdstat_commandlog|len"}
+
+
+STATISTICS = re.compile(r"keyspace_|errorstat|total_error_replies|acl_access_denied")
+
+
+def statistics(client: redis.Redis) -> dict[str, object]:
+    """The server's own figures that a lookup of a key changes."""
+    return {name: value for name, value in client.info("all").items() if STATISTICS.match(name)}
+
+
+@pytest.mark.parametrize(
+    ("options", "hits"),
+    [({}, 0), ({"key_groups": True}, 0), ({"collection_keys": ["set", "list", "stream", "absent"]}, 3)],
+    ids=["default", "key groups", "collection keys"],
+)
+def test_a_hundred_collections_change_only_the_statistics_that_are_documented(options: dict[str, object], hits: int) -> None:
+    """Configured keys cost one hit per key and collection, and one for the type; nothing is ever a miss or an error."""
+
+    async def collect(url: str, client: redis.Redis) -> tuple[dict[str, object], dict[str, object]]:
+        reader = source(url, **options)
+        await samples_of(reader)
+        await samples_of(reader)
+        before = statistics(client)
+        for _ in range(100):
+            await samples_of(reader)
+        after = statistics(client)
+        for target in reader.targets():
+            await target.close()
+        return before, after
+
+    with valkey_servers.start() as server, redis.Redis(port=server.port) as client:
+        client.sadd("set", "1")
+        client.rpush("list", "1")
+        client.xadd("stream", {"a": "1"})
+        before, after = asyncio.run(collect(server.url, client))
+
+    assert after == before | {"keyspace_hits": before["keyspace_hits"] + 100 * hits}  # type: ignore[operator]
+
+
+def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> None:
+    with redis.Redis(port=valkey_server.port) as client:
+        client.set("t:string", "four")
+        client.rpush("t:list", "1", "2")
+        client.sadd("t:set", "1", "2", "3")
+        client.zadd("t:zset", {"a": 1})
+        client.hset("t:hash", mapping={"a": "1", "b": "2"})
+        client.xadd("t:stream", {"a": "1"})
+        page = collected(source(valkey_server.url, collection_keys=[f"t:{name}" for name in keys.SIZE_COMMANDS]))
+        client.flushdb()
+    who = f'server="127.0.0.1:{valkey_server.port}"'
+    sizes = {name: page[f'valkey_collection_size{{{who},key="t:{name}"}}'] for name in keys.SIZE_COMMANDS}
+
+    assert sizes == {"string": 4, "list": 2, "set": 3, "zset": 1, "hash": 2, "stream": 1}
+    assert all(page[f'valkey_key_memory_bytes{{{who},key="t:{name}"}}'] > 0 for name in keys.SIZE_COMMANDS)
+
+
+def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey) -> None:
+    who = f'server="127.0.0.1:{valkey_server.port}"'
+
+    async def sizes(client: redis.Redis) -> list[float | None]:
+        reader = source(valkey_server.url, collection_keys=["changing"])
+        found = []
+        client.sadd("changing", "1", "2")
+        for change in (None, lambda: (client.delete("changing"), client.rpush("changing", "1")), None):
+            if change is not None:
+                change()
+            found.append(series(await samples_of(reader)).get(f'valkey_collection_size{{{who},key="changing"}}'))
+        found.append(series(await samples_of(reader)).get(f'valkey_collection_size{{{who},key="changing"}}'))
+        for target in reader.targets():
+            await target.close()
+        return found
+
+    with redis.Redis(port=valkey_server.port) as client:
+        found = asyncio.run(sizes(client))
+        client.delete("changing")
+
+    assert found == [2, None, 1, 1]
+
+
+@pytest.mark.parametrize("refused", ["-scan", "-@keyspace"])
+def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: Valkey, refused: str) -> None:
+    with redis.Redis(port=valkey_server.port) as client:
+        client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "+slowlog", "~*", refused)
+        page = collected(
+            source(valkey_server.url, username="poor", password=SecretStr("poor"), key_groups=True, collection_keys=["a"])
+        )
+        client.execute_command("ACL", "DELUSER", "poor")
+    who = f'source="valkey",server="127.0.0.1:{valkey_server.port}"'
+
+    assert any(name.startswith("valkey_memory_used_bytes") for name in page)
+    assert not any(name.startswith("valkey_key_group") for name in page)
+    assert page[f'fleet_exporter_lookup_up{{{who},lookup="key_groups"}}'] == 0
+    assert page[f'fleet_exporter_lookup_up{{{who},lookup="collection_keys"}}'] == 0
+    assert page[f'fleet_exporter_lookup_up{{{who},lookup="slowlog"}}'] == 1
 
 
 def test_a_wrong_password_is_unauthorized() -> None:
@@ -162,7 +259,7 @@ def test_known_fields_with_any_value_are_read_without_an_error(fields: Iterable[
 
 
 def test_key_groups_are_the_first_segments_and_capped() -> None:
-    groups = KeyGroups(limit=2)
+    groups = KeyGroups(limit=2, with_ttl=True)
     groups.add([b"a:b:1", b"a:b:2", b"c:1", b"e:f:3", b"plain", b"\xff:x:1"], [1000, -1, -1, -2, -1, -1])
     page = series(groups.samples("s"))
 

@@ -1,7 +1,8 @@
-"""Opt-in looks at keys: sizes of named sets and lists, and groups of keys counted by a bounded SCAN. Never `KEYS`."""
+"""Opt-in lookups of keys: sizes of configured keys, and groups of keys counted by a bounded SCAN. Never `KEYS`."""
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,15 @@ from exporter.metrics.metric import Metric, Sample, Unit, gauge
 OTHER: Final = "other"
 """The group of every key beyond the cap on groups."""
 
-COLLECTION_SIZE = gauge("valkey_collection_size", "Members of a named set or list (SCARD, LLEN).", "server", "key")
+COLLECTION_SIZE = gauge(
+    "valkey_collection_size",
+    "Members of a configured key, or bytes of a string (LLEN, SCARD, ZCARD, HLEN, XLEN, STRLEN); absent if there is no key.",
+    "server",
+    "key",
+)
+KEY_MEMORY = gauge(
+    "valkey_key_memory_bytes", "Memory used by a configured key (MEMORY USAGE).", "server", "key", unit=Unit.BYTES
+)
 GROUP_KEYS = gauge(
     "valkey_key_group_keys",
     "Keys seen in a group by SCAN (first two segments of the name).",
@@ -32,6 +41,7 @@ COMPLETE = gauge("valkey_key_groups_complete", "Whether SCAN saw every key withi
 
 METRICS: Final[tuple[Metric, ...]] = (
     COLLECTION_SIZE,
+    KEY_MEMORY,
     GROUP_KEYS,
     GROUP_EXPIRING,
     GROUP_TTL,
@@ -39,26 +49,25 @@ METRICS: Final[tuple[Metric, ...]] = (
     COMPLETE,
 )
 
-_SIZE_COMMANDS: Final = ("SCARD", "LLEN")
+SIZE_COMMANDS: Final = {
+    "string": "STRLEN", "list": "LLEN", "set": "SCARD", "zset": "ZCARD", "hash": "HLEN", "stream": "XLEN",
+}  # fmt: skip
+"""The command that gives a key's size, by the reply of TYPE."""
 
 
-def size_commands(keys: Sequence[str]) -> list[tuple[str, str]]:
-    """The (command, key) pairs that INFO's own round trip carries to learn the sizes.
+@dataclass(frozen=True, slots=True)
+class KeySize:
+    """One configured key: members (bytes of a string), and bytes of memory if MEMORY USAGE is permitted."""
 
-    The type is not known beforehand: each key is asked as a set and as a list, and the one of the wrong type is an
-    error reply that is passed over. That keeps it at one round trip.
-    """
-    return [(command, key) for key in keys for command in _SIZE_COMMANDS]
+    key: str
+    size: int | None
+    memory: int | None
 
-
-def collection_samples(asked: Sequence[tuple[str, str]], replies: Sequence[Any], server: str) -> Iterable[Sample]:
-    """A size for each key that answered under some type; an absent key is an empty collection, 0."""
-    sizes: dict[str, int] = {}
-    for (_, key), reply in zip(asked, replies, strict=True):
-        if isinstance(reply, int):
-            sizes[key] = max(reply, sizes.get(key, 0))
-    for key, size in sizes.items():
-        yield COLLECTION_SIZE(size, server=server, key=key)
+    def samples(self, server: str) -> Iterable[Sample]:
+        if self.size is not None:
+            yield COLLECTION_SIZE(self.size, server=server, key=self.key)
+        if self.memory is not None:
+            yield KEY_MEMORY(self.memory, server=server, key=self.key)
 
 
 def group_of(key: bytes | str) -> str:
@@ -93,20 +102,22 @@ class KeyGroups:
     """Counts by group, at most `limit` groups and one for the rest."""
 
     limit: int
+    with_ttl: bool = False
+    """Whether times to live were read."""
     scanned: int = 0
     complete: bool = False
     groups: dict[str, KeyGroup] = field(default_factory=lambda: defaultdict(KeyGroup))
 
-    def add(self, keys: Sequence[Any], ttls_ms: Sequence[Any]) -> None:
-        """Keys with their PTTL replies: milliseconds, -1 without a time to live, -2 when it went meanwhile."""
-        for key, ttl in zip(keys, ttls_ms, strict=True):
-            if not isinstance(ttl, int) or ttl == -2:
+    def add(self, keys: Sequence[Any], ttls_ms: Sequence[Any] = ()) -> None:
+        """Keys, with their PTTL replies if those were read: milliseconds, -1 without a time to live, -2 if it is gone."""
+        for key, ttl in itertools.zip_longest(keys, ttls_ms, fillvalue=None):
+            if self.with_ttl and (not isinstance(ttl, int) or ttl == -2):
                 continue
             self.scanned += 1
             name = group_of(key)
             group = self.groups[name if name in self.groups or len(self.groups) < self.limit else OTHER]
             group.keys += 1
-            if ttl >= 0:
+            if isinstance(ttl, int) and ttl >= 0:
                 group.expiring += 1
                 group.ttl_ms += ttl
 
@@ -115,6 +126,8 @@ class KeyGroups:
         yield COMPLETE(self.complete, server=server)
         for name, group in self.groups.items():
             yield GROUP_KEYS(group.keys, server=server, group=name)
+            if not self.with_ttl:
+                continue
             yield GROUP_EXPIRING(group.expiring_ratio, server=server, group=name)
             if group.mean_ttl_seconds is not None:
                 yield GROUP_TTL(group.mean_ttl_seconds, server=server, group=name)

@@ -271,7 +271,7 @@ def router(scraper: Scraper) -> APIRouter:
                 "server": snapshot.server,
                 "group": name,
                 "keys": group.keys,
-                "expiring_ratio": group.expiring_ratio,
+                "expiring_ratio": group.expiring_ratio if snapshot.key_groups.with_ttl else None,
                 "mean_ttl_seconds": group.mean_ttl_seconds,
                 "every_key_seen": snapshot.key_groups.complete,
             }
