@@ -7,10 +7,12 @@ from typing import Final
 
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
+from exporter.source import LOOKUP_UP
 from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, jobs
 from exporter.sources.valkey import info as valkey
+from exporter.sources.valkey import keys
 from exporter.sources.vllm import concepts as vllm
 from exporter.sources.vllm.discovery import DISCOVERED
 
@@ -25,6 +27,8 @@ UNSHOWN: Final[Mapping[Metric, str]] = {
     nats_streams.FIRST: "The age of a stream's oldest message says what its sequence cannot.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
     clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",
+    LOOKUP_UP: "Lookups are optional; the metrics of one that fails are absent, and the source says so.",
+    keys.KEY_MEMORY: "The size of a configured key is shown; its memory follows it.",
     DISCOVERED: "Each server that is found has a row of its own.",
     vllm.DRAFTS.metric: "The share of drafted tokens that were accepted tells whether drafting pays.",
     vllm.REQUEST_PREEMPTIONS.metric: "The rate of preemptions is shown; how they fall on requests explains nothing more.",

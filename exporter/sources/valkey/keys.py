@@ -110,7 +110,8 @@ class KeyGroups:
 
     def add(self, keys: Sequence[Any], ttls_ms: Sequence[Any] = ()) -> None:
         """Keys, with their PTTL replies if those were read: milliseconds, -1 without a time to live, -2 if it is gone."""
-        for key, ttl in itertools.zip_longest(keys, ttls_ms, fillvalue=None):
+        times = ttls_ms if self.with_ttl else itertools.repeat(None)
+        for key, ttl in zip(keys, times, strict=False):
             if self.with_ttl and (not isinstance(ttl, int) or ttl == -2):
                 continue
             self.scanned += 1
