@@ -96,7 +96,7 @@ def demo_fleet() -> Iterator[RunningDemo]:
         for server in (kubernetes, loki, neo4j, prometheus, alertmanager):
             server.prepare()
     with running_demo() as demo:
-        demo.wait_until_said("Every source is up", deadline=180)
+        demo.wait_until_said("Every source is up", deadline=400)
         yield demo
 
 
