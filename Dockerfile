@@ -20,11 +20,10 @@ RUN python -m venv --without-pip /opt/fleet-exporter \
 COPY requirements.build.lock ./
 RUN python -m venv /build \
     && /build/bin/python -m pip install --require-hashes -r requirements.build.lock
-COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-COPY alerts alerts
-COPY dashboards dashboards
 COPY deploy/helm/files deploy/helm/files
+COPY docs/fleet-exporter.1 docs/fleet-exporter.1
 RUN /build/bin/python -m pip wheel --no-deps --no-build-isolation --no-index -w /wheels . \
     && python -m pip --python /opt/fleet-exporter/bin/python install --no-deps --no-index /wheels/*.whl
 

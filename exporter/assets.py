@@ -11,7 +11,7 @@ import yaml
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 _PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1] / "deploy/helm/files")
-"""Where `setup.py` puts the generated files in a wheel, and where they are in a checkout or an editable install."""
+"""Where the generated files are in a wheel, and where they are in a checkout or an editable install."""
 
 RULES: Final = "alerts.yaml"
 DASHBOARDS: Final = "dashboards"

@@ -28,6 +28,7 @@ _MORE: Final = "Other options: `fleet-exporter --help` shows the common ones, `f
 COMMANDS: Final = {
     "serve": "serve /metrics; the default command",
     "collect": "collect one source now and print its metrics",
+    "check": "check the configuration; exit code 2 and a sentence per mistake if it is wrong",
     "health": "check that the exporter answers at web.listen_address; exit code 1 if not",
     "dashboards": "write the Grafana dashboards as JSON files",
     "rules": "print or write the alerting and recording rules",
@@ -35,7 +36,7 @@ COMMANDS: Final = {
     "options": "print the reference of all options (Markdown)",
     "schema": "print the JSON Schema of the configuration file",
 }
-_CONFIGURED: Final = ("serve", "collect", "health")
+_CONFIGURED: Final = ("serve", "collect", "check", "health")
 """The commands that read the configuration; the others print what the installation holds."""
 
 Flags = argparse.Namespace
@@ -83,6 +84,7 @@ def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = Non
 
     command("serve")
     command("collect").add_argument("name", choices=sources, metavar="SOURCE", help="name of the source, such as valkey")
+    command("check")
     command("health")
     boards = command("dashboards")
     boards.add_argument("--out", metavar="DIR", required=True, help="folder to write to; created if needed")
@@ -170,6 +172,8 @@ def _configured(flags: Flags) -> int:
         for mistake in error.mistakes:
             print(f"fleet-exporter: {mistake}", file=sys.stderr)
         return 2
+    if flags.command == "check":
+        return 0
     if flags.command == "collect":
         return commands.collect(flags.name, settings)
     return commands.health(settings) if flags.command == "health" else commands.serve(settings)

@@ -7,13 +7,13 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter import __version__
 from servers import actionlint, debian, helm
 from tests.support.servers import required
 
@@ -23,7 +23,7 @@ FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
 WORKFLOWS: dict[str, dict[Any, Any]] = {file.stem: yaml.safe_load(file.read_text()) for file in FILES}
 JOBS = {(name, job): body for name, workflow in WORKFLOWS.items() for job, body in workflow["jobs"].items()}
 RELEASE = WORKFLOWS["release"]["jobs"]
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = __version__
 WRITES = {
     "wheel": {"attestations", "id-token"},
     "image": {"attestations", "id-token", "packages"},
@@ -125,8 +125,9 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of what the scripts read, with a changelog that has this version, in a repository with one commit."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "deploy/helm", folder / "deploy/helm")
-    for name in ("pyproject.toml", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, folder)
+    for name in ("exporter/__init__.py", "CHANGELOG.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     changes = (folder / "CHANGELOG.md").read_text()
     section = f"## [{VERSION}] - 2026-01-01\n\n### Added\n\n- The first entry.\n\n## [0.0.1] - 2025-01-01\n\n- Older.\n"
     (folder / "CHANGELOG.md").write_text(f"{changes}\n{section}")
@@ -157,7 +158,7 @@ def test_any_other_tag_is_refused_with_the_file_that_differs(checkout: Path) -> 
     done, found = outputs(checkout, "v99.0.0")
 
     assert done.returncode == 1
-    assert done.stdout == "pyproject.toml: expected version 99.0.0\n"
+    assert done.stdout == "exporter/__init__.py: expected version 99.0.0\n"
     assert found == {}
 
 

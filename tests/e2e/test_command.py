@@ -118,6 +118,7 @@ def test_a_full_disk_is_reported_in_a_sentence() -> None:
         (["--neo4j.password", "hunter2"], {}, "set FLEET_EXPORTER_NEO4J_PASSWORD or NEO4J_PASSWORD"),
         (["--neo4j.ulr=hunter2"], {}, "did you mean --neo4j.uri?"),
         (["rules", "--valkey.url=redis://h"], {}, "--valkey.url: no such flag"),
+        (["check", "--valkey.timeout=-1"], {}, "valkey.timeout"),
         (["dashboards"], {}, "--out"),
         (["collect"], {}, "SOURCE"),
         (["colect"], {}, "invalid choice"),

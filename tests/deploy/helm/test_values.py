@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from exporter import __version__
 from exporter.reference.chart_schema import chart_schema
 from exporter.settings import options
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
@@ -151,7 +151,7 @@ def test_a_parent_chart_may_share_values_and_disable_this_one(template: Helm) ->
 
 def test_versions_and_links_equal_the_projects() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = __version__
 
     assert chart["version"] == chart["appVersion"] == version
     assert (VALUES["prometheusRule"]["grafanaUrl"], VALUES["prometheusRule"]["runbookUrl"]) == (GRAFANA_URL, RUNBOOK_URL)
