@@ -16,7 +16,6 @@ from exporter.settings import options
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from tests.deploy.helm.conftest import CASES, CHART, Helm, Render, only
 
-ROOT = CHART.parents[1]
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 NOT_READ = {"enabled"}
 """Set by a parent chart; no default here."""
