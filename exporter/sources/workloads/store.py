@@ -40,7 +40,11 @@ STATUS = state_set(
 )
 PODS = gauge("fleet_workload_pods", "Pods by phase (status.phase).", *_WHO, "phase")
 READY = gauge("fleet_workload_ready_pods", "Pods that are ready (condition Ready).", *_WHO)
-RESTARTS = counter("fleet_workload_restarts_total", "Restarts of containers (restartCount), of pods now gone too.", *_WHO)
+RESTARTS = counter(
+    "fleet_workload_restarts_total",
+    "Container restarts since the exporter started (increases of restartCount), those of deleted pods included.",
+    *_WHO,
+)
 WAITING = gauge("fleet_workload_waiting_containers", "Containers that wait, by reason (state.waiting).", *_WHO, "reason")
 TERMINATED = gauge(
     "fleet_workload_terminated_containers",
@@ -98,6 +102,8 @@ class Pods:
         self._scopes: dict[str, dict[Key, PodRow]] = defaultdict(dict)
         self._of: dict[Workload, dict[Key, PodRow]] = defaultdict(dict)
         self._restarts: Counter[Workload] = Counter()
+        """Restarts since the exporter started: those of the first list are a baseline, so that `increase()` is right."""
+        self._listed: set[str] = set()
         self._texts: dict[Workload, tuple[str, ...]] = {}
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, PodRow]:  # noqa: ARG002 - the protocol's
@@ -108,26 +114,29 @@ class Pods:
         for key in self._scopes[scope].keys() - rows.keys():
             self._remove(scope, key)
         for key, row in rows.items():
-            self._put(scope, key, row)
+            self._put(scope, key, row, is_baseline=scope not in self._listed)
+        self._listed.add(scope)
 
     def clear(self, scope: str) -> None:
         self.replace(scope, {})
+        self._listed.discard(scope)
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         for key, row in self.rows(scope, [raw]).items():
             if kind == "DELETED":
                 self._remove(scope, key)
             else:
-                self._put(scope, key, row)
+                self._put(scope, key, row, is_baseline=False)
 
-    def _put(self, scope: str, key: Key, row: PodRow) -> None:
+    def _put(self, scope: str, key: Key, row: PodRow, *, is_baseline: bool) -> None:
         before = self._scopes[scope].get(key)
         if before == row:
             return
         if before is not None and before.workload != row.workload:
             self._remove(scope, key)
         same = before is not None and before.uid == row.uid
-        self._restarts[row.workload] += max(row.restarts - (before.restarts if same and before else 0), 0)
+        seen = before.restarts if same and before else row.restarts if is_baseline else 0
+        self._restarts[row.workload] += max(row.restarts - seen, 0)
         self._scopes[scope][key] = row
         self._of[row.workload][key] = row
         self._texts.pop(row.workload, None)
