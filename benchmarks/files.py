@@ -12,8 +12,8 @@ from benchmarks.figure import Figure, awaited_median
 from demo.scenario.files import BROKER_SCHEMA, LEDGER_SCHEMA
 from exporter.events.broadcast import listening_to
 from exporter.source import AnySource
-from exporter.sources.broker import Broker
-from exporter.sources.costs import Costs
+from exporter.sources.broker import Broker, BrokerOptions
+from exporter.sources.costs import Costs, CostsOptions
 from exporter.sources.taskboard import Taskboard
 from tests.support.pages import samples_of
 
@@ -118,9 +118,9 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _ledger(root / "telemetry.db")
-        ledger = asyncio.run(_first_and_later(Costs(database=root / "telemetry.db", timeout=60)))
+        ledger = asyncio.run(_first_and_later(Costs(CostsOptions(database=root / "telemetry.db", timeout=60))))
         _broker(root / "broker.db")
-        broker = asyncio.run(_first_and_later(Broker(database=root / "broker.db", timeout=60)))
+        broker = asyncio.run(_first_and_later(Broker(BrokerOptions(database=root / "broker.db", timeout=60))))
         first, later, delays = asyncio.run(_board(root / "board"))
     told = delays[int(len(delays) * 0.99)]
     return [

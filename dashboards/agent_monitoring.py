@@ -17,6 +17,7 @@ from exporter.fleet import registry
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Series, is_not
 from exporter.sources.broker import samples as broker
+from exporter.sources.broker.tables import PENDING
 
 _CPU: Final = [Limit(thresholds.AGENT_CPU_WARNING, WARN), Limit(thresholds.AGENT_CPU_CRITICAL, BAD)]
 _MEMORY: Final = [Limit(thresholds.AGENT_MEMORY_WARNING, WARN), Limit(thresholds.AGENT_MEMORY_CRITICAL, BAD)]
@@ -100,7 +101,7 @@ DASHBOARD = Dashboard(
                     "Pending tickets",
                     "Tickets that wait for their agent, and those that have waited longer than they may "
                     "(fleet_broker_tickets, fleet_broker_overdue_tickets).",
-                    Line(shown(broker.TICKETS, status=broker.PENDING).sum(), "pending"),
+                    Line(shown(broker.TICKETS, status=PENDING).sum(), "pending"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
                     width=3, decimals=0, names=True, base=ACCENT, links=[_ALL],
                     columns=[Column("overdue", limits=[Limit(1, BAD)])],

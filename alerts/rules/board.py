@@ -9,7 +9,7 @@ from alerts.rules import sources
 from alerts.thresholds import BUDGET_NEARLY_SPENT, BUDGET_SPENT, TASK_STUCK_SECONDS
 from alerts.view import View
 from exporter.metrics.promql import is_not, series
-from exporter.sources.costs import ledger
+from exporter.sources.costs import samples as ledger
 from exporter.sources.taskboard import samples as board
 
 _SPENT = series(ledger.BUDGET_SPENT)

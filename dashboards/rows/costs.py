@@ -13,7 +13,7 @@ from dashboards.grafana.panels import Panel, bars, graph, stat, table
 from dashboards.grafana.queries import RANGE, RATE, Line, chosen, shown
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Series, is_not
-from exporter.sources.costs import ledger
+from exporter.sources.costs import samples as ledger
 
 _KEY = ("agent", "model")
 _BUDGET_LIMITS = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))

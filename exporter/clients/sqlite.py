@@ -1,17 +1,19 @@
-"""Reading another program's SQLite file: never writing to it, leaving nothing beside it, never in its writer's way.
+"""Read-only access to another program's SQLite database: no write, no file left behind, no lock that delays its writer.
 
-Every look is a transaction of its own and short, so that a writer waits milliseconds at most. A file in WAL mode that no
-writer has open is read as immutable, because SQLite would leave its `-wal` and `-shm` beside it otherwise.
+Every reading is a short transaction, so a writer waits milliseconds at most. A database in WAL mode that no writer has
+open is read as immutable, because SQLite would otherwise leave its `-wal` and `-shm` files next to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from exporter.errors import Reason, SourceError
@@ -19,25 +21,30 @@ from exporter.errors import Reason, SourceError
 _HEADER = b"SQLite format 3\x00"
 _WAL_VERSION = 2
 _SMALLEST = 100
+_RETRY = 1.0
+"""Seconds after a first reading that failed."""
+_PRIMARY_CODE = 0xFF
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which file stands under a path: another one after it was replaced."""
+    """The file under a path; it differs after the file was replaced."""
 
     device: int
     inode: int
 
 
 class SqliteFile:
-    """One database file; `wait` is how long a lock of the writer's is waited for, in seconds."""
+    """One database file; `wait` is the busy timeout in seconds."""
 
     def __init__(self, path: Path, *, wait: float) -> None:
         self._path = path
         self._wait = wait
 
     def identity(self) -> Identity:
-        """Raises SourceError where there is no file."""
+        """The file's device and inode. Raises SourceError if there is no file."""
         try:
             found = self._path.stat()
         except OSError as error:
@@ -46,30 +53,40 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
-        """A connection that can only read. Raises SourceError, also for what fails inside."""
+        """A read-only connection. Raises SourceError, also for SQLite's errors inside the block."""
         connection: sqlite3.Connection | None = None
         try:
-            address = f"file:{quote(str(self._path))}?mode=ro{'&immutable=1' if self._is_left_alone() else ''}"
+            address = f"file:{quote(str(self._path))}?mode=ro{'&immutable=1' if self._is_unused() else ''}"
             connection = sqlite3.connect(
                 address, uri=True, timeout=self._wait, isolation_level=None, check_same_thread=False
             )
+            connection.text_factory = _text
             connection.execute("PRAGMA query_only = 1")
+            connection.execute("BEGIN")
             yield Reading(connection)
-        except sqlite3.OperationalError as error:
-            text = str(error)
-            if "locked" in text or "busy" in text:
-                raise SourceError(Reason.TIMEOUT, f"{self._path} is locked by its writer") from None
-            if "no such" in text:
-                raise SourceError(Reason.MALFORMED, f"{self._path} has another schema: {text}") from None
-            raise SourceError(Reason.UNREACHABLE, f"{self._path} cannot be opened: {text}") from None
-        except sqlite3.DatabaseError as error:
-            raise SourceError(Reason.MALFORMED, f"{self._path} is damaged or no SQLite database: {error}") from None
+        except sqlite3.Error as error:
+            raise self._classified(error) from None
         finally:
             if connection is not None:
                 connection.close()
 
-    def _is_left_alone(self) -> bool:
-        """Whether it is in WAL mode and nobody has it open. Raises SourceError where it cannot be read at all."""
+    def _classified(self, error: sqlite3.Error) -> SourceError:
+        code = getattr(error, "sqlite_errorcode", None)
+        match code & _PRIMARY_CODE if code is not None else None:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return SourceError(Reason.TIMEOUT, f"{self._path} is locked by its writer")
+            case sqlite3.SQLITE_ERROR:
+                return SourceError(Reason.MALFORMED, f"{self._path}: unexpected schema: {error}")
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return SourceError(Reason.MALFORMED, f"{self._path}: damaged or not an SQLite database: {error}")
+            case sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+                return SourceError(Reason.UNAUTHORIZED, f"{self._path}: {error}")
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            return SourceError(Reason.MALFORMED, f"{self._path}: cannot be read: {error}")
+        return SourceError(Reason.UNREACHABLE, f"{self._path}: cannot be opened: {error}")
+
+    def _is_unused(self) -> bool:
+        """Whether it is in WAL mode and no program has it open. Raises SourceError if it cannot be read."""
         try:
             with self._path.open("rb") as file:
                 header = file.read(_SMALLEST)
@@ -78,7 +95,7 @@ class SqliteFile:
         if not header:
             return False  # an empty file is an empty database
         if not header.startswith(_HEADER):
-            raise SourceError(Reason.MALFORMED, f"{self._path} is no SQLite database")
+            raise SourceError(Reason.MALFORMED, f"{self._path}: expected an SQLite database, got another file")
         return _WAL_VERSION in header[18:20] and not Path(f"{self._path}-wal").exists()
 
     def _unreachable(self, error: OSError) -> SourceError:
@@ -86,34 +103,108 @@ class SqliteFile:
         return SourceError(reason, f"{self._path}: {error.strerror or error}")
 
 
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
 class Reading:
-    """Queries on an open file; sqlite3's errors pass through."""
+    """Queries on an open database, in one transaction until `release`. Raises sqlite3's errors.
+
+    Rows are addressed by `rowid`: the key of a table may be of any type. Names of tables are the caller's own constants.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def release(self) -> None:
+        """Let a writer in between two parts of a long reading."""
+        self._connection.execute("COMMIT")
+        self._connection.execute("BEGIN")
+
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a query."""
         return self._connection.execute(query, parameters).fetchall()
 
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first column of the first row; None where there is none."""
+        """The first column of the first row; None without a row."""
         row = self._connection.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
-    def newest(self, table: str) -> int:
-        """The last `id` of a table; 0 where it has no row. The name is the caller's own: it is not quoted."""
-        return int(self.value(f"SELECT MAX(id) FROM {table}") or 0)  # noqa: S608
+    def first_row(self, table: str) -> int:
+        """The lowest `rowid` of a table; 0 if it is empty."""
+        return self.value(f"SELECT MIN(rowid) FROM {table}") or 0  # noqa: S608
 
-    def end_of_stretch(self, table: str, last: int, rows: int) -> int:
-        """The `id` of the last of so many rows after `last`, whatever the gaps between them; there must be one."""
-        following = f"SELECT MAX(id) FROM (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?)"  # noqa: S608
-        return int(self.value(following, (last, rows)))
+    def last_row(self, table: str) -> int:
+        """The highest `rowid` of a table; 0 if it is empty."""
+        return self.value(f"SELECT MAX(rowid) FROM {table}") or 0  # noqa: S608
+
+    def last_of(self, table: str, after: int, rows: int) -> int:
+        """The `rowid` of the last of the next `rows` rows after `after`, whatever the gaps; there must be one."""
+        following = f"SELECT MAX(rowid) FROM (SELECT rowid FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?)"  # noqa: S608
+        return int(self.value(following, (after, rows)))
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; none where there is no such table."""
+        """The columns of a table; empty if there is no such table."""
         return frozenset(str(row[0]) for row in self.rows("SELECT name FROM pragma_table_info(?)", (table,)))
 
 
-def up_to(column: str, bounds: Sequence[float]) -> str:
-    """Columns of a query: how many rows are no more than each bound, for Histogram.add_cumulative; null of no number."""
-    return ", ".join(f"SUM({column} <= {bound:g})" for bound in bounds)
+class SqliteReader(Generic[T]):
+    """Reads one database on threads, one reading at a time: all of it at first, then what is new.
+
+    `begin` is called before a file is read for the first time, also after it was replaced. `read` returns the snapshot.
+    """
+
+    def __init__(self, path: Path, *, wait: float, begin: Callable[[], None], read: Callable[[Reading], T]) -> None:
+        self.path = path
+        self._file = SqliteFile(path, wait=wait)
+        self._begin, self._read = begin, read
+        self._identity: Identity | None = None
+        self._first: T | None = None
+        self._problem: SourceError | None = None
+        self._tried = asyncio.Event()
+        self._lock = threading.Lock()
+
+    async def start(self) -> None:
+        """Return after the first successful reading; retries until then."""
+        while self._first is None:
+            try:
+                self._first = await asyncio.to_thread(self._update)
+            except SourceError as error:
+                self._problem = error
+            finally:
+                self._tried.set()
+            if self._first is None:
+                await asyncio.sleep(_RETRY)
+
+    async def wait_tried(self) -> None:
+        """Return when the first reading has succeeded or failed."""
+        await self._tried.wait()
+
+    async def update(self) -> T:
+        """The snapshot now. Raises SourceError, also while the first reading has not succeeded."""
+        await self._tried.wait()
+        if self._first is None and self._problem is not None:
+            raise SourceError(self._problem.reason, str(self._problem))
+        return await asyncio.to_thread(self._update)
+
+    async def ask(self, query: Callable[[Reading], Any], *, locked: bool = False) -> Any:
+        """What `query` returns for a reading of its own; `locked`: never during another one. Raises SourceError."""
+
+        def asked() -> Any:
+            with self._file.reading() as reading:
+                return query(reading)
+
+        def alone() -> Any:
+            with self._lock:
+                return asked()
+
+        return await asyncio.to_thread(alone if locked else asked)
+
+    def _update(self) -> T:
+        with self._lock:
+            identity = self._file.identity()
+            with self._file.reading() as reading:
+                if identity != self._identity:
+                    self._begin()
+                    self._identity = identity
+                return self._read(reading)

@@ -45,6 +45,12 @@ class Histogram:
             below = count
         self.total += total
 
+    def copy(self) -> Histogram:
+        """The same counts, sum and exemplars as a histogram of its own."""
+        other = Histogram(self.bounds)
+        other.counts, other.total, other.exemplars = list(self.counts), self.total, list(self.exemplars)
+        return other
+
     def clear(self) -> None:
         self.counts = [0] * len(self.counts)
         self.total = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -70,6 +71,55 @@ def test_what_is_no_event(body: bytes, reason: Unreadable) -> None:
 )
 def test_every_shape_of_time(written: Any, seconds: float | None) -> None:
     assert instant(written)[0] == seconds
+
+
+MOMENT = datetime.fromtimestamp(EPOCH, UTC)
+ZONE = timezone(timedelta(hours=-7))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "%Y-%m-%dT%H:%M:%S%z",
+        "%Y-%m-%dT%H:%M:%S.123456789%z",
+        "%Y-%m-%d %H:%M:%S %z",
+        "%Y-%m-%d %H:%M:%S %z MST",
+        "%Y-%m-%d %H:%M:%S.5 %z MST m=+0.000012",
+        "%Y/%m/%d %H:%M:%S%z",
+        "%Y%m%dT%H%M%S%z",
+        "%a %b %d %Y %H:%M:%S GMT%z (Mountain Standard Time)",
+        "%a, %d %b %Y %H:%M:%S %z",
+        "%a %b %d %H:%M:%S %z %Y",
+        "%A, %d-%b-%y %H:%M:%S %z",
+        "%d %b %Y %H:%M:%S %z",
+    ],
+)
+@given(seconds=st.integers(1_000_000_001, 4_000_000_000))
+def test_every_shape_of_every_second_is_read(shape: str, seconds: int) -> None:
+    moment = datetime.fromtimestamp(seconds, ZONE)
+    found, zoned = instant(moment.strftime(shape))
+    assert found is not None
+    assert (int(found), zoned) == (seconds, True)
+
+
+@given(seconds=st.integers(1_000_000_001, 4_000_000_000), unit=st.sampled_from([1, 10**3, 10**6, 10**9]))
+def test_epochs_of_every_unit_are_read_as_number_and_as_text(seconds: int, unit: int) -> None:
+    for value in (seconds * unit, str(seconds * unit)):
+        assert instant(value)[0] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["11/10/2025", "20/11/2026", "2025-11-20 10:00:00 CET", "Thu Nov 20 10:00:00 CET 2025", "0001-01-01T00:00:00Z", "2-3"],
+)
+def test_a_time_that_nobody_can_know_is_none(text: str) -> None:
+    assert instant(text)[0] is None
+
+
+@given(text=st.text(max_size=90) | st.from_regex(r"[0-9A-Za-z:+\-/., ()]{0,60}", fullmatch=True))
+def test_any_text_is_a_time_or_none(text: str) -> None:
+    found, _ = instant(text)
+    assert found is None or found > 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""An agent broker's SQLite database, in WAL mode and in use: read only, in short looks, on from the last row.
-
-The first reading of what only grows (events, messages) is made in stretches beside the scrapes.
-"""
+"""An agent broker's SQLite database, in WAL mode and in use: read-only, in short transactions, from the last row on."""
 
 from __future__ import annotations
 
@@ -12,82 +9,101 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PrivateAttr
-
-from exporter.clients.sqlite import Reading
+from exporter.clients.sqlite import Reading, SqliteReader
 from exporter.config.options import Count, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
 from exporter.events.broadcast import LiveStream
 from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.broker import dashboard, samples
 from exporter.sources.broker.events import event_of
-from exporter.sources.broker.tables import TOLD
-from exporter.sources.broker.tables import Broker as Tables
-from exporter.sqlite_source import SqliteSource
+from exporter.sources.broker.tables import NEW_EVENTS, BrokerSnapshot, Tables
 
-_LOOK_AGAIN = 1.0
-"""Seconds between two looks for new events."""
-_AT_ONCE = 500
+_POLL = 1.0
+"""Seconds between two queries for new events."""
+_MOST_EVENTS = 500
 
 
-class Broker(SqliteSource):
+class BrokerOptions(SourceOptions):
     """One broker's database."""
 
-    kind: ClassVar[str] = "broker"
-    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-
     database: Annotated[Path | None, option("SQLite file of the agent broker.")] = None
-    max_agents: Annotated[Count, option("Agents told apart, those heard of last.")] = 1000
+    max_agents: Annotated[Count, option("Maximum number of agents tracked (most recent heartbeat first).")] = 1000
 
-    _tables: Tables = PrivateAttr(default_factory=Tables)
-    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
-    _told: int | None = PrivateAttr(None)
+    @property
+    def enabled(self) -> bool:
+        return self.database is not None
 
-    def begins(self) -> None:
+
+class Broker(Source, Target[BrokerSnapshot]):
+    """Reads one broker's database."""
+
+    kind: ClassVar[str] = samples.SYSTEM
+    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
+    options_type: ClassVar[type[SourceOptions]] = BrokerOptions
+
+    def __init__(self, options: BrokerOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        assert options.database is not None
+        self._max_agents = options.max_agents
         self._tables = Tables()
+        self._reader = SqliteReader(options.database, wait=options.timeout / 2, begin=self._tables.begin, read=self._read)
+        self._snapshot: BrokerSnapshot | None = None
+        self._live = LiveStream()
+        self._last_event: int | None = None
 
-    def read_on(self, reading: Reading) -> None:
-        while not self._tables.read(reading, now=time.time(), max_agents=self.max_agents):
-            pass
-
-    def rows_read(self) -> Iterable[Sample]:
-        return samples.samples(self._tables)
-
-    async def run(self) -> None:
-        """The first reading; then the events as they come."""
-        await super().run()
-        while True:
-            with contextlib.suppress(SourceError):  # a scrape says so
-                for row in await asyncio.to_thread(self._asked, self._new_events):
-                    self._live.publish(event_of(row, time.time()))
-            await asyncio.sleep(_LOOK_AGAIN)
-
-    def _new_events(self, reading: Reading) -> list[tuple[Any, ...]]:
-        """The rows since the last look; at the first one only where they end."""
-        newest = reading.newest("agent_events")
-        if self._told is None or newest < self._told:
-            self._told = newest
-        rows = reading.rows(TOLD, (self._told, _AT_ONCE))
-        if rows:
-            self._told = int(rows[-1][0])
-        return rows
+    @property
+    def server(self) -> str:
+        return str(self._reader.path)
 
     @property
     def live(self) -> LiveStream:
         return self._live
 
+    async def run(self) -> None:
+        """The first reading; then new events as they are written."""
+        await self._reader.start()
+        while True:
+            with contextlib.suppress(SourceError):  # a scrape reports it
+                for row in await self._reader.ask(self._new_events):
+                    self._live.publish(event_of(row, time.time()))
+            await asyncio.sleep(_POLL)
+
+    async def wait_synced(self) -> None:
+        await self._reader.wait_tried()
+
+    async def collect(self) -> BrokerSnapshot:
+        return await self._reader.update()
+
+    def samples(self, snapshot: BrokerSnapshot) -> Iterable[Sample]:
+        return samples.samples(snapshot)
+
     def agents(self) -> list[dict[str, Any]]:
-        """The broker's agents."""
-        return samples.agents_view(self._tables)
+        """The broker's agents as of the last collection."""
+        return samples.agents_view(self._snapshot) if self._snapshot is not None else []
 
     async def dashboard(self) -> dict[str, Any]:
         """Agents with their latest figures, the last events, unresolved errors. Raises SourceError."""
-        return await asyncio.to_thread(self._asked, dashboard.dashboard)
+        found: dict[str, Any] = await self._reader.ask(dashboard.dashboard)
+        return found
 
     async def agent(self, agent: str, hours: float) -> dict[str, Any] | None:
-        """One agent's figures, events and errors; None for one that is not known. Raises SourceError."""
-        return await asyncio.to_thread(self._asked, lambda reading: dashboard.agent(reading, agent, hours))
+        """One agent's figures, events and errors; None for an unknown agent. Raises SourceError."""
+        since = time.time() - hours * 3600
+        found: dict[str, Any] | None = await self._reader.ask(lambda reading: dashboard.agent(reading, agent, since))
+        return found
 
-    def _asked(self, ask: Any) -> Any:
-        with self.file().reading() as reading:
-            return ask(reading)
+    def _read(self, reading: Reading) -> BrokerSnapshot:
+        self._snapshot = self._tables.read(reading, now=time.time(), max_agents=self._max_agents)
+        return self._snapshot
+
+    def _new_events(self, reading: Reading) -> list[tuple[Any, ...]]:
+        """The rows since the last call; none on the first."""
+        newest = reading.last_row("agent_events")
+        if self._last_event is None or newest < self._last_event:
+            self._last_event = newest
+        rows = reading.rows(NEW_EVENTS, (self._last_event, _MOST_EVENTS))
+        if rows:
+            self._last_event = rows[-1][0]
+        return rows

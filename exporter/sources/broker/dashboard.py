@@ -1,4 +1,4 @@
-"""What the broker's own dashboard shows, for the API, in the shape it has there."""
+"""The data of the broker's own dashboard, in its shape, for the API."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.clients.sqlite import Reading
+from exporter.events.timestamps import instant
+from exporter.sources.broker.tables import UNRESOLVED
 
-_EVENTS, _AGENT_EVENTS, _AGENT_ERRORS, _FIGURES = 20, 50, 20, 5000
+_EVENTS, _AGENT_EVENTS, _AGENT_ERRORS, _FIGURES, _LATEST = 20, 50, 20, 5000, 25_000
 
 _AGENT = ("agentId", "type", "status", "commMode", "lastHeartbeat")
 _METRICS = ("timestamp", "cpuPercent", "memoryMb", "status", "errorCount", "messageCount")
@@ -16,15 +18,15 @@ _ERROR = ("errorType", "message", "timestamp", "resolved")
 
 _AGENTS_QUERY = "SELECT agent_id, type, status, comm_mode, last_heartbeat FROM agents ORDER BY agent_id LIMIT 1000"
 _LATEST_QUERY = """SELECT timestamp, cpu_percent, memory_mb, status, error_count, message_count FROM agent_metrics
-    WHERE agent_id = ? ORDER BY timestamp DESC, id DESC LIMIT 1"""
-_EVENTS_QUERY = "SELECT agent_id, event_type, message, timestamp FROM agent_events ORDER BY id DESC LIMIT ?"
-_ERRORS_QUERY = "SELECT agent_id, COUNT(*) FROM error_logs WHERE NOT resolved GROUP BY agent_id"
-_HOURS_QUERY = """SELECT timestamp, cpu_percent, memory_mb, status, error_count, message_count FROM agent_metrics
-    WHERE agent_id = ? AND timestamp > datetime('now', ?) ORDER BY timestamp DESC LIMIT ?"""
+    WHERE agent_id = ? ORDER BY rowid DESC LIMIT 1"""
+_EVENTS_QUERY = "SELECT agent_id, event_type, message, timestamp FROM agent_events ORDER BY rowid DESC LIMIT ?"
+_ERRORS_QUERY = f"SELECT agent_id, COUNT(*) FROM error_logs WHERE {UNRESOLVED} GROUP BY agent_id"  # noqa: S608
+_FIGURES_QUERY = """SELECT timestamp, cpu_percent, memory_mb, status, error_count, message_count FROM agent_metrics
+    WHERE agent_id = ? ORDER BY rowid DESC LIMIT ?"""
 _AGENT_EVENTS_QUERY = """SELECT agent_id, event_type, message, timestamp FROM agent_events
-    WHERE agent_id = ? ORDER BY id DESC LIMIT ?"""
+    WHERE agent_id = ? ORDER BY rowid DESC LIMIT ?"""
 _AGENT_ERRORS_QUERY = """SELECT error_type, message, timestamp, resolved FROM error_logs
-    WHERE agent_id = ? ORDER BY id DESC LIMIT ?"""
+    WHERE agent_id = ? ORDER BY rowid DESC LIMIT ?"""
 
 
 def _named(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
@@ -45,13 +47,15 @@ def dashboard(reading: Reading) -> dict[str, Any]:
     }
 
 
-def agent(reading: Reading, name: str, hours: float) -> dict[str, Any] | None:
-    """{agentId, metrics of the last hours, events, errors}; None for an agent that is not known."""
+def agent(reading: Reading, name: str, since: float) -> dict[str, Any] | None:
+    """{agentId, metrics since a time, events, errors}; None for an unknown agent. `since`: seconds since 1970."""
     if reading.value("SELECT 1 FROM agents WHERE agent_id = ?", (name,)) is None:
         return None
+    rows = reading.rows(_FIGURES_QUERY, (name, _LATEST))
+    recent = [row for row in rows if (instant(row[0])[0] or 0.0) > since][:_FIGURES]
     return {
         "agentId": name,
-        "metrics": _named(_METRICS, reading.rows(_HOURS_QUERY, (name, f"-{hours * 3600:.0f} seconds", _FIGURES))),
+        "metrics": _named(_METRICS, recent),
         "events": _named(_EVENT, reading.rows(_AGENT_EVENTS_QUERY, (name, _AGENT_EVENTS))),
         "errors": _named(_ERROR, reading.rows(_AGENT_ERRORS_QUERY, (name, _AGENT_ERRORS))),
     }

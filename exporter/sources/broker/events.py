@@ -8,18 +8,19 @@ from typing import Any
 import msgspec
 
 from exporter.events.model import Event, Outcome
+from exporter.events.timestamps import instant
 
 FAMILY = "broker"
 _TEXT = 2000
 
 
 def event_of(row: Sequence[Any], now: float) -> Event:
-    """(id, agent, type, message, metadata, seconds since 1970) as an event; what is no text is left out."""
-    _, agent, kind, message, metadata, at = row
+    """A row of tables.NEW_EVENTS as an event; values that are not text are left out."""
+    _, agent, kind, message, metadata, written = row
     payload = {"message": message[:_TEXT] if isinstance(message, str) else None, "metadata": _decoded(metadata)}
     data = msgspec.json.encode(payload)
     name = f"broker.{kind[:100] if isinstance(kind, str) and kind else 'unknown'}"
-    moment = float(at) if isinstance(at, int | float) else None
+    moment = instant(written)[0]
     return Event(
         subject=name,
         kind=name,

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from exporter.events.redaction import timestamp
+from exporter.events.timestamps import UNREADABLE
 from exporter.fleet import registry
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
-from exporter.sources.broker.tables import Broker
+from exporter.sources.broker.tables import PENDING, BrokerSnapshot
 
-PENDING: Final = "pending"
 SYSTEM: Final = "broker"
 
 AGENTS = gauge("fleet_broker_agents", "Agents by status, type and mode (agents).", "status", "type", "mode")
@@ -19,32 +19,32 @@ AGENT = info(
     "fleet_broker_agent_info", "Status, type and mode of an agent (agents).", "agent", "status", "type", "mode"
 )  # fmt: skip
 HEARTBEAT = gauge(
-    "fleet_broker_agent_heartbeat_timestamp_seconds", "When an agent was last heard of (agents.last_heartbeat).", "agent",
+    "fleet_broker_agent_heartbeat_timestamp_seconds", "Time of an agent's last heartbeat (agents.last_heartbeat).", "agent",
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 INTERVAL = gauge(
-    "fleet_broker_agent_heartbeat_interval_seconds", "Time between an agent's heartbeats (agents.heartbeat_interval_ms).",
+    "fleet_broker_agent_heartbeat_interval_seconds", "Heartbeat interval of an agent (agents.heartbeat_interval_ms).",
     "agent", unit=Unit.SECONDS,
 )  # fmt: skip
 CPU = gauge(
     "fleet_broker_agent_cpu_ratio",
-    "CPU of an agent, 1 being one core (agent_metrics.cpu_percent); absent where no process is known.",
+    "CPU usage of an agent, 1 = one core (agent_metrics.cpu_percent); no data if its process is unknown.",
     "agent", unit=Unit.RATIO,
 )  # fmt: skip
 MEMORY = gauge(
     "fleet_broker_agent_memory_bytes",
-    "Memory of an agent (agent_metrics.memory_mb); absent where no process is known.",
+    "Memory usage of an agent (agent_metrics.memory_mb); no data if its process is unknown.",
     "agent", unit=Unit.BYTES,
 )  # fmt: skip
 AGENT_TICKETS = gauge("fleet_broker_agent_tickets", "Tickets that name an agent (agent_metrics.message_count).", "agent")
 AGENT_ERRORS = gauge("fleet_broker_agent_errors", "Unresolved errors of an agent (agent_metrics.error_count).", "agent")
 MEASURED = gauge(
-    "fleet_broker_agent_measured_timestamp_seconds", "When an agent was last measured (agent_metrics.timestamp).", "agent",
-    unit=Unit.TIMESTAMP,
+    "fleet_broker_agent_measured_timestamp_seconds", "Time of an agent's last measurement (agent_metrics.timestamp).",
+    "agent", unit=Unit.TIMESTAMP,
 )  # fmt: skip
 EVENTS = counter(
     "fleet_broker_events_total",
-    "Events by type (agent_events); those that only repeat an alert of the broker's have origin alert.",
+    "Events since the start, by type (agent_events); origin=alert: events that repeat one of the broker's own alerts.",
     "type",
     "origin",
 )
@@ -52,44 +52,46 @@ ERRORS = gauge("fleet_broker_unresolved_errors", "Unresolved errors by agent and
 TICKETS = gauge("fleet_broker_tickets", "Tickets by status (tickets).", "status")
 OLDEST = gauge(
     "fleet_broker_oldest_pending_ticket_timestamp_seconds",
-    "When the oldest pending ticket was made (tickets.created_at); absent where none is.",
+    "Creation time of the oldest pending ticket (tickets.created_at); no data if none is pending.",
     unit=Unit.TIMESTAMP,
 )
-OVERDUE = gauge(
-    "fleet_broker_overdue_tickets", "Pending tickets that are older than their own timeout (tickets.timeout_ms)."
-)
+OVERDUE = gauge("fleet_broker_overdue_tickets", "Pending tickets older than their own timeout (tickets.timeout_ms).")
 LATENCY = histogram(
-    "fleet_broker_message_latency_seconds", "Time of a message to its agent (messages.latency_ms).", unit=Unit.SECONDS
-)
+    "fleet_broker_message_latency_seconds", "Delivery latency of the messages since the start (messages.latency_ms).",
+    unit=Unit.SECONDS,
+)  # fmt: skip
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
-    OVERDUE, LATENCY, registry.AGENTS,
+    OVERDUE, LATENCY, registry.AGENTS, UNREADABLE,
 )  # fmt: skip
 
 _MIB = 1024 * 1024
+_FIELDS: Final = (
+    "agents.last_heartbeat", "agents.heartbeat_interval_ms", "tickets.created_at", "tickets.timeout_ms",
+    "messages.latency_ms",
+)  # fmt: skip
 
 
-def samples(broker: Broker) -> Iterable[Sample]:
-    """Everything; what the file has no table for is absent, an empty table is 0."""
+def samples(broker: BrokerSnapshot) -> Iterable[Sample]:
+    """Everything; no data for a missing table, 0 for an empty one."""
     yield from _agents(broker)
     for (kind, is_alert), number in broker.events.items():
         yield EVENTS(number, type=kind, origin="alert" if is_alert else "agent")
-    for agent, kind, number in broker.errors:
+    for (agent, kind), number in broker.errors.items():
         yield ERRORS(number, agent=agent, type=kind)
-    if broker.tables["tickets"]:
-        by_status = {PENDING: 0} | {tickets.status: tickets.number for tickets in broker.tickets}
-        for status, number in by_status.items():
+    if broker.tickets is not None:
+        for status, number in ({PENDING: 0} | broker.tickets.by_status).items():
             yield TICKETS(number, status=status)
-        pending = [tickets for tickets in broker.tickets if tickets.status == PENDING]
-        yield OVERDUE(sum(tickets.overdue for tickets in pending))
-        for tickets in pending:
-            if tickets.oldest is not None:
-                yield OLDEST(tickets.oldest)
-    if broker.tables["messages"]:
+        yield OVERDUE(broker.tickets.overdue)
+        if broker.tickets.oldest is not None:
+            yield OLDEST(broker.tickets.oldest)
+    if broker.latencies is not None:
         yield broker.latencies.sample(LATENCY, labels())
+    for column in _FIELDS:
+        yield UNREADABLE(broker.unreadable.get(column, 0), source=SYSTEM, field=column)
 
 
-def _agents(broker: Broker) -> Iterable[Sample]:
+def _agents(broker: BrokerSnapshot) -> Iterable[Sample]:
     groups = Counter((agent.status, agent.type, agent.mode) for agent in broker.agents)
     for (status, kind, mode), number in groups.items():
         yield AGENTS(number, status=status, type=kind, mode=mode)
@@ -105,7 +107,7 @@ def _agents(broker: Broker) -> Iterable[Sample]:
         found = broker.figures.get(agent.id)
         if found is None:
             continue
-        # An agent without a process writes 0 and 0, which is no measurement.
+        # An agent without a process writes 0 and 0, which is not a measurement.
         measured = agent.pid is not None or bool(found.memory_mb)
         if measured and found.cpu_percent is not None:
             yield CPU.at(who, found.cpu_percent / 100)
@@ -117,8 +119,8 @@ def _agents(broker: Broker) -> Iterable[Sample]:
             yield MEASURED.at(who, found.at)
 
 
-def agents_view(broker: Broker) -> list[dict[str, Any]]:
-    """The broker's agents for the view that all systems share."""
+def agents_view(broker: BrokerSnapshot) -> list[dict[str, Any]]:
+    """The broker's agents in the shape that all systems share."""
     return [
         {
             "system": SYSTEM,

@@ -1,33 +1,35 @@
-"""The broker's tables: what is asked of each, and what of it is remembered from one reading to the next.
+"""The broker's tables: the queries, and what is kept from one reading to the next.
 
 `agents`, `tickets` and `error_logs` are small and change in place: they are read whole. `agent_metrics`, `agent_events`
-and `messages` only grow at their end: they are read on from the last row.
+and `messages` only grow at their end: they are read from the last row on, and what they add since the start is counted.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
-from exporter.clients.sqlite import Reading, up_to
+from exporter.clients.sqlite import Reading
+from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
 
 LATENCIES = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+PENDING: Final = "pending"
+OTHER: Final = "other"
 
 _STRETCH = 50_000
-"""Rows added up in one look."""
+"""Rows read in one transaction."""
 _LATEST_METRICS = 50_000
-"""Rows of `agent_metrics` looked at when the reading begins: 25 minutes of a thousand agents."""
-
-
-def _seconds(column: str) -> str:
-    """A time, in either of the shapes that occur, as seconds since 1970."""
-    return f"(julianday({column}) - 2440587.5) * 86400.0"
+"""Last rows of `agent_metrics` that the first reading looks at: 25 minutes of a thousand agents."""
+_MOST_AGENTS = 100_000
+_MOST_TYPES = 100
+_LARGEST = 1e12
 
 
 class Agent(NamedTuple):
-    """A row of `agents`; `heartbeat` in seconds since 1970, `interval` in seconds, `pid` where its metadata names one."""
+    """A row of `agents`; `heartbeat` in seconds since 1970, `interval` in seconds, `pid` if its metadata names one."""
 
     id: str
     type: str
@@ -50,120 +52,211 @@ class Figures(NamedTuple):
 
 
 class Tickets(NamedTuple):
-    """Of one status; `oldest` in seconds since 1970, `overdue` by the tickets' own timeouts."""
+    """`oldest` pending ticket in seconds since 1970, `overdue` by the pending tickets' own timeouts."""
 
-    status: str
-    number: int
+    by_status: dict[str, int]
     oldest: float | None
     overdue: int
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerSnapshot:
+    """The broker now; None for a table that the file does not have."""
+
+    agents: tuple[Agent, ...]
+    figures: dict[str, Figures]
+    tickets: Tickets | None
+    errors: dict[tuple[str, str], int]
+    """Unresolved errors by agent and type."""
+    events: dict[tuple[str, bool], int]
+    """Events since the start, by type and whether they repeat an alert."""
+    latencies: Histogram | None
+    unreadable: dict[str, int]
+    """Values that could not be parsed, by table and column."""
+
+
+UNRESOLVED: Final = "lower(trim(COALESCE(CAST(resolved AS TEXT), ''))) IN ('', '0', '0.0', 'false', 'f', 'no', 'n')"
+
 AGENTS = f"""
-    SELECT agent_id, type, status, comm_mode,
-        CASE WHEN json_valid(metadata) THEN json_extract(metadata, '$.pid') END,
-        {_seconds("last_heartbeat")}, heartbeat_interval_ms / 1000.0
-    FROM agents ORDER BY last_heartbeat DESC LIMIT ?"""  # noqa: S608 - our own expressions, here and below
+    SELECT agent_id, type, status, comm_mode, metadata, last_heartbeat, heartbeat_interval_ms
+    FROM agents LIMIT {_MOST_AGENTS}"""  # noqa: S608
 
-TICKETS = f"""
-    SELECT status, COUNT(*), MIN({_seconds("created_at")}),
-        SUM({_seconds("created_at")} + timeout_ms / 1000.0 < ?)
-    FROM tickets GROUP BY status"""  # noqa: S608
+TICKETS = "SELECT status, COUNT(*) FROM tickets GROUP BY status"
+PENDING_TICKETS = "SELECT created_at, timeout_ms FROM tickets WHERE status = ?"
 
-ERRORS = """
-    SELECT agent_id, error_type, COUNT(*) FROM error_logs WHERE NOT resolved GROUP BY 1, 2 ORDER BY 3 DESC LIMIT ?"""
+ERRORS = f"SELECT agent_id, error_type, COUNT(*) FROM error_logs WHERE {UNRESOLVED} GROUP BY 1, 2"  # noqa: S608
 
-FIGURES = f"""
-    SELECT id, agent_id, {_seconds("timestamp")}, cpu_percent, memory_mb, error_count, message_count
-    FROM agent_metrics WHERE id > ? ORDER BY id LIMIT ?"""  # noqa: S608
+FIGURES = """
+    SELECT rowid, agent_id, timestamp, cpu_percent, memory_mb, error_count, message_count
+    FROM agent_metrics WHERE rowid > ? ORDER BY rowid LIMIT ?"""
 
+# CASE alone keeps SQLite from evaluating json_extract of what is not JSON, which is an error.
 EVENTS = """
-    SELECT event_type, COALESCE(json_valid(metadata) AND json_extract(metadata, '$.alertType') IS NOT NULL, 0), COUNT(*)
-    FROM agent_events WHERE id > ? AND id <= ? GROUP BY 1, 2"""
+    SELECT event_type, CASE WHEN typeof(metadata) <> 'text' THEN 0 WHEN json_valid(metadata)
+        THEN json_extract(metadata, '$.alertType') IS NOT NULL ELSE 0 END, COUNT(*)
+    FROM agent_events WHERE rowid > ? AND rowid <= ? GROUP BY 1, 2"""
 
-TOLD = f"""
-    SELECT id, agent_id, event_type, message, metadata, {_seconds("timestamp")} FROM agent_events
-    WHERE id > ? ORDER BY id LIMIT ?"""  # noqa: S608
+NEW_EVENTS = """
+    SELECT rowid, agent_id, event_type, message, metadata, timestamp FROM agent_events
+    WHERE rowid > ? ORDER BY rowid LIMIT ?"""
 
-_BUCKETS = up_to("latency_ms", [bound * 1000 for bound in LATENCIES])
-MESSAGES = f"SELECT COUNT(latency_ms), SUM(latency_ms), {_BUCKETS} FROM messages WHERE id > ? AND id <= ?"  # noqa: S608
+MESSAGES = "SELECT latency_ms FROM messages WHERE rowid > ? AND rowid <= ? AND latency_ms IS NOT NULL"
 
 
-@dataclass(slots=True)
-class Broker:
-    """What has been read; `tables` are those that the file has, each with its columns."""
+class Tables:
+    """What has been read of one broker."""
 
-    tables: dict[str, frozenset[str]] = field(default_factory=dict)
-    agents: tuple[Agent, ...] = ()
-    tickets: tuple[Tickets, ...] = ()
-    errors: tuple[tuple[str, str, int], ...] = ()
-    figures: dict[str, Figures] = field(default_factory=dict)
-    events: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    latencies: Histogram = field(default_factory=lambda: Histogram(LATENCIES))
-    _last: dict[str, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._events: Counter[tuple[str, bool]] = Counter()
+        self._latencies = Histogram(LATENCIES)
+        self._bad_latencies = 0
+        self.begin()
 
-    def read(self, reading: Reading, *, now: float, max_agents: int) -> bool:
-        """One look at everything; whether nothing of what grows was left for another one. sqlite3's errors pass."""
-        self.tables = {name: reading.columns(name) for name in _TABLES}
-        self.agents = tuple(Agent(*_agent(row)) for row in reading.rows(AGENTS, (max_agents,)))
-        if self.tables["tickets"]:
-            self.tickets = tuple(
-                Tickets(_text(row[0]), row[1], row[2], row[3] or 0) for row in reading.rows(TICKETS, (now,))
+    def begin(self) -> None:
+        """Read every table from its start again: the file is another one. What was counted stays."""
+        self._figures: dict[str, Figures] = {}
+        self._last: dict[str, int] = {}
+        self._baseline: dict[str, int] = {}
+
+    def read(self, reading: Reading, *, now: float, max_agents: int) -> BrokerSnapshot:
+        """Everything as of now. Raises sqlite3's errors."""
+        unreadable: Counter[str] = Counter()
+        agents = self._agents(reading, unreadable)[:max_agents]
+        if reading.columns("agent_metrics"):
+            self._read_figures(reading)
+        known = {agent.id for agent in agents}
+        self._figures = {agent: found for agent, found in self._figures.items() if agent in known}
+        if reading.columns("agent_events"):
+            self._read_events(reading)
+        has_messages = bool(reading.columns("messages"))
+        if has_messages:
+            self._read_messages(reading)
+        unreadable["messages.latency_ms"] = self._bad_latencies
+        return BrokerSnapshot(
+            agents=tuple(agents),
+            figures=dict(self._figures),
+            tickets=self._tickets(reading, now, unreadable) if reading.columns("tickets") else None,
+            errors=self._errors(reading, max_agents) if reading.columns("error_logs") else {},
+            events=dict(self._events),
+            latencies=self._latencies.copy() if has_messages else None,
+            unreadable=dict(unreadable),
+        )
+
+    def _agents(self, reading: Reading, unreadable: Counter[str]) -> list[Agent]:
+        """The agents, the one with the latest heartbeat first."""
+        found: dict[str, Agent] = {}
+        for name, kind, status, mode, metadata, heartbeat, interval in reading.rows(AGENTS):
+            agent = Agent(
+                _text(name),
+                _text(kind),
+                _text(status),
+                _text(mode),
+                _pid(metadata),
+                _time(heartbeat, "agents.last_heartbeat", unreadable),
+                _milliseconds(interval, "agents.heartbeat_interval_ms", unreadable),
             )
-        if self.tables["error_logs"]:
-            rows = reading.rows(ERRORS, (max_agents,))
-            self.errors = tuple((_text(agent), _text(kind), number) for agent, kind, number in rows)
-        done = self._read_figures(reading)
-        for table, add in (("agent_events", self._add_events), ("messages", self._add_messages)):
-            if self.tables[table]:
-                done = self._stretch(reading, table, add) and done
-        return done
+            found[agent.id] = agent
+        return sorted(found.values(), key=lambda agent: -(agent.heartbeat or 0.0))
 
-    def _newest(self, reading: Reading, table: str) -> int:
-        newest = reading.newest(table)
-        if newest < self._last.get(table, 0):  # emptied and filled anew
-            self._last[table] = 0
+    def _tickets(self, reading: Reading, now: float, unreadable: Counter[str]) -> Tickets:
+        by_status: Counter[str] = Counter()
+        for status, number in reading.rows(TICKETS):
+            by_status[_text(status)] += number
+        oldest, overdue = None, 0
+        for created, timeout in reading.rows(PENDING_TICKETS, (PENDING,)):
+            at = _time(created, "tickets.created_at", unreadable)
+            limit = _milliseconds(timeout, "tickets.timeout_ms", unreadable)
+            if at is not None:
+                oldest = at if oldest is None else min(oldest, at)
+                overdue += limit is not None and at + limit < now
+        return Tickets(dict(by_status), oldest, overdue)
+
+    def _errors(self, reading: Reading, most: int) -> dict[tuple[str, str], int]:
+        found: Counter[tuple[str, str]] = Counter()
+        for agent, kind, number in reading.rows(ERRORS):
+            found[_text(agent), _text(kind)] += number
+        return dict(found.most_common(most))
+
+    def _read_figures(self, reading: Reading) -> None:
+        newest = reading.last_row("agent_metrics")
+        last = self._last.get("agent_metrics")
+        if last is None or newest < last:
+            last = max(newest - _LATEST_METRICS, 0)
+        while rows := reading.rows(FIGURES, (last, _STRETCH)):
+            for number, agent, at, cpu, memory, errors, tickets in rows:
+                last = number
+                found = Figures(_text(agent), instant(at)[0], _number(cpu), _number(memory), _count(errors), _count(tickets))
+                self._figures[found.agent] = found
+        self._last["agent_metrics"] = last
+
+    def _read_events(self, reading: Reading) -> None:
+        """Count new events; those that were there before give their types and count 0."""
+        newest = self._prepared(reading, "agent_events", first=0)
+        while (last := self._last["agent_events"]) < newest:
+            baseline = self._baseline["agent_events"]
+            until = reading.last_of("agent_events", last, _STRETCH)
+            if last < baseline:
+                until = min(until, baseline)
+            for kind, is_alert, number in reading.rows(EVENTS, (last, until)):
+                key = (_text(kind), bool(is_alert))
+                if key not in self._events and len(self._events) >= _MOST_TYPES:
+                    key = (OTHER, bool(is_alert))
+                self._events[key] += number if last >= baseline else 0
+            self._last["agent_events"] = until
+            reading.release()
+
+    def _read_messages(self, reading: Reading) -> None:
+        newest = self._prepared(reading, "messages", first=None)
+        while (last := self._last["messages"]) < newest:
+            until = reading.last_of("messages", last, _STRETCH)
+            for (latency,) in reading.rows(MESSAGES, (last, until)):
+                value = _number(latency)
+                if value is None or not 0 <= value <= _LARGEST:
+                    self._bad_latencies += 1
+                else:
+                    self._latencies.observe(value / 1000)
+            self._last["messages"] = until
+            reading.release()
+
+    def _prepared(self, reading: Reading, table: str, *, first: int | None) -> int:
+        """The last row of a table. A first look begins after `first`, or at the end, and what is there is the baseline."""
+        newest = reading.last_row(table)
+        if table not in self._last:
+            self._baseline[table] = newest
+            self._last[table] = newest if first is None else first
+        elif newest < self._last[table]:  # rows were deleted from the end: their numbers may come again
+            self._baseline[table] = self._last[table] = newest
         return newest
 
-    def _read_figures(self, reading: Reading) -> bool:
-        if not self.tables["agent_metrics"]:
-            return True
-        newest = self._newest(reading, "agent_metrics")
-        last = self._last.get("agent_metrics") or max(newest - _LATEST_METRICS, 0)
-        rows = reading.rows(FIGURES, (last, _LATEST_METRICS))
-        for row in rows:
-            found = Figures(_text(row[1]), row[2], _number(row[3]), _number(row[4]), _count(row[5]), _count(row[6]))
-            self.figures[found.agent] = found
-        self._last["agent_metrics"] = rows[-1][0] if rows else last
-        known = {agent.id for agent in self.agents}
-        self.figures = {agent: found for agent, found in self.figures.items() if agent in known}
-        return self._last["agent_metrics"] >= newest
 
-    def _stretch(self, reading: Reading, table: str, add: Any) -> bool:
-        newest, last = self._newest(reading, table), self._last.get(table, 0)
-        if last >= newest:
-            return True
-        until = reading.end_of_stretch(table, last, _STRETCH)
-        add(reading, last, until)
-        self._last[table] = until
-        return until >= newest
-
-    def _add_events(self, reading: Reading, last: int, until: int) -> None:
-        for kind, is_alert, number in reading.rows(EVENTS, (last, until)):
-            self.events[_text(kind) if len(self.events) < 100 else "other", bool(is_alert)] += number
-
-    def _add_messages(self, reading: Reading, last: int, until: int) -> None:
-        [(number, total, *reached)] = reading.rows(MESSAGES, (last, until))
-        if number:  # the sums of no numbers are null
-            self.latencies.add_cumulative((*reached, number), total / 1000)
+def _pid(metadata: Any) -> int | None:
+    """The process id in an agent's metadata; JSON as Python writes it, with NaN."""
+    try:
+        found = json.loads(metadata) if isinstance(metadata, str | bytes) else None
+    except (ValueError, RecursionError):
+        return None
+    pid = found.get("pid") if isinstance(found, dict) else None
+    return pid if type(pid) is int and pid > 0 else None
 
 
-_TABLES = ("agents", "tickets", "messages", "agent_metrics", "agent_events", "error_logs")
+def _time(value: Any, column: str, unreadable: Counter[str]) -> float | None:
+    if value is None or value == "":
+        return None
+    moment = instant(value)[0]
+    if moment is None:
+        unreadable[column] += 1
+    return moment
 
 
-def _agent(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    name, kind, status, mode, pid, heartbeat, interval = row
-    known = pid if isinstance(pid, int) and pid > 0 else None
-    return _text(name), _text(kind), _text(status), _text(mode), known, heartbeat, interval
+def _milliseconds(value: Any, column: str, unreadable: Counter[str]) -> float | None:
+    """In seconds."""
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None or not 0 <= number <= _LARGEST:
+        unreadable[column] += 1
+        return None
+    return number / 1000
 
 
 def _text(value: Any) -> str:
@@ -171,6 +264,11 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
     return float(value) if isinstance(value, int | float) else None
 
 

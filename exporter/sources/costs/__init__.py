@@ -1,64 +1,98 @@
-"""A cost ledger in SQLite (`telemetry.db`): read on from the last row at each scrape, added up by SQLite itself.
+"""A cost ledger in SQLite (`telemetry.db`), read from the last row on; see `ledger` for what is kept.
 
-The first reading, which may be of millions of rows, is made in stretches beside the scrapes; each later one costs what is
-new. The file is only read, and what is locked, damaged or of another schema is told with its reason.
+The first reading, which may be of millions of rows, is made in short transactions between scrapes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PrivateAttr
-
-from exporter.clients.sqlite import Reading
+from exporter.clients.sqlite import Reading, SqliteReader
 from exporter.config.options import option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.sources.costs import ledger
-from exporter.sources.costs.ledger import Ledger
-from exporter.sqlite_source import SqliteSource
+from exporter.source import Source, SourceOptions, Target
+from exporter.sources.costs import ledger, samples
+from exporter.sources.costs.ledger import CostsSnapshot, Ledger, Read
 
-_STRETCH = 20_000
-"""Rows added up in one look, which takes some 20 ms: as long as a writer may have to wait."""
+_CHECK = 2.0
+"""Seconds between two ranges that are read again."""
 
 
-class Costs(SqliteSource):
+class CostsOptions(SourceOptions):
     """One ledger file."""
 
-    kind: ClassVar[str] = "costs"
-    metrics: ClassVar[tuple[Metric, ...]] = ledger.METRICS
-
     database: Annotated[Path | None, option("SQLite file of the cost ledger.")] = None
-    budget_per_day: Annotated[float, option("Budget of a day in US dollars; 0 is none.")] = 0.0
-    budget_per_month: Annotated[float, option("Budget of a month in US dollars; 0 is none.")] = 0.0
+    budget_per_day: Annotated[float, option("Daily budget, in US dollars; 0: none.")] = 0.0
+    budget_per_month: Annotated[float, option("Monthly budget, in US dollars; 0: none.")] = 0.0
 
-    _ledger: Ledger = PrivateAttr(default_factory=Ledger)
+    @property
+    def enabled(self) -> bool:
+        return self.database is not None
 
-    def begins(self) -> None:
+
+class Costs(Source, Target[CostsSnapshot]):
+    """Reads one ledger file."""
+
+    kind: ClassVar[str] = samples.SOURCE
+    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
+    options_type: ClassVar[type[SourceOptions]] = CostsOptions
+
+    def __init__(self, options: CostsOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        assert options.database is not None
+        self._budgets = {"day": options.budget_per_day, "month": options.budget_per_month}
         self._ledger = Ledger()
+        self._reader = SqliteReader(options.database, wait=options.timeout / 2, begin=self._ledger.begin, read=self._read)
 
-    def read_on(self, reading: Reading) -> None:
-        columns = reading.columns(ledger.TABLE)
-        if not {"id", "timestamp"} <= columns:
-            raise SourceError(Reason.MALFORMED, f"{self.database} has no table {ledger.TABLE} with id and timestamp")
-        newest = reading.newest(ledger.TABLE)
-        if newest < self._ledger.last_id:
-            self._ledger = Ledger()  # rows were taken away from the end: it is not what was read
-        recent = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
-        query = ledger.query(columns)
-        while self._ledger.last_id < newest:
-            last = reading.end_of_stretch(ledger.TABLE, self._ledger.last_id, _STRETCH)
-            self._ledger.add(reading.rows(query, (recent, self._ledger.last_id, last)), last)
+    @property
+    def server(self) -> str:
+        return str(self._reader.path)
 
-    def rows_read(self) -> Iterable[Sample]:
+    async def run(self) -> None:
+        """The first reading; then ranges of rows again, one after another."""
+        await self._reader.start()
+        while True:
+            await asyncio.sleep(_CHECK)
+            with contextlib.suppress(SourceError):  # a scrape reports it
+                await self._reader.ask(self._check, locked=True)
+
+    async def wait_synced(self) -> None:
+        await self._reader.wait_tried()
+
+    async def collect(self) -> CostsSnapshot:
+        return await self._reader.update()
+
+    def samples(self, snapshot: CostsSnapshot) -> Iterable[Sample]:
+        return samples.samples(snapshot, self._budgets)
+
+    def _read(self, reading: Reading) -> CostsSnapshot:
         now = datetime.now(UTC)
-        self._ledger.forget(now)
-        return self._ledger.samples(now, {"day": self.budget_per_day, "month": self.budget_per_month})
+        read = self._rows(reading)
+        self._ledger.read(read, reading.first_row(ledger.TABLE), reading.last_row(ledger.TABLE), now.timestamp())
+        return self._ledger.snapshot(now)
 
-    def by_day(self, days: int) -> list[dict[str, Any]]:
-        """Cost, tokens and invocations by day and model. Raises SourceError while they are not known."""
-        self.check_read()
-        return self._ledger.by_day(datetime.now(UTC), days)
+    def _check(self, reading: Reading) -> None:
+        self._ledger.check(self._rows(reading), datetime.now(UTC).timestamp())
+
+    def _rows(self, reading: Reading) -> Read:
+        columns = reading.columns(ledger.TABLE)
+        if "timestamp" not in columns:
+            raise SourceError(
+                Reason.MALFORMED, f"{self.server}: expected a table {ledger.TABLE} with a column timestamp, got none"
+            )
+        query = ledger.query(columns)
+
+        def rows(after: int, until: int, most: int) -> list[tuple[Any, ...]]:
+            found = reading.rows(query, (after, until, most))
+            if len(found) == most:
+                reading.release()
+            return found
+
+        return rows

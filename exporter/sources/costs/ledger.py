@@ -1,167 +1,278 @@
-"""What a cost ledger adds up to, and the query that adds up a stretch of it. No I/O.
+"""A cost ledger: what the table holds now, and what was added since the start. No I/O.
 
-A stretch is added up by SQLite in one GROUP BY, so that a million rows come as a few hundred sums.
+Sums of the table are kept by ranges of rows, so that rows that were deleted or corrected change only their range.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
-from exporter.clients.sqlite import up_to
+from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
-from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 
 TABLE: Final = "invocations"
+RANGE_ROWS: Final = 5000
+"""Rows of one range, which is also read at once: some 10 ms, as long as a writer may have to wait."""
 LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 OTHER: Final = "other"
+_RECENT = 300
 _COMBINATIONS = 500
 _DAYS = 400
-_RECENT_MINUTES = 5
-_WANTED = ("agent_name", "tool_name", "model_name", "status", "prompt_tokens", "completion_tokens", "cost_usd", "latency_ms")
-
-_WHO: Final = ("model", "tool", "agent", "status")
-INVOCATIONS = counter("fleet_cost_invocations_total", "Invocations in the ledger (invocations).", *_WHO)
-PROMPT_TOKENS = counter("fleet_cost_prompt_tokens_total", "Tokens of prompts (invocations.prompt_tokens).", *_WHO)
-COMPLETION_TOKENS = counter(
-    "fleet_cost_completion_tokens_total", "Tokens of answers (invocations.completion_tokens).", *_WHO
-)
-COST = counter("fleet_cost_usd_total", "Cost in US dollars (invocations.cost_usd).", *_WHO)
-LATENCY = histogram(
-    "fleet_cost_latency_seconds", "Time of an invocation (invocations.latency_ms).", "model", unit=Unit.SECONDS
-)
-SPENT = gauge("fleet_cost_spent_usd", "Cost in US dollars today, this month (UTC) and in all.", "period")
-BUDGET = gauge("fleet_cost_budget_usd", "Budget in US dollars, where one is set (options).", "period")
-BUDGET_SPENT = gauge("fleet_cost_budget_spent_ratio", "Share of the budget that is spent.", "period", unit=Unit.RATIO)
-LAST = gauge("fleet_cost_last_invocation_timestamp_seconds", "When the last invocation was.", unit=Unit.TIMESTAMP)
-RECENT = gauge("fleet_cost_recent_invocations", "Invocations of the last five minutes.")
-METRICS: Final[tuple[Metric, ...]] = (
-    INVOCATIONS, PROMPT_TOKENS, COMPLETION_TOKENS, COST, LATENCY, SPENT, BUDGET, BUDGET_SPENT, LAST, RECENT,
+_DAY = 86400
+_LARGEST = 1e12
+"""Largest plausible number of tokens, milliseconds or dollars of one invocation."""
+_STATUSES = ("success", "error", "timeout")
+_COLUMNS = (
+    "timestamp", "model_name", "tool_name", "agent_name", "status",
+    "prompt_tokens", "completion_tokens", "cost_usd", "latency_ms",
 )  # fmt: skip
+
+Who = tuple[str, str, str, str]
+"""Model, tool, agent, status."""
 
 
 def query(columns: Collection[str]) -> str:
-    """Adds up the rows with `? < id <= ?`: by day, minute if of late (`?` on), model, tool, agent and status.
+    """The next rows after a rowid up to another one; columns that an older schema lacks are null."""
+    named = ", ".join(name if name in columns else "NULL" for name in _COLUMNS)
+    return f"SELECT rowid, {named} FROM {TABLE} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
 
-    Columns that an older schema lacks are null. Times come in two shapes, both understood by SQLite's date functions.
-    """
-    named = {name: name if name in columns else "NULL" for name in _WANTED}
-    latency = named["latency_ms"]
-    buckets = up_to(latency, [bound * 1000 for bound in LATENCIES])
-    return f"""
-        SELECT date(timestamp), CASE WHEN julianday(timestamp) >= julianday(?) THEN strftime('%s', timestamp) / 60 END,
-            {named["model_name"]}, {named["tool_name"]}, {named["agent_name"]}, {named["status"]}, COUNT(*),
-            SUM({named["prompt_tokens"]}), SUM({named["completion_tokens"]}), SUM({named["cost_usd"]}),
-            SUM({latency}), COUNT({latency}), MAX(julianday(timestamp)), {buckets}
-        FROM {TABLE} WHERE id > ? AND id <= ? GROUP BY 1, 2, 3, 4, 5, 6"""  # noqa: S608 - names of columns, no values
+
+class Sums(NamedTuple):
+    """Of some invocations; cost in US dollars."""
+
+    invocations: float
+    prompt_tokens: float
+    completion_tokens: float
+    cost: float
+
+    def plus(self, other: Sums) -> Sums:
+        return Sums(
+            self.invocations + other.invocations,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+        )
+
+
+NOTHING: Final = Sums(0, 0, 0, 0)
+
+
+class Invocation(NamedTuple):
+    """One row; `at` in seconds since 1970, latency in seconds."""
+
+    row: int
+    at: float | None
+    who: Who
+    sums: Sums
+    latency: float | None
+
+
+def invocation(row: Sequence[Any], unreadable: Counter[str]) -> Invocation:
+    """A row of `query`; values that cannot be read are 0 and counted by column."""
+    number, timestamp, model, tool, agent, status, prompt, completion, cost, latency = row
+    at = instant(timestamp)[0]
+    if at is None:
+        unreadable["timestamp"] += 1
+    numbers = Sums(
+        1,
+        _number(prompt, "prompt_tokens", unreadable) or 0,
+        _number(completion, "completion_tokens", unreadable) or 0,
+        _number(cost, "cost_usd", unreadable, lowest=-_LARGEST) or 0.0,
+    )
+    milliseconds = _number(latency, "latency_ms", unreadable)
+    return Invocation(
+        number,
+        at,
+        (_name(model), _name(tool), _name(agent), _name(status)),
+        numbers,
+        None if milliseconds is None else milliseconds / 1000,
+    )
 
 
 @dataclass(slots=True)
-class Sums:
-    invocations: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
+class Range:
+    """What the rows up to `last` hold that come after the previous range."""
 
-    def add(self, invocations: int, prompt: int, completion: int, cost: float) -> None:
-        self.invocations += invocations
-        self.prompt_tokens += prompt
-        self.completion_tokens += completion
-        self.cost += cost
+    first: int = 0
+    last: int = 0
+    rows: int = 0
+    days: dict[tuple[int | None, str], Sums] = field(default_factory=dict)
+    """By day since 1970, None for undated rows, and model."""
+    recent: list[float] = field(default_factory=list)
+    latest: float | None = None
+    unreadable: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: Iterable[Sequence[Any]], now: float) -> list[Invocation]:
+        found = [invocation(row, self.unreadable) for row in rows]
+        for one in found:
+            day = None if one.at is None else int(one.at // _DAY)
+            key = (day, one.who[0])
+            known = self.days.get(key)
+            self.days[key] = one.sums if known is None else known.plus(one.sums)
+            if one.at is not None:
+                if one.at > now - _RECENT:
+                    self.recent.append(one.at)
+                if self.latest is None or one.at > self.latest:
+                    self.latest = one.at
+        if found:
+            self.first = self.first or found[0].row
+            self.last = found[-1].row
+            self.rows += len(found)
+        return found
 
 
 @dataclass(slots=True)
-class Ledger:
-    """All that has been read, up to row `last_id`."""
+class Added:
+    """Invocations since the start, which only rise; the rows that were there before give their labels and count 0."""
 
-    last_id: int = 0
-    by: dict[tuple[str, str, str, str], Sums] = field(default_factory=dict)
-    days: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    by: dict[Who, Sums] = field(default_factory=dict)
     latencies: dict[str, Histogram] = field(default_factory=dict)
-    minutes: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    cost: float = 0.0
-    last: float | None = None
 
-    def add(self, rows: Iterable[Sequence[Any]], last_id: int) -> None:
-        """Take the sums of one stretch into account."""
-        for row in rows:
-            day, minute, *who = row[:6]
-            invocations, prompt, completion, cost, latency, timed, last = (value or 0 for value in row[6:13])
-            model, tool, agent, status = (_name(value) for value in who)
-            key = (model, tool, agent, status)
-            if key not in self.by and len(self.by) >= _COMBINATIONS:
-                key = (OTHER, OTHER, OTHER, status if status in ("success", "error", "timeout") else OTHER)
-            self.by.setdefault(key, Sums()).add(invocations, prompt, completion, cost)
-            self.days.setdefault((day or "", key[0]), Sums()).add(invocations, prompt, completion, cost)
-            self.cost += cost
-            if minute is not None:
-                self.minutes[int(minute)] += invocations
-            if timed:
-                found = self.latencies.setdefault(key[0], Histogram(LATENCIES))
-                found.add_cumulative((*row[13:], timed), latency / 1000)
-            if last:
-                self.last = max(self.last or 0.0, (last - _JULIAN_1970) * 86400.0)
-        self.last_id = last_id
+    def add(self, one: Invocation, *, counts: bool) -> None:
+        who = one.who
+        if who not in self.by and len(self.by) >= _COMBINATIONS:
+            who = (OTHER, OTHER, OTHER, who[3] if who[3] in _STATUSES else OTHER)
+        known = self.by.setdefault(who, NOTHING)
+        if one.latency is not None:
+            latencies = self.latencies.setdefault(who[0], Histogram(LATENCIES))
+            if counts:
+                latencies.observe(one.latency)
+        if counts:
+            # A refund lowers what was spent, and no counter may fall.
+            self.by[who] = known.plus(one.sums._replace(cost=max(one.sums.cost, 0.0)))
 
-    def forget(self, now: datetime) -> None:
-        """Let go of days and minutes that nobody asks for any more."""
-        oldest = (now - timedelta(days=_DAYS)).date().isoformat()
-        for key in [key for key in self.days if key[0] < oldest]:
-            del self.days[key]
-        minute = int(now.timestamp()) // 60
-        for one in [one for one in self.minutes if one <= minute - 2 * _RECENT_MINUTES]:
-            del self.minutes[one]
 
-    def spent(self, now: datetime) -> dict[str, float]:
-        """US dollars by period: day, month, all."""
-        today, month = now.date().isoformat(), now.strftime("%Y-%m")
+@dataclass(frozen=True, slots=True)
+class CostsSnapshot:
+    """A ledger now; see Added for `by` and `latencies`, Range for `days`."""
+
+    now: datetime
+    by: dict[Who, Sums]
+    latencies: dict[str, Histogram]
+    days: dict[tuple[int | None, str], Sums]
+    recent: int
+    latest: float | None
+    unreadable: dict[str, int]
+
+    def spent(self) -> dict[str, float]:
+        """US dollars by period: day and month (UTC), all."""
+        today = int(self.now.timestamp() // _DAY)
+        first = int(self.now.replace(day=1).timestamp() // _DAY)
+        costs = [(day, sums.cost) for (day, _), sums in self.days.items()]
         return {
-            "day": sum(sums.cost for (day, _), sums in self.days.items() if day == today),
-            "month": sum(sums.cost for (day, _), sums in self.days.items() if day.startswith(month)),
-            "all": self.cost,
+            "day": sum(cost for day, cost in costs if day == today),
+            "month": sum(cost for day, cost in costs if day is not None and first <= day <= today),
+            "all": sum(cost for _, cost in costs),
         }
 
-    def samples(self, now: datetime, budgets: dict[str, float]) -> Iterable[Sample]:
-        """Everything; an empty ledger is 0, not absent."""
-        for key, sums in self.by.items():
-            who = labels(**dict(zip(_WHO, key, strict=True)))
-            yield INVOCATIONS.at(who, sums.invocations)
-            yield PROMPT_TOKENS.at(who, sums.prompt_tokens)
-            yield COMPLETION_TOKENS.at(who, sums.completion_tokens)
-            yield COST.at(who, sums.cost)
-        for model, found in self.latencies.items():
-            yield found.sample(LATENCY, labels(model=model))
-        for period, dollars in self.spent(now).items():
-            yield SPENT(dollars, period=period)
-            if budget := budgets.get(period):
-                yield BUDGET(budget, period=period)
-                yield BUDGET_SPENT(dollars / budget, period=period)
-        if self.last is not None:
-            yield LAST(self.last)
-        minute = int(now.timestamp()) // 60
-        yield RECENT(sum(number for one, number in self.minutes.items() if minute - _RECENT_MINUTES < one <= minute))
-
-    def by_day(self, now: datetime, days: int) -> list[dict[str, Any]]:
-        """One row for each day and model of the last days, the newest first."""
-        oldest = (now - timedelta(days=days - 1)).date().isoformat()
+    def by_day(self, days: int) -> list[dict[str, Any]]:
+        """One row for each day and model of the last days, newest first."""
+        oldest = int(self.now.timestamp() // _DAY) - days
+        found = [(day, model, sums) for (day, model), sums in self.days.items() if day is not None and day > oldest]
         return [
             {
-                "day": day,
+                "day": datetime.fromtimestamp(day * _DAY, UTC).date().isoformat(),
                 "model": model,
                 "invocations": sums.invocations,
                 "prompt_tokens": sums.prompt_tokens,
                 "completion_tokens": sums.completion_tokens,
                 "cost_usd": sums.cost,
             }
-            for (day, model), sums in sorted(self.days.items(), reverse=True)
-            if day >= oldest
+            for day, model, sums in sorted(found, reverse=True)
         ]
 
 
-_JULIAN_1970 = 2440587.5
+Read = Callable[[int, int, int], Sequence[Sequence[Any]]]
+"""Rows after one rowid up to another one, and how many at most."""
+
+
+class Ledger:
+    """All that has been read of one table."""
+
+    def __init__(self) -> None:
+        self.added = Added()
+        self._ranges: list[Range] = []
+        self._baseline: int | None = None
+        self._next = 0
+
+    def begin(self) -> None:
+        """Read the table from its start again: it is another one. What was counted stays."""
+        self._ranges, self._baseline = [], None
+
+    def read(self, read: Read, first: int, last: int, now: float) -> None:
+        """Bring the ledger up to date with a table whose rows have the rowids `first` to `last`."""
+        if self._ranges and last < self._ranges[-1].last:
+            self.begin()  # rows were deleted from the end: their numbers may come again
+        if self._baseline is None:
+            self._baseline = last
+        while self._ranges and self._ranges[0].last < first:
+            del self._ranges[0]
+        if self._ranges and self._ranges[0].first < first:
+            self._reread(read, 0, now)
+        while (done := self._ranges[-1].last if self._ranges else 0) < last:
+            if not self._ranges or self._ranges[-1].rows >= RANGE_ROWS:
+                self._ranges.append(Range(last=done))
+            current = self._ranges[-1]
+            rows = read(done or first - 1, last, RANGE_ROWS - current.rows)
+            if not rows:
+                break
+            for one in current.add(rows, now):
+                self.added.add(one, counts=one.row > self._baseline)
+
+    def check(self, read: Read, now: float) -> None:
+        """Read one range again, the next one each time: rows may have been corrected or deleted."""
+        if self._ranges:
+            self._next = (self._next + 1) % len(self._ranges)
+            self._reread(read, self._next, now)
+
+    def _reread(self, read: Read, index: int, now: float) -> None:
+        old = self._ranges[index]
+        new = Range(last=old.last)
+        new.add(read(old.first - 1, old.last, 2 * RANGE_ROWS), now)
+        new.first, new.last = new.first or old.first, old.last
+        self._ranges[index] = new
+
+    def snapshot(self, now: datetime) -> CostsSnapshot:
+        """Everything as of now; days beyond the last 400 are in the total only."""
+        moment = now.timestamp()
+        oldest = int(moment // _DAY) - _DAYS
+        days: dict[tuple[int | None, str], Sums] = {}
+        unreadable: Counter[str] = Counter()
+        for one in self._ranges:
+            one.recent = [at for at in one.recent if at > moment - _RECENT]
+            unreadable.update(one.unreadable)
+            for (day, model), sums in one.days.items():
+                key = (None, model) if day is None or day < oldest else (day, model)
+                known = days.get(key)
+                days[key] = sums if known is None else known.plus(sums)
+        return CostsSnapshot(
+            now=now,
+            by=dict(self.added.by),
+            latencies={model: found.copy() for model, found in self.added.latencies.items()},
+            days=days,
+            recent=sum(at <= moment for one in self._ranges for at in one.recent),
+            latest=max((one.latest for one in self._ranges if one.latest is not None), default=None),
+            unreadable=dict(unreadable),
+        )
+
+
+def _number(value: Any, column: str, unreadable: Counter[str], *, lowest: float = 0.0) -> float | None:
+    """A plausible number; None for null, and for anything else, which is counted."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if isinstance(value, int | float) and lowest <= value <= _LARGEST:
+        return value
+    unreadable[column] += 1
+    return None
 
 
 def _name(value: Any) -> str:

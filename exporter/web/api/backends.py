@@ -22,6 +22,7 @@ from exporter.scrape import Scraper, State
 from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
+from exporter.sources.costs.ledger import CostsSnapshot
 from exporter.sources.neo4j import Neo4j, counts
 from exporter.sources.rayjob import Rayjob, RayjobSnapshot, job_view
 from exporter.sources.rayjob.jobs import DEPLOYMENT_STATES, JOB_STATES
@@ -287,9 +288,8 @@ def router(scraper: Scraper) -> APIRouter:
         responses=documented(404, 502),
     )
     async def costs(query: Annotated[CostsQuery, Query()]) -> Response:
-        source = on(Costs, "--costs.database")
-        assert isinstance(source, Costs)
-        found = rows(source.by_day(query.days), {"model": query.model})
+        snapshots: list[CostsSnapshot] = await current(on(Costs, "--costs.database"))
+        found = rows([row for one in snapshots for row in one.by_day(query.days)], {"model": query.model})
         if query.format is CostFormat.JSON:
             return JSONResponse(found)
         return Response(csv_table(COST_COLUMNS, found), media_type="text/csv; charset=utf-8")
