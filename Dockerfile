@@ -54,5 +54,5 @@ LABEL org.opencontainers.image.title="fleet-exporter" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
 EXPOSE 9847
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["fleet-exporter", "health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["fleet-exporter", "health"]
 ENTRYPOINT ["fleet-exporter"]

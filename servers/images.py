@@ -22,6 +22,10 @@ from servers.process import temporary_folder
 
 _LIBRARIES = "/usr/local/lib/server"
 _C_LIBRARY = re.compile(r"(ld-linux|libc|libm|libdl|librt|libpthread|libresolv)[.-]")
+_VALKEY_START = """#!/bin/sh
+# As built into the original image: who reaches the port may connect.
+exec "$@" --protected-mode no
+"""
 _NEO4J_START = """#!/bin/sh
 # Starts the database with the variables of the original image; the HTTP port answers when Bolt does.
 set -eu
@@ -68,8 +72,10 @@ def _valkey(progress: Progress) -> Recipe:
     server = valkey.prepare(progress)
     client = valkey.prepare(progress, engine="redis").with_name("redis-cli")
     files = {"/usr/local/bin/valkey-server": server, "/usr/local/bin/valkey-cli": client}
-    lines = (f"ENV LD_LIBRARY_PATH={_LIBRARIES}", "WORKDIR /data", 'CMD ["valkey-server"]')
-    return Recipe(files=files | _with_libraries(server, client), lines=lines)
+    start = ('ENTRYPOINT ["sh", "/usr/local/bin/start"]', 'CMD ["valkey-server"]')
+    lines = (f"ENV LD_LIBRARY_PATH={_LIBRARIES}", "WORKDIR /data", *start)
+    texts = {"/usr/local/bin/start": _VALKEY_START}
+    return Recipe(files=files | _with_libraries(server, client), texts=texts, lines=lines)
 
 
 def _neo4j(progress: Progress) -> Recipe:
