@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,38 @@ def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> 
     """The rule file with its links under those addresses. Raises BundleError."""
     text = _read(folder() / RULES)
     return text.replace(RUNBOOK_URL, runbook_url.rstrip("/")).replace(GRAFANA_URL, grafana_url.rstrip("/"))
+
+
+ALERTMANAGER: Final = {
+    "configuration": "alertmanager.yaml", "template": "slack.tmpl", "resource": "alertmanagerconfig.yaml",
+}  # fmt: skip
+"""File by form: for Alertmanager itself, its Slack template, and the Prometheus Operator's AlertmanagerConfig."""
+
+CRITICAL_CHANNEL: Final = "#fleet-critical"
+WARNING_CHANNEL: Final = "#fleet-warnings"
+SECRETS: Final = "/etc/alertmanager/secrets/fleet-alerts"
+TEMPLATES: Final = "/etc/alertmanager/configmaps/fleet-alerts"
+
+_CHANNEL: Final = re.compile(r"[#@][\w.-]+|[CGD][A-Z0-9]{8,}")
+_FOLDER: Final = re.compile(r"[\w./-]+")
+
+
+def alertmanager(form: str, *, critical_channel: str, warning_channel: str, secrets: str, templates: str) -> str:
+    """One of the ALERTMANAGER files with a site's channels and folders. Raises BundleError."""
+    for channel in (critical_channel, warning_channel):
+        if not _CHANNEL.fullmatch(channel):
+            raise BundleError(f"{channel!r}: expected a Slack channel; write #name, or the channel's ID")
+    for place in (secrets, templates):
+        if not _FOLDER.fullmatch(place):
+            raise BundleError(f"{place!r}: expected the path of a folder; use letters, digits, and . / - _ only")
+    chosen = {
+        f"'{CRITICAL_CHANNEL}'": f"'{critical_channel}'",
+        f"'{WARNING_CHANNEL}'": f"'{warning_channel}'",
+        SECRETS: secrets.rstrip("/"),
+        TEMPLATES: templates.rstrip("/"),
+    }
+    text = _read(folder() / ALERTMANAGER[form])
+    return re.sub("|".join(map(re.escape, chosen)), lambda found: chosen[found[0]], text)
 
 
 def prometheus_rule(rule_file: str) -> str:

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "health": "check that the exporter answers at web.listen_address; exit code 1 if not",
     "dashboards": "write the Grafana dashboards as JSON files",
     "rules": "print or write the alerting and recording rules",
+    "alertmanager": "print or write the Alertmanager configuration, its Slack template, or the AlertmanagerConfig",
     "metrics": "print the reference of all metrics (Markdown)",
     "options": "print the reference of all options (Markdown)",
     "schema": "print the JSON Schema of the configuration file",
@@ -101,6 +102,18 @@ def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = Non
     rules.add_argument(
         "--runbook-url", metavar="URL", default=RUNBOOK_URL, help="URL of the runbooks (default: %(default)s)"
     )
+    routing = command("alertmanager")
+    routing.add_argument("--out", metavar="FILE", default="-", help="file to write; - is standard output (default: -)")
+    routing.add_argument(
+        "--format", choices=("configuration", "template", "resource"), default="configuration", help="what to print"
+    )
+    for flag, default, meaning in (
+        ("--critical-channel", "#fleet-critical", "Slack channel of critical alerts"),
+        ("--warning-channel", "#fleet-warnings", "Slack channel of the other alerts"),
+        ("--secrets", "/etc/alertmanager/secrets/fleet-alerts", "folder with the webhook URLs, as Alertmanager sees it"),
+        ("--templates", "/etc/alertmanager/configmaps/fleet-alerts", "folder with slack.tmpl, as Alertmanager sees it"),
+    ):
+        routing.add_argument(flag, metavar="VALUE", default=default, help=f"{meaning} (default: %(default)s)")
     for name in ("metrics", "options", "schema"):
         command(name)
     return whole, dict(commands.choices)
@@ -189,8 +202,17 @@ def _printed(flags: Flags) -> int:
                 assets.write(Path(flags.out) / name, text)
             print(f"{len(boards)} dashboards written to {flags.out}", file=sys.stderr)
             return 0
-        text = assets.rules(grafana_url=flags.grafana_url, runbook_url=flags.runbook_url)
-        text = text if flags.format == "rules" else assets.prometheus_rule(text)
+        if flags.command == "alertmanager":
+            text = assets.alertmanager(
+                flags.format,
+                critical_channel=flags.critical_channel,
+                warning_channel=flags.warning_channel,
+                secrets=flags.secrets,
+                templates=flags.templates,
+            )
+        else:
+            text = assets.rules(grafana_url=flags.grafana_url, runbook_url=flags.runbook_url)
+            text = text if flags.format == "rules" else assets.prometheus_rule(text)
         if flags.out == "-":
             sys.stdout.write(text)
         else:
@@ -228,7 +250,7 @@ def _run(words: Sequence[str]) -> int:
         return 0
     if flags.command in (None, *_CONFIGURED):
         return _configured(flags)
-    return _printed(flags) if flags.command in ("dashboards", "rules") else _reference(flags)
+    return _printed(flags) if flags.command in ("dashboards", "rules", "alertmanager") else _reference(flags)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -104,6 +104,23 @@ def test_the_messages_are_what_protoc_makes_of_their_definitions(tmp_path: Path)
     assert made == {file.name: file.read_text() for file in (ROOT / folder).glob("*_pb2.py*")}
 
 
+@pytest.mark.parametrize("form", ["configuration", "template", "resource"])
+def test_alertmanager_files_are_those_of_the_generator(installed: Path, tmp_path: Path, form: str) -> None:
+    chosen = [] if form == "template" else ["--critical-channel=#pager", "--secrets=/run/s", "--templates=/run/t"]
+    switch: list[str] = {"configuration": [], "template": ["--template"], "resource": ["--resource"]}[form]
+    generator = [sys.executable, "-m", "alerts.alertmanager", *switch, *chosen]
+    wanted = subprocess.run(generator, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert command(installed, "alertmanager", f"--format={form}", *chosen, cwd=tmp_path).stdout == wanted.stdout
+
+
+def test_a_channel_that_is_none_is_refused(installed: Path, tmp_path: Path) -> None:
+    done = command(installed, "alertmanager", "--critical-channel=no channel", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected a Slack channel" in done.stderr
+
+
 def test_without_the_grpc_extra_its_source_says_what_to_install(installed: Path, tmp_path: Path) -> None:
     done = command(installed, "collect", "services", "--services.grpc=a=127.0.0.1:1", cwd=tmp_path)
 
