@@ -23,7 +23,7 @@ from exporter.web.priority import Priority
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 PAGES = sorted(FOLDER.glob("*.md"))
-LEAST = 40
+LEAST = 20
 """Characters that a section says something in."""
 
 
