@@ -1,4 +1,4 @@
-"""The commands of the documentation that cannot run where the tests run, each with its reason and, if any, the test instead."""
+"""The commands of the documentation that cannot run in the tests, each with its reason and the test that replaces it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DOCKER: Final = "needs an empty Docker engine and registry names; tests/e2e/tes
 _COMPOSE: Final = "needs Docker Compose and its images; tests/deploy/test_compose_files.py checks the file"
 _CLUSTER: Final = "needs a cluster with pods; tests/e2e/cluster runs it"
 _KUBELET: Final = "needs pods that run; the API server here has no kubelet"
-_NATS: Final = "the client natscli cannot be downloaded here; test_nats_commands_match_the_api requests the same subjects"
+_NATS: Final = "the client natscli cannot be downloaded here; tests/privileges requests the subjects behind it"
 _MAINTAINER: Final = "needs the reader's own program, file or machine"
 
 
@@ -23,7 +23,9 @@ class Exemption:
 
 
 EXEMPTIONS: Final = (
+    Exemption("README.md", "make demo", "builds an environment; tests/demo and the test of the bare machine run it"),
     Exemption("README.md", "make test", "runs this test"),
+    Exemption("README.md", "curl -N", "streams until it is interrupted; tests/web/api/test_event_stream.py reads it"),
     Exemption("README.md", "docker build", _DOCKER),
     Exemption("README.md", "cd deploy/compose", _COMPOSE),
     Exemption("README.md", "helm install", _CLUSTER),
@@ -54,7 +56,11 @@ EXEMPTIONS: Final = (
     Exemption("docs/runbooks/*.md", "kubectl get servicemonitor", "needs the Prometheus Operator; tests/e2e/cluster has it"),
     Exemption("docs/runbooks/*.md", "kubectl diff", "names the command without its file"),
     Exemption("docs/runbooks/*.md", "kubectl get pods -A -o wide | grep <ip>", _KUBELET),
-    Exemption("docs/runbooks/*.md", "sqlite3", "needs the reader's file; test_sql_of_the_runbooks runs its SQL"),
+    Exemption(
+        "docs/runbooks/*.md",
+        "sqlite3",
+        "needs the reader's file; tests/sources/test_broker.py and test_costs.py read such files",
+    ),
     Exemption("docs/runbooks/*.md", "grpcurl", "the client cannot be downloaded here"),
     Exemption("docs/runbooks/*.md", "cypher-shell", "the client cannot be downloaded here"),
     Exemption("docs/runbooks/*.md", "valkey-check-aof", _MAINTAINER),
