@@ -59,7 +59,7 @@ EXEMPTIONS: Final = (
     Exemption(
         "docs/runbooks/*.md",
         "sqlite3",
-        "needs the reader's file; tests/sources/test_broker.py and test_costs.py read such files",
+        "needs the reader's file; tests/sources reads such files",
     ),
     Exemption("docs/runbooks/*.md", "grpcurl", "the client cannot be downloaded here"),
     Exemption("docs/runbooks/*.md", "cypher-shell", "the client cannot be downloaded here"),

