@@ -205,7 +205,8 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell, reques
         pytest.skip("every block is exempt")
     if any("kubectl" in block.text for block in here):
         _with_kubernetes(shell, request)
-    BEFORE.get(named(page), lambda _: None)(shell)
+    if prepare := BEFORE.get(named(page)):
+        prepare(shell)
     for block in here:
         for command, promised in steps(block):
             done = shell.run_block(command)
