@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _DOCKER: Final = "needs an empty Docker engine and registry names; tests/e2e/test_image.py runs it"
-_COMPOSE: Final = "needs Docker Compose and its images; tests/deploy/test_compose_files.py checks the file"
+_COMPOSE: Final = "needs Docker Compose and its images; tests/e2e/test_compose.py runs the file"
 _CLUSTER: Final = "needs a cluster with pods; tests/e2e/cluster runs it"
 _KUBELET: Final = "needs pods that run; the API server here has no kubelet"
 _NATS: Final = "the client natscli cannot be downloaded here; tests/privileges requests the subjects behind it"
@@ -23,7 +23,7 @@ class Exemption:
 
 
 EXEMPTIONS: Final = (
-    Exemption("README.md", "make demo", "builds an environment; tests/demo and the test of the bare machine run it"),
+    Exemption("README.md", "make demo", "builds an environment; tests/e2e/test_bare_machine.py runs it"),
     Exemption("README.md", "make test", "runs this test"),
     Exemption("README.md", "curl -N", "streams until it is interrupted; tests/web/api/test_event_stream.py reads it"),
     Exemption("README.md", "docker build", _DOCKER),
