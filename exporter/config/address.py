@@ -34,7 +34,9 @@ class Address(SecretStr):
             parts.port  # noqa: B018 - raises where it is no port
         except ValueError:
             return SplitResult("", "", "", "", "")
-        return parts
+        # Not checked yet, it may be anything: what is not clearly a host or a path is not shown.
+        known = (parts.netloc or parts.scheme == "unix") and "@" not in parts.path
+        return parts if known else SplitResult("", "", "", "", "")
 
     def _display(self) -> str:
         if not self.get_secret_value():

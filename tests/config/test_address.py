@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import AfterValidator, SecretStr
 
 from exporter.config.address import Address
 from exporter.config.redaction import redacted
-from exporter.settings import SettingsError, load
+from exporter.settings import SettingsError, load, options
 
 SECRET = "Zq9x"
 """Stands in every secret below, between whatever other characters."""
@@ -222,3 +223,14 @@ def test_a_secret_loses_the_white_space_around_it_and_must_be_one_line() -> None
 
     assert getattr(loaded.sources[0], "token").get_secret_value() == "secret"  # noqa: B009 - of a type found by name
     assert str(caught.value).startswith("vllm.token (FLEET_EXPORTER_VLLM_TOKEN): expected one line of text")
+
+
+def test_every_address_and_secret_is_checked_when_the_configuration_is_read() -> None:
+    unchecked = [
+        option.path
+        for option in options()
+        if {SecretStr, Address} & {option.field.annotation, *getattr(option.field.annotation, "__args__", ())}
+        and not any(isinstance(item, AfterValidator) for item in option.field.metadata)
+    ]
+
+    assert unchecked == []

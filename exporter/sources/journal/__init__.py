@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from exporter.clients.loki import LokiClient
 from exporter.clients.nats import NatsServer
-from exporter.config.address import Address
-from exporter.config.options import Count, Names, Options, option
+from exporter.config.address import Address, HttpAddress
+from exporter.config.options import Count, Names, Options, Secret, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
 from exporter.events.redaction import REDACT
@@ -50,10 +50,10 @@ class JournalOptions(NatsServer, SourceOptions):
 
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
 
-    loki_url: Annotated[Address, option("http:// or https:// address of Loki.", env="LOKI_URL")] = Address("")
+    loki_url: Annotated[HttpAddress, option("http:// or https:// address of Loki.", env="LOKI_URL")] = Address("")
     loki_user: Annotated[str, option("Loki user name.")] = ""
-    loki_password: Annotated[SecretStr, option("Loki password.")] = SecretStr("")
-    loki_token: Annotated[SecretStr, option("Loki bearer token.")] = SecretStr("")
+    loki_password: Annotated[Secret, option("Loki password.")] = SecretStr("")
+    loki_token: Annotated[Secret, option("Loki bearer token.")] = SecretStr("")
     loki_tenant: Annotated[str, option("Loki tenant (X-Scope-OrgID).")] = ""
     loki_ca_file: Annotated[Path | None, option("Certificate authority of Loki.")] = None
     streams: Annotated[Names, option("Streams to copy; default: all that keep their messages.")] = ()
