@@ -14,7 +14,7 @@ from exporter.events.broadcast import listening_to
 from exporter.source import AnySource
 from exporter.sources.broker import Broker, BrokerOptions
 from exporter.sources.costs import Costs, CostsOptions
-from exporter.sources.taskboard import Taskboard
+from exporter.sources.taskboard import Taskboard, TaskboardOptions
 from tests.support.pages import samples_of
 
 ROWS, BROKER_ROWS, AGENTS, TASKS, CHANGES = 1_000_000, 20_000_000, 1000, 20_000, 200
@@ -95,7 +95,7 @@ async def _board(root: Path) -> tuple[float, float, list[float]]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_task(number, "done"))
     (root / "inbox").mkdir()
-    source = Taskboard(root=root)
+    source = Taskboard(TaskboardOptions(root=root))
     began = time.perf_counter()
     following = asyncio.create_task(source.run())
     await source.wait_synced()

@@ -11,6 +11,7 @@ from dashboards.grafana.panels import Dashboard, Panel, graph, stat, table
 from dashboards.grafana.queries import RATE, Line, raw, shown
 from dashboards.rows import costs
 from dashboards.rows.common import alert_marks, source_health
+from exporter.events.timestamps import UNREADABLE
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, is_not
 from exporter.sources.taskboard import samples as board
@@ -77,7 +78,7 @@ DASHBOARD = Dashboard(
                 *source_health("taskboard", "The board", width=3),
                 stat(
                     "Oldest open task",
-                    "Time since the oldest task that is not done was created (created_at); the colour is the alert's.",
+                    "Age of the oldest open task (created_at); colored at the alert threshold.",
                     Line(shown(board.OLDEST, column=is_not("done")).age().max()),
                     unit="s",
                     width=3,
@@ -94,8 +95,8 @@ DASHBOARD = Dashboard(
             [
                 graph(
                     "Queue and cycle time",
-                    "From creation to assignment and to completion: the median of the tasks there are now, and 95 of 100 of "
-                    "those that moved in a day.",
+                    "Time from creation to assignment and to completion: median of the tasks now on the board, p95 of the "
+                    "tasks that moved within a day.",
                     Line(shown(board.MEDIAN_QUEUE).max(), "queue, median"),
                     Line(shown(board.MEDIAN_CYCLE).max(), "cycle, median"),
                     Line(_p95(board.QUEUE), "queue, p95"),
@@ -106,7 +107,7 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Oldest task",
-                    "Time since the oldest task of each column that is not done was created; the line is the alert's.",
+                    "Age of the oldest open task by column; the line is the alert threshold.",
                     Line(shown(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
                     unit="s",
                     width=8,
@@ -115,7 +116,7 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Changes",
-                    "Changes of tasks by kind, and moves that the board's rules do not know, in each step of the graph "
+                    "Task changes by kind, and status changes that the board's rules do not allow, per step of the graph "
                     "(fleet_board_changes_total, fleet_board_illegal_moves_total).",
                     Line(shown(board.MOVES).increase(RATE).sum("kind"), "{{kind}}"),
                     Line(shown(board.ILLEGAL).increase(RATE).sum(), "illegal"),
@@ -125,26 +126,33 @@ DASHBOARD = Dashboard(
                     links=[_TASKS, _STORIES],
                 ),
                 graph(
-                    "Files that are no tasks",
-                    "Files that cannot be read, by what is wrong, those over the cap, and tasks whose status is not their "
-                    "folder's.",
+                    "Unparsed files and values",
+                    "Files that are not tasks by reason, skipped files, status mismatches, duplicate ids, misordered times, "
+                    "task files outside the columns; and values of board, ledger and broker that cannot be parsed, by field "
+                    "(fleet_exporter_unreadable_values).",
                     Line(shown(board.UNREADABLE).sum("reason"), "{{reason}}"),
-                    Line(shown(board.LEFT_OUT).sum(), "over the cap"),
-                    Line(shown(board.DISAGREEING).sum(), "status disagrees"),
+                    Line(shown(board.SKIPPED).sum(), "skipped"),
+                    Line(shown(board.STATUS_MISMATCH).sum(), "status mismatch"),
+                    Line(shown(board.DUPLICATES).sum(), "duplicate id"),
+                    Line(shown(board.MISORDERED).sum(), "misordered times"),
                     Line(shown(board.SIDE).sum("folder"), "in {{folder}}"),
+                    Line(shown(UNREADABLE).sum("source", "field"), "{{source}} {{field}}"),
                     unit="short",
                     decimals=0,
                     width=16,
                 ),
                 stat(
-                    "Work that is open",
-                    "Estimated work of the tasks that are not done (estimated_hours), and the time since the last look.",
+                    "Open work",
+                    "Estimated work of the open tasks (estimated_hours), the open tasks without an estimate, and the age of "
+                    "the last scan.",
                     Line(shown(board.ESTIMATED).sum(), "estimated"),
-                    Line(shown(board.LOOKED).age().max(), "last look"),
+                    Line(shown(board.UNESTIMATED).sum(), "tasks without estimate"),
+                    Line(shown(board.LAST_SCAN).age().max(), "last scan"),
                     unit="s",
                     names=True,
                     width=8,
                     height=8,
+                    columns=[Column("tasks without estimate", unit="none", decimals=0)],
                     links=[_TASKS, _STORIES],
                 ),
             ],

@@ -16,7 +16,7 @@ from exporter.metrics.promql import SCRAPE_LABELS
 EXPORTER_DOWN: Final = "FleetExporterDown"
 
 GRAVER: Final = (
-    ("BrokerAgentCpuFull", "BrokerAgentCpuHigh"),
+    ("BrokerAgentCpuCritical", "BrokerAgentCpuHigh"),
     ("BrokerAgentManyErrors", "BrokerAgentErrors"),
     ("BrokerAgentMemoryFull", "BrokerAgentMemoryHigh"),
     ("BudgetSpent", "BudgetNearlySpent"),

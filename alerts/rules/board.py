@@ -1,4 +1,4 @@
-"""The task board and the ledger of costs."""
+"""The task board and the cost ledger."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from exporter.sources.costs import samples as ledger
 from exporter.sources.taskboard import samples as board
 
 _SPENT = series(ledger.BUDGET_SPENT)
-_BUDGET = "{{ $value | humanizePercentage }} of the budget of the {{ $labels.period }} is spent."
+_BUDGET = "{{ $value | humanizePercentage }} of the budget for the {{ $labels.period }} is spent."
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down(
-        "BoardUnreadable", "taskboard", Component.BOARD, "The task board cannot be read", View.BOARD,
+        "BoardUnreadable", "taskboard", Component.BOARD, "Task board is unreadable", View.BOARD,
         severity=Severity.WARNING,
     ),
     Rule(
@@ -25,8 +25,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(board.UNREADABLE).max_over("5m") > 0,
         severity=Severity.WARNING,
         component=Component.BOARD,
-        summary="Files of the task board are no tasks",
-        description=f"Task files that are no tasks ({{{{ $labels.reason }}}}): {COUNT}. The API's /api/tasks lists them.",
+        summary="Task board has unparseable files",
+        description=f"{COUNT} files on the board are not tasks ({{{{ $labels.reason }}}}); /api/tasks lists them.",
         view=View.BOARD,
         lasting="5m",
     ),
@@ -35,13 +35,13 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(board.OLDEST, column=is_not("done")).age() > TASK_STUCK_SECONDS,
         severity=Severity.INFO,
         component=Component.BOARD,
-        summary="A task was created a week ago and is not done",
-        description="The oldest task in {{ $labels.column }} was created {{ $value | humanizeDuration }} ago.",
+        summary="Task is open for more than a week",
+        description="The oldest {{ $labels.column }} task was created {{ $value | humanizeDuration }} ago and is open.",
         view=View.BOARD,
         limits=("TASK_STUCK_SECONDS",),
     ),
     sources.down(
-        "CostsUnreadable", "costs", Component.COSTS, "The ledger of costs cannot be read", View.BOARD,
+        "CostsUnreadable", "costs", Component.COSTS, "Cost ledger is unreadable", View.BOARD,
         severity=Severity.WARNING,
     ),
     Rule(
@@ -49,7 +49,7 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(_SPENT >= BUDGET_NEARLY_SPENT) < BUDGET_SPENT,
         severity=Severity.WARNING,
         component=Component.COSTS,
-        summary="A budget is nearly spent",
+        summary="Budget is nearly spent",
         description=_BUDGET,
         view=View.BOARD,
         limits=("BUDGET_NEARLY_SPENT", "BUDGET_SPENT"),
@@ -59,7 +59,7 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_SPENT >= BUDGET_SPENT,
         severity=Severity.CRITICAL,
         component=Component.COSTS,
-        summary="A budget is spent",
+        summary="Budget is exhausted",
         description=_BUDGET,
         view=View.BOARD,
         limits=("BUDGET_SPENT",),

@@ -1,4 +1,4 @@
-"""Agents of the agent broker, by the figures in its database."""
+"""The agent broker and its agents."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from exporter.sources.broker import samples as broker
 
 
 def _pair(
-    metric: Metric, high: tuple[str, float, str, str], full: tuple[str, float, str, str], description: str
+    metric: Metric, high: tuple[str, float, str, str], worse: tuple[str, float, str, str], description: str
 ) -> tuple[Rule, Rule]:
-    """Two thresholds of one figure, each as name, value, constant and summary: over the higher one only that is told."""
+    """A warning and a critical alert on one metric, each as name, value, constant and summary; never both at once."""
     figure = series(metric).max_over("2m")
-    queries = ((figure >= high[1]) < full[1], figure >= full[1])
-    limits = ((high[2], full[2]), (full[2],))
+    queries = ((figure >= high[1]) < worse[1], figure >= worse[1])
+    limits = ((high[2], worse[2]), (worse[2],))
     severities = (Severity.WARNING, Severity.CRITICAL)
     warning, critical = (
         Rule(
@@ -42,7 +42,7 @@ def _pair(
             limits=names,
             lasting="2m",
         )
-        for (name, _, _, summary), query, names, severity in zip((high, full), queries, limits, severities, strict=True)
+        for (name, _, _, summary), query, names, severity in zip((high, worse), queries, limits, severities, strict=True)
     )
     return warning, critical
 
@@ -50,41 +50,41 @@ def _pair(
 MISSED: Final = Recording(
     name="fleet:broker_agent_heartbeats:missed",
     query=(series(broker.HEARTBEAT).age() / series(broker.INTERVAL)).without("max"),
-    meaning="Time since an agent's last heartbeat, in its own intervals.",
+    meaning="Time since an agent's last heartbeat, in heartbeat intervals.",
 )
 RECORDINGS: Final = (MISSED,)
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down(
-        "BrokerUnreadable", "broker", Component.BROKER, "The agent broker's database cannot be read", View.MONITORING,
+        "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database is unreadable", View.MONITORING,
         severity=Severity.WARNING,
     ),
     *_pair(
         broker.CPU,
-        ("BrokerAgentCpuHigh", AGENT_CPU_WARNING, "AGENT_CPU_WARNING", "An agent uses much of a CPU"),
-        ("BrokerAgentCpuFull", AGENT_CPU_CRITICAL, "AGENT_CPU_CRITICAL", "An agent uses all of a CPU"),
-        "{{ $labels.agent }} has a CPU load of {{ $value | humanizePercentage }}.",
+        ("BrokerAgentCpuHigh", AGENT_CPU_WARNING, "AGENT_CPU_WARNING", "Agent has high CPU usage"),
+        ("BrokerAgentCpuCritical", AGENT_CPU_CRITICAL, "AGENT_CPU_CRITICAL", "Agent uses a full CPU core"),
+        "{{ $labels.agent }} uses {{ $value | humanizePercentage }} of a CPU core.",
     ),
     *_pair(
         broker.MEMORY,
-        ("BrokerAgentMemoryHigh", AGENT_MEMORY_WARNING, "AGENT_MEMORY_WARNING", "An agent uses much memory"),
-        ("BrokerAgentMemoryFull", AGENT_MEMORY_CRITICAL, "AGENT_MEMORY_CRITICAL", "An agent uses too much memory"),
+        ("BrokerAgentMemoryHigh", AGENT_MEMORY_WARNING, "AGENT_MEMORY_WARNING", "Agent has high memory usage"),
+        ("BrokerAgentMemoryFull", AGENT_MEMORY_CRITICAL, "AGENT_MEMORY_CRITICAL", "Agent memory usage is critical"),
         "{{ $labels.agent }} uses {{ $value | humanize1024 }}B of memory.",
     ),
     *_pair(
         broker.AGENT_ERRORS,
-        ("BrokerAgentErrors", AGENT_ERRORS_WARNING, "AGENT_ERRORS_WARNING", "An agent has unresolved errors"),
-        ("BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "An agent has many unresolved errors"),
-        f"Errors of {{{{ $labels.agent }}}} that nobody has resolved: {COUNT}.",
+        ("BrokerAgentErrors", AGENT_ERRORS_WARNING, "AGENT_ERRORS_WARNING", "Agent has unresolved errors"),
+        ("BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "Agent has many unresolved errors"),
+        f"{{{{ $labels.agent }}}} has {COUNT} unresolved errors.",
     ),
     Rule(
         name="BrokerHeartbeatMissed",
         query=series(broker.HEARTBEAT).age() > series(broker.INTERVAL) * HEARTBEATS_MISSED,
         severity=Severity.WARNING,
         component=Component.BROKER,
-        summary="An agent has missed its heartbeats",
-        description=f"{{{{ $labels.agent }}}} has not been heard of for {{{{ $value | humanizeDuration }}}}, more than "
-        f"{HEARTBEATS_MISSED} of its own intervals.",
+        summary="Agent has missed heartbeats",
+        description=f"{{{{ $labels.agent }}}} sent its last heartbeat {{{{ $value | humanizeDuration }}}} ago, more than "
+        f"{HEARTBEATS_MISSED} intervals.",
         view=View.MONITORING,
         variables=("agent",),
         limits=("HEARTBEATS_MISSED",),

@@ -48,7 +48,7 @@ MUTING = {
         ],
     ),
     "it has grown worse": Muting(
-        alert("BrokerAgentCpuFull", cluster="four", agent="a"),
+        alert("BrokerAgentCpuCritical", cluster="four", agent="a"),
         [alert("BrokerAgentCpuHigh", cluster="four", agent="a")],
         [
             alert("BrokerAgentCpuHigh", cluster="four", agent="b"),

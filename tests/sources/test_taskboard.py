@@ -19,7 +19,7 @@ from exporter.errors import Reason as SourceReason
 from exporter.errors import SourceError
 from exporter.events.broadcast import listening_to
 from exporter.events.model import Event
-from exporter.sources.taskboard import Taskboard
+from exporter.sources.taskboard import Taskboard, TaskboardOptions
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
 from tests.support.pages import collected, eventually, followed, page_showing, run
 from tests.support.process import exporter
@@ -58,7 +58,7 @@ def test_a_task_as_it_is_written() -> None:
     assert (found.id, found.agent, found.status, found.priority, found.mode) == (
         "t-1", "backend", "assigned", "high", "/programming",
     )  # fmt: skip
-    assert (found.queued, found.cycle, found.estimate, found.disagrees) == (3600, None, 9000, False)
+    assert (found.queued, found.cycle, found.estimate, found.status_mismatch) == (3600, None, 9000, False)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,20 @@ def test_a_task_as_it_is_written() -> None:
         ("title: x\n", "id", PLACE.stem),
         ("estimated_effort_hours: 1\n", "estimate", 3600.0),
         ("estimated_hours: soon\n", "estimate", None),
+        ("estimated_hours: '2-3'\n", "estimate", 2.5 * 3600),
+        ("estimated_hours: 6-8 hours\n", "estimate", 7 * 3600.0),
+        ("estimated_hours: 1 day\n", "estimate", 8 * 3600.0),
+        ("estimated_hours: ~30 min\n", "estimate", 1800.0),
+        ("estimated_hours: soon\n", "unreadable", ("estimated_hours",)),
+        ("created_at: 1770336000\n", "created", 1_770_336_000.0),
+        ("created_at: 20/11/2026\n", "unreadable", ("created_at",)),
+        ("created_at: 0001-01-01T00:00:00Z\n", "created", None),
+        ("status: new\nstatus: done\n", "status", "done"),
+        ("status: new\nstatus: null\n", "status", "none"),
+        ("x: &s done\nstatus: *s\n", "status", "done"),
+        ("x: &m {status: done, id: other}\n<<: *m\nid: mine\n", "status", "done"),
+        ("x: &m {status: done, id: other}\n<<: *m\nid: mine\n", "id", "mine"),
+        ("a: &a {status: new}\nb: &b {status: done}\n<<: [*b, *a]\n", "status", "done"),
         ("created_at: yesterday\n", "created", None),
     ],
 )
@@ -89,16 +103,18 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)
     [
         (b"", Reason.EMPTY),
         (b"   \n", Reason.EMPTY),
-        (b"# a comment only\n", None),
+        (b"# a comment only\n", Reason.EMPTY),
         (b"\xff\xfe", Reason.NOT_UTF8),
         (b"title: *unquoted star\n", Reason.NOT_YAML),
         (b"- a\n- b\n", Reason.NO_MAPPING),
         (b"just text\n", Reason.NO_MAPPING),
+        (b"status: *missing\n", Reason.NOT_YAML),
+        (b"&a {b: *a}\n", None),
         (b"id: 1\n---\nid: 2\n", Reason.SEVERAL_DOCUMENTS),
         (b"id: !!python/object/apply:os.system ['touch /tmp/owned']\nstatus: done\n", None),
         (BOMB.encode(), None),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_files_that_are_no_tasks_and_files_that_would_do_harm(content: bytes, reason: Reason | None) -> None:
     found = parsed(PLACE, content)
@@ -128,12 +144,12 @@ def test_the_board_as_series(tmp_path: Path) -> None:
     put(tmp_path, "done/backend/notes.md", "no task")
     put(tmp_path, "inbox/bad.yaml", "x: *y z")
     put(tmp_path, "archive/2026/old.yaml", body())
-    page = collected(Taskboard(root=tmp_path))
+    page = collected(Taskboard(TaskboardOptions(root=tmp_path)))
 
     assert page['fleet_board_tasks{column="assigned",agent="backend",priority="high",status="in_progress"}'] == 1
     assert page['fleet_board_column_tasks{column="inbox"}'] == 1
     assert page['fleet_board_oldest_task_timestamp_seconds{column="inbox"}'] == datetime.fromisoformat(created).timestamp()
-    assert page["fleet_board_disagreeing_tasks"] == 1
+    assert page["fleet_board_status_mismatch_tasks"] == 1
     assert page['fleet_board_unreadable_files{reason="not_yaml"}'] == 1
     assert page["fleet_board_estimated_open_seconds"] == 7200
     assert page["fleet_board_median_cycle_seconds"] == 4 * 3600
@@ -143,9 +159,9 @@ def test_the_board_as_series(tmp_path: Path) -> None:
 
 
 def test_an_empty_board_is_zero_and_a_missing_one_is_down(tmp_path: Path) -> None:
-    assert collected(Taskboard(root=tmp_path))['fleet_board_column_tasks{column="done"}'] == 0
+    assert collected(Taskboard(TaskboardOptions(root=tmp_path)))['fleet_board_column_tasks{column="done"}'] == 0
     with pytest.raises(SourceError) as missing:
-        collected(Taskboard(root=tmp_path / "nowhere"))
+        collected(Taskboard(TaskboardOptions(root=tmp_path / "nowhere")))
     assert missing.value.reason is SourceReason.UNREACHABLE
 
 
@@ -159,7 +175,7 @@ def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None
     with (root / "inbox/large.yaml").open("wb") as large:
         large.truncate(50 * 1024 * 1024)
     os.utime(root / "inbox/large.yaml", (1e9, 1e9))
-    page = collected(Taskboard(root=root))
+    page = collected(Taskboard(TaskboardOptions(root=root)))
 
     assert page['fleet_board_unreadable_files{reason="too_large"}'] == 1
     assert page['fleet_board_column_tasks{column="inbox"}'] == 0
@@ -167,7 +183,7 @@ def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None
 
 @asynccontextmanager
 async def board_at(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
-    source = Taskboard(root=root, **options)
+    source = Taskboard(TaskboardOptions(root=root, **options))
     async with followed(source):
         await source.wait_synced()
         yield source
@@ -210,6 +226,77 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
     run(main())
 
 
+def test_files_at_any_depth_links_duplicates_and_other_folders_are_counted(tmp_path: Path) -> None:
+    put(tmp_path, "assigned/a/sub/x.yaml", body(id="x", status="assigned"))
+    put(tmp_path, "done/x.yaml", body(id="x", status="done"))
+    put(tmp_path, "done/b/late.yaml", body(id="l", status="done", created_at="2026-02-06", assigned_at="2026-02-05"))
+    put(tmp_path, "inbox/new.yaml", body(id="n", status="new", estimated_hours="soon", created_at="20/11/2026"))
+    put(tmp_path, "backups/2026/x.yaml", body())
+    (tmp_path / "inbox/link.yaml").symlink_to(tmp_path / "done/x.yaml")
+    page = collected(Taskboard(TaskboardOptions(root=tmp_path)))
+
+    assert page['fleet_board_tasks{column="assigned",agent="a",priority="high",status="assigned"}'] == 1
+    assert page['fleet_board_column_tasks{column="done"}'] == 2
+    assert page["fleet_board_duplicate_tasks"] == 2
+    assert page["fleet_board_misordered_tasks"] == 1
+    assert page["fleet_board_unestimated_tasks"] == 2
+    assert page['fleet_exporter_unreadable_values{source="taskboard",field="estimated_hours"}'] == 1
+    assert page['fleet_exporter_unreadable_values{source="taskboard",field="created_at"}'] == 1
+    assert page['fleet_board_unreadable_files{reason="symlink"}'] == 1
+    assert page['fleet_board_side_files{folder="backups"}'] == 1
+    assert page['fleet_board_side_files{folder="fridge"}'] == 0
+
+
+@pytest.mark.parametrize("temporary", ["sedAbCdEf", "t.yaml.tmp", ".t.swp"])
+def test_a_file_that_is_replaced_at_once_has_changed_once(tmp_path: Path, temporary: str) -> None:
+    async def main() -> None:
+        put(tmp_path, "inbox/t.yaml", body(status="done"))
+        put(tmp_path, "inbox/other.yaml", body(id="o", status="new"))
+        async with board_at(tmp_path) as source:
+            for status in ("new", "blocked"):  # both are illegal
+                put(tmp_path, f"inbox/{temporary}", body(status=status)).replace(tmp_path / "inbox/t.yaml")
+                name = f'fleet_board_tasks{{column="inbox",agent="backend",priority="high",status="{status}"}}'
+                await page_showing(source, name, 2 if status == "new" else 1)
+            put(tmp_path, "inbox/last.yaml", body(id="l", status="new"))
+            page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 3)
+        assert page['fleet_board_changes_total{kind="updated"}'] == 2
+        assert page["fleet_board_illegal_moves_total"] == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("moved_first", [True, False])
+def test_times_are_observed_once_in_any_order_of_edits(tmp_path: Path, moved_first: bool) -> None:
+    created = {"created_at": (NOW - timedelta(hours=2)).isoformat()}
+    done = created | {"assigned_at": (NOW - timedelta(hours=1)).isoformat(), "completed_at": NOW.isoformat()}
+
+    async def main() -> None:
+        (tmp_path / "done/backend").mkdir(parents=True)
+        (tmp_path / "assigned/backend").mkdir(parents=True)
+        before, after = "assigned/backend/t.yaml", "done/backend/t.yaml"
+        file = put(tmp_path, before, body(status="in_progress", **created))
+        async with board_at(tmp_path) as source:
+            if moved_first:
+                file.rename(tmp_path / after)
+                await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
+                put(tmp_path, after, body(status="done", **done))
+            else:
+                put(tmp_path, before, body(status="done", **done))
+                await page_showing(source, 'fleet_board_changes_total{kind="updated"}', 1)
+                file.rename(tmp_path / after)
+            page = await page_showing(source, "fleet_board_cycle_duration_seconds_count", 1)
+            assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
+            assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
+            (tmp_path / after).rename(tmp_path / before)  # reopened, with its old times
+            await page_showing(source, 'fleet_board_column_tasks{column="assigned"}', 1)
+            (tmp_path / before).rename(tmp_path / after)
+            page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
+            assert page["fleet_board_cycle_duration_seconds_count"] == 1
+            assert page["fleet_board_queue_duration_seconds_count"] == 1
+
+    run(main())
+
+
 def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_path: Path) -> None:
     async def main() -> None:
         put(tmp_path, "inbox/t.yaml", body(status="new"))
@@ -229,7 +316,7 @@ def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> 
     put(root, "inbox/a.yaml", body(id="a", status="new"))
 
     async def main() -> None:
-        async with board_at(root, rescan=0.2) as source:
+        async with board_at(root, rescan_interval=0.2) as source:
             root.rename(tmp_path / "away")
 
             async def down() -> bool:

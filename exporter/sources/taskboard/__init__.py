@@ -1,7 +1,7 @@
-"""A task board of YAML files (`inbox/`, `assigned/<agent>/`, `done/<agent>/`), told of changes by the file system.
+"""A task board of YAML files (`inbox/`, `assigned/<agent>/`, `done/<agent>/`), watched for changes.
 
-A look at all folders every minute heals what was missed; only files that changed are read. Each change of a task is told
-on the live stream. Nothing is written, no link followed.
+A full scan every minute catches what the watch missed; only files that changed are read. Each change of a task is
+published on the live stream. Nothing is written, no link followed.
 """
 
 from __future__ import annotations
@@ -14,53 +14,59 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
-from pydantic import PrivateAttr
 
 from exporter.config.options import Count, Seconds, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.events.broadcast import LiveStream
 from exporter.events.model import Event, Outcome
-from exporter.metrics.histogram import Histogram
-from exporter.metrics.metric import Metric, Sample, labels
-from exporter.source import LegacySource
+from exporter.metrics.metric import Metric, Sample
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.taskboard import samples
-from exporter.sources.taskboard.board import Board, BoardMissing, Change, Look
+from exporter.sources.taskboard.board import Board, BoardMissing, Change, Scan
+from exporter.sources.taskboard.samples import BoardSnapshot
 
 FAMILY = "board"
 _AGAIN = 0.5
-"""Seconds until another look at files that may still be being written."""
+"""Seconds until the next scan of files that may be half-written."""
 _MISSING = 2.0
-"""Seconds until another look at a folder that cannot be read."""
+"""Seconds until the next scan of a folder that cannot be read."""
 
 
-class Taskboard(LegacySource):
+class TaskboardOptions(SourceOptions):
     """One board."""
 
-    kind: ClassVar[str] = "taskboard"
-    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-
     root: Annotated[Path | None, option("Folder that holds inbox/, assigned/ and done/.")] = None
-    rescan: Annotated[Seconds, option("Seconds between two looks at all folders.")] = 60.0
-    max_files: Annotated[Count, option("Files read; what is over is counted.")] = 100_000
-
-    _board: Board | None = PrivateAttr(None)
-    _problem: SourceError | None = PrivateAttr(None)
-    _samples: list[Sample] = PrivateAttr(default_factory=list)
-    _looked: float = PrivateAttr(0.0)
-    _changed: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-    _paths: set[str] = PrivateAttr(default_factory=set)
-    _tried: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
-    _queue: Histogram = PrivateAttr(default_factory=lambda: Histogram(samples.SECONDS))
-    _cycle: Histogram = PrivateAttr(default_factory=lambda: Histogram(samples.SECONDS))
+    rescan_interval: Annotated[Seconds, option("Interval between full scans, in seconds.")] = 60.0
+    max_files: Annotated[Count, option("Maximum number of files read; the excess is counted.")] = 100_000
 
     @property
     def enabled(self) -> bool:
         return self.root is not None
 
+
+class Taskboard(Source, Target[BoardSnapshot]):
+    """Watches one board."""
+
+    kind: ClassVar[str] = samples.SOURCE
+    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
+    options_type: ClassVar[type[SourceOptions]] = TaskboardOptions
+
+    def __init__(self, options: TaskboardOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        assert options.root is not None
+        self._root = options.root
+        self._rescan = options.rescan_interval
+        self._board = Board(options.root, max_files=options.max_files)
+        self._snapshot: BoardSnapshot | None = None
+        self._problem: SourceError | None = None
+        self._changed, self._tried = asyncio.Event(), asyncio.Event()
+        self._paths: set[str] = set()
+        self._live = LiveStream()
+
     @property
     def server(self) -> str:
-        return str(self.root or "")
+        return str(self._root)
 
     @property
     def live(self) -> LiveStream:
@@ -69,51 +75,35 @@ class Taskboard(LegacySource):
     async def wait_synced(self) -> None:
         await self._tried.wait()
 
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> BoardSnapshot:
         await self._tried.wait()
-        if self._problem is not None or self._board is None:
-            raise self._problem or SourceError(Reason.TIMEOUT, f"{self.root} is still being read")
-        return [
-            *self._samples,
-            self._queue.sample(samples.QUEUE, labels()),
-            self._cycle.sample(samples.CYCLE, labels()),
-            samples.LOOKED(self._looked),
-        ]
+        if self._problem is not None:
+            raise SourceError(self._problem.reason, str(self._problem))
+        assert self._snapshot is not None  # a scan that has not failed has given one
+        return self._snapshot
 
-    def columns(self) -> dict[str, Any]:
-        """The tasks by column. Raises SourceError while they are not known."""
-        return samples.columns_view(self._known())
+    def samples(self, snapshot: BoardSnapshot) -> Iterable[Sample]:
+        return samples.samples(snapshot)
 
     def agents(self) -> list[dict[str, Any]]:
-        """Those whose name is on a task."""
-        return samples.agents_view(self._board) if self._board is not None else []
-
-    def stats(self) -> dict[str, Any]:
-        """Counts of tasks. Raises SourceError while they are not known."""
-        return samples.stats_view(self._known())
-
-    def _known(self) -> Board:
-        if self._problem is not None or self._board is None:
-            raise self._problem or SourceError(Reason.TIMEOUT, f"{self.root} is still being read")
-        return self._board
+        """The agents whose name is on a task."""
+        return samples.agents_view(self._snapshot.tasks) if self._snapshot is not None else []
 
     async def run(self) -> None:
-        """Look whenever something has changed, at what has changed, and at everything every so often; for ever."""
-        assert self.root is not None
-        board = Board(self.root, max_files=self.max_files)
+        """Scan what has changed, and everything at an interval, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(self.root), name=f"watch {self.root}")
+            group.create_task(self._watch(self._root), name=f"watch {self._root}")
             whole = time.monotonic()
             paths: frozenset[str] | None = None
             while True:
-                again = await self._look(board, paths)
+                again = await self._scan(paths)
                 if paths is None:
                     whole = time.monotonic()
-                wait = min(self.rescan, _MISSING) if self._problem else self.rescan - (time.monotonic() - whole)
+                wait = min(self._rescan, _MISSING) if self._problem else self._rescan - (time.monotonic() - whole)
                 paths = await self._changes_within(_AGAIN if again else max(wait, 0.0))
 
     async def _changes_within(self, seconds: float) -> frozenset[str] | None:
-        """The paths that have changed; None when it is time to look at everything."""
+        """The paths that have changed; None when a full scan is due."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -124,7 +114,7 @@ class Taskboard(LegacySource):
         return frozenset(paths) or None
 
     async def _watch(self, root: Path) -> None:
-        """Note every path below the root that changes; a root that goes and comes again is watched anew."""
+        """Note every path below the root that changes; a root that is replaced is watched again."""
         from watchfiles import awatch
 
         while True:
@@ -143,41 +133,33 @@ class Taskboard(LegacySource):
                 self._changed.set()
             await asyncio.sleep(_AGAIN)
 
-    async def _look(self, board: Board, paths: frozenset[str] | None) -> bool:
-        """One look, at some files or at everything; whether another one is due soon."""
+    async def _scan(self, paths: frozenset[str] | None) -> bool:
+        """Scan some files or everything; whether the next scan is due soon."""
 
-        def looked() -> Look:
-            look = board.look_at(paths) if paths is not None and self._problem is None else None
-            return look or board.look()
+        def scanned() -> tuple[Scan, BoardSnapshot]:
+            scan = self._board.scan_files(paths) if paths is not None and self._problem is None else None
+            scan = scan or self._board.scan()
+            return scan, samples.snapshot_of(self._board, time.time())
 
         try:
-            look = await asyncio.to_thread(looked)
+            scan, self._snapshot = await asyncio.to_thread(scanned)
         except BoardMissing:
-            self._problem = SourceError(Reason.UNREACHABLE, f"there is no folder {self.root}")
-            look = Look()
+            self._problem = SourceError(Reason.UNREACHABLE, f"{self._root}: no such folder")
+            scan = Scan()
         except OSError as error:
             reason = Reason.UNAUTHORIZED if isinstance(error, PermissionError) else Reason.UNREACHABLE
-            self._problem = SourceError(reason, f"{self.root}: {error.strerror or error}")
-            look = Look()
+            self._problem = SourceError(reason, f"{self._root}: {error.strerror or error}")
+            scan = Scan()
         else:
-            for change in look.changes:
-                self._told(change)
-            self._samples = await asyncio.to_thread(lambda: list(samples.samples(board)))
-            self._problem, self._board, self._looked = None, board, time.time()
+            self._problem = None
+            for change in scan.changes:
+                self._live.publish(_event(change, time.time(), change.before.status if change.before else None))
         self._tried.set()
-        return look.again
-
-    def _told(self, change: Change) -> None:
-        task, before = change.task, change.before
-        if change.kind == "completed" and task.cycle is not None:
-            self._cycle.observe(task.cycle)
-        if change.kind == "assigned" and task.queued is not None:
-            self._queue.observe(task.queued)
-        self._live.publish(_event(change, time.time(), before.status if before else None))
+        return scan.again
 
 
 def _identity(root: Path) -> tuple[int, int] | None:
-    """Which folder stands under a path; None where there is none."""
+    """The folder under a path; None if there is none."""
     try:
         found = root.stat()
     except OSError:

@@ -1,6 +1,7 @@
-"""The board: what its folders hold, what has changed since the last look, and what it all adds up to.
+"""The board's files: what its folders hold, and what has changed since the last scan.
 
-A look lists the folders and reads only files that have changed. Links are not followed, so that none leads out or round.
+A scan lists the folders and reads only files that have changed. Symbolic links are not followed, so that none leads out of
+the board or around in it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from exporter.metrics.histogram import Histogram
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
 
 ENDINGS = ("yaml", "yml")
 SIDE_FOLDERS = ("archive", "fridge")
+SECONDS = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 2592000.0)
 LARGEST = 1024 * 1024
-"""Bytes of a file that is still read; a task has a few thousand."""
+"""Largest file that is read, in bytes; a task has a few thousand."""
 _SETTLED = 2.0
-"""Seconds without a change after which a file that cannot be read is no longer taken for one that is being written."""
+"""Seconds without a change after which an unreadable file is no longer assumed to be half-written."""
+_SIDE_FOLDERS = 20
+_OTHER = "other"
 
 
 class Stamp(NamedTuple):
-    """What tells that a file has changed."""
+    """Differs after a file has changed."""
 
     inode: int
     size: int
@@ -33,23 +38,24 @@ class Stamp(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What has become of a task: `created`, `assigned`, `completed` or `updated`; `before` where it was known."""
+    """A task was `created`, `assigned`, `completed` or `updated`; `before` if it was known."""
 
     kind: str
     task: Task
     before: Task | None
+    stem: str
 
 
 @dataclass(slots=True)
-class Look:
-    """What one look at the folders gave; `again` when a file may still be being written."""
+class Scan:
+    """The result of one scan; `again` if a file may be half-written."""
 
     changes: list[Change] = field(default_factory=list)
     again: bool = False
 
 
 class BoardMissing(Exception):
-    """There is no such folder."""
+    """The board's folder does not exist."""
 
 
 @dataclass(slots=True)
@@ -60,18 +66,20 @@ class _File:
 
 
 class Board:
-    """Every task by its file."""
+    """Every task by its file, and what was counted about them."""
 
     def __init__(self, root: Path, *, max_files: int) -> None:
         self._root = root
         self._max_files = max_files
         self._files: dict[str, _File] = {}
         self._by_stem: dict[str, _File] = {}
-        self._seen_before = False
-        self.left_out = 0
+        self._observed: dict[str, tuple[float | None, float | None]] = {}
+        self._has_scanned = False
+        self.skipped = 0
         self.side: dict[str, int] = {}
         self.moves: Counter[str] = Counter()
         self.illegal = 0
+        self.queue, self.cycle = Histogram(SECONDS), Histogram(SECONDS)
 
     @property
     def tasks(self) -> Iterator[Task]:
@@ -79,32 +87,32 @@ class Board:
 
     @property
     def unreadable(self) -> dict[str, Reason]:
-        """The paths below the root of files that are no tasks, and why."""
+        """Why a file is not a task, by path below the root."""
         return {path: file.content.reason for path, file in self._files.items() if isinstance(file.content, Unreadable)}
 
-    def look(self) -> Look:
-        """Look at all folders. Raises BoardMissing, or OSError where the root cannot be listed."""
+    def scan(self) -> Scan:
+        """Scan all folders. Raises BoardMissing, or OSError if the root cannot be listed."""
         if not self._root.is_dir():
             raise BoardMissing
         found: dict[str, _File] = {}
-        result = Look()
-        self.left_out = 0
+        result = Scan()
+        skipped = 0
         for path, place, stamp in self._listed():
             if len(found) >= self._max_files:
-                self.left_out += 1
+                skipped += 1
             elif (file := self._file(path, place, stamp, result)) is not None:
                 found[path] = file
-        self._files = found
+        side = self._side_folders()
+        self._files, self.skipped, self.side = found, skipped, side
         self._by_stem = {file.place.stem: file for file in found.values()}
-        self._seen_before = True
-        self.side = {name: sum(1 for _ in self._files_below(self._root / name)) for name in SIDE_FOLDERS}
+        self._count(result)
+        self._has_scanned = True
         return result
 
-    def look_at(self, paths: Iterable[str]) -> Look | None:
-        """Look at these files only; None when one of them is no task file, and only a look at everything will do."""
-        here: dict[str, _File] = {}
+    def scan_files(self, paths: Iterable[str]) -> Scan | None:
+        """Scan these files only; None if one of them is not a file of a column, so that only a full scan will do."""
+        present: list[tuple[str, Place, Stamp | None]] = []
         gone: list[str] = []
-        result = Look()
         for full in paths:
             path = os.path.relpath(full, self._root)
             place, entry = _place(path), Path(full)
@@ -112,25 +120,29 @@ class Board:
                 found = entry.lstat()
             except OSError:
                 if place is None and not entry.suffix:
-                    return None  # a folder, perhaps
+                    return None  # it may have been a folder
                 gone.append(path)
                 continue
-            if stat.S_ISDIR(found.st_mode) or len(self._files) >= self._max_files:
+            if stat.S_ISDIR(found.st_mode) or len(self._files) + len(present) >= self._max_files:
                 return None
-            if place is None or not stat.S_ISREG(found.st_mode):
-                continue
-            stamp = Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
-            if (file := self._file(path, place, stamp, result)) is not None:
-                here[path] = file
+            if place is not None:
+                present.append((path, place, _stamp(found)))
+        # Nothing is read before it is certain that this scan counts: a change must not be counted twice.
+        result = Scan()
+        read = {path: self._file(path, place, stamp, result) for path, place, stamp in present}
+        here = {path: file for path, file in read.items() if file is not None}
         for path in gone:
             if (file := self._files.pop(path, None)) is not None and self._by_stem.get(file.place.stem) is file:
                 del self._by_stem[file.place.stem]
         self._files |= here
         self._by_stem |= {file.place.stem: file for file in here.values()}
+        self._count(result)
         return result
 
-    def _file(self, path: str, place: Place, stamp: Stamp, result: Look) -> _File | None:
-        """A file as it is now; what it was while it is still being written."""
+    def _file(self, path: str, place: Place, stamp: Stamp | None, result: Scan) -> _File | None:
+        """A file now; while it is half-written, what it was before. `stamp` is None for what is not a regular file."""
+        if stamp is None:
+            return _File(Stamp(0, 0, 0), place, Unreadable(Reason.SYMLINK))
         known = self._files.get(path) or self._by_stem.get(place.stem)
         if known is not None and known.stamp == stamp and known.place == place:
             return known
@@ -139,56 +151,73 @@ class Board:
             result.again = True
             return known
         if isinstance(content, Task):
-            self._changed(known.content if known is not None else None, content, result)
+            before = known.content if known is not None and isinstance(known.content, Task) else None
+            if before != content:
+                result.changes.append(Change(_kind(before, content), content, before, place.stem))
         return _File(stamp, place, content)
 
-    def _changed(self, before: Task | Unreadable | None, task: Task, result: Look) -> None:
-        if not self._seen_before:
-            return  # what was there when the program began has not just happened
-        known = before if isinstance(before, Task) else None
-        if known == task:
-            return
-        if known is None:
-            kind = "created"
-        elif known.column != task.column and task.column is Column.DONE:
-            kind = "completed"
-        elif known.column != task.column and task.column is Column.ASSIGNED:
-            kind = "assigned"
-        else:
-            kind = "updated"
-        self.moves[kind] += 1
-        if known is not None and not move_is_legal(known.status, task.status):
-            self.illegal += 1
-        result.changes.append(Change(kind, task, known))
+    def _count(self, result: Scan) -> None:
+        """Count the changes of a scan; those of the first scan were there before the start."""
+        if not self._has_scanned:
+            for change in result.changes:
+                self._observe(change, counts=False)
+            result.changes = []
+        for kind, task, before, _ in result.changes:
+            self.moves[kind] += 1
+            if before is not None and not move_is_legal(before.status, task.status):
+                self.illegal += 1
+        for change in result.changes:
+            self._observe(change, counts=True)
 
-    def _listed(self) -> Iterator[tuple[str, Place, Stamp]]:
+    def _observe(self, change: Change, *, counts: bool) -> None:
+        """Observe the queue and cycle time of a task once for each assignment and completion, in any order of edits."""
+        task = change.task
+        assigned, completed = self._observed.pop(change.stem, (None, None))
+        if task.column is not Column.INBOX and task.assigned is not None and task.assigned != assigned:
+            assigned = task.assigned
+            if counts and task.queued is not None:
+                self.queue.observe(task.queued)
+        if task.column is Column.DONE and task.completed is not None and task.completed != completed:
+            completed = task.completed
+            if counts and task.cycle is not None:
+                self.cycle.observe(task.cycle)
+        if assigned is not None or completed is not None:
+            self._observed[change.stem] = (assigned, completed)
+        if len(self._observed) > 2 * self._max_files:
+            del self._observed[next(iter(self._observed))]
+
+    def _listed(self) -> Iterator[tuple[str, Place, Stamp | None]]:
+        """Every task file of the columns, at any depth; no stamp for a symbolic link."""
         for column in Column:
-            folder = self._root / column
-            if column is Column.INBOX:
-                yield from self._in_folder(folder, column, "")
-                continue
-            for entry in _entries(folder):
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._in_folder(Path(entry.path), column, entry.name)
+            for path, entry in self._files_below(self._root / column, column):
+                place = _place(path)
+                if place is None:
+                    continue
+                try:
+                    yield path, place, _stamp(entry.stat(follow_symlinks=False))
+                except OSError:  # moved on while the folder was listed
+                    continue
 
-    def _in_folder(self, folder: Path, column: Column, agent: str) -> Iterator[tuple[str, Place, Stamp]]:
+    def _files_below(self, folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         for entry in _entries(folder):
-            stem, _, ending = entry.name.rpartition(".")
-            if ending.lower() not in ENDINGS or not entry.is_file(follow_symlinks=False):
-                continue
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except OSError:  # moved on while the folder was listed
-                continue
-            path = f"{column}/{agent}/{entry.name}" if agent else f"{column}/{entry.name}"
-            yield path, Place(column, agent, stem), Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
-
-    def _files_below(self, folder: Path) -> Iterator[str]:
-        for entry in _entries(folder):
+            below = f"{path}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from self._files_below(Path(entry.path))
+                yield from self._files_below(Path(entry.path), below)
             elif entry.name.rpartition(".")[2].lower() in ENDINGS:
-                yield entry.path
+                yield below, entry
+
+    def _side_folders(self) -> dict[str, int]:
+        """Task files by top-level folder that is not a column; the smallest folders over 20 together as `other`."""
+        found = {
+            entry.name[:100]: sum(1 for _ in self._files_below(Path(entry.path), entry.name))
+            for entry in _entries(self._root)
+            if entry.is_dir(follow_symlinks=False) and entry.name not in tuple(Column)
+        }
+        known = Counter(dict.fromkeys(SIDE_FOLDERS, 0) | {name: number for name, number in found.items() if number})
+        kept = dict(known.most_common(_SIDE_FOLDERS)) | {name: known[name] for name in SIDE_FOLDERS}
+        if rest := sum(number for name, number in known.items() if name not in kept):
+            kept[_OTHER] = kept.get(_OTHER, 0) + rest
+        return kept
 
     def _read(self, path: str, place: Place, stamp: Stamp) -> Task | Unreadable:
         if stamp.size > LARGEST:
@@ -199,16 +228,29 @@ class Board:
             return Unreadable(Reason.UNREACHABLE)
 
 
+def _kind(before: Task | None, task: Task) -> str:
+    if before is None:
+        return "created"
+    if before.column != task.column:
+        if task.column is Column.DONE:
+            return "completed"
+        if task.column is Column.ASSIGNED:
+            return "assigned"
+    return "updated"
+
+
+def _stamp(found: os.stat_result) -> Stamp | None:
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
 def _place(path: str) -> Place | None:
-    """Where a path below the root lies on the board; None where it does not."""
+    """Where a path below the root is on the board; None if it is not on it."""
     parts = Path(path).parts
     stem, _, ending = parts[-1].rpartition(".") if parts else ("", "", "")
-    if ending.lower() not in ENDINGS or parts[0] not in tuple(Column):
+    if len(parts) < 2 or ending.lower() not in ENDINGS or parts[0] not in tuple(Column):
         return None
     column = Column(parts[0])
-    if len(parts) == 2 and column is Column.INBOX:
-        return Place(column, "", stem)
-    return Place(column, parts[1], stem) if len(parts) == 3 and column is not Column.INBOX else None
+    return Place(column, parts[1] if len(parts) > 2 and column is not Column.INBOX else "", stem)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -216,6 +258,6 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from entries
     except PermissionError:
-        raise  # a folder that may not be read is not an empty one
+        raise  # an unreadable folder is not an empty one
     except OSError:
         return

@@ -1,72 +1,126 @@
-"""The board as samples, and as the JSON that its own dashboard had. Pure."""
+"""The board as samples, and as the JSON of its own dashboard. Pure."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from exporter.events.timestamps import UNREADABLE as UNREADABLE_VALUES
 from exporter.fleet.registry import AGENTS
-from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram
-from exporter.sources.taskboard.board import SIDE_FOLDERS, Board
+from exporter.metrics.histogram import Histogram
+from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.sources.taskboard.board import Board
 from exporter.sources.taskboard.task import NONE, Column, Reason, Task
 
 KINDS: Final = ("created", "assigned", "completed", "updated")
-SECONDS: Final = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 2592000.0)
 SYSTEM: Final = "board"
+SOURCE: Final = "taskboard"
 _AGENTS = 100
 _OTHER = "other"
+_FIELDS: Final = (
+    "created_at", "created", "assigned_at", "started_at", "completed_at", "estimated_hours", "estimated_effort_hours",
+)  # fmt: skip
 
 TASKS = gauge(
     "fleet_board_tasks", "Tasks by column (the folder), agent, priority and status.", "column", "agent", "priority", "status"
 )
-COLUMNS = gauge("fleet_board_column_tasks", "Tasks in each column, 0 for an empty one.", "column")
+COLUMNS = gauge("fleet_board_column_tasks", "Tasks in each column; 0 if it is empty.", "column")
 OLDEST = gauge(
     "fleet_board_oldest_task_timestamp_seconds",
-    "When the oldest task of a column was created (created_at); absent where none says so.",
+    "Creation time of a column's oldest task (created_at); no data if no task has one.",
     "column",
     unit=Unit.TIMESTAMP,
 )
 QUEUE = histogram(
     "fleet_board_queue_duration_seconds",
-    "Time from creation to assignment, counted when a task is seen to be assigned.",
+    "Time from creation to assignment, observed once per assignment since the start.",
     unit=Unit.SECONDS,
 )
 CYCLE = histogram(
     "fleet_board_cycle_duration_seconds",
-    "Time from creation to completion, counted when a task is seen to be completed.",
+    "Time from creation to completion, observed once per completion since the start.",
     unit=Unit.SECONDS,
 )
 MEDIAN_QUEUE = gauge(
-    "fleet_board_median_queue_seconds", "Median time from creation to assignment of the tasks that are there now.",
+    "fleet_board_median_queue_seconds", "Median time from creation to assignment of the tasks now on the board.",
     unit=Unit.SECONDS,
 )  # fmt: skip
 MEDIAN_CYCLE = gauge(
-    "fleet_board_median_cycle_seconds", "Median time from creation to completion of the tasks that are there now.",
+    "fleet_board_median_cycle_seconds", "Median time from creation to completion of the tasks now on the board.",
     unit=Unit.SECONDS,
 )  # fmt: skip
-MOVES = counter("fleet_board_changes_total", "Changes of tasks since the start, by kind.", "kind")
-ILLEGAL = counter("fleet_board_illegal_moves_total", "Changes of status that the board's rules do not know.")
-DISAGREEING = gauge("fleet_board_disagreeing_tasks", "Tasks whose status is not one of their folder's; the folder counts.")
-UNREADABLE = gauge("fleet_board_unreadable_files", "Files of the board that are no tasks, by what is wrong.", "reason")
+MOVES = counter("fleet_board_changes_total", "Task changes since the start, by kind.", "kind")
+ILLEGAL = counter("fleet_board_illegal_moves_total", "Status changes that the board's rules do not allow.")
+STATUS_MISMATCH = gauge(
+    "fleet_board_status_mismatch_tasks", "Tasks whose status is not valid in their folder; the folder counts."
+)
+MISORDERED = gauge(
+    "fleet_board_misordered_tasks",
+    "Tasks with assigned_at or completed_at before created_at; durations leave them out.",
+)
+DUPLICATES = gauge("fleet_board_duplicate_tasks", "Task files whose id another task file has too.")
+UNREADABLE = gauge("fleet_board_unreadable_files", "Files of the board that are not tasks, by reason.", "reason")
 ESTIMATED = gauge(
-    "fleet_board_estimated_open_seconds", "Estimated work of the tasks that are not done (estimated_hours).",
+    "fleet_board_estimated_open_seconds",
+    "Estimated work of the open tasks (estimated_hours); a range is its mean, a day is 8 hours.",
     unit=Unit.SECONDS,
-)  # fmt: skip
-SIDE = gauge("fleet_board_side_files", "Task files beside the board.", "folder")
-LEFT_OUT = gauge("fleet_board_left_out_files", "Files over the cap on files, which are not read.")
-LOOKED = gauge("fleet_board_last_look_timestamp_seconds", "When the folders were last looked at.", unit=Unit.TIMESTAMP)
+)
+UNESTIMATED = gauge("fleet_board_unestimated_tasks", "Open tasks without a readable estimate (estimated_hours).")
+SIDE = gauge("fleet_board_side_files", "Task files in other folders than the columns.", "folder")
+SKIPPED = gauge("fleet_board_skipped_files", "Files over taskboard.max_files, which are not read.")
+LAST_SCAN = gauge("fleet_board_last_scan_timestamp_seconds", "Time of the last scan.", unit=Unit.TIMESTAMP)
 METRICS: Final[tuple[Metric, ...]] = (
-    TASKS, COLUMNS, OLDEST, QUEUE, CYCLE, MEDIAN_QUEUE, MEDIAN_CYCLE, MOVES, ILLEGAL, DISAGREEING, UNREADABLE, ESTIMATED,
-    SIDE, LEFT_OUT, LOOKED, AGENTS,
+    TASKS, COLUMNS, OLDEST, QUEUE, CYCLE, MEDIAN_QUEUE, MEDIAN_CYCLE, MOVES, ILLEGAL, STATUS_MISMATCH, MISORDERED,
+    DUPLICATES, UNREADABLE, ESTIMATED, UNESTIMATED, SIDE, SKIPPED, LAST_SCAN, AGENTS, UNREADABLE_VALUES,
 )  # fmt: skip
 
 
-def samples(board: Board) -> Iterable[Sample]:
-    """What the board holds now."""
-    tasks = list(board.tasks)
+@dataclass(frozen=True, slots=True)
+class BoardSnapshot:
+    """The board at its last scan; `figures` are the samples of its tasks, made once per scan."""
+
+    tasks: tuple[Task, ...]
+    unreadable: dict[str, Reason]
+    """Why a file is not a task, by path below the root."""
+    moves: dict[str, int]
+    illegal: int
+    queue: Histogram
+    cycle: Histogram
+    scanned: float
+    figures: tuple[Sample, ...]
+
+
+def snapshot_of(board: Board, scanned: float) -> BoardSnapshot:
+    """The board now; `scanned` in seconds since 1970."""
+    tasks, unreadable = tuple(board.tasks), board.unreadable
+    return BoardSnapshot(
+        tasks=tasks,
+        unreadable=unreadable,
+        moves={kind: board.moves[kind] for kind in KINDS},
+        illegal=board.illegal,
+        queue=board.queue.copy(),
+        cycle=board.cycle.copy(),
+        scanned=scanned,
+        figures=(*_of_tasks(tasks), *_of_files(unreadable, board.side, board.skipped)),
+    )
+
+
+def samples(snapshot: BoardSnapshot) -> Iterable[Sample]:
+    """Everything."""
+    yield from snapshot.figures
+    for kind, number in snapshot.moves.items():
+        yield MOVES(number, kind=kind)
+    yield ILLEGAL(snapshot.illegal)
+    yield snapshot.queue.sample(QUEUE, labels())
+    yield snapshot.cycle.sample(CYCLE, labels())
+    yield LAST_SCAN(snapshot.scanned)
+
+
+def _of_tasks(tasks: tuple[Task, ...]) -> Iterable[Sample]:
     busiest = {agent for agent, _ in Counter(task.agent for task in tasks).most_common(_AGENTS)}
     groups = Counter(
         (task.column, task.agent if task.agent in busiest else _OTHER, task.priority, task.status) for task in tasks
@@ -85,19 +139,26 @@ def samples(board: Board) -> Iterable[Sample]:
     ):
         if spans:
             yield metric(statistics.median(spans))
-    for kind in KINDS:
-        yield MOVES(board.moves[kind], kind=kind)
-    yield ILLEGAL(board.illegal)
-    for state, number in Counter(agent["state"] for agent in agents_view(board)).items():
+    for state, number in Counter(agent["state"] for agent in agents_view(tasks)).items():
         yield AGENTS(number, system=SYSTEM, role="unknown", state=state)
-    yield DISAGREEING(sum(task.disagrees for task in tasks))
-    wrong = Counter(board.unreadable.values())
+    yield STATUS_MISMATCH(sum(task.status_mismatch for task in tasks))
+    yield MISORDERED(sum(task.is_misordered for task in tasks))
+    yield DUPLICATES(sum(number for number in Counter(task.id for task in tasks).values() if number > 1))
+    still_open = [task.estimate for task in tasks if task.column is not Column.DONE]
+    yield ESTIMATED(sum(estimate for estimate in still_open if estimate is not None))
+    yield UNESTIMATED(sum(estimate is None for estimate in still_open))
+    fields = Counter(field for task in tasks for field in task.unreadable)
+    for field in _FIELDS:
+        yield UNREADABLE_VALUES(fields[field], source=SOURCE, field=field)
+
+
+def _of_files(unreadable: dict[str, Reason], side: dict[str, int], skipped: int) -> Iterable[Sample]:
+    reasons = Counter(unreadable.values())
     for reason in Reason:
-        yield UNREADABLE(wrong[reason], reason=reason)
-    yield ESTIMATED(sum(task.estimate or 0.0 for task in tasks if task.column is not Column.DONE))
-    for folder in SIDE_FOLDERS:
-        yield SIDE(board.side.get(folder, 0), folder=folder)
-    yield LEFT_OUT(board.left_out)
+        yield UNREADABLE(reasons[reason], reason=reason)
+    for folder, number in side.items():
+        yield SIDE(number, folder=folder)
+    yield SKIPPED(skipped)
 
 
 def _iso(moment: float | None) -> str | None:
@@ -113,11 +174,11 @@ def task_view(task: Task) -> dict[str, Any]:
         "priority": task.priority,
         "status": task.status,
         "since": _iso(since or task.created),
-        "status_disagrees": task.disagrees,
+        "status_disagrees": task.status_mismatch,
     }
 
 
-def columns_view(board: Board) -> dict[str, Any]:
+def columns_view(board: BoardSnapshot) -> dict[str, Any]:
     """{inbox: [task], assigned: {agent: [task]}, done: {agent: [task]}, unreadable: {path: reason}}."""
     inbox: list[dict[str, Any]] = []
     by_agent: dict[Column, dict[str, list[dict[str, Any]]]] = {
@@ -130,7 +191,7 @@ def columns_view(board: Board) -> dict[str, Any]:
     return {"inbox": inbox, "assigned": assigned, "done": done, "unreadable": board.unreadable}
 
 
-def stats_view(board: Board) -> dict[str, Any]:
+def stats_view(board: BoardSnapshot) -> dict[str, Any]:
     """Counts of tasks by column, status, priority and agent."""
     tasks = list(board.tasks)
     return {
@@ -145,10 +206,10 @@ def stats_view(board: Board) -> dict[str, Any]:
     }
 
 
-def agents_view(board: Board) -> list[dict[str, Any]]:
-    """The board's agents for the view that all systems share: assigned while a task lies in their folder, else idle."""
+def agents_view(tasks: Iterable[Task]) -> list[dict[str, Any]]:
+    """The board's agents in the shape that all systems share: assigned while a task is in their folder, else idle."""
     at_work: dict[str, Task | None] = {}
-    for task in board.tasks:
+    for task in tasks:
         if task.agent != NONE:
             at_work.setdefault(task.agent, None)
             if task.column is Column.ASSIGNED:

@@ -1,23 +1,25 @@
 """One task file → Task or Unreadable: pure, and nothing here raises.
 
-Only the scalars at the top of the file are taken, from the parser's events: no object is ever built, so that tags do
-nothing, aliases cannot multiply, and what stands deeper costs no more than its characters.
+The file is read from the YAML parser's events and only top-level scalars are kept: no object is built, so that tags have no
+effect and aliases cannot multiply.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import yaml
+
+from exporter.events.timestamps import instant
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Column(StrEnum):
-    """The folders that are the board."""
+    """The folders of the board."""
 
     INBOX = "inbox"
     ASSIGNED = "assigned"
@@ -25,7 +27,7 @@ class Column(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a file is no task."""
+    """Why a file is not a task."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -34,11 +36,12 @@ class Reason(StrEnum):
     NO_MAPPING = "no_mapping"
     SEVERAL_DOCUMENTS = "several_documents"
     UNREACHABLE = "unreachable"
+    SYMLINK = "symlink"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file lies: its column, the folder's agent in two of them, and its name without the ending."""
+    """Where a file is: its column, the agent's folder if any, and its name without the ending."""
 
     column: Column
     agent: str
@@ -47,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as its file has it; times in seconds since 1970, `estimate` in seconds."""
+    """A task file's fields; times in seconds since 1970, `estimate` in seconds."""
 
     id: str
     column: Column
@@ -61,10 +64,12 @@ class Task:
     started: float | None
     completed: float | None
     estimate: float | None
+    unreadable: tuple[str, ...] = ()
+    """Fields with a value that cannot be parsed."""
 
     @property
-    def disagrees(self) -> bool:
-        """Whether its status is not one of its folder's; the folder is the truth."""
+    def status_mismatch(self) -> bool:
+        """Whether its status is not valid in its folder; the folder is the truth."""
         return self.status not in _STATUSES[self.column]
 
     @property
@@ -77,10 +82,16 @@ class Task:
         """Seconds from creation to completion."""
         return _span(self.created, self.completed)
 
+    @property
+    def is_misordered(self) -> bool:
+        """Whether it was assigned or completed before it was created, by its own times."""
+        times = [moment for moment in (self.assigned, self.completed) if moment is not None]
+        return self.created is not None and any(moment < self.created for moment in times)
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that is no task."""
+    """A file that is not a task."""
 
     reason: Reason
 
@@ -108,7 +119,7 @@ _MOVES: Final = {
 
 
 def move_is_legal(before: str, after: str) -> bool:
-    """As the board's rules have it; statuses that they do not know are not judged."""
+    """Whether the board's rules allow it; unknown statuses are allowed."""
     return before == after or before not in _MOVES or after not in _MOVES or after in _MOVES[before]
 
 
@@ -126,7 +137,17 @@ def parsed(place: Place, data: bytes) -> Task | Unreadable:
         return Unreadable(Reason.NOT_YAML)
     if isinstance(found, Reason):
         return Unreadable(found)
-    hours = _number(found.get("estimated_hours") or found.get("estimated_effort_hours"))
+    unreadable: list[str] = []
+
+    def moment(*names: str) -> float | None:
+        for name in names:
+            if text := found.get(name):
+                seconds = instant(text)[0]
+                if seconds is not None:
+                    return seconds
+                unreadable.append(name)
+        return None
+
     return Task(
         id=found.get("id", "")[:200] or place.stem,
         column=place.column,
@@ -135,44 +156,91 @@ def parsed(place: Place, data: bytes) -> Task | Unreadable:
         status=_status(found.get("status", "")),
         priority=_of(found.get("priority", ""), PRIORITIES),
         mode=found.get("mode", "")[:100],
-        created=_seconds(found.get("created_at") or found.get("created")),
-        assigned=_seconds(found.get("assigned_at")),
-        started=_seconds(found.get("started_at")),
-        completed=_seconds(found.get("completed_at")),
-        estimate=None if hours is None else hours * 3600,
+        created=moment("created_at", "created"),
+        assigned=moment("assigned_at"),
+        started=moment("started_at"),
+        completed=moment("completed_at"),
+        estimate=_estimate(found, unreadable),
+        unreadable=tuple(unreadable),
     )
 
 
+@dataclass(slots=True)
+class _Node:
+    """A mapping or sequence that the parser is in."""
+
+    is_mapping: bool
+    anchor: str | None
+    key: str | None = None
+    has_key: bool = False
+    scalars: dict[str, str] = field(default_factory=dict)
+    items: list[Any] = field(default_factory=list)
+    merged: Any = None
+
+    def take(self, value: Any) -> None:
+        """The next value in it; of duplicate keys the last counts, as for the board's own loader."""
+        if not self.is_mapping:
+            self.items.append(value)
+        elif not self.has_key:
+            self.key, self.has_key = value if isinstance(value, str) else None, True
+        else:
+            if self.key == "<<":
+                self.merged = value
+            elif self.key is not None:
+                self.scalars.pop(self.key, None)
+                if isinstance(value, str):
+                    self.scalars[self.key] = value
+            self.has_key = False
+
+
 def _scalars(text: str) -> dict[str, str] | Reason:
-    """The scalars of the mapping at the top of the only document."""
-    found: dict[str, str] = {}
-    depth, documents, key = 0, 0, None
+    """The scalars of the only document's top-level mapping, with those that it merges (`<<`)."""
+    anchors: dict[str, Any] = {}
+    nodes: list[_Node] = []
+    root: _Node | None = None
+    documents = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 return Reason.SEVERAL_DOCUMENTS
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if depth == 0 and isinstance(event, yaml.SequenceStartEvent):
+            continue
+        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            is_mapping = isinstance(event, yaml.MappingStartEvent)
+            if not nodes and not is_mapping:
                 return Reason.NO_MAPPING
-            depth += 1
-            if depth > 1:
-                key = None
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            depth -= 1
+            nodes.append(_Node(is_mapping, event.anchor))
+            if event.anchor:
+                anchors[event.anchor] = None
+            continue
+        if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            node = nodes.pop()
+            value: Any = node.scalars if node.is_mapping else node.items
+            if node.anchor:
+                anchors[node.anchor] = value
+            if not nodes:
+                root = node
+                continue
         elif isinstance(event, yaml.ScalarEvent):
-            if depth == 0:
-                return Reason.NO_MAPPING
-            if depth == 1:
-                if key is None:
-                    key = event.value
-                else:
-                    if event.value not in ("null", "~", ""):
-                        found.setdefault(key, event.value)
-                    key = None
-        elif isinstance(event, yaml.AliasEvent) and depth == 1:
-            key = None
-    return found
+            value = None if event.implicit[0] and event.value in ("null", "~", "") else event.value
+            if event.anchor:
+                anchors[event.anchor] = value
+            if not nodes:
+                return Reason.EMPTY if value is None else Reason.NO_MAPPING
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in anchors:
+                return Reason.NOT_YAML
+            value = anchors[event.anchor]
+        else:
+            continue
+        nodes[-1].take(value)
+    if root is None:
+        return Reason.EMPTY
+    found: dict[str, str] = {}
+    merged = root.merged if isinstance(root.merged, list) else [root.merged]
+    for one in {id(one): one for one in merged if isinstance(one, dict)}.values():
+        found = one | found  # of several that are merged the first counts
+    return found | root.scalars
 
 
 def _status(text: str) -> str:
@@ -187,23 +255,29 @@ def _of(text: str, known: tuple[str, ...]) -> str:
     return lower if lower in known else OTHER
 
 
-def _seconds(text: str | None) -> float | None:
-    """A time as seconds since 1970; without a zone it is UTC."""
-    if not text or len(text) > 40:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+_ESTIMATES: Final = ("estimated_hours", "estimated_effort_hours")
+_ESTIMATE: Final = re.compile(
+    r"~?\s*(\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:-|–|to)\s*(\d{1,6}(?:\.\d{1,6})?))?"  # noqa: RUF001 - the dash of a range
+    r"\s*(?:(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?)|(w|weeks?))?",
+    re.IGNORECASE | re.ASCII,
+)
+_UNITS: Final = (60.0, 3600.0, 8 * 3600.0, 40 * 3600.0)
+"""Seconds of work in a minute, an hour, a day and a week."""
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e6 else None
+def _estimate(found: dict[str, str], unreadable: list[str]) -> float | None:
+    """Seconds of work: hours unless a unit is given; a range is its mean."""
+    for name in _ESTIMATES:
+        if text := found.get(name, "").strip():
+            match = _ESTIMATE.fullmatch(text)
+            if match is None:
+                unreadable.append(name)
+                continue
+            low = float(match[1])
+            high = float(match[2] or low)
+            unit = next((seconds for seconds, given in zip(_UNITS, match.groups()[2:], strict=True) if given), 3600.0)
+            return (low + high) / 2 * unit
+    return None
 
 
 def _span(before: float | None, after: float | None) -> float | None:

@@ -29,6 +29,7 @@ from exporter.sources.rayjob.jobs import DEPLOYMENT_STATES, JOB_STATES
 from exporter.sources.services import Services
 from exporter.sources.services.probe import Job
 from exporter.sources.taskboard import Taskboard
+from exporter.sources.taskboard.samples import BoardSnapshot, columns_view, stats_view
 from exporter.sources.valkey import Valkey, ValkeySnapshot
 from exporter.sources.vllm import Vllm
 from exporter.sources.vllm.concepts import CONCEPTS, ENGINE_LABELS
@@ -296,16 +297,16 @@ def router(scraper: Scraper) -> APIRouter:
 
     @routes.get("/api/tasks", summary="The task board by column", responses=documented(404, 502))
     async def board_tasks(_: NoParameters) -> dict[str, Any]:
-        return board().columns()
+        return columns_view(await board())
 
     @routes.get("/api/stats", summary="Counts of the task board", responses=documented(404, 502))
     async def stats(_: NoParameters) -> dict[str, Any]:
-        return board().stats()
+        return stats_view(await board())
 
-    def board() -> Taskboard:
-        source = on(Taskboard, "--taskboard.root")
-        assert isinstance(source, Taskboard)
-        return source
+    async def board() -> BoardSnapshot:
+        [snapshot] = await current(on(Taskboard, "--taskboard.root"))
+        assert isinstance(snapshot, BoardSnapshot)
+        return snapshot
 
     @routes.get("/api/monitoring/dashboard", summary="The agent broker's dashboard", responses=documented(404, 502))
     async def monitoring(_: NoParameters) -> dict[str, Any]:

@@ -35,7 +35,7 @@ CASES = {
         )
         for name, metric, below, at, worse in (
             ("BrokerAgentCpuHigh", "fleet_broker_agent_cpu_ratio", 0.79, 0.8, 0.95),
-            ("BrokerAgentCpuFull", "fleet_broker_agent_cpu_ratio", 0.94, 0.95, None),
+            ("BrokerAgentCpuCritical", "fleet_broker_agent_cpu_ratio", 0.94, 0.95, None),
             ("BrokerAgentMemoryHigh", "fleet_broker_agent_memory_bytes", 2**30 - 1, 2**30, 2**31),
             ("BrokerAgentMemoryFull", "fleet_broker_agent_memory_bytes", 2**31 - 1, 2**31, None),
             ("BrokerAgentErrors", "fleet_broker_agent_errors", 4, 5, 10),
