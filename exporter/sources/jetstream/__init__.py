@@ -52,7 +52,9 @@ class JetstreamOptions(NatsServer, SourceOptions):
         Seconds, option("Collection timeout, in seconds. A cluster with a node down takes four seconds to list its streams.")
     ] = 8.0
     expected: Annotated[Names, option("Streams, and consumers as stream/consumer, to report as present or missing.")] = ()
-    services: Annotated[Pairs, option("Service names by prefix of the consumer name: prefix=service,…")] = SERVICES
+    services: Annotated[
+        Pairs, option("Service names by prefix of the consumer name: prefix=service, separated by commas.")
+    ] = SERVICES
     ephemeral_consumers: Annotated[bool, option("Expose each ephemeral consumer instead of their sum per stream.")] = False
     max_oldest_lookups: Annotated[
         Count, option("Max lookups per collection of consumers' oldest unacked messages; 0 disables them.")
