@@ -109,8 +109,10 @@ class Cache:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hset(f"planning:story:{step.story}", mapping={"id": step.story, "state": step.state or "BUILD"})
         pipeline.sadd("planning:stories:all", step.story)
-        pipeline.get(f"planning:story:{step.story}:state")
-        if step.task:
+        pipeline.hget(f"planning:story:{step.story}", "state")
+        if not step.task:
+            pipeline.get(f"planning:story:{step.story}:draft")  # never there: a cache has misses too
+        else:
             pipeline.set(f"workflow:state:{step.task}", step.role, ex=3600)
             pipeline.get(f"workflow:state:{step.task}")
         await pipeline.execute()

@@ -17,6 +17,8 @@ _RANGES, _FOR = 30, 60
 """Divisors of ranges and of `for`."""
 _SHORTEST_WINDOW = 8 * SCRAPE_SECONDS
 """A rate needs several scrapes in its range, else a late one leaves it without a value."""
+_SHORTEST_FOR = 4 * SCRAPE_SECONDS
+"""The first scrape comes some seconds after Prometheus starts; until then its target looks down."""
 _SHORTEST_KEPT = 3 * SCRAPE_SECONDS
 _SHORTEST_STEP = SCRAPE_SECONDS
 
@@ -49,7 +51,7 @@ def faster(rules: str) -> str:
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     changed = rule | {"expr": _OFFSET.sub(_offset, _RANGE.sub(_range, rule["expr"]))}
     if "for" in rule:
-        changed["for"] = _shorter(rule["for"], _FOR, 0)
+        changed["for"] = _shorter(rule["for"], _FOR, _SHORTEST_FOR)
     if "keep_firing_for" in rule:
         changed["keep_firing_for"] = _shorter(rule["keep_firing_for"], _RANGES, _SHORTEST_KEPT)
     return changed
