@@ -76,7 +76,7 @@ def addresses(exporter: str, monitoring: Monitoring, backends: Backends) -> str:
             "",
             *(f"    # {text}\n    {query}" for text, query in _QUERIES),
             "",
-            "  Alert rules are as in production with shorter durations: ranges 30 times (min 16 s), `for` 60 times (min 8 s).",
+            "  Alert rules are the production rules, but faster: ranges 30 times (min 16 s), `for` 60 times (min 8 s).",
             "  Commands: break NAME, restore NAME, faults. Ctrl-C stops everything.",
             "",
         ]
