@@ -142,8 +142,10 @@ def test_it_counts_what_is_added_and_shows_what_is_there(tmp_path: Path) -> None
                 insert(connection, "messages", message_id="4", latency_ms=80)
                 insert(connection, "messages", message_id="5", latency_ms=4000)
                 connection.execute("UPDATE agents SET status = 'offline' WHERE agent_id = 'a'")
+                stopped = 'fleet_broker_events_total{type="stopped",origin="agent"}'
+                assert (await page_of(source))[stopped] == 0  # before its first rise
                 page = await page_of(source)
-        assert page['fleet_broker_events_total{type="stopped",origin="agent"}'] == 1
+        assert page[stopped] == 1
         assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 1
         assert page['fleet_broker_events_total{type="error",origin="agent"}'] == 0
         assert page['fleet_broker_message_latency_seconds_bucket{le="0.1"}'] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import threading
 from contextlib import suppress
@@ -10,12 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from exporter.errors import Reason, SourceError
 from exporter.sources.costs import Costs, CostsOptions
+from servers import prometheus
+from servers.process import free_port
 from tests.sources.ledgers import invoke, writer
-from tests.support.pages import Page, collected, followed, page_showing, run, samples_of, series
+from tests.support.pages import Page, collected, eventually, followed, page_showing, run, samples_of, series
+from tests.support.process import exporter
 
 WHO = 'model="m",tool="chat",agent="coder",status="success"'
 
@@ -46,12 +51,14 @@ def test_counters_start_at_0_and_count_what_is_added(tmp_path: Path) -> None:
                 invoke(ledger, 2)
                 invoke(ledger, 3, latency_ms=3000, cost_usd=None)
                 invoke(ledger, 4, agent_name=None, status="error", latency_ms=None, model_name="other-model")
+                other = 'fleet_cost_invocations_total{model="other-model",tool="chat",agent="unknown",status="error"}'
+                assert (await page_of(source))[other] == 0  # before its first rise
                 page = await page_of(source)
+        assert page[other] == 1
         assert page[f"fleet_cost_invocations_total{{{WHO}}}"] == 2
         assert page[f"fleet_cost_prompt_tokens_total{{{WHO}}}"] == 20
         assert page[f"fleet_cost_completion_tokens_total{{{WHO}}}"] == 10
         assert page[f"fleet_cost_usd_total{{{WHO}}}"] == 0.5
-        assert page['fleet_cost_invocations_total{model="other-model",tool="chat",agent="unknown",status="error"}'] == 1
         assert page['fleet_cost_latency_seconds_bucket{model="m",le="0.5"}'] == 1
         assert page['fleet_cost_latency_seconds_bucket{model="m",le="5.0"}'] == 2
         assert page['fleet_cost_latency_seconds_sum{model="m"}'] == 3.3
@@ -60,6 +67,63 @@ def test_counters_start_at_0_and_count_what_is_added(tmp_path: Path) -> None:
 
     run(main())
     assert not list(tmp_path.glob("*-wal"))
+
+
+def test_prometheus_counts_each_invocation_once_across_a_restart_and_retention(tmp_path: Path) -> None:
+    """By what `increase()` adds up, without its extrapolation: the rises, and after a reset the value."""
+    path, port = tmp_path / "telemetry.db", free_port(None)
+    flags = (f"--costs.database={path}", f"--web.listen-address=127.0.0.1:{port}")
+    config = f"""
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+"""
+
+    def rises(server: str, name: str) -> float:
+        reply = httpx.get(f"{server}/api/v1/query", params={"query": f"{name}[10m]"}).json()
+        total = 0.0
+        for found in reply["data"]["result"]:
+            values = [float(value) for _, value in found["values"]]
+            total += sum(later - earlier if later >= earlier else later for earlier, later in itertools.pairwise(values))
+        return total
+
+    async def shown(server: str, rise: float) -> None:
+        async def reached() -> bool:
+            return await asyncio.to_thread(rises, server, "fleet_cost_invocations_total") >= rise
+
+        await eventually(reached)
+
+    async def main() -> None:
+        with writer(path) as ledger, prometheus.start(config=config) as server:
+            for number in range(20):
+                invoke(ledger, number)
+
+            async def scraped(count: float) -> None:
+                query = {"query": f'count_over_time(fleet_exporter_source_up{{source="costs"}}[10m]) > {count}'}
+
+                async def found() -> bool:
+                    reply = await asyncio.to_thread(httpx.get, f"{server.url}/api/v1/query", params=query)
+                    return bool(reply.json()["data"]["result"])
+
+                await eventually(found)
+
+            with exporter(*flags):
+                await scraped(1)
+                for number in range(20, 23):
+                    invoke(ledger, number)
+                invoke(ledger, 23, model_name="new")
+                await shown(server.url, 4)
+            ledger.execute("DELETE FROM invocations WHERE id <= 10")
+            with exporter(*flags):
+                await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/metrics")
+                invoke(ledger, 24)
+                await shown(server.url, 5)
+                invoke(ledger, 25, cost_usd=1.0)
+                await shown(server.url, 6)
+                assert rises(server.url, "fleet_cost_invocations_total") == 6
+                assert rises(server.url, "fleet_cost_latency_seconds_count") == 6
+                assert rises(server.url, "fleet_cost_usd_total") == pytest.approx(3.5)
+
+    run(main())
 
 
 def test_retention_and_a_restart_lower_no_counter_and_every_gauge_is_the_tables(tmp_path: Path) -> None:
@@ -366,7 +430,7 @@ def test_a_writer_that_waits_for_nothing_never_meets_an_error(tmp_path: Path, wa
                 with suppress(SourceError):  # the reader gives way, and on a slow disk it may give up
                     await source.collect()
             thread.join()
-            assert (await page_of(source))[f"fleet_cost_invocations_total{{{WHO}}}"] == 400
+            await page_showing(source, f"fleet_cost_invocations_total{{{WHO}}}", 400)
 
     run(main())
     assert met == []

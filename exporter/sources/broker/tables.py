@@ -108,6 +108,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._events: Counter[tuple[str, bool]] = Counter()
+        self._held: Counter[tuple[str, bool]] = Counter()
         self._latencies = Histogram(LATENCIES)
         self._bad_latencies = 0
         self.begin()
@@ -190,7 +191,12 @@ class Tables:
         self._last["agent_metrics"] = last
 
     def _read_events(self, reading: Reading) -> None:
-        """Count new events; those that were there before give their types and count 0."""
+        """Count new events; those that were there before give their types and count 0.
+
+        Events of a new type count from the next reading on: `increase()` needs a 0 before them.
+        """
+        self._events.update(self._held)
+        self._held.clear()
         newest = self._prepared(reading, "agent_events", first=0)
         while (last := self._last["agent_events"]) < newest:
             baseline = self._baseline["agent_events"]
@@ -201,7 +207,10 @@ class Tables:
                 key = (_text(kind), bool(is_alert))
                 if key not in self._events and len(self._events) >= _MOST_TYPES:
                     key = (OTHER, bool(is_alert))
-                self._events[key] += number if last >= baseline else 0
+                is_new = key in self._held or key not in self._events
+                self._events[key] += 0 if is_new or last < baseline else number
+                if is_new and last >= baseline:
+                    self._held[key] += number
             self._last["agent_events"] = until
             reading.release()
 

@@ -132,18 +132,36 @@ class Added:
     by: dict[Who, Sums] = field(default_factory=dict)
     latencies: dict[str, Histogram] = field(default_factory=dict)
 
+    _new: set[Who] = field(default_factory=set)
+    _held: list[Invocation] = field(default_factory=list)
+
     def add(self, one: Invocation, *, counts: bool) -> None:
+        """Count an invocation; of labels that are new from the next reading on, as `increase()` needs a 0 before it."""
         who = one.who
         if who not in self.by and len(self.by) >= _COMBINATIONS:
             who = (OTHER, OTHER, OTHER, who[3] if who[3] in _STATUSES else OTHER)
+        is_new = who in self._new or who not in self.by
         known = self.by.setdefault(who, NOTHING)
+        if one.latency is not None and who[0] not in self.latencies:
+            self.latencies[who[0]] = Histogram(LATENCIES)
+            is_new = True
+        if not counts:
+            return
+        if is_new:
+            self._new.add(who)
+            self._held.append(one)
+            return
         if one.latency is not None:
-            latencies = self.latencies.setdefault(who[0], Histogram(LATENCIES))
-            if counts:
-                latencies.observe(one.latency)
-        if counts:
-            # A refund lowers what was spent, and no counter may fall.
-            self.by[who] = known.plus(one.sums._replace(cost=max(one.sums.cost, 0.0)))
+            self.latencies[who[0]].observe(one.latency)
+        # A refund lowers what was spent, and no counter may fall.
+        self.by[who] = known.plus(one.sums._replace(cost=max(one.sums.cost, 0.0)))
+
+    def release(self) -> None:
+        """Count what was held back: its labels have been shown."""
+        held, self._held = self._held, []
+        self._new.clear()
+        for one in held:
+            self.add(one, counts=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +223,7 @@ class Ledger:
 
     def read(self, read: Read, first: int, last: int, now: float) -> None:
         """Bring the ledger up to date with a table whose rows have the rowids `first` to `last`."""
+        self.added.release()
         if self._ranges and last < self._ranges[-1].last:
             self.begin()  # rows were deleted from the end: their numbers may come again
         if self._baseline is None:
