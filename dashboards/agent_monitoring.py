@@ -37,7 +37,7 @@ _ALL = ApiLink("Agents, last events, errors", path="/api/monitoring/dashboard")
 
 
 def _of(metric: Metric) -> Series:
-    """Of the agents chosen."""
+    """Of the selected agents."""
     return shown(metric, agent=chosen("agent"))
 
 
@@ -68,14 +68,14 @@ DASHBOARD = Dashboard(
                 *source_health("broker", "The broker's database", width=3),
                 stat(
                     "Online",
-                    "Agents whose status is online, of all the broker has (fleet_broker_agents).",
+                    "Agents with status online, and all agents of the broker (fleet_broker_agents).",
                     Line(shown(broker.AGENTS, status="online").sum() | shown(broker.AGENTS).sum() * 0, "online"),
                     Line(shown(broker.AGENTS).sum(), "of"),
                     width=3, decimals=0, names=True, base=ACCENT, links=[_ALL],
                 ),
                 stat(
                     "CPU",
-                    "CPU of the agents together, in cores; in colour where one of them is over a limit "
+                    "CPU usage of all agents in cores, and of the busiest agent, colored at the alert thresholds "
                     "(fleet_broker_agent_cpu_ratio).",
                     Line(_of(broker.CPU).sum(), "all"),
                     Line(_of(broker.CPU).max(), "most"),
@@ -84,7 +84,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Memory",
-                    "Memory of the agents together and of the largest (fleet_broker_agent_memory_bytes).",
+                    "Memory usage of all agents, and of the largest (fleet_broker_agent_memory_bytes).",
                     Line(_of(broker.MEMORY).sum(), "all"),
                     Line(_of(broker.MEMORY).max(), "most"),
                     unit="bytes", width=3, names=True, links=[Link("The services' pods", View.OVERVIEW)],
@@ -92,14 +92,13 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Active errors",
-                    "Errors that nobody has resolved (fleet_broker_unresolved_errors); none where the broker counts agents' "
-                    "errors and has none.",
+                    "Unresolved errors (fleet_broker_unresolved_errors); 0 if the broker has none.",
                     Line(_of(broker.ERRORS).sum() | _of(broker.AGENT_ERRORS).sum() * 0),
                     width=3, decimals=0, limits=[Limit(1, WARN), Limit(thresholds.AGENT_ERRORS_CRITICAL, BAD)], links=[_ALL],
                 ),
                 stat(
                     "Pending tickets",
-                    "Tickets that wait for their agent, and those that have waited longer than they may "
+                    "Pending tickets, and pending tickets older than their own timeout "
                     "(fleet_broker_tickets, fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS, status=PENDING).sum(), "pending"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
@@ -107,16 +106,17 @@ DASHBOARD = Dashboard(
                     columns=[Column("overdue", limits=[Limit(1, BAD)])],
                 ),
                 stat(
-                    "Longest silence",
-                    "Most heartbeats that an agent has missed: time since the last over the interval between two "
+                    "Missed heartbeats (max)",
+                    "Time since an agent's last heartbeat in heartbeat intervals, highest of all agents "
                     "(fleet_broker_agent_heartbeat_*).",
                     Line(_missed.max()),
                     width=3, decimals=1, limits=_MISSED, links=[_ALL],
                 ),
                 table(
                     "Agents",
-                    "Each agent with its status, load, tickets and errors as the broker wrote them last, and when it was "
-                    "heard of; colours begin where alerts do (fleet_broker_agent_*). CPU and memory need a known process.",
+                    "Status, CPU, memory, tickets and errors of each agent as last written by the broker, and its last "
+                    "heartbeat, colored at the alert thresholds (fleet_broker_agent_*). No CPU and memory if its process is "
+                    "unknown.",
                     ["agent"],
                     [
                         (Column("known", hidden=True), Line(_of(broker.AGENT).max("agent", "status", "type", "mode"))),
@@ -138,39 +138,39 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "CPU",
-                    "CPU of the ten busiest agents, 100 % being one core, and where alerts begin "
+                    "CPU usage of the ten busiest agents, 100% = one core; lines: alert thresholds "
                     "(fleet_broker_agent_cpu_ratio).",
                     _most(broker.CPU),
                     unit="percentunit", limits=_CPU, links=[_DETAILS, _ONLY],
                 ),
                 graph(
                     "Memory",
-                    "Memory of the ten largest agents, and where alerts begin (fleet_broker_agent_memory_bytes).",
+                    "Memory usage of the ten largest agents; lines: alert thresholds (fleet_broker_agent_memory_bytes).",
                     _most(broker.MEMORY),
                     unit="bytes", limits=_MEMORY, links=[_DETAILS, _ONLY],
                 ),
                 graph(
                     "Active errors",
-                    "Unresolved errors of the ten agents with most, and where alerts begin (fleet_broker_agent_errors).",
+                    "Unresolved errors, ten highest agents; lines: alert thresholds (fleet_broker_agent_errors).",
                     _most(broker.AGENT_ERRORS),
                     unit="short", decimals=0, limits=_ERRORS, links=[_DETAILS, _ONLY],
                 ),
             ],
         ),
         Row(
-            "Life of the agents",
+            "Agent lifecycle",
             [
                 graph(
                     "Lifecycle events",
-                    "Events that agents have told the broker of in each step, by type (fleet_broker_events_total). The "
-                    "journal copies streams, not the broker's file: the link shows the last ones with their texts.",
+                    "Agent events per step, by type (fleet_broker_events_total). Loki does not hold them; the link shows "
+                    "the latest with their texts.",
                     Line(shown(broker.EVENTS, origin=is_not("alert")).increase(RATE).sum("type"), "{{type}}"),
                     width=8, unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
                     columns=[Column("error", colour=BAD), Column("warning", colour=WARN), Column("started", colour=OK)],
                 ),
                 table(
-                    "Events in the time shown",
-                    "Events by type; those of origin alert only repeat an alert of the broker's own "
+                    "Events by type",
+                    "Events of the selected time range; origin alert: events that repeat one of the broker's own alerts "
                     "(fleet_broker_events_total).",
                     ["type", "origin"],
                     [(Column("events", decimals=0), Line(shown(broker.EVENTS).increase(RANGE).sum("type", "origin")))],
@@ -179,7 +179,7 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Unresolved errors",
-                    "Errors that nobody has resolved, by agent and type (fleet_broker_unresolved_errors).",
+                    "Unresolved errors by agent and type (fleet_broker_unresolved_errors).",
                     ["agent", "type"],
                     [(Column("errors", decimals=0), Line(_of(broker.ERRORS).max("agent", "type")))],
                     key_columns=[Column("agent", links=[_DETAILS, _ONLY])],
@@ -187,15 +187,15 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Agents by status",
-                    "Agents of the broker by status (fleet_broker_agents).",
+                    "Agents by status (fleet_broker_agents).",
                     Line(shown(broker.AGENTS).sum("status"), "{{status}}"),
                     unit="short", decimals=0, stacked=True, width=12, links=[_ALL],
                     columns=[Column(name, colour=colour) for name, (_, colour) in _STATUS.items()],
                 ),
                 graph(
-                    "Silence",
-                    "Time since the last heartbeat of the ten most silent agents, in their own intervals, and where the "
-                    "alert begins (fleet:broker_agent_heartbeats:missed).",
+                    "Time since heartbeat",
+                    "Time since the last heartbeat in heartbeat intervals, ten highest agents; line: alert threshold "
+                    "(fleet:broker_agent_heartbeats:missed).",
                     Line(kept(recorded.MISSED, agent=chosen("agent")).max("agent").highest(10), "{{agent}}"),
                     unit="short", decimals=1, width=12, limits=_MISSED, links=[_DETAILS, _ONLY],
                 ),
@@ -206,34 +206,34 @@ DASHBOARD = Dashboard(
             [
                 graph(
                     "Tickets by status",
-                    "Tickets by status (fleet_broker_tickets), and those that are overdue (fleet_broker_overdue_tickets).",
+                    "Tickets by status (fleet_broker_tickets), and overdue tickets (fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
                     width=8, unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
                 ),
                 graph(
                     "Oldest pending ticket",
-                    "Age of the ticket that has waited longest (fleet_broker_oldest_pending_ticket_timestamp_seconds); a "
-                    "gap is a time when none waited.",
-                    Line(shown(broker.OLDEST).age().max(), "waits for"),
+                    "Age of the oldest pending ticket (fleet_broker_oldest_pending_ticket_timestamp_seconds); no data if "
+                    "none is pending.",
+                    Line(shown(broker.OLDEST).age().max(), "age"),
                     width=8, unit="s", links=[_ALL],
                 ),
                 graph(
                     "Messages",
-                    "Messages a second that reached their agent (fleet_broker_message_latency_seconds_count).",
+                    "Delivered messages per second (fleet_broker_message_latency_seconds_count).",
                     Line(shown(broker.LATENCY).part("_count").rate(RATE).sum(), "messages"),
                     width=8, unit="ops",
                 ),
                 graph(
-                    "Latency of messages",
-                    "Time of a message to its agent: half and 95 of 100 take less (fleet_broker_message_latency_seconds).",
+                    "Message latency",
+                    "Delivery latency of messages, p50 and p95 (fleet_broker_message_latency_seconds).",
                     Line(shown(broker.LATENCY).quantile(0.95, window=RATE), "p95"),
                     Line(shown(broker.LATENCY).quantile(0.5, window=RATE), "p50"),
                     unit="s", width=12,
                 ),
                 heatmap(
                     "Messages by latency",
-                    "How many messages a second took how long (fleet_broker_message_latency_seconds).",
+                    "Messages per second by latency (fleet_broker_message_latency_seconds).",
                     Line(shown(broker.LATENCY).bucket_rate(RATE).sum("le"), "{{le}}"),
                     unit="s", width=12,
                 ),

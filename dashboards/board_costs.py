@@ -1,4 +1,4 @@
-"""Board and costs: does work move from inbox to done, what is stuck, and what do the agents' invocations cost?"""
+"""Board and costs: tasks from inbox to done, stuck tasks, and the cost of agent invocations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporter.sources.taskboard import samples as board
 
 _AGENTS = Link("Agents", View.AGENTS)
 _STORIES = Link("Stories", View.STORIES)
-_TASKS = ApiLink("These tasks, by name", path="/api/tasks")
+_TASKS = ApiLink("Tasks by name", path="/api/tasks")
 _STUCK = (Limit(thresholds.TASK_STUCK_SECONDS, WARN),)
 _KEY = ("agent", "priority")
 _COLUMNS = (("inbox", "Inbox", QUIET), ("assigned", "Assigned", ACCENT), ("done", "Done", OK))
@@ -26,7 +26,7 @@ _PRIORITIES = {"critical": ("critical", BAD), "high": ("high", WARN)}
 
 
 def _p95(metric: Metric) -> Query:
-    """Tasks move too seldom for the window of a graph: those of a day."""
+    """p95 over one day: tasks move too rarely for a shorter window."""
     buckets = shown(metric).part("_bucket").increase("1d")
     return raw(buckets.text, *buckets.labels, "le").sum("le").histogram_quantile(0.95)
 
@@ -51,7 +51,7 @@ def _counts() -> list[Panel]:
 def _cards() -> list[Panel]:
     return [
         table(
-            f"{title}: whose",
+            f"{title} by agent",
             f"Tasks in the folder {column} by agent and priority (fleet_board_tasks).",
             _KEY,
             [(Column("tasks", decimals=0, bar=True), Line(shown(board.TASKS, column=column).sum(*_KEY)))],
@@ -67,7 +67,7 @@ def _cards() -> list[Panel]:
 DASHBOARD = Dashboard(
     view=View.BOARD,
     title="Board and costs",
-    description="Whether work moves from inbox to done, what is stuck, and what the agents' invocations cost.",
+    description="Tasks from inbox to done, stuck tasks, and the cost of agent invocations.",
     variables=[*costs.VARIABLES, variables.EXPORTER_URL],
     annotations=[alert_marks("board|costs")],
     since="now-24h",

@@ -1,4 +1,4 @@
-"""Rows about the ledger: what invocations cost, by model and agent, against the budgets."""
+"""Rows about the cost ledger: cost of invocations by model and agent, and the budgets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LEDGER = ApiLink("The ledger's sums", path="/api/costs")
 _MODEL = Link("The model", View.VLLM, {"model": "model"})
 
 VARIABLES: Final = (
-    variables.of("model", "model", "Model", "Models that the ledger knows.", shown(ledger.INVOCATIONS)),
-    variables.of("agent", "agent", "Agent", "Agents that the ledger knows.", shown(ledger.INVOCATIONS)),
+    variables.of("model", "model", "Model", "Models in the ledger.", shown(ledger.INVOCATIONS)),
+    variables.of("agent", "agent", "Agent", "Agents in the ledger.", shown(ledger.INVOCATIONS)),
 )
 
 
@@ -39,14 +39,14 @@ _failed = _unsuccessful.increase(RANGE).sum(*_KEY) | _all_calls * 0
 
 
 def head() -> list[Panel]:
-    """What is spent, for the head of a dashboard: 9 of its columns."""
+    """Cost and budget for the first row of a dashboard, 9 columns wide."""
     return [
         stat(
             "Spent",
-            "US dollars today and this month (UTC), and in all that the ledger knows (fleet_cost_spent_usd).",
+            "Cost in US dollars today, this month (UTC), and of all invocations in the ledger (fleet_cost_spent_usd).",
             *(
                 Line(shown(ledger.SPENT, period=period).max(), title)
-                for period, title in (("day", "today"), ("month", "this month"), ("all", "in all"))
+                for period, title in (("day", "today"), ("month", "this month"), ("all", "total"))
             ),
             unit="currencyUSD",
             width=6,
@@ -56,7 +56,7 @@ def head() -> list[Panel]:
         ),
         stat(
             "Budget spent",
-            "Share of the budget that is spent, of the one that is spent most; no data where none is set.",
+            "Spent share of the budget, the higher of day and month; no data if none is set.",
             Line(shown(ledger.BUDGET_SPENT).max()),
             unit="percentunit",
             width=3,
@@ -68,9 +68,9 @@ def head() -> list[Panel]:
 
 def _by_day() -> Panel:
     made = graph(
-        "The last 30 days",
-        "US dollars by day and model, whatever time is shown above (fleet_cost_usd_total). A day that Prometheus did not "
-        "watch to its end is too low.",
+        "Cost per day, 30 days",
+        "US dollars by day and model, independent of the time range (fleet_cost_usd_total). Days that Prometheus did not "
+        "scrape completely are too low; /api/costs has the ledger's own sums.",
         Line(_cost.increase("1d").sum("model"), "{{model}}"),
         unit="currencyUSD",
         stacked=True,
@@ -89,8 +89,8 @@ COSTS: Final = Row(
         _by_day(),
         bars(
             "Budgets",
-            "Share of each budget that is spent, today and this month (fleet_cost_budget_spent_ratio); the colours are the "
-            "alerts'.",
+            "Spent share of each budget, today and this month (fleet_cost_budget_spent_ratio); colored at the alert "
+            "thresholds.",
             Line(shown(ledger.BUDGET_SPENT).max("period"), "{{period}} spent"),
             unit="percentunit",
             limits=_BUDGET_LIMITS,
@@ -99,38 +99,39 @@ COSTS: Final = Row(
         ),
         stat(
             "Budget and use",
-            "Budgets in US dollars (options), invocations of the last five minutes, and how long ago the last one was.",
-            Line(shown(ledger.BUDGET).max("period"), "budget of the {{period}}"),
-            Line(shown(ledger.RECENT).sum(), "invocations of 5 minutes"),
+            "Budgets in US dollars (options), invocations of the last five minutes, and time since the last one.",
+            Line(shown(ledger.BUDGET).max("period"), "budget per {{period}}"),
+            Line(shown(ledger.RECENT).sum(), "invocations in 5 min"),
             Line(shown(ledger.LAST).age().min(), "last invocation"),
             names=True,
             width=6,
             height=8,
             columns=[
-                Column("budget of the day", unit="currencyUSD"),
-                Column("budget of the month", unit="currencyUSD"),
+                Column("budget per day", unit="currencyUSD"),
+                Column("budget per month", unit="currencyUSD"),
                 Column("last invocation", unit="s"),
             ],
             links=[_LEDGER, Link("Agents", View.AGENTS)],
         ),
         graph(
-            "Cost an hour",
-            "US dollars an hour by model, as things go now (fleet_cost_usd_total).",
+            "Cost per hour",
+            "US dollars per hour at the current rate, by model (fleet_cost_usd_total).",
             Line((_cost.rate(RATE) * 3600).sum("model"), "{{model}}"),
             unit="currencyUSD",
             links=[_MODEL],
         ),
         graph(
             "Tokens",
-            "Tokens a second by model, of prompts and of answers (invocations.prompt_tokens, completion_tokens).",
-            Line(_of(ledger.PROMPT_TOKENS).rate(RATE).sum("model"), "{{model}} prompts"),
-            Line(_of(ledger.COMPLETION_TOKENS).rate(RATE).sum("model"), "{{model}} answers"),
+            "Prompt and completion tokens per second by model (fleet_cost_prompt_tokens_total, "
+            "fleet_cost_completion_tokens_total).",
+            Line(_of(ledger.PROMPT_TOKENS).rate(RATE).sum("model"), "{{model}} prompt"),
+            Line(_of(ledger.COMPLETION_TOKENS).rate(RATE).sum("model"), "{{model}} completion"),
             unit="cps",
             links=[_MODEL],
         ),
         graph(
-            "Time of an invocation",
-            "Half and 95 of 100 invocations take no longer, by model (invocations.latency_ms).",
+            "Invocation duration",
+            "Duration of invocations by model, p50 and p95 (fleet_cost_latency_seconds).",
             Line(_of(ledger.LATENCY).quantile(0.5, "model", window=RATE), "{{model}} p50"),
             Line(_of(ledger.LATENCY).quantile(0.95, "model", window=RATE), "{{model}} p95"),
             unit="s",
@@ -138,7 +139,7 @@ COSTS: Final = Row(
         ),
         table(
             "By agent and model",
-            "What each agent cost in the time shown, by model (fleet_cost_usd_total and its like).",
+            "Cost of each agent in the selected time range, by model (fleet_cost_usd_total and related counters).",
             _KEY,
             [
                 (Column("cost", unit="currencyUSD", decimals=4), Line(_cost.increase(RANGE).sum(*_KEY))),
@@ -152,7 +153,7 @@ COSTS: Final = Row(
                     Line(_failed.share_of(_all_calls)),
                 ),
                 (Column("prompt tokens", decimals=0), Line(_of(ledger.PROMPT_TOKENS).increase(RANGE).sum(*_KEY))),
-                (Column("answer tokens", decimals=0), Line(_of(ledger.COMPLETION_TOKENS).increase(RANGE).sum(*_KEY))),
+                (Column("completion tokens", decimals=0), Line(_of(ledger.COMPLETION_TOKENS).increase(RANGE).sum(*_KEY))),
             ],
             key_columns=[Column("agent", links=[_AGENT]), Column("model", links=[_MODEL])],
             sort="cost",

@@ -41,7 +41,7 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-job-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
     Exclusion("target-instance-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
     Exclusion("target-instance-rule", View.AGENTS, ("Agents over time",), _RECORDED),
-    Exclusion("target-instance-rule", View.MONITORING, ("Silence",), _RECORDED),
+    Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
     Exclusion("target-instance-rule", View.EVENTS, ("Time to acknowledge",), _RECORDED),
     Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Time to acknowledge",), _RECORDED),
