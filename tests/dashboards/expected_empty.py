@@ -22,7 +22,7 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
         View.EVENTS: ("Refused B", "Refused C"),
     },
     "the server of the demo samples the acknowledgements that would be estimated": {
-        View.COMMUNICATIONS: ("Time to acknowledge B",),
+        View.COMMUNICATIONS: ("Ack duration (p95) B",),
     },
     "there is no Grafana that events could be pushed to": {
         View.EVENTS: ("Passed on B", "Passed on C"),

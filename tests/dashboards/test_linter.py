@@ -44,7 +44,7 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
     Exclusion("target-instance-rule", View.EVENTS, ("Time to acknowledge",), _RECORDED),
-    Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Time to acknowledge",), _RECORDED),
+    Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
     Exclusion("target-rate-interval-rule", View.AGENTS, ("Answers that succeed", "Councils", "Agents"), _SELDOM),
     Exclusion("target-rate-interval-rule", View.EVENTS, ("Failures", "Seen after", "Types of events", "Consumers"), _SELDOM),
     Exclusion("target-rate-interval-rule", View.STORIES, ("Stories by stage", "Tasks by stage"), _SELDOM),
