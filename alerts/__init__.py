@@ -1,1 +1,1 @@
-"""Alerts and recording rules as code: what Prometheus is told, and what a person is told then."""
+"""Alerting and recording rules, and the Alertmanager configuration, as code."""

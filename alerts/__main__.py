@@ -1,4 +1,4 @@
-"""`python -m alerts`: print the rule file; with an option, one of the other things that are generated from the rules."""
+"""`python -m alerts`: print the rule file, or with an option another file generated from the rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m alerts", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--reference", action="store_true", help="print the table of all alerts (docs/alerts.md)")
-    what.add_argument("--runbooks", type=Path, metavar="FOLDER", help="renew the generated part of every runbook")
+    what.add_argument("--runbooks", type=Path, metavar="FOLDER", help="update the generated part of every runbook")
     options = parser.parse_args()
     if options.runbooks:
         try:

@@ -1,4 +1,4 @@
-"""A Rule is one alert, a Recording one recorded query; each is refused where it is made when it would help nobody."""
+"""Alerting rules (Rule) and recording rules (Recording), validated on creation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from exporter.metrics.promql import REPLICA_LABELS, Query, Series
 from exporter.urls import GRAFANA_URL, RUNBOOK_URL
 
 PRODUCT: Final = "fleet-exporter"
-"""The label by which Alertmanager tells our alerts from others."""
+"""Value of the `product` label, which Alertmanager routes by."""
 
 COUNT: Final = '{{ $value | printf "%.0f" }}'
-"""A description's number of things: a bare value is 1.5e+06 for many, and 3.07 for three that a window stretches."""
+"""`$value` as a whole number: a bare value is 1.5e+06, and increase() extrapolates 3 to 3.07."""
 
 VARIABLES: Final = frozenset(
     {
         "namespace", "story", "role", "agent", "model", "server", "stream", "consumer", "rayjob", "service", "workload"
     }
 )  # fmt: skip
-"""Variables that dashboards have, each named like the label it filters by."""
+"""Dashboard variables; each has the name of the label that it filters by."""
 
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]+")
 _RECORD = re.compile(r"fleet:[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
@@ -32,7 +32,7 @@ _LABEL = re.compile(r"\$labels\.(\w+)")
 
 
 class Severity(StrEnum):
-    """CRITICAL wakes somebody, WARNING is for working hours, INFO is never sent; NONE is the Watchdog's alone."""
+    """CRITICAL pages, WARNING is for working hours, INFO is not sent; NONE is for the Watchdog only."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -41,7 +41,7 @@ class Severity(StrEnum):
 
 
 class Component(StrEnum):
-    """What is wrong, or may be: alerts are grouped and inhibited by it."""
+    """Affected component; alerts are grouped and inhibited by it."""
 
     FLEET = "fleet"
     NATS = "nats"
@@ -59,14 +59,13 @@ class Component(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One alert. Raises ValueError for one that is not complete, or that names what is not there.
+    """One alerting rule. Raises ValueError if it is incomplete, or uses an unknown label, variable or threshold.
 
-    `summary` is one sentence that is the same for all alerts of the name, since a notification of several shows it once;
-    `description` says which one and how much, with `{{ $labels.x }}` and `{{ $value }}`. `lasting` is how long the query
-    must hold before anyone is told, `kept` how long the alert goes on after it does no longer. `variables` are labels
-    that the dashboard `view` is opened with. `down` marks an alert that says of a whole component that it is down or
-    cannot be read. `limits` names the constants of `alerts.thresholds` that it has. `told_by_replica` keeps the labels
-    that tell one exporter from another, which all other alerts drop.
+    `summary` is the same for all alerts of a name, because a notification of several alerts shows it once; `description`
+    has the object and the value, with `{{ $labels.x }}` and `{{ $value }}`. `lasting` is Prometheus' `for`, `kept` its
+    `keep_firing_for`. `variables` are the labels that filter the dashboard `view`. `down` marks an alert that means that
+    a whole component is down or cannot be read. `limits` are the names of its constants in `alerts.thresholds`.
+    `told_by_replica` keeps the labels of the exporter instance, which all other alerts drop.
     """
 
     name: str
@@ -86,17 +85,17 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name of an alert: words with capitals and nothing between are")
+            raise ValueError(f"{self.name!r} is no alert name: expected CamelCase, such as NatsDown")
         if not self.summary or not self.description.endswith("."):
-            raise ValueError(f"{self.name}: the summary is missing, or the description is no sentence")
+            raise ValueError(f"{self.name}: the summary is missing, or the description does not end with a period")
         if "{{" in self.summary:
             raise ValueError(
-                f"{self.name}: the summary is one for all of its alerts; labels and values go to the description"
+                f"{self.name}: the summary must be the same for all alerts; move labels and values to the description"
             )
         known = self.query.labels.union(self.labels)
         for label in (*_LABEL.findall(self.description), *self.variables):
             if label not in known or (label in REPLICA_LABELS and not self.told_by_replica):
-                raise ValueError(f"{self.name}: its text or link names the label {label}, which its query does not have")
+                raise ValueError(f"{self.name}: its text or link uses the label {label}, which its query does not have")
         for variable in self.variables:
             if variable not in VARIABLES:
                 raise ValueError(f"{self.name}: no dashboard has a variable {variable}")
@@ -106,7 +105,7 @@ class Rule:
 
     @property
     def expression(self) -> str:
-        """The query, told once however many exporters tell it: a restarted pod does not make another alert of it."""
+        """The query without instance labels: several exporters or a restarted pod make one alert, not several."""
         if self.told_by_replica or not self.query.labels.intersection(REPLICA_LABELS):
             return self.query.text
         return self.query.without("max").text
@@ -117,13 +116,13 @@ class Rule:
 
     @property
     def dashboard(self) -> str:
-        """The link, its variables filled in by Prometheus."""
+        """Dashboard link; Prometheus fills in the variables."""
         filled = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in self.variables)
         return f"{GRAFANA_URL}/d/{self.view}{'?' if filled else ''}{filled}"
 
     @property
     def document(self) -> dict[str, Any]:
-        """The rule as Prometheus has it."""
+        """The rule in Prometheus' rule file format."""
         return {
             "alert": self.name,
             "expr": self.expression,
@@ -147,7 +146,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A query that is slow or used twice, kept as a series of its own: `fleet:<what>:<how>`."""
+    """One recording rule, for a query that is slow or used more than once: `fleet:<object>:<operation>`."""
 
     name: str
     query: Query
@@ -155,18 +154,18 @@ class Recording:
 
     def __post_init__(self) -> None:
         if not _RECORD.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name of a recorded series: fleet:<what>:<how> is")
+            raise ValueError(f"{self.name!r} is no recording rule name: expected fleet:<object>:<operation>")
         if self.query.labels.intersection(REPLICA_LABELS):
-            raise ValueError(f"{self.name}: it is recorded for each exporter by itself; aggregate with `without`")
+            raise ValueError(f"{self.name}: expected no instance labels; aggregate with `without`")
         if not self.meaning.endswith("."):
-            raise ValueError(f"{self.name}: its meaning is no sentence")
+            raise ValueError(f"{self.name}: its meaning does not end with a period")
 
     @property
     def series(self) -> Series:
-        """What is recorded, to be asked for by alerts and dashboards."""
+        """The recorded series, for use in alerts and dashboards."""
         return Series(self.name, self.query.labels, name=self.name)
 
     @property
     def document(self) -> dict[str, Any]:
-        """The rule as Prometheus has it."""
+        """The rule in Prometheus' rule file format."""
         return {"record": self.name, "expr": self.query.text}

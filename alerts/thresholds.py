@@ -1,4 +1,4 @@
-"""Every threshold of an alert, by name: dashboards draw the same one. Times are seconds, sizes bytes, shares 0 to 1."""
+"""Alert thresholds, which dashboards draw too. Times are in seconds, sizes in bytes, ratios from 0 to 1."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 # The fleet
 RESPONSE_FAILURE_RATIO: Final = 0.5
 RESPONSES_A_SECOND: Final = 0.01
-"""Fewer answers than that say nothing about how many fail."""
+"""Below this rate the failure ratio is not meaningful."""
 DELIBERATION_SECONDS: Final = 4 * MINUTE
-"""The orchestrator, and the exporter unless it is told otherwise, give a deliberation up after five minutes."""
+"""The orchestrator, and by default the exporter, time a deliberation out after 5 minutes."""
 DELIBERATION_TIMEOUTS: Final = 3
-"""Deliberations of a role that ran out of time, in half an hour."""
+"""Timed-out deliberations of a role in 30 minutes."""
 UNPARSED_MESSAGES: Final = 5
-"""Messages that are no events, in a quarter of an hour."""
+"""Unparseable messages in 15 minutes."""
 
 # Error budgets
 TASK_SUCCESS_TARGET: Final = 0.95
-"""Share of the agents' answers that do not fail. Under 0.94 a burn rate of 14.4 would be more than every answer."""
+"""Target share of responses that do not fail. Below 0.94, a burn rate of 14.4 would exceed 100% of the responses."""
 LATENCY_SECONDS: Final = 5.0
-"""A request to vLLM that takes longer is slow; vLLM's histogram has a bucket that ends here."""
+"""vLLM requests that take longer are slow; must be a bucket bound of vLLM's histogram."""
 LATENCY_TARGET: Final = 0.95
-"""Share of the requests that are not slow: the 95th percentile is LATENCY_SECONDS when it is just met."""
+"""Target share of requests that are not slow: p95 equals LATENCY_SECONDS if it is just met."""
 LEAST_ANSWERS: Final = 20
-"""Fewer answers in the long window do not spend a budget, however many fail: a quiet fleet is not paged for one of them."""
+"""Minimum responses in the long window: one failure in a quiet fleet must not page."""
 LEAST_REQUESTS: Final = 50
-"""The same for requests to vLLM."""
+"""Minimum vLLM requests in the long window."""
 
 # NATS
 CONSUMER_LAG: Final = 100
 CONSUMER_PENDING: Final = 50
 LONG_ACK_WAIT_SECONDS: Final = 5 * MINUTE
-"""A consumer with a longer ack_wait may work on one message for as long as that."""
+"""A consumer with a longer ack_wait may process one message for that long."""
 REPEATED_DELIVERIES: Final = 2
 """Redeliveries in ten minutes."""
 SOURCE_LAG: Final = 1000
@@ -43,16 +43,16 @@ STREAM_FULL_RATIO: Final = 0.9
 ACCOUNT_FULL_RATIO: Final = 0.85
 RTT_SECONDS: Final = 1.0
 EVENTS_BEHIND: Final = 1000
-"""Messages of a stream that the exporter has not read yet, or not copied to Loki yet."""
+"""Messages of a stream that the exporter has not read or not forwarded to Loki."""
 
 # Ray
 RAY_JOB_NEWS_SECONDS: Final = 15 * MINUTE
-"""A failed RayJob is told of for so long, and then kept in silence."""
+"""How long a failed RayJob fires; KubeRay keeps it until it is deleted."""
 RAY_JOB_PENDING_SECONDS: Final = 15 * MINUTE
 
 # vLLM
 VLLM_REQUESTS_A_SECOND: Final = 0.05
-"""Fewer requests than that say nothing about their 95th percentile or how many fail."""
+"""Below this rate p95 and the failure ratio are not meaningful."""
 VLLM_WAITING: Final = 5
 KV_CACHE_FULL_RATIO: Final = 0.95
 VLLM_FAILURE_RATIO: Final = 0.1
@@ -61,15 +61,15 @@ PREEMPTIONS_A_SECOND: Final = 0.1
 
 # Neo4j
 GRAPH_SHRUNK_RATIO: Final = 0.9
-"""Of the nodes there were at most in the last hour."""
+"""Ratio to the maximum number of nodes in the last hour."""
 GRAPH_NODES: Final = 100
-"""A graph that never had so many in that hour may shrink as it likes."""
+"""Smaller graphs never fire."""
 
 # ValKey
 VALKEY_MEMORY_RATIO: Final = 0.9
 HIT_RATIO: Final = 0.5
 LOOKUPS_A_SECOND: Final = 1.0
-"""Fewer lookups than that say nothing about how many hit."""
+"""Below this rate the hit ratio is not meaningful."""
 
 # The agent broker
 AGENT_CPU_WARNING, AGENT_CPU_CRITICAL = 0.80, 0.95
@@ -84,6 +84,6 @@ TASK_STUCK_SECONDS: Final = 7 * DAY
 
 # The exporter itself
 EXPORTER_JOB: Final = ".*fleet-exporter.*"
-"""Regular expression of the scrape job's name; the chart's ServiceMonitor and the examples keep to it."""
+"""Regular expression of the scrape job name; it matches the chart's ServiceMonitor and the examples."""
 FOLLOWER_RESTARTS: Final = 3
-"""Restarts of what follows a backend, in an hour."""
+"""Watcher restarts in one hour."""

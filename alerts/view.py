@@ -1,4 +1,4 @@
-"""The dashboards that alerts link to, by the uid that Grafana keeps them under."""
+"""UIDs of the Grafana dashboards that alerts link to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All alerts and recorded queries, a module for each component or two."""
+"""All alerting and recording rules, by component."""
 
 from __future__ import annotations
 

@@ -35,8 +35,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(board.OLDEST, column=is_not("done")).age() > TASK_STUCK_SECONDS,
         severity=Severity.INFO,
         component=Component.BOARD,
-        summary="Task is open for more than a week",
-        description="The oldest {{ $labels.column }} task was created {{ $value | humanizeDuration }} ago and is open.",
+        summary="Task has been open for more than a week",
+        description="The oldest {{ $labels.column }} task was created {{ $value | humanizeDuration }} ago and is still "
+        "open.",
         view=View.BOARD,
         limits=("TASK_STUCK_SECONDS",),
     ),

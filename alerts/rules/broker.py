@@ -24,7 +24,7 @@ from exporter.sources.broker import samples as broker
 def _pair(
     metric: Metric, high: tuple[str, float, str, str], worse: tuple[str, float, str, str], description: str
 ) -> tuple[Rule, Rule]:
-    """A warning and a critical alert on one metric, each as name, value, constant and summary; never both at once."""
+    """A warning and a critical alert on one metric, each as name, threshold, constant and summary; never both at once."""
     figure = series(metric).max_over("2m")
     queries = ((figure >= high[1]) < worse[1], figure >= worse[1])
     limits = ((high[2], worse[2]), (worse[2],))

@@ -1,7 +1,8 @@
-"""Error budgets: how fast the share of failures that a target allows is being used up, looked at over four pairs of windows.
+"""Error budgets: multi-window, multi-burn-rate alerts over four pairs of windows.
 
-A pair tells when both its windows burn faster than `factor` times what the target allows: the long one shows that it
-matters, the short one that it still goes on. At 14.4 a budget of thirty days is gone in two, at 1 in just thirty.
+A pair fires if both windows burn the error budget more than `factor` times as fast as the target allows: the long window
+shows that the failures are significant, the short one that they continue. A factor of 14.4 exhausts a budget of 30 days
+in 2 days, a factor of 1 in 30 days.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 
 class Pair(NamedTuple):
-    """A long and a short window, and how much faster than allowed the budget may be spent in both."""
+    """A long and a short window, and the burn rate factor for both."""
 
     severity: Severity
     lasting: str
@@ -40,10 +41,9 @@ PAIRS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Indicator:
-    """A service level indicator: `bad` of `all` events may be no more than 1 - `target`.
+    """A service level indicator: at most 1 - `target` of all events may be bad.
 
-    `windowed` gives the increase of the bad and of all events in a window. Fewer than `least` events in the long window
-    tell nothing.
+    `windowed` has the increase of bad and of all events by window. Fewer than `least` events in the long window never fire.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Indicator:
         return Recording(
             name=f"fleet:{self.name}:burnrate{window}",
             query=bad.share_of(everything),
-            meaning=f"Share of {self.unit} in {window} that went against the target.",
+            meaning=f"Share of {self.unit} in {window} that missed the target.",
         )
 
     def volume(self, window: str) -> Recording:
@@ -75,7 +75,7 @@ class Indicator:
         )
 
     def allowed(self, pair: Pair) -> float:
-        """The share of bad events over which both windows of a pair must be."""
+        """Share of bad events that both windows of a pair must exceed."""
         return round(pair.factor * (1 - self.target), 6)
 
     def query(self, pair: Pair) -> Query:
@@ -85,7 +85,7 @@ class Indicator:
 
 
 def _answers(window: str) -> tuple[Query, Query]:
-    """Answers that end in approval, rejection or a question to a person are neither, so they count on neither side."""
+    """Responses that end in an approval, a rejection or a question to a person are neither good nor bad."""
     failed = series(fleet.RESPONSES, outcome="failed").increase(window).without("sum", "outcome", "role")
     ended = series(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).without("sum", "outcome", "role")
     return failed, ended
@@ -104,7 +104,7 @@ TASK_SUCCESS: Final = Indicator(
     windowed={window: _answers(window) for window in WINDOWS},
     target=TASK_SUCCESS_TARGET,
     least=LEAST_ANSWERS,
-    unit="agents' answers",
+    unit="agents' responses",
 )
 VLLM_LATENCY: Final = Indicator(
     name="vllm_latency",
@@ -122,9 +122,9 @@ def _success(pair: Pair) -> Rule:
         query=TASK_SUCCESS.query(pair),
         severity=pair.severity,
         component=Component.FLEET,
-        summary="Agents fail faster than their error budget allows",
-        description=f"{{{{ $value | humanizePercentage }}}} of the agents' answers of {pair.long} have failed, and more "
-        f"than {TASK_SUCCESS.allowed(pair):.0%} of those of the last {pair.short}.",
+        summary="Agent success error budget is burning",
+        description=f"{{{{ $value | humanizePercentage }}}} of the agents' responses failed in the last {pair.long}, and "
+        f"more than {TASK_SUCCESS.allowed(pair):.0%} in the last {pair.short}.",
         view=View.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
         lasting=pair.lasting,
@@ -139,10 +139,10 @@ def _latency(pair: Pair) -> Rule:
         query=VLLM_LATENCY.query(pair),
         severity=pair.severity,
         component=Component.VLLM,
-        summary="Requests to vLLM are slow more often than their error budget allows",
-        description="{{ $value | humanizePercentage }} of the requests for {{ $labels.model }} in "
-        f"{pair.long} took longer than {LATENCY_SECONDS:g} s, and more than {VLLM_LATENCY.allowed(pair):.0%} of those of "
-        f"the last {pair.short}.",
+        summary="vLLM latency error budget is burning",
+        description=f"{{{{ $value | humanizePercentage }}}} of the requests for {{{{ $labels.model }}}} took longer than "
+        f"{LATENCY_SECONDS:g} s in the last {pair.long}, and more than {VLLM_LATENCY.allowed(pair):.0%} in the last "
+        f"{pair.short}.",
         view=View.VLLM,
         variables=("model",),
         limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),

@@ -1,4 +1,4 @@
-"""Agents, councils and deliberations, as the fleet's events tell of them."""
+"""Agents, councils and deliberations, as reported by the fleet's events."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from exporter.sources.fleet import samples as fleet
 ANSWERS: Final = Recording(
     name="fleet:agent_answers:rate15m",
     query=series(fleet.RESPONSES).rate("15m").without("sum", "outcome"),
-    meaning="Answers of a role's agents a second, of whatever outcome.",
+    meaning="Responses per second by role, all outcomes.",
 )
 FAILED_SHARE: Final = Recording(
     name="fleet:agent_answers_failed:ratio15m",
     query=series(fleet.RESPONSES, outcome="failed").rate("15m").without("sum", "outcome").share_of(ANSWERS.query),
-    meaning="Share of a role's answers that failed.",
+    meaning="Share of a role's responses that failed.",
 )
 RECORDINGS: Final = (ANSWERS, FAILED_SHARE)
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down(
-        "FleetEventsUnreadable", "fleet", Component.FLEET, "The fleet's events cannot be followed", View.EVENTS,
+        "FleetEventsUnreadable", "fleet", Component.FLEET, "Fleet events cannot be read", View.EVENTS,
         because="jetstream",
     ),
     Rule(
@@ -33,9 +33,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(fleet.AGENT_STATE, state="unresponsive").equals(1),
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="An agent does not answer",
-        description="{{ $labels.agent }} ({{ $labels.role }}): its council was asked, others have answered, and it has "
-        "not in time (30 seconds, unless the exporter is told otherwise).",
+        summary="Agent is unresponsive",
+        description="{{ $labels.agent }} ({{ $labels.role }}) has not answered its council in time although other agents "
+        "have.",
         view=View.AGENTS,
         variables=("role", "agent"),
         kept="2m",
@@ -45,9 +45,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(FAILED_SHARE.series > RESPONSE_FAILURE_RATIO) & (ANSWERS.series > RESPONSES_A_SECOND),
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="Most answers of a role's agents fail",
-        description="{{ $value | humanizePercentage }} of the answers of {{ $labels.role }} agents in fifteen minutes "
-        "have failed.",
+        summary="Most responses of a role fail",
+        description="{{ $value | humanizePercentage }} of the responses of {{ $labels.role }} agents failed in the last "
+        "15 minutes.",
         view=View.AGENTS,
         variables=("role",),
         limits=("RESPONSE_FAILURE_RATIO", "RESPONSES_A_SECOND"),
@@ -59,9 +59,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(fleet.COUNCIL_AGENTS).max_over("5m") < series(fleet.COUNCIL_EXPECTED).min_over("5m"),
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="A council has fewer agents than its tasks are given to",
-        description=f"Agents of the {{{{ $labels.role }}}} council that were heard of: {COUNT}, fewer than its last task "
-        "was given to.",
+        summary="Council has fewer agents than expected",
+        description=f"The {{{{ $labels.role }}}} council has {COUNT} agents, fewer than its last task was assigned to.",
         view=View.AGENTS,
         variables=("role",),
         lasting="10m",
@@ -71,8 +70,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(fleet.OPEN_SINCE).age() > DELIBERATION_SECONDS,
         severity=Severity.INFO,
         component=Component.FLEET,
-        summary="A deliberation will soon run out of time",
-        description="A deliberation of the {{ $labels.role }} council has been under way for "
+        summary="Deliberation is about to time out",
+        description="A deliberation of the {{ $labels.role }} council has been in progress for "
         "{{ $value | humanizeDuration }}.",
         view=View.AGENTS,
         variables=("role",),
@@ -83,9 +82,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(fleet.DELIBERATIONS, outcome="timeout").increase("30m") >= DELIBERATION_TIMEOUTS,
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="Deliberations run out of time",
-        description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council ran out of time in half "
-        "an hour.",
+        summary="Deliberations time out",
+        description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council timed out in the last 30 minutes.",
         view=View.AGENTS,
         variables=("role",),
         limits=("DELIBERATION_TIMEOUTS",),

@@ -1,4 +1,4 @@
-"""Neo4j: down, or losing its graph."""
+"""Neo4j: unreachable, or losing graph data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NODES = series(counts.NODES)
 _MOST = _NODES.max_over("1h")
 
 RULES: Final[tuple[Rule, ...]] = (
-    sources.down("Neo4jDown", "neo4j", Component.NEO4J, "Neo4j cannot be read", View.GRAPH),
+    sources.down("Neo4jDown", "neo4j", Component.NEO4J, "Neo4j is unreachable", View.GRAPH),
     Rule(
         name="Neo4jGraphShrinking",
         query=(_NODES < _MOST * GRAPH_SHRUNK_RATIO) & (_MOST >= GRAPH_NODES),
         severity=Severity.CRITICAL,
         component=Component.NEO4J,
-        summary="The knowledge graph has lost nodes",
-        description=f"Nodes that the database {{{{ $labels.database }}}} has left: {COUNT}, less than nine tenths of what "
-        "it had within the hour; the fleet itself never deletes so many.",
+        summary="Knowledge graph lost nodes",
+        description=f"Database {{{{ $labels.database }}}} has {COUNT} nodes left, less than 90% of its maximum in the last "
+        "hour; the fleet never deletes that many.",
         view=View.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),
         kept="10m",

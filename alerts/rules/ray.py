@@ -1,4 +1,4 @@
-"""RayJobs and RayClusters, as the Kubernetes API has them."""
+"""RayJobs and RayClusters, as reported by the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _JOB = ("namespace", "rayjob")
 _WHICH = "{{ $labels.namespace }}/{{ $labels.rayjob }}"
 _WHICH_CLUSTER = "{{ $labels.namespace }}/{{ $labels.raycluster }}"
 
-# KubeRay keeps a failed RayJob for as long as nobody deletes it, so its state alone would be told for ever. One that was
-# refused before it started has no end, but a creation.
+# KubeRay keeps a failed RayJob until it is deleted, so an alert on the state alone would never resolve. A RayJob that was
+# rejected before it started has no end time, only a creation time.
 _NEWS = ((series(jobs.JOB_END) | series(jobs.JOB_CREATED)).age() < RAY_JOB_NEWS_SECONDS).without("max")
 _FAILED = (
     series(jobs.JOB_DEPLOYMENT, state=like("Failed|ValidationFailed")).equals(1)
@@ -26,7 +26,7 @@ _NOT_OVER = (
     series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Running|Retrying|Waiting")).equals(1).without("max", "state")
 )
 _OLD = (series(jobs.JOB_CREATED).age() > RAY_JOB_PENDING_SECONDS).without("max")
-# One that a queue holds back (Kueue, `spec.suspend`) wants its workers, and is not given them on purpose.
+# A cluster suspended by a queue (Kueue, `spec.suspend`) lacks its desired workers on purpose.
 _SUSPENDED = series(clusters.CLUSTER_STATE, state="suspended").equals(1)
 _NOT_RUNNING = (
     series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1)
@@ -40,8 +40,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(_FAILED & _NEWS).unless(series(jobs.JOB_DEPLOYMENT, state="Retrying").equals(1).without("max", "state")),
         severity=Severity.WARNING,
         component=Component.RAY,
-        summary="A RayJob has failed",
-        description=f"{_WHICH} has failed within the last quarter of an hour; ray_job_failure_reason_info names the reason.",
+        summary="RayJob failed",
+        description=f"{_WHICH} failed in the last 15 minutes; ray_job_failure_reason_info has the reason.",
         view=View.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_NEWS_SECONDS",),
@@ -51,8 +51,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(series(jobs.JOB_RETRIES) > 0).without("max") & _NOT_OVER,
         severity=Severity.INFO,
         component=Component.RAY,
-        summary="A RayJob is tried again",
-        description=f"{_WHICH} is being tried again. Attempts that failed so far: {COUNT}.",
+        summary="RayJob is retrying",
+        description=f"{_WHICH} has {COUNT} failed attempts and is being retried.",
         view=View.RAY_JOBS,
         variables=_JOB,
     ),
@@ -61,22 +61,22 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_NOT_RUNNING & _OLD,
         severity=Severity.WARNING,
         component=Component.RAY,
-        summary="A RayJob does not begin to run",
-        description=f"{_WHICH} was created more than a quarter of an hour ago and does not run yet.",
+        summary="RayJob is stuck in Pending",
+        description=f"{_WHICH} was created more than 15 minutes ago and has not started.",
         view=View.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_PENDING_SECONDS",),
         lasting="5m",
     ),
     Rule(
-        name="RayClusterShortOfWorkers",
+        name="RayClusterWorkersBelowDesired",
         query=(series(clusters.WORKERS["ready"]).max_over("5m") < series(clusters.WORKERS["desired"]).min_over("5m")).unless(
             _SUSPENDED, ignoring=("state",)
         ),
         severity=Severity.WARNING,
         component=Component.RAY,
-        summary="A RayCluster has fewer workers than it wants",
-        description=f"Workers of {_WHICH_CLUSTER} that are ready: {COUNT}, fewer than it wants.",
+        summary="RayCluster has fewer workers than desired",
+        description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, fewer than desired, for 15 minutes.",
         view=View.RAY_JOBS,
         variables=("namespace",),
         lasting="15m",
@@ -86,8 +86,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(clusters.CLUSTER_STATE, state="failed").equals(1),
         severity=Severity.CRITICAL,
         component=Component.RAY,
-        summary="A RayCluster has failed",
-        description=f"KubeRay calls {_WHICH_CLUSTER} failed; no agent can run on it.",
+        summary="RayCluster failed",
+        description=f"{_WHICH_CLUSTER} is in state failed; no agent can run on it.",
         view=View.RAY_JOBS,
         variables=("namespace",),
         lasting="2m",

@@ -1,4 +1,4 @@
-"""The exporter itself: whether it is there, reads everything, and follows the events without a gap."""
+"""The exporter itself: availability, sources, and gaps or lag in the event stream."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NONE_SCRAPED = _UP.max_over("3m").without("max").equals(0)
 _READ = series(POSITION)
 _STREAM = ("stream",)
 
-# Exporters that divide the fleet; one that has it to itself says that it is one of one, and may have others beside it.
+# Only exporters that share the fleet; an unsharded one reports one shard, and may have replicas.
 _SHARES = series(process.SHARD) & (series(process.SHARDS) > 1)
 _SHARDS = (series(process.SHARDS) > 1).without("max")
 _SHARDS_THERE = Expression(
     f'count without (shard) (count_values without ({", ".join(REPLICA_LABELS)}) ("shard", {_SHARES.text}))',
     _SHARES.labels.difference(REPLICA_LABELS),
 )
-"""How many different numbers of shards there are, however often each."""
+"""Number of distinct shards that are running."""
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
@@ -38,23 +38,22 @@ RULES: Final[tuple[Rule, ...]] = (
         query=Expression("vector(1)", frozenset()),
         severity=Severity.NONE,
         component=Component.EXPORTER,
-        summary="Alerts are evaluated and sent",
-        description="This alert always fires; who receives it knows that Prometheus and Alertmanager work, and that they do "
-        "not when it stops.",
+        summary="Alert delivery works",
+        description="This alert always fires. If it stops, Prometheus or Alertmanager is not working.",
         view=View.OVERVIEW,
     ),
     Rule(
         name="FleetExporterDown",
-        # Where others of the job answer, only the one that does not is named: Alertmanager mutes all else for an alert that
-        # names none. A job that was never found has no `up`; that takes ten minutes, when no rollout explains it.
+        # If other instances of the job respond, the alert has an `instance`: Alertmanager mutes all other alerts for one
+        # without. A job that was never discovered has no `up`; 10 minutes is longer than any rollout.
         query=_UNSCRAPED.unless(_NONE_SCRAPED, ignoring=REPLICA_LABELS) | _NONE_SCRAPED | _UP.absent("10m"),
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
-        summary="The fleet exporter cannot be scraped",
-        description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for five minutes; other exporters of the "
-        "job answer, and what this one reads is not known{{ else }}{{ with $labels.job }}No scrape of {{ . }} has succeeded "
-        "for five minutes{{ else }}Prometheus has had no target of the job for ten minutes{{ end }}; nothing else about the "
-        "fleet can be told{{ end }}.",
+        summary="Fleet exporter cannot be scraped",
+        description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for 5 minutes; other instances of the "
+        "job respond, and the metrics of this one are missing{{ else }}{{ with $labels.job }}No scrape of {{ . }} has "
+        "succeeded for 5 minutes{{ else }}Prometheus has had no target of the job for 10 minutes{{ end }}; fleet metrics "
+        "are unavailable{{ end }}.",
         view=View.EXPORTER,
         limits=("EXPORTER_JOB",),
         lasting="2m",
@@ -66,9 +65,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_SHARDS_THERE < _SHARDS,
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
-        summary="A part of the fleet is read by no exporter",
-        description=f"Shards of {{{{ $labels.job }}}} that are there: {COUNT}, fewer than divide the fleet; the RayJobs, "
-        "streams and consumers of the others are not watched.",
+        summary="Exporter shard is missing",
+        description=f"{{{{ $labels.job }}}} has {COUNT} shards running, fewer than configured; the RayJobs, streams and "
+        "consumers of the missing shards are not monitored.",
         view=View.EXPORTER,
         lasting="10m",
     ),
@@ -77,23 +76,22 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_SHARES.without("count") > _SHARDS_THERE,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Two exporters have the same part of the fleet",
-        description=f"Exporters of {{{{ $labels.job }}}} that divide the fleet: {COUNT}, more than there are shards; what "
-        "two of them read is counted twice.",
+        summary="Exporter shard runs more than once",
+        description=f"{{{{ $labels.job }}}} has {COUNT} sharded exporters, more than there are shards; some objects are "
+        "counted twice.",
         view=View.EXPORTER,
         lasting="10m",
     ),
     Rule(
         name="FleetSourceDown",
-        # Sources that have no alert of their own: what they read is many things, or none of the fleet's. Only the journal
-        # needs NATS.
+        # Sources without a separate alert. Only the journal needs NATS.
         query=sources.unread("services")
         | sources.unread("journal").unless(sources.unread("jetstream"), ignoring=sources.ELSEWHERE),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="A source cannot be read",
-        description="{{ $labels.source }} {{ $labels.server }} could not be read for two minutes; "
-        "fleet_exporter_source_failure names the reason.",
+        summary="Source cannot be read",
+        description="{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
+        "fleet_exporter_source_failure has the reason.",
         view=View.EXPORTER,
         lasting="1m",
         kept="2m",
@@ -103,18 +101,19 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(scrape.DROPPED).max_over("5m") > 0,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="A source has more series than it may",
-        description=f"Series of {{{{ $labels.source }}}} {{{{ $labels.server }}}} that are left out of the page: {COUNT}.",
+        summary="Source exceeds its series limit",
+        description=f"{{{{ $labels.source }}}} {{{{ $labels.server }}}} has {COUNT} series over its limit; they are not "
+        "exported.",
         view=View.EXPORTER,
         lasting="5m",
     ),
     Rule(
-        name="FleetFollowerRestarting",
+        name="FleetExporterWatcherCrashLooping",
         query=series(scrape.RESTARTS).increase("1h") >= FOLLOWER_RESTARTS,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Following a backend ends again and again",
-        description=f"Times that what follows {{{{ $labels.source }}}} has ended unexpectedly in an hour: {COUNT}.",
+        summary="Watcher is crash-looping",
+        description=f"The watcher of {{{{ $labels.source }}}} exited {COUNT} times in the last hour; its data is delayed.",
         view=View.EXPORTER,
         limits=("FOLLOWER_RESTARTS",),
     ),
@@ -123,8 +122,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(SKIPPED).grown("15m"),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Events were lost before they could be read",
-        description="Messages of {{ $labels.stream }} were deleted from the stream before the exporter had read them.",
+        summary="Events were deleted before they were read",
+        description="Stream {{ $labels.stream }} deleted messages before the exporter read them; metrics and agent states "
+        "are incomplete.",
         view=View.EXPORTER,
         variables=_STREAM,
     ),
@@ -133,17 +133,19 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(DROPPED).grown("15m"),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Events came faster than they could be read",
-        description="The connection to NATS dropped messages that the exporter did not take in time.",
+        summary="Events were dropped by the NATS client",
+        description="The NATS client dropped messages because the exporter read them too slowly; metrics and agent states "
+        "are incomplete.",
         view=View.EVENTS,
     ),
     Rule(
-        name="FleetEventsBehind",
+        name="FleetExporterEventLagHigh",
         query=series(UNREAD).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="The exporter is behind with reading events",
-        description=f"Messages of {{{{ $labels.stream }}}} that are still to be read: {COUNT}, or more.",
+        summary="Event lag is high",
+        description=f"The exporter has at least {COUNT} unread messages of {{{{ $labels.stream }}}}; agent states are "
+        "outdated.",
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
@@ -155,9 +157,9 @@ RULES: Final[tuple[Rule, ...]] = (
         & _READ.delta("10m").without("max").equals(0),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="A stream grows and its events are not read",
-        description=f"Messages that {{{{ $labels.stream }}}} has got in ten minutes: {COUNT}. The exporter has read none of "
-        "them.",
+        summary="Stream events are not read",
+        description=f"{{{{ $labels.stream }}}} received {COUNT} messages in the last 10 minutes, and the exporter has read "
+        "none.",
         view=View.EXPORTER,
         variables=_STREAM,
         lasting="5m",
@@ -167,8 +169,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(FOLLOWED, how="refused").equals(1),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="The exporter may not read a stream",
-        description="NATS refuses the exporter's account the subjects of {{ $labels.stream }}.",
+        summary="Exporter lacks permission for a stream",
+        description="NATS denies the exporter's user the subjects of {{ $labels.stream }}; its events are not read.",
         view=View.EXPORTER,
         variables=_STREAM,
         lasting="5m",
@@ -178,41 +180,42 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(fleet.UNPARSED).increase("15m") >= UNPARSED_MESSAGES,
         severity=Severity.INFO,
         component=Component.EXPORTER,
-        summary="Messages are no events",
-        description=f"Messages of a quarter of an hour that are no events ({{{{ $labels.reason }}}}): {COUNT}.",
+        summary="Unparseable event messages",
+        description=f"{COUNT} messages of the last 15 minutes could not be parsed ({{{{ $labels.reason }}}}).",
         view=View.EVENTS,
         limits=("UNPARSED_MESSAGES",),
     ),
     Rule(
-        name="FleetCapReached",
+        name="FleetExporterCardinalityLimit",
         query=series(fleet.REFUSED).grown("1h"),
         severity=Severity.INFO,
         component=Component.EXPORTER,
-        summary="The exporter no longer tells everything apart",
-        description="There is more of the kind {{ $labels.kind }} than the exporter keeps; the oldest is forgotten, or new "
-        "names count as `other`.",
+        summary="Cardinality limit reached",
+        description="The limit for {{ $labels.kind }} is reached; the oldest are dropped, or new names are counted as "
+        "`other`.",
         view=View.EXPORTER,
     ),
     Rule(
-        name="JournalBehind",
+        name="FleetExporterLokiLagHigh",
         query=series(journal.PENDING).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="The copy of events to Loki is behind",
-        description=f"Messages of {{{{ $labels.stream }}}} that are still to be copied: {COUNT}, or more.",
+        summary="Loki forwarding lag is high",
+        description=f"{{{{ $labels.stream }}}} has at least {COUNT} messages not yet forwarded to Loki; log panels lack "
+        "recent events.",
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
         lasting="5m",
     ),
     Rule(
-        name="JournalLosing",
+        name="FleetExporterLokiEntriesLost",
         query=series(journal.DROPPED).grown("15m") | series(journal.MISSED).grown("15m"),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Events are missing from Loki",
-        description="Events of {{ $labels.stream }} were refused by Loki, or deleted from their stream before they were "
-        "copied.",
+        summary="Events are missing in Loki",
+        description="Loki rejected entries of {{ $labels.stream }}, or the stream deleted messages before they were "
+        "forwarded.",
         view=View.EXPORTER,
         variables=_STREAM,
     ),

@@ -1,4 +1,4 @@
-"""The fleet's own services, by what their addresses answer."""
+"""The fleet's services, by the health checks of their addresses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_NOWHERE,
         severity=Severity.CRITICAL,
         component=Component.SERVICES,
-        summary="A service of the fleet is down",
-        description="No address of {{ $labels.service }} has answered as it should for two minutes.",
+        summary="Service is down",
+        description="No address of {{ $labels.service }} has passed its health check for 2 minutes.",
         view=View.OVERVIEW,
         variables=("service",),
         lasting="1m",
@@ -30,8 +30,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=_UP.without("min", "address").equals(0).unless(_NOWHERE),
         severity=Severity.WARNING,
         component=Component.SERVICES,
-        summary="A service of the fleet answers at some of its addresses only",
-        description="An address of {{ $labels.service }} does not answer as it should, others do.",
+        summary="Service is degraded",
+        description="At least one address of {{ $labels.service }} fails its health check; other addresses pass.",
         view=View.OVERVIEW,
         variables=("service",),
         lasting="5m",

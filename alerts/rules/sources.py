@@ -1,4 +1,4 @@
-"""When a source cannot be read: one alert for each backend, and none for what fails only because another one does."""
+"""Unreadable sources: one alert per backend, and none for a failure caused by another backend."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from exporter import scrape
 from exporter.metrics.promql import REPLICA_LABELS, Query, series
 
 ELSEWHERE: Final = ("source", "server", *REPLICA_LABELS)
-"""Labels in which two sources of one fleet may differ; with shards another exporter may read the other."""
+"""Labels that may differ between two sources of one fleet; with shards, another exporter may read the other source."""
 
 UNREAD_FOR: Final = "2m"
-"""No reading has succeeded for so long. A failed scrape between two leaves the look at these minutes as it is."""
+"""Window without a successful collection. A single failed scrape within it changes nothing."""
 
 _DESCRIPTION: Final = (
-    "{{ $labels.source }} {{ $labels.server }} could not be read for two minutes; "
-    "fleet_exporter_source_failure names the reason."
+    "{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
+    "fleet_exporter_source_failure has the reason."
 )
 
 
 def unread(source: str) -> Query:
-    """A source that is configured and of which no reading succeeded."""
+    """Configured sources without a successful collection."""
     return series(scrape.UP, source=source).max_over(UNREAD_FOR).equals(0)
 
 
@@ -30,7 +30,7 @@ def down(
     name: str, source: str, component: Component, summary: str, view: View,
     *, because: str = "", severity: Severity = Severity.CRITICAL, variables: tuple[str, ...] = (),
 ) -> Rule:  # fmt: skip
-    """The alert of one source; silent while `because`, the source whose backend it shares, cannot be read either."""
+    """The alert of one source; silent while `because`, a source with the same backend, cannot be read either."""
     query = unread(source)
     if because:
         query = query.unless(unread(because), ignoring=ELSEWHERE)

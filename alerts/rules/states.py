@@ -1,4 +1,4 @@
-"""States as numbers, recorded: a panel of states over a day would read six or eleven series of each thing instead of one."""
+"""States recorded as numbers: a state panel reads one series per object instead of six or eleven."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _places(name: str, metric: Metric, thing: str) -> Recording:
     return Recording(
         name=name,
         query=places([series(metric, state=state) for state in metric.states]).without("max", "state"),
-        meaning=f"The state of each {thing}: its place, from 1, among {', '.join(metric.states)}.",
+        meaning=f"State of each {thing}: its position, from 1, in {', '.join(metric.states)}.",
     )
 
 

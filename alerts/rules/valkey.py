@@ -1,4 +1,4 @@
-"""ValKey: down, full, or not keeping what it is given."""
+"""ValKey: unreachable, full, or losing data."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _WHICH = "{{ $labels.server }}"
 LOOKUPS: Final = Recording(
     name="fleet:valkey_lookups:rate10m",
     query=(series(valkey.HITS).rate("10m") + series(valkey.MISSES).rate("10m")).without("sum"),
-    meaning="Lookups of keys a second, found or not.",
+    meaning="Key lookups per second, hits and misses.",
 )
 HIT_SHARE: Final = Recording(
     name="fleet:valkey_hits:ratio10m",
     query=series(valkey.HITS).rate("10m").without("sum").share_of(LOOKUPS.query),
-    meaning="Share of the lookups that found the key.",
+    meaning="Share of key lookups that hit.",
 )
 RECORDINGS: Final = (LOOKUPS, HIT_SHARE)
 
 RULES: Final[tuple[Rule, ...]] = (
-    sources.down("ValkeyDown", "valkey", Component.VALKEY, "ValKey cannot be read", View.VALKEY, variables=_SERVER),
+    sources.down("ValkeyDown", "valkey", Component.VALKEY, "ValKey is unreachable", View.VALKEY, variables=_SERVER),
     Rule(
         name="ValkeyMemoryNearLimit",
-        # maxmemory is 0 where there is none, and `share_of` asks for more than that.
+        # maxmemory is 0 if there is no limit; `share_of` has no result then.
         query=series(valkey.MEMORY_USED).max_over("5m").share_of(series(valkey.MEMORY_MAX)) >= VALKEY_MEMORY_RATIO,
         severity=Severity.WARNING,
         component=Component.VALKEY,
-        summary="ValKey has little memory left",
+        summary="ValKey memory is nearly full",
         description=f"{_WHICH} uses {{{{ $value | humanizePercentage }}}} of its maxmemory.",
         view=View.VALKEY,
         variables=_SERVER,
@@ -46,9 +46,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(valkey.EVICTED).increase("10m") > 0,
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
-        summary="ValKey throws away keys for lack of memory",
-        description=f"Keys that {_WHICH} has thrown away in ten minutes: {COUNT}. The fleet keeps data there "
-        "that is nowhere else.",
+        summary="ValKey is evicting keys",
+        description=f"{_WHICH} evicted {COUNT} keys in the last 10 minutes; the fleet stores data there that has no other "
+        "copy.",
         view=View.VALKEY,
         variables=_SERVER,
     ),
@@ -57,8 +57,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(HIT_SHARE.series < HIT_RATIO) & (LOOKUPS.series > LOOKUPS_A_SECOND),
         severity=Severity.INFO,
         component=Component.VALKEY,
-        summary="ValKey seldom has what is asked for",
-        description=f"{{{{ $value | humanizePercentage }}}} of the lookups at {_WHICH} find their key.",
+        summary="ValKey cache hit ratio is low",
+        description=f"{_WHICH} has a cache hit ratio of {{{{ $value | humanizePercentage }}}}.",
         view=View.VALKEY,
         variables=_SERVER,
         limits=("HIT_RATIO", "LOOKUPS_A_SECOND"),
@@ -69,8 +69,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(valkey.REJECTED).increase("5m") > 0,
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
-        summary="ValKey refuses connections",
-        description=f"{_WHICH} has as many clients as maxclients allows. Connections refused in five minutes: {COUNT}.",
+        summary="ValKey is rejecting connections",
+        description=f"{_WHICH} reached maxclients and rejected {COUNT} connections in the last 5 minutes.",
         view=View.VALKEY,
         variables=_SERVER,
         kept="5m",
@@ -80,9 +80,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(valkey.PERSISTENCE_OK).max_over("5m").equals(0),
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
-        summary="ValKey cannot write its data to disk",
-        description=f"The last {{{{ $labels.operation }}}} of {_WHICH} failed; a restart would lose what came after the "
-        "last good one.",
+        summary="ValKey persistence is failing",
+        description=f"{_WHICH} failed its last {{{{ $labels.operation }}}}; a restart loses the writes since the last "
+        "successful one.",
         view=View.VALKEY,
         variables=_SERVER,
         lasting="1m",
@@ -92,8 +92,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(valkey.MASTER_LINK_UP).max_over("2m").equals(0),
         severity=Severity.WARNING,
         component=Component.VALKEY,
-        summary="A ValKey replica has lost its master",
-        description=f"The replica {_WHICH} has no link to its master and serves data that gets older.",
+        summary="ValKey replica has lost its primary",
+        description=f"Replica {_WHICH} has no link to its primary and serves stale data.",
         view=View.VALKEY,
         variables=_SERVER,
         lasting="3m",

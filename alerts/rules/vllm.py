@@ -1,4 +1,4 @@
-"""vLLM: slow, full, failing."""
+"""vLLM: latency, queues, KV cache and failures."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _BY_REQUEST = ("handler", "method", "status")
 REQUESTS: Final = Recording(
     name="fleet:vllm_requests:rate10m",
     query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", "engine"),
-    meaning="Requests a second that a server finished for a model.",
+    meaning="Finished requests per second by server and model.",
 )
 P95: Final = Recording(
     name="fleet:vllm_request_duration_seconds:p95_10m",
     query=series(vllm.DURATION.metric).bucket_rate("10m").without("sum", "engine").histogram_quantile(0.95),
-    meaning="95th percentile of the time of a request to a server for a model.",
+    meaning="p95 request duration by server and model.",
 )
 FAILED_SHARE: Final = Recording(
     name="fleet:vllm_requests_failed:ratio10m",
     query=series(vllm.FINISHED.metric, finished_reason=like("error|abort")).rate("10m").without("sum", *_BY_REASON).share_of(
         series(vllm.FINISHED.metric).rate("10m").without("sum", *_BY_REASON)
     ),
-    meaning="Share of the finished requests that ended in an error or were broken off.",
+    meaning="Share of finished requests that ended in an error or were aborted.",
 )  # fmt: skip
 HTTP_ERROR_SHARE: Final = Recording(
     name="fleet:vllm_http_errors:ratio10m",
     query=series(page.HTTP_REQUESTS, status="5xx").rate("10m").without("sum", *_BY_REQUEST).share_of(
         series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST)
     ),
-    meaning="Share of a server's HTTP answers that are of status 5xx.",
+    meaning="Share of a server's HTTP responses with status 5xx.",
 )  # fmt: skip
 RECORDINGS: Final = (REQUESTS, P95, FAILED_SHARE, HTTP_ERROR_SHARE)
 
@@ -55,14 +55,14 @@ _ENOUGH = REQUESTS.series > VLLM_REQUESTS_A_SECOND
 _WAITING = series(vllm.WAITING.metric)
 
 RULES: Final[tuple[Rule, ...]] = (
-    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM cannot be read", View.VLLM, variables=("server",)),
+    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM is unreachable", View.VLLM, variables=("server",)),
     Rule(
         name="VllmEngineUnhealthy",
         query=series(vllm.HEALTHY.metric).max_over("2m").equals(0),
         severity=Severity.CRITICAL,
         component=Component.VLLM,
-        summary="A vLLM engine says it is not healthy",
-        description=f"The engine {{{{ $labels.engine }}}} of {_WHICH} says it is not healthy.",
+        summary="vLLM engine is unhealthy",
+        description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} reports that it is unhealthy.",
         view=View.VLLM,
         variables=_MODEL,
         lasting="1m",
@@ -72,8 +72,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(P95.series > LATENCY_SECONDS) & _ENOUGH,
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="Requests to vLLM take long",
-        description=f"One in twenty requests to {_WHICH} takes more than {{{{ $value | humanizeDuration }}}}.",
+        summary="vLLM request latency is high",
+        description=f"{_WHICH} has a p95 request duration of {{{{ $value | humanizeDuration }}}}.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("LATENCY_SECONDS", "VLLM_REQUESTS_A_SECOND"),
@@ -85,9 +85,9 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(_WAITING.min_over("10m") >= VLLM_WAITING) & (_WAITING.slope("10m") > 0),
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="More and more requests wait for vLLM",
-        description=f"Requests that have waited for the engine {{{{ $labels.engine }}}} of {_WHICH} for ten minutes: "
-        f"{COUNT}, or more, and they grow in number.",
+        summary="vLLM request queue is growing",
+        description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has had at least {COUNT} waiting requests for 10 "
+        "minutes, and the queue is growing.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("VLLM_WAITING",),
@@ -96,13 +96,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="VllmKvCacheFull",
-        # The least of these minutes: a cache that is full for a moment is well used.
+        # The minimum: a cache that is full for a moment is normal.
         query=series(vllm.KV_CACHE.metric).min_over("5m") >= KV_CACHE_FULL_RATIO,
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="The KV cache of a vLLM engine is full",
-        description=f"{{{{ $value | humanizePercentage }}}} or more of the KV cache of the engine {{{{ $labels.engine }}}} "
-        f"of {_WHICH} has been in use for five minutes.",
+        summary="vLLM KV cache is full",
+        description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has used at least {{{{ $value | humanizePercentage }}}} "
+        "of its KV cache for 5 minutes.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("KV_CACHE_FULL_RATIO",),
@@ -113,8 +113,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=series(vllm.PREEMPTIONS.metric).rate("10m").without("sum", "engine") > PREEMPTIONS_A_SECOND,
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="vLLM pushes requests out of execution",
-        description=f"{_WHICH} pushes {{{{ $value | humanize }}}} requests a second out of execution for lack of KV cache.",
+        summary="vLLM is preempting requests",
+        description=f"{_WHICH} preempts {{{{ $value | humanize }}}} requests per second because the KV cache is full.",
         view=View.VLLM,
         variables=_MODEL,
         limits=("PREEMPTIONS_A_SECOND",),
@@ -126,8 +126,8 @@ RULES: Final[tuple[Rule, ...]] = (
         query=(FAILED_SHARE.series > VLLM_FAILURE_RATIO) & _ENOUGH,
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="Requests to vLLM end in errors or are broken off",
-        description=f"{{{{ $value | humanizePercentage }}}} of the requests to {_WHICH} ended with the reason error or "
+        summary="vLLM requests fail",
+        description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with the reason error or "
         "abort.",
         view=View.VLLM,
         variables=_MODEL,
@@ -141,8 +141,8 @@ RULES: Final[tuple[Rule, ...]] = (
         & (series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST) > VLLM_REQUESTS_A_SECOND),
         severity=Severity.CRITICAL,
         component=Component.VLLM,
-        summary="vLLM answers with server errors",
-        description="{{ $value | humanizePercentage }} of the answers of {{ $labels.server }} are of status 5xx.",
+        summary="vLLM returns HTTP 5xx",
+        description="{{ $labels.server }} answers {{ $value | humanizePercentage }} of its HTTP requests with status 5xx.",
         view=View.VLLM,
         variables=("server",),
         limits=("VLLM_HTTP_ERROR_RATIO", "VLLM_REQUESTS_A_SECOND"),

@@ -56,8 +56,8 @@ def lagging(number: int, *, ended: bool = False, labels: Labels | None = None) -
     """Of one group; `number` tells the consumers apart."""
     one = alert("NatsConsumerLagging", stream="CONTEXT", consumer=f"archive-{number}", **(labels or {}))
     words = {
-        "summary": "A NATS consumer is far behind",
-        "description": f"archive-{number} on CONTEXT has {100 + number} messages that are not delivered.",
+        "summary": "NATS consumer is lagging",
+        "description": f"archive-{number} on CONTEXT has {100 + number} undelivered messages.",
         "runbook_url": "https://example.com/runbooks/NatsConsumerLagging.md",
         "dashboard_url": f"https://grafana.example.com/d/fleet-communications?var-consumer=archive-{number}",
     }

@@ -26,9 +26,7 @@ class Expected(NamedTuple):
 
 EXPECTED = {
     Fault.AGENT: Expected("FleetAgentUnresponsive", "fleet", "agent-dev-002 (DEV)"),
-    Fault.LAG: Expected(
-        "NatsConsumerLagging", "nats", "task-derivation-worker on task_derivation has not been given or not acknowledged: 1"
-    ),
+    Fault.LAG: Expected("NatsConsumerLagging", "nats", "task-derivation-worker on task_derivation has at least 1"),
     Fault.POD: Expected("PodCrashLooping", "kubernetes, default", "default/workflow"),
     Fault.RAYJOB: Expected("RayJobFailed", "ray, default", "default/nightly-evaluation"),
     Fault.VLLM: Expected("VllmSlow", "vllm", "Qwen/Qwen3-0.6B on 127.0.0.1:"),

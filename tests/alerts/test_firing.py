@@ -103,9 +103,9 @@ def test_an_exporter_is_named_where_others_answer_and_only_there(firing: dict[st
 
 def test_a_text_tells_what_there_is_and_not_what_there_should_be(firing: dict[str, list[Alert]]) -> None:
     for name, told in (
-        ("FleetCouncilIncomplete", ": 2,"),
-        ("RayClusterShortOfWorkers", ": 1,"),
-        ("FleetShardMissing", ": 2,"),
+        ("FleetCouncilIncomplete", " 2 agents"),
+        ("RayClusterWorkersBelowDesired", " 1 ready workers"),
+        ("FleetShardMissing", " 2 shards"),
     ):
         (alert,) = firing[f"{name}: at the threshold"]
         assert told in alert.annotations["description"], alert.annotations["description"]

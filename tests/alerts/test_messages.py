@@ -149,7 +149,7 @@ def test_e_mail_escapes_and_says_the_same(amtool: Path, tmp_path: Path) -> None:
 
     assert "<script>" not in page
     assert "javascript:" not in page
-    for words in ("FIRING:1", "archive-1 on CONTEXT has 101 messages", "2026-01-05 10:00:00 UTC", "after 5m 3s"):
+    for words in ("FIRING:1", "archive-1 on CONTEXT has 101 undelivered messages", "2026-01-05 10:00:00 UTC", "after 5m 3s"):
         assert words in page
         assert words in text
     assert "\n" not in rendered(amtool, tmp_path, "fleet.title", data(one))

@@ -147,13 +147,13 @@ def _rule(**changes: Any) -> Rule:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"name": "too_deep"}, "no name of an alert"),
+        ({"name": "too_deep"}, "no alert name"),
         ({"summary": ""}, "summary is missing"),
-        ({"description": "No sentence"}, "no sentence"),
-        ({"summary": "{{ $labels.queue }} is too deep"}, "one for all"),
-        ({"description": "{{ $labels.stream }} is."}, "names the label stream"),
-        ({"description": "{{ $labels.instance }} says so."}, "names the label instance"),
-        ({"variables": ("stream",)}, "names the label stream"),
+        ({"description": "No sentence"}, "does not end with a period"),
+        ({"summary": "{{ $labels.queue }} is too deep"}, "same for all alerts"),
+        ({"description": "{{ $labels.stream }} is."}, "uses the label stream"),
+        ({"description": "{{ $labels.instance }} says so."}, "uses the label instance"),
+        ({"variables": ("stream",)}, "uses the label stream"),
         ({"variables": ("queue",)}, "no dashboard has a variable queue"),
         ({"limits": ("DEPTH",)}, "alerts.thresholds has no DEPTH"),
     ],
@@ -194,7 +194,7 @@ def test_an_alert_as_prometheus_has_it() -> None:
     ],
 )
 def test_a_recording_that_mixes_or_explains_nothing_is_refused(name: str, query: Query, meaning: str) -> None:
-    with pytest.raises(ValueError, match=r"recorded|meaning"):
+    with pytest.raises(ValueError, match=r"no recording rule name|expected no instance labels|meaning does not end"):
         Recording(name=name, query=query, meaning=meaning)
 
 

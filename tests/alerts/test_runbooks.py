@@ -99,7 +99,7 @@ def test_a_page_without_alert_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("# Other\n", "first line is `# NatsDown`"), (f"# NatsDown\n{BEGIN}\n", "marks")]
+    ("text", "complaint"), [("# Other\n", "first line must be `# NatsDown`"), (f"# NatsDown\n{BEGIN}\n", "markers")]
 )
 def test_a_page_out_of_order_is_named_and_nothing_is_written(folder: Path, text: str, complaint: str) -> None:
     (folder / "NatsDown.md").write_text(text)

@@ -27,7 +27,7 @@ _BLOCK = re.compile(
 )
 _SPAN = re.compile(r"`([^`]+)`")
 _SERVER = re.compile(r"(?:\w+=\S+ )*fleet-exporter(?: --\S+)*")
-_MARK = "<!-- end of what is generated -->"
+_MARK = "<!-- end of generated part -->"
 
 
 @dataclass(frozen=True)

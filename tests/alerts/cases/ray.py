@@ -77,7 +77,7 @@ CASES = {
             f"ray_job_created_timestamp_seconds{{{_JOB}}}": "0x120",
         },
     ),
-    "RayClusterShortOfWorkers": case(
+    "RayClusterWorkersBelowDesired": case(
         {f"ray_cluster_workers_ready{{{_CLUSTER}}}": "1x120", f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x120"},
         {f"ray_cluster_workers_ready{{{_CLUSTER}}}": "2x120", f"ray_cluster_workers_desired{{{_CLUSTER}}}": "2x120"},
         suspended={

@@ -66,7 +66,7 @@ CASES = {
         {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "1x120"},
         {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "0x120"},
     ),
-    "FleetFollowerRestarting": case(
+    "FleetExporterWatcherCrashLooping": case(
         {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2 3x18"},
         {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2x19"},
     ),
@@ -78,7 +78,7 @@ CASES = {
         {"long ago": {'fleet_stream_skipped_messages_total{stream="S"}': "0x60 9x60"}},
     ),
     "FleetEventsDropped": case({"fleet_dropped_messages_total": "0x110 1x10"}, {"fleet_dropped_messages_total": "7x120"}),
-    "FleetEventsBehind": case(
+    "FleetExporterEventLagHigh": case(
         {'fleet_stream_unread_messages{stream="S"}': "1000x120"},
         {'fleet_stream_unread_messages{stream="S"}': "999x120"},
         caught_up_between={'fleet_stream_unread_messages{stream="S"}': " ".join(["9000 0"] * 60)},
@@ -99,13 +99,13 @@ CASES = {
         {'fleet_events_unparsed_total{reason="json"}': "0x110 5x10"},
         {'fleet_events_unparsed_total{reason="json"}': "0x110 4x10"},
     ),
-    "FleetCapReached": case(
+    "FleetExporterCardinalityLimit": case(
         {'fleet_overflow_total{kind="agents"}': "0x110 1x10"}, {'fleet_overflow_total{kind="agents"}': "1x120"}
     ),
-    "JournalBehind": case(
+    "FleetExporterLokiLagHigh": case(
         {'fleet_journal_pending_messages{stream="S"}': "1000x120"}, {'fleet_journal_pending_messages{stream="S"}': "999x120"}
     ),
-    "JournalLosing": Case(
+    "FleetExporterLokiEntriesLost": Case(
         {
             "refused": {'fleet_journal_dropped_entries_total{stream="S",reason="invalid"}': "0x110 1x10"},
             "missed": {
