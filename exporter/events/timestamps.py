@@ -2,7 +2,7 @@
 
 Read: ISO 8601 with any offset, with a space instead of `T`, slashes or no zone (UTC); epoch seconds, milliseconds,
 microseconds and nanoseconds as number or text; JavaScript's `Date`, Go's `time.Time`, RFC 2822 and `asctime`. A date with
-day and month in an order that nobody can know (`11/10/2025`) is not read.
+day and month in an ambiguous order (`11/10/2025`) is not read.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_epochs_of_every_unit_are_read_as_number_and_as_text(seconds: int, unit:
     "text",
     ["11/10/2025", "20/11/2026", "2025-11-20 10:00:00 CET", "Thu Nov 20 10:00:00 CET 2025", "0001-01-01T00:00:00Z", "2-3"],
 )
-def test_a_time_that_nobody_can_know_is_none(text: str) -> None:
+def test_an_ambiguous_time_is_none(text: str) -> None:
     assert instant(text)[0] is None
 
 

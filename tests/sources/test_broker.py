@@ -331,8 +331,8 @@ def test_its_events_and_agents_are_shown_with_those_of_the_other_systems(tmp_pat
                             if line.startswith("data: "):
                                 event = json.loads(line.removeprefix("data: "))
                                 break
-                    told = (event["family"], event["type"], event["agent"], event["error"])
-                    assert told == ("broker", "broker.error", "a", "no answer")
+                    shown = (event["family"], event["type"], event["agent"], event["error"])
+                    assert shown == ("broker", "broker.error", "a", "no answer")
                     found = (await client.get(f"{running.url}/api/events", params={"since": "1h"})).json()
                     assert [one["type"] for one in found["events"]] == ["broker.error"]
 

@@ -390,7 +390,7 @@ def test_a_ledger_that_its_writer_has_locked_times_out_and_comes_back(tmp_path: 
         assert collected(Costs(CostsOptions(database=path)))['fleet_cost_spent_usd{period="all"}'] == 0.5
 
 
-def test_in_wal_mode_nothing_is_left_beside_the_file(tmp_path: Path) -> None:
+def test_in_wal_mode_no_file_is_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with writer(path, wal=True) as ledger:
         invoke(ledger, 1)

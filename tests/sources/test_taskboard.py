@@ -189,7 +189,7 @@ async def board_at(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
         yield source
 
 
-def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> None:
+def test_each_step_of_a_task_is_published(tmp_path: Path) -> None:
     created = (NOW - timedelta(hours=2)).isoformat()
     times = {"assigned_at": (NOW - timedelta(hours=1)).isoformat(), "completed_at": NOW.isoformat()}
 
@@ -199,7 +199,7 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
         async with board_at(tmp_path) as source:
             with listening_to([source.live]) as listening:
 
-                async def told(kind: str) -> Event:
+                async def published(kind: str) -> Event:
                     """The next change of that kind; how many others a look finds together is the machine's affair."""
                     while True:
                         event = await listening.next()
@@ -208,16 +208,16 @@ def test_a_task_goes_across_the_board_and_each_step_is_told(tmp_path: Path) -> N
                             return event
 
                 file = put(tmp_path, "inbox/t.yaml", body(status="new", created_at=created))
-                event = await told("task.created")
+                event = await published("task.created")
                 assert (event.task, event.family, event.agent) == ("t-1", "board", "backend")
                 put(tmp_path, "inbox/t.yaml", body(status="assigned", created_at=created, **times))
                 file.rename(tmp_path / "assigned/backend/t.yaml")
-                await told("task.assigned")
+                await published("task.assigned")
                 put(tmp_path, "assigned/backend/t.yaml", body(status="blocked", created_at=created, **times))
-                await told("task.updated")
+                await published("task.updated")
                 put(tmp_path, "assigned/backend/t.yaml", body(status="done", created_at=created, **times))
                 (tmp_path / "assigned/backend/t.yaml").rename(tmp_path / "done/backend/t.yaml")
-                await told("task.completed")
+                await published("task.completed")
             page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
             assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
             assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)

@@ -228,7 +228,7 @@ class Tables:
             reading.release()
 
     def _prepared(self, reading: Reading, table: str, *, first: int | None) -> int:
-        """The last row of a table. A first look begins after `first`, or at the end, and what is there is the baseline."""
+        """The last row of a table. A first reading begins after `first` or at the end; existing rows are the baseline."""
         newest = reading.last_row(table)
         if table not in self._last:
             self._baseline[table] = newest
