@@ -21,7 +21,7 @@ test: .venv/ready
 
 # The product as its users start it: wheel, image, Compose, pods, documentation.
 e2e: .venv/ready
-	@$(BIN)/python -m servers
+	@$(BIN)/python -m servers --e2e
 	@$(BIN)/python -m pytest -m e2e
 
 bench: .venv/ready

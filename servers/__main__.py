@@ -1,4 +1,6 @@
-"""`python -m servers`: get every server and tool that the tests and the demo use, so that none is waited for later.
+"""`python -m servers [--e2e]`: get every server and tool that the tests and the demo use, so that none is waited for later.
+
+`--e2e` adds what only the end-to-end tests need: a Docker engine and the components of a Kubernetes node.
 
 Nothing is started, and what is in the cache is not fetched again. What is not available is reported in one sentence.
 """
@@ -33,20 +35,23 @@ _SERVERS: Mapping[str, Sequence[ModuleType]] = {
     "ValKey": [valkey],
     "Prometheus": [prometheus],
     "Chromium": [chromium],
-    "Docker": [docker],
     "Neo4j": [neo4j],
     "actionlint": [actionlint],
     "Alertmanager": [alertmanager],
     "Helm": [helm],
-    "Kubernetes": [cluster, kubernetes],  # in this order, one build compiles what they share once
+    "Kubernetes": [kubernetes],
     "Loki": [loki],
+}
+_END_TO_END: Mapping[str, Sequence[ModuleType]] = {
+    "Docker": [docker],
+    "Kubernetes": [cluster, kubernetes],  # in this order, one build compiles what they share once
 }
 
 
-def _prepare(name: str, shown: Display, cancellation: Cancellation) -> None:
+def _prepare(name: str, modules: Sequence[ModuleType], shown: Display, cancellation: Cancellation) -> None:
     with cancellable(cancellation), shown.stage(name) as progress:
         try:
-            for server in _SERVERS[name]:
+            for server in modules:
                 server.prepare(progress)
         except ServerMissing as missing:
             shown.say(f"{name} is not available: {missing}.")
@@ -64,8 +69,9 @@ def main() -> int:
         print(f"servers: {unwritable}", file=sys.stderr)
         return 1
     cancellation = Cancellation()
-    with display() as shown, ThreadPoolExecutor(len(_SERVERS)) as pool:
-        work = [pool.submit(_prepare, name, shown, cancellation) for name in _SERVERS]
+    wanted = {**_SERVERS, **_END_TO_END} if "--e2e" in sys.argv[1:] else _SERVERS
+    with display() as shown, ThreadPoolExecutor(len(wanted)) as pool:
+        work = [pool.submit(_prepare, name, modules, shown, cancellation) for name, modules in wanted.items()]
         try:
             wait(work)
             for done in work:

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 _UNAUTHORIZED = ("Neo.ClientError.Security",)
 _COMPONENTS = "CALL dbms.components() YIELD name, versions, edition RETURN versions[0] AS version, edition LIMIT 1"
-_SCHEMA = (
-    # Subqueries, since an aggregation beside a key has no row at all where the database is empty.
+_CALLS = (
+    # Subqueries, since an aggregation with a key has no row at all in an empty database.
     "CALL { CALL db.labels() YIELD label RETURN collect(label) AS labels } "
     "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
-    "CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
 )
+_NAMES = f"{_CALLS} RETURN labels, types"
+"""Read from the token stores at every collection, so that a new label or type is counted at once."""
+_SCHEMA = f"{_CALLS} CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
 
 
@@ -94,12 +96,14 @@ class Neo4j(LegacySource):
 
     async def _read(self) -> list[Sample]:
         database = self.database
-        if time.monotonic() >= self._schema_until:
+        names = (await self._query(_NAMES))[0]
+        known = (self._schema.labels, self._schema.types)
+        if time.monotonic() >= self._schema_until or known != (_sorted(names["labels"]), _sorted(names["types"])):
             component = (await self._query(_COMPONENTS))[0]
             self._component = (component["version"], component["edition"])
             self._schema = _schema((await self._query(_SCHEMA))[0], limit=self.max_patterns)
             self._schema_until = time.monotonic() + self.schema_seconds
-        row = (await self._query(self._schema.query))[0]["counts"]
+        row = [count for query in self._schema.queries for count in (await self._query(query))[0]["counts"]]
         counted = counts.Counts.of(self._schema, row)
         found = list(
             counts.count_samples(
@@ -125,15 +129,7 @@ class Neo4j(LegacySource):
     def _note_change(self, seen: tuple[Any, ...]) -> None:
         if self._last is not None and seen != self._last:
             self._changed = time.time()
-            # New labels and types show in the totals first; then the schema is asked again before its time.
-            self._schema_until = 0.0 if seen[:2] != self._last[:2] and self._uncounted(seen) else self._schema_until
         self._last = seen
-
-    @staticmethod
-    def _uncounted(seen: tuple[Any, ...]) -> bool:
-        """Whether there are more nodes or relationships than the known labels and types account for."""
-        nodes, relationships, labels, types = seen
-        return bool(nodes > sum(labels.values()) or relationships > sum(types.values()))
 
     async def _transactions(self) -> int | None:
         """Transactions in progress but this one; None where the account may not see them."""
@@ -180,6 +176,10 @@ class Neo4j(LegacySource):
             await driver.close()
 
 
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
 def _schema(record: Record, *, limit: int) -> counts.Schema:
     """The schema procedures' one row; at most `limit` pairs a side, since each is a count to be asked."""
     names = {node.element_id: next(iter(node.labels), "") for node in record["nodes"]}
@@ -189,9 +189,14 @@ def _schema(record: Record, *, limit: int) -> counts.Schema:
             starts.add((label, relationship.type))
         if relationship.end_node is not None and (label := names.get(relationship.end_node.element_id)):
             ends.add((relationship.type, label))
+    # The procedure leaves out relationships with an unlabeled end: their types are counted with every label.
+    shown = {name for _, name in starts} & {name for name, _ in ends}
+    for name in set(record["types"]) - shown:
+        starts |= {(label, name) for label in record["labels"]}
+        ends |= {(name, label) for label in record["labels"]}
     return counts.Schema(
-        labels=tuple(sorted(record["labels"])),
-        types=tuple(sorted(record["types"])),
+        labels=_sorted(record["labels"]),
+        types=_sorted(record["types"]),
         starts=tuple(sorted(starts)[:limit]),
         ends=tuple(sorted(ends)[:limit]),
     )

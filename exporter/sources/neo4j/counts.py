@@ -11,6 +11,9 @@ from exporter.metrics.metric import Metric, Sample, Unit, gauge, info
 
 OTHER: Final = "other"
 ANY: Final = "*"
+UNLABELED: Final = "(unlabeled)"
+"""The end of relationships whose node has no label."""
+_COUNTS_PER_QUERY: Final = 12
 Pattern = tuple[str, str, str]
 """(label of the start, relationship type, label of the end)"""
 
@@ -57,8 +60,11 @@ class Schema:
     """(type, label) pairs"""
 
     @property
-    def query(self) -> str:
-        """One query for every count, each answered by the count store: a list in the order of `Counts.of`.
+    def queries(self) -> list[str]:
+        """Queries for every count, each answered by the count store: together a list in the order of `Counts.of`.
+
+        A query has few counts, because its plan is compiled once per text and takes time that grows faster than the
+        number of its subqueries.
 
         Count subqueries of one node or one relationship with at most one labelled end never touch the graph; a pattern
         labelled at both ends would (`patterns` tells how those are known all the same).
@@ -68,7 +74,8 @@ class Schema:
         counts += [f"MATCH ()-[r:{quoted(name)}]->()" for name in self.types]
         counts += [f"MATCH (:{quoted(label)})-[r:{quoted(name)}]->()" for label, name in self.starts]
         counts += [f"MATCH ()-[r:{quoted(name)}]->(:{quoted(label)})" for name, label in self.ends]
-        return f"RETURN [{', '.join(f'COUNT {{ {count} }}' for count in counts)}] AS counts"
+        parts = [counts[first : first + _COUNTS_PER_QUERY] for first in range(0, len(counts), _COUNTS_PER_QUERY)]
+        return [f"RETURN [{', '.join(f'COUNT {{ {count} }}' for count in part)}] AS counts" for part in parts]
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Counts:
 
     @classmethod
     def of(cls, schema: Schema, row: Sequence[int]) -> Counts:
-        """The list that `Schema.query` gives. Raises ValueError when it has another length."""
+        """The list that `Schema.queries` give together. Raises ValueError when it has another length."""
         rest = iter(row)
         nodes, relationships = next(rest), next(rest)
         groups = (schema.labels, schema.types, schema.starts, schema.ends)
@@ -96,21 +103,23 @@ class Counts:
     def patterns(self) -> dict[Pattern, int]:
         """Relationships by (start label, type, end label), as far as the count store can tell.
 
-        It counts one labelled end at a time. Where every relationship of a type starts from one label, what is counted
-        per end label is the pattern, and the other way round. Where both ends are mixed, the two sides are told apart
-        from each other, the unknown one as `*`.
+        It counts one labeled end at a time. If all relationships of a type start from nodes with a label, the count per
+        end label is the pattern, and vice versa; nodes with several labels give a pattern for each. If both ends are
+        mixed, the two sides are separate patterns, the other side being `*`.
         """
         found: dict[Pattern, int] = {}
         for name, total in self.types.items():
             starts = {label: count for (label, kind), count in self.starts.items() if kind == name and count}
             ends = {label: count for (kind, label), count in self.ends.items() if kind == name and count}
-            sole_start = next((label for label, count in starts.items() if count == total), None)
-            sole_end = next((label for label, count in ends.items() if count == total), None)
-            if sole_start is not None:
-                found |= {(sole_start, name, end): count for end, count in ends.items()}
-            elif sole_end is not None:
-                found |= {(start, name, sole_end): count for start, count in starts.items()}
-            else:
+            for side in (starts, ends):
+                # With several labels per node the sum can reach the total although some nodes have none.
+                if (unlabeled := total - sum(side.values())) > 0:
+                    side[UNLABELED] = unlabeled
+            sole_starts = [label for label, count in starts.items() if count == total]
+            sole_ends = [label for label, count in ends.items() if count == total]
+            found |= {(start, name, end): count for start in sole_starts for end, count in ends.items()}
+            found |= {(start, name, end): count for end in sole_ends for start, count in starts.items()}
+            if not sole_starts and not sole_ends:
                 found |= {(start, name, ANY): count for start, count in starts.items()}
                 found |= {(ANY, name, end): count for end, count in ends.items()}
         return found
