@@ -34,7 +34,7 @@ def folder() -> Path:
     for place in _PLACES:
         if (place / RULES).is_file():
             return place
-    raise BundleError(f"{_PLACES[0]}: there are no dashboards and rules; install the wheel, or run from a checkout")
+    raise BundleError(f"{_PLACES[0]}: no dashboards and rules found; install the wheel, or run from a checkout")
 
 
 def dashboards(*, loki: bool = True, exporter_url: str = EXPORTER_URL) -> dict[str, str]:
@@ -77,7 +77,7 @@ def alertmanager(form: str, *, critical_channel: str, warning_channel: str, secr
             raise BundleError(f"{channel!r}: expected a Slack channel; write #name, or the channel's ID")
     for place in (secrets, templates):
         if not _FOLDER.fullmatch(place):
-            raise BundleError(f"{place!r}: expected the path of a folder; use letters, digits, and . / - _ only")
+            raise BundleError(f"{place!r}: expected a folder path; use letters, digits, and . / - _ only")
     chosen = {
         f"'{CRITICAL_CHANNEL}'": f"'{critical_channel}'",
         f"'{WARNING_CHANNEL}'": f"'{warning_channel}'",
@@ -100,11 +100,11 @@ def write(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BundleError(f"{file}: {error.strerror or error}; choose another place with --out") from None
+        raise BundleError(f"{file}: {error.strerror or error}; choose another path with --out") from None
 
 
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise BundleError(f"{file}: {error.strerror or error}; install fleet-exporter again") from None
+        raise BundleError(f"{file}: {error.strerror or error}; reinstall fleet-exporter") from None

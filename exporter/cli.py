@@ -28,7 +28,7 @@ _MORE: Final = "Other options: `fleet-exporter --help` shows the common ones, `f
 COMMANDS: Final = {
     "serve": "serve /metrics; the default command",
     "collect": "collect one source now and print its metrics",
-    "check": "check the configuration; exit code 2 and a sentence per mistake if it is wrong",
+    "check": "check the configuration; report every error and exit with code 2 if it is invalid",
     "health": "check that the exporter answers at web.listen_address; exit code 1 if not",
     "dashboards": "write the Grafana dashboards as JSON files",
     "rules": "print or write the alerting and recording rules",

@@ -58,7 +58,7 @@ def help_text() -> str:
             "Commands (`fleet-exporter COMMAND --help` shows the flags of one):",
             *(_entry(name, text) for name, text in COMMANDS.items()),
             "",
-            "Common options (in brackets: the variable of the environment that also sets it):",
+            "Common options (in brackets: the environment variable):",
             _entry(f"--{CONFIG_FILE} FILE", "YAML file with the same options as keys."),
             *(_flag(named[path]) for path in COMMON),
             "",
@@ -104,8 +104,8 @@ def man_page() -> str:
             *(".SH COMMANDS", *_items(COMMANDS.items())),
             ".SH OPTIONS",
             _roff(
-                "Every option is a flag, a variable of the environment and a key of the YAML file. Flags win over "
-                f"{PREFIX}... variables, those over well-known ones such as NATS_URL, those over the file. "
+                "Every option is a flag, an environment variable and a key of the YAML file. Flags take precedence over "
+                f"{PREFIX}... variables, these over well-known variables such as NATS_URL, and these over the file. "
                 "Secrets have no flag."
             ),
             *_items([(f"--{CONFIG_FILE}", f"YAML file with the same options as keys. Also {PREFIX}CONFIG_FILE.")]),
@@ -119,14 +119,14 @@ def man_page() -> str:
                 )
             ),
             ".SH EXIT STATUS",
-            *_items([("0", "Success."), ("1", "A source or file failed."), ("2", "Wrong configuration or command line.")]),
+            *_items([("0", "Success."), ("1", "A source or file failed."), ("2", "Invalid configuration or command line.")]),
             ".SH SIGNALS",
             *_items(
                 [
                     ("SIGTERM, SIGINT", "Close connections and exit."),
                     (
                         "SIGHUP",
-                        "Ignored: the web configuration and certificates are loaded again when their files change.",
+                        "Ignored: the web configuration and certificates are reloaded when their files change.",
                     ),
                 ]
             ),

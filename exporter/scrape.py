@@ -21,10 +21,10 @@ from exporter.errors import Reason, SourceError, reason_of
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
 from exporter.source import AnySource, AnyTarget, is_watched
 
-UP = gauge("fleet_exporter_source_up", "Whether the last reading of a source succeeded.", "source", "server")
+UP = gauge("fleet_exporter_source_up", "Whether the last collection of a source succeeded.", "source", "server")
 FAILURE = state_set(
     "fleet_exporter_source_failure",
-    "Why the last reading of a source failed; all 0 when it succeeded.",
+    "Why the last collection of a source failed; all 0 if it succeeded.",
     "source",
     "server",
     states=tuple(Reason),
@@ -32,28 +32,28 @@ FAILURE = state_set(
 )
 DURATION = gauge(
     "fleet_exporter_source_duration_seconds",
-    "Time the last reading took.",
+    "Duration of the last collection.",
     "source",
     "server",
     unit=Unit.SECONDS,
 )
-SERIES = gauge("fleet_exporter_source_series", "Series that the last reading gave to the page.", "source", "server")
+SERIES = gauge("fleet_exporter_source_series", "Series exported by the last collection.", "source", "server")
 DROPPED = gauge(
     "fleet_exporter_source_dropped_series",
-    "Series of the last reading left out of the page, over the source's max_series or given twice.",
+    "Series dropped by the last collection: over the source's max_series, or duplicates.",
     "source",
     "server",
 )
 LAST_SUCCESS = gauge(
     "fleet_exporter_source_last_success_timestamp_seconds",
-    "When a reading last succeeded; absent until one has.",
+    "Time of the last successful collection; no data before the first.",
     "source",
     "server",
     unit=Unit.TIMESTAMP,
 )
 RESTARTS = counter(
     "fleet_exporter_follower_restarts_total",
-    "Followers that ended unexpectedly and were started again.",
+    "Restarts of a source's watcher after an unexpected exit.",
     "source",
 )
 METRICS: tuple[Metric, ...] = (UP, FAILURE, DURATION, SERIES, DROPPED, LAST_SUCCESS, RESTARTS)

@@ -176,7 +176,7 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        mistakes.append(f"--{CONFIG_FILE} {path}: {error.strerror or error}; give the path of a file that can be read")
+        mistakes.append(f"--{CONFIG_FILE} {path}: {error.strerror or error}; expected a readable file; check the path")
         return {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -190,7 +190,9 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
         return {}
     alone = {option.name for option in options() if not option.group}
     if not isinstance(content, dict):
-        mistakes.append(f"--{CONFIG_FILE} {path}: its top level is a mapping of groups (web, log, valkey, …) to options")
+        mistakes.append(
+            f"--{CONFIG_FILE} {path}: expected a mapping of groups (web, log, valkey, …) to options at the top level"
+        )
         return {}
     read = {}
     for name, value in content.items():

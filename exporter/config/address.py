@@ -118,7 +118,7 @@ class Form:
             return ValueError(f"expected {self.example}{got}; {why}")
 
         if re.search(r"[\s\x00-\x1f\x7f\\]", text) or not text.isprintable():
-            raise refused("an address has no spaces, control characters or backslashes")
+            raise refused("remove spaces, control characters and backslashes")
         scheme, separator, rest = text.partition("://")
         if not separator:
             if self.assumed is None:
@@ -137,12 +137,12 @@ class Form:
         self._check_authority(authority, unix=scheme.lower() == "unix", refused=refused)
         path, _, query = after.partition("?")
         if not re.fullmatch(r"/.+" if scheme.lower() == "unix" else self.path, path):
-            raise refused("the path does not fit")
+            raise refused("the path is not valid here")
         if query and self.query is not None:
             names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
             if not names or not set(names) <= set(self.query):
                 allowed = f"only {', '.join(self.query)}" if self.query else "nothing"
-                raise refused(f"the query may hold {allowed}")
+                raise refused(f"the query may contain {allowed}")
         address = Address(f"{self.schemes[scheme.lower()]}://{authority}{after}")
         if not address.scheme:  # brackets in a user name or password
             raise refused("percent-encode [ and ] in a user name or password")
@@ -154,7 +154,7 @@ class Form:
             raise refused("percent-encode @ in a user name or password (%40)")
         if unix:
             if location:
-                raise refused("a unix:// address is a path, as unix:///run/valkey.sock")
+                raise refused("a unix:// address must be a path, such as unix:///run/valkey.sock")
             return
         if location.startswith("["):
             inside, closed, port = location[1:].partition("]")

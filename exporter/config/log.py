@@ -27,8 +27,8 @@ class Style(StrEnum):
 class Log(Options):
     """How the exporter logs, on standard error."""
 
-    level: Annotated[Level, option("Least severe messages that are logged: debug, info, warn or error.")] = Level.INFO
-    format: Annotated[Style, option("Form of the log lines: logfmt or json.")] = Style.LOGFMT
+    level: Annotated[Level, option("Minimum log level: debug, info, warn or error.")] = Level.INFO
+    format: Annotated[Style, option("Log format: logfmt or json.")] = Style.LOGFMT
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}

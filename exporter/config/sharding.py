@@ -43,10 +43,10 @@ class Shard:
     def parse(cls, text: Any) -> Self:
         """From `i/n`. Raises ValueError with a sentence."""
         if not isinstance(text, str) or not re.fullmatch(_PATTERN, text):
-            raise ValueError("it is i/n, this exporter's number from 0 and how many there are, as 0/2 and 1/2")
+            raise ValueError(f"expected i/n with 0 ≤ i < n, such as 0/2 and 1/2 for two exporters, got {text!r}")
         number, count = (int(part) for part in text.split("/"))
         if number >= count:
-            raise ValueError(f"of {count} shards the last is {count - 1}/{count}: they are counted from 0")
+            raise ValueError(f"expected i/n with 0 ≤ i < n, got {text!r}; shards are numbered from 0")
         return cls(number, count)
 
     @property
@@ -69,8 +69,8 @@ ShardText = Annotated[
     BeforeValidator(lambda text: str(Shard.parse(text))),
     WithJsonSchema({"type": "string", "pattern": f"^{_PATTERN}$"}),
     option(
-        "Part of a large fleet that this exporter shows, i/n with i from 0: RayJobs, RayClusters, and streams with their "
-        "consumers are divided by a stable hash; all else is shown by 0/n."
+        "Shard i/n of this exporter, with 0 ≤ i < n: RayJobs, RayClusters, and streams with their "
+        "consumers are divided by a stable hash; shard 0/n also collects every other source."
     ),
 ]
 """The option, as text that Shard.parse takes."""

@@ -13,9 +13,9 @@ from exporter.config.options import Options, Seconds, option
 def _listen_address(value: str) -> str:
     host, separator, port = value.rpartition(":")
     if not separator or not port.isdigit() or int(port) > 65535:
-        raise ValueError("it is host:port, :port for every interface, or [address]:port for IPv6")
+        raise ValueError(f"expected host:port, :port for every interface, or [address]:port for IPv6, got {value!r}")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError("an IPv6 address stands in brackets, as [::1]:9847")
+        raise ValueError(f"expected an IPv6 address in brackets, such as [::1]:9847, got {value!r}")
     return value
 
 
@@ -25,18 +25,18 @@ class Web(Options):
     listen_address: Annotated[
         str,
         AfterValidator(_listen_address),
-        option("Address to listen on, host:port; port 0 takes a free one."),
+        option("Address to listen on, host:port; port 0 selects a free port."),
     ] = ":9847"
     config_file: Annotated[
         Path | None,
         option(
-            "File with TLS and basic authentication, in the format every Prometheus exporter takes.",
+            "File with TLS and basic authentication settings, in the Prometheus exporter-toolkit format.",
             flag="--web.config.file",
         ),
     ] = None
     timeout_offset: Annotated[
         Seconds,
-        option("Seconds kept back from Prometheus's scrape timeout, so that the page arrives in time."),
+        option("Seconds subtracted from the Prometheus scrape timeout."),
     ] = 0.5
 
     @property

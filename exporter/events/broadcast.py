@@ -14,8 +14,8 @@ from typing import Final, Protocol, runtime_checkable
 from exporter.events.model import Event
 from exporter.metrics.metric import Metric, Sample, counter, gauge
 
-LISTENERS = gauge("fleet_listeners", "Clients that follow the live stream now.")
-TOO_SLOW = counter("fleet_listeners_dropped_total", "Clients of the live stream that read too slowly and were let go.")
+LISTENERS = gauge("fleet_listeners", "Clients connected to the live stream.")
+TOO_SLOW = counter("fleet_listeners_dropped_total", "Clients disconnected from the live stream for reading too slowly.")
 METRICS: Final[tuple[Metric, ...]] = (LISTENERS, TOO_SLOW)
 
 _RECENT_BYTES = 4 * 1024 * 1024

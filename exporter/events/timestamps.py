@@ -15,7 +15,7 @@ from exporter.metrics.metric import gauge
 
 UNREADABLE = gauge(
     "fleet_exporter_unreadable_values",
-    "Values that are present but could not be parsed, by field; every figure leaves them out.",
+    "Values that cannot be parsed, by field; all other metrics exclude them.",
     "source",
     "field",
 )

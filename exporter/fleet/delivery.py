@@ -21,27 +21,25 @@ _NANO = 1e9
 
 ACK_SECONDS = histogram(
     "nats_consumer_ack_duration_seconds",
-    "Time from a delivery to its acknowledgement, of those that the server samples ($JS.EVENT.METRIC.CONSUMER.ACK).",
+    "Time from delivery to ack of the messages that the server samples ($JS.EVENT.METRIC.CONSUMER.ACK).",
     "stream",
     "consumer",
     unit=Unit.SECONDS,
 )
-NAKS = counter(
-    "nats_consumer_naks_total", "Deliveries that the consumer refused (advisory consumer_msg_nak).", "stream", "consumer"
-)
+NAKS = counter("nats_consumer_naks_total", "Naks of a consumer (advisory consumer_msg_nak).", "stream", "consumer")
 TERMINATIONS = counter(
     "nats_consumer_terminations_total",
-    "Deliveries that the consumer gave up for good (advisory consumer_msg_terminated).",
+    "Messages terminated by a consumer (advisory consumer_msg_terminated).",
     "stream",
     "consumer",
 )
 MAX_DELIVERIES = counter(
     "nats_consumer_max_deliveries_total",
-    "Messages that were delivered max_deliver times without acknowledgement (advisory max_deliver).",
+    "Messages that reached max_deliver without an ack (advisory max_deliver).",
     "stream",
     "consumer",
 )
-ADVISORIES = counter("fleet_nats_advisories_total", "Samples and advisories about consumers, by their type.", "type")
+ADVISORIES = counter("fleet_nats_advisories_total", "Ack samples and consumer advisories received, by type.", "type")
 METRICS: Final[tuple[Metric, ...]] = (ACK_SECONDS, NAKS, TERMINATIONS, MAX_DELIVERIES, ADVISORIES)
 
 _ACK = "io.nats.jetstream.metric.v1.consumer_ack"

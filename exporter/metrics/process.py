@@ -13,17 +13,17 @@ from exporter import __version__
 from exporter.config.sharding import Shard
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info
 
-BUILD = info("fleet_exporter_build_info", "The running version.", "version", "python_version")
-SHARD = gauge("fleet_exporter_shard", "Number of this exporter among those that divide the fleet, from 0 (--shard).")
-SHARDS = gauge("fleet_exporter_shards", "How many exporters divide the fleet, as this one was told (--shard).")
+BUILD = info("fleet_exporter_build_info", "Version of the exporter and of Python.", "version", "python_version")
+SHARD = gauge("fleet_exporter_shard", "Number of this shard, from 0 (--shard).")
+SHARDS = gauge("fleet_exporter_shards", "Number of shards (--shard).")
 _CPU = counter("process_cpu_seconds_total", "CPU time of this process, user and system.", unit=Unit.SECONDS)
 _PROCESS: Final = (
     _CPU,
     gauge("process_resident_memory_bytes", "Resident memory of this process.", unit=Unit.BYTES),
     gauge("process_virtual_memory_bytes", "Virtual memory of this process.", unit=Unit.BYTES),
-    gauge("process_start_time_seconds", "When this process started, in seconds since 1970.", unit=Unit.SECONDS),
+    gauge("process_start_time_seconds", "Start time of this process, in seconds since 1970.", unit=Unit.SECONDS),
     gauge("process_open_fds", "Open file descriptors of this process."),
-    gauge("process_max_fds", "Limit on open file descriptors."),
+    gauge("process_max_fds", "Max open file descriptors."),
 )
 METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, *_PROCESS)
 

@@ -92,7 +92,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     async def ready(_: Request) -> Response:
         if served.is_set():
             return PlainTextResponse("The exporter is ready.\n")
-        return PlainTextResponse("The first page is still being read.\n", status_code=503)
+        return PlainTextResponse("The first collection is still in progress.\n", status_code=503)
 
     async def warm_up() -> None:
         # Readiness means that a page can be had; a scraper that waits for readiness must not wait for itself.
@@ -147,7 +147,7 @@ class _Guard:
             if changed != self._changed:
                 self._config, self._changed = web_config.read(self._path), changed
         except (OSError, web_config.WebConfigError) as error:
-            log.error("web.config.file is kept as it was", extra={"error": str(error)})
+            log.error("reloading web.config.file failed; keeping the previous one", extra={"error": str(error)})
         return self._config
 
     async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
@@ -253,6 +253,6 @@ async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
             if (now := stamps()) != known:
                 context.load_cert_chain(files[0], files[1])
                 known = now
-                log.info("certificate loaded again")
+                log.info("certificate reloaded")
         except OSError as error:
-            log.error("certificate is kept as it was", extra={"error": str(error)})
+            log.error("reloading the certificate failed; keeping the previous one", extra={"error": str(error)})

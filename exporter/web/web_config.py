@@ -84,7 +84,7 @@ def read(path: Path) -> WebConfig:
     except OSError as error:
         raise WebConfigError(f"--web.config.file {path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise WebConfigError(f"--web.config.file {path}: it is not YAML") from None
+        raise WebConfigError(f"--web.config.file {path}: not YAML") from None
     except ValidationError as error:
         told = "; ".join(
             f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
@@ -99,14 +99,16 @@ def read(path: Path) -> WebConfig:
 def tls_context(tls: TlsServer, folder: Path) -> ssl.SSLContext:
     """A server's TLS context. Raises WebConfigError for a file that cannot be used or a demand that cannot be met."""
     if tls.client_auth_type in (ClientAuth.REQUEST, ClientAuth.REQUIRE_ANY):
-        raise WebConfigError(f"client_auth_type {tls.client_auth_type} checks nothing; use RequireAndVerifyClientCert")
+        raise WebConfigError(
+            f"client_auth_type {tls.client_auth_type} does not verify certificates; use RequireAndVerifyClientCert"
+        )
     if tls.client_ca_file and tls.client_auth_type is ClientAuth.NONE:
-        raise WebConfigError("client_ca_file is given but client_auth_type is NoClientCert: no client would be checked")
+        raise WebConfigError("client_ca_file is set but client_auth_type is NoClientCert; use RequireAndVerifyClientCert")
     if tls.client_auth_type is not ClientAuth.NONE and tls.client_ca_file is None:
         raise WebConfigError(f"client_auth_type {tls.client_auth_type} needs client_ca_file")
     for version in (tls.min_version, tls.max_version):
         if version not in _VERSIONS:
-            raise WebConfigError(f"TLS version {version!r} is not offered; use {' or '.join(_VERSIONS)}")
+            raise WebConfigError(f"TLS version {version!r} is not supported; use {' or '.join(_VERSIONS)}")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
     try:

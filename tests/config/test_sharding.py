@@ -80,8 +80,8 @@ def test_names_that_run_together_are_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("2/2", "of 2 shards the last is 1/2: they are counted from 0"),
-        *((text, "it is i/n") for text in ("", "1", "1/0", "-1/2", "a/b", "1/2/3", " 0/2", "0/2\n", "\u0660/\u0662")),
+        ("2/2", "expected i/n with 0 ≤ i < n, got '2/2'; shards are numbered from 0"),
+        *((text, "expected i/n") for text in ("", "1", "1/0", "-1/2", "a/b", "1/2/3", " 0/2", "0/2\n", "\u0660/\u0662")),
     ],
 )
 def test_a_wrong_shard_is_told_in_one_sentence(text: str, said: str) -> None:

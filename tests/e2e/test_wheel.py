@@ -242,7 +242,7 @@ def test_what_cannot_be_written_is_told_in_a_sentence(installed: Path, tmp_path:
 
     assert done.returncode == 1
     assert done.stderr.startswith("fleet-exporter: ")
-    assert done.stderr.endswith("; choose another place with --out\n")
+    assert done.stderr.endswith("; choose another path with --out\n")
     assert done.stderr.count("\n") == 1
 
 

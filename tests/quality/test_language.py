@@ -33,11 +33,11 @@ PER_10_000: Final = {
     "documentation": 5.0,
     "generated pages": 86.0,
     "runbooks": 8.0,
-    "metric help": 58.0,
-    "option help": 34.0,
+    "metric help": 3.0,
+    "option help": 3.0,
     "alert texts": 140.0,
     "dashboards": 143.0,
-    "messages": 31.0,
+    "messages": 3.0,
 }
 """Odd words in 10 000 words, at most. Lower a number when its area has improved; never raise one. The target is 3."""
 LINES_OF_CODE: Final = 765

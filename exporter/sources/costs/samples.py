@@ -27,7 +27,7 @@ LATENCY = histogram(
 )  # fmt: skip
 SPENT = gauge(
     "fleet_cost_spent_usd",
-    "Cost in US dollars of the invocations in the ledger: today and this month (UTC), and all that it still holds.",
+    "Cost in US dollars of the invocations in the ledger: today, this month (UTC), and in total.",
     "period",
 )
 BUDGET = gauge("fleet_cost_budget_usd", "Budget in US dollars, if one is set (options).", "period")

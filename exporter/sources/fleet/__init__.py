@@ -44,21 +44,21 @@ class FleetEvents(NatsServer, LegacySource):
     )
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
 
-    follow_events: Annotated[bool, option("Follow the fleet's events wherever NATS has an address.")] = True
-    streams: Annotated[Names, option("Streams to follow; all but buckets and copies when none is named.")] = ()
-    lookback: Annotated[Seconds, option("How much of the past is read back at the start, in seconds.")] = 3600.0
-    idle_after: Annotated[Seconds, option("Seconds after its last answer in which an agent becomes idle.")] = 300.0
-    unresponsive_after: Annotated[Seconds, option("Seconds an agent may deliberate until it is unresponsive.")] = 30.0
-    gone_after: Annotated[Seconds, option("Seconds of silence after which an agent is forgotten.")] = 3600.0
-    deliberation_timeout: Annotated[Seconds, option("Seconds after which a deliberation has failed by timeout.")] = 300.0
-    redact: Annotated[Names, option("Fields of events whose values are never shown.")] = REDACT
-    text_limit: Annotated[Count, option("Characters shown of a text in an event.")] = TEXT_LIMIT
-    max_agents: Annotated[Count, option("Agents told apart.")] = 500
-    max_stories: Annotated[Count, option("Stories told apart.")] = 5000
-    max_tasks: Annotated[Count, option("Tasks told apart.")] = 10_000
+    follow_events: Annotated[bool, option("Read the fleet's events if NATS has an address.")] = True
+    streams: Annotated[Names, option("Streams to read; default: all except buckets, mirrors and sourcing streams.")] = ()
+    lookback: Annotated[Seconds, option("Age of the oldest events to read at startup, in seconds.")] = 3600.0
+    idle_after: Annotated[Seconds, option("Seconds after its last answer until an agent is idle.")] = 300.0
+    unresponsive_after: Annotated[Seconds, option("Seconds of deliberation until an agent is unresponsive.")] = 30.0
+    gone_after: Annotated[Seconds, option("Seconds without events until an agent is removed.")] = 3600.0
+    deliberation_timeout: Annotated[Seconds, option("Seconds until a deliberation times out.")] = 300.0
+    redact: Annotated[Names, option("Fields of events whose values are redacted.")] = REDACT
+    text_limit: Annotated[Count, option("Maximum characters of a text within an event.")] = TEXT_LIMIT
+    max_agents: Annotated[Count, option("Maximum number of agents tracked.")] = 500
+    max_stories: Annotated[Count, option("Maximum number of stories tracked.")] = 5000
+    max_tasks: Annotated[Count, option("Maximum number of tasks tracked.")] = 10_000
 
-    grafana_url: Annotated[HttpAddress, option("Grafana to push events to as they come (Grafana Live).")] = Address("")
-    grafana_token: Annotated[Secret, option("Token of a Grafana service account that may push.")] = SecretStr("")
+    grafana_url: Annotated[HttpAddress, option("Grafana address to push live events to (Grafana Live).")] = Address("")
+    grafana_token: Annotated[Secret, option("Token of a Grafana service account with permission to push.")] = SecretStr("")
     grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
 
     _grafana: GrafanaLive | None = PrivateAttr(None)

@@ -11,24 +11,24 @@ from exporter.metrics.metric import Metric, Sample, counter, gauge, state_set
 
 FOLLOWED = state_set(
     "fleet_stream_followed",
-    "How each stream is read: in order by a consumer, as it comes by a subscription, or refused by the account.",
+    "How each stream is read: ordered consumer, plain subscription (work queues), or permission refused.",
     "stream",
     states=tuple(How),
     state_label="how",
 )
-POSITION = gauge("fleet_stream_position", "Sequence of the last message read of a stream.", "stream")
-UNREAD = gauge("fleet_stream_unread_messages", "Messages of a stream that are still to be read.", "stream")
-SKIPPED = counter("fleet_stream_skipped_messages_total", "Sequences that were deleted before they could be read.", "stream")
-REPEATED = counter("fleet_stream_repeated_messages_total", "Messages that came again and were passed over.", "stream")
+POSITION = gauge("fleet_stream_position", "Stream sequence of the last message read.", "stream")
+UNREAD = gauge("fleet_stream_unread_messages", "Messages of a stream that are not read yet.", "stream")
+SKIPPED = counter("fleet_stream_skipped_messages_total", "Messages deleted from a stream before they were read.", "stream")
+REPEATED = counter("fleet_stream_repeated_messages_total", "Duplicate messages of a stream that were ignored.", "stream")
 RESTARTS = counter(
     "fleet_stream_restarts_total",
-    "Times that reading was taken up anew: the consumer was gone, a delivery was missing, heartbeats were, or the "
-    "stream was made anew or its sequences jumped back.",
+    "Restarts of a stream's reader: consumer deleted, delivery missing (gap), heartbeats missing (silence), stream "
+    "recreated, or sequence reset.",
     "stream",
     "reason",
 )
-LOSSES = counter("fleet_connection_losses_total", "Connections of the event reader to NATS that were lost.")
-DROPPED = counter("fleet_dropped_messages_total", "Messages that came faster than they were taken and were dropped.")
+LOSSES = counter("fleet_connection_losses_total", "NATS disconnects of the event reader.")
+DROPPED = counter("fleet_dropped_messages_total", "Messages dropped because they arrived faster than they were processed.")
 METRICS: Final[tuple[Metric, ...]] = (FOLLOWED, POSITION, UNREAD, SKIPPED, REPEATED, RESTARTS, LOSSES, DROPPED)
 
 REASONS = ("consumer", "gap", "silence", "recreated", "sequence")

@@ -16,20 +16,20 @@ from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histog
 
 EVENTS = counter(
     "fleet_events_total",
-    "Events by family, subject without identifiers, producer (told, or known by the subject) and outcome.",
+    "Events by family, subject without identifiers, producer (reported, or inferred from the subject) and outcome.",
     "family",
     "subject",
     "producer",
     "outcome",
 )
-SIZE = histogram("fleet_event_size_bytes", "Size of the events' bodies.", "family", unit=Unit.BYTES)
+SIZE = histogram("fleet_event_size_bytes", "Size of event payloads.", "family", unit=Unit.BYTES)
 DELAY = histogram(
     "fleet_event_delay_seconds",
-    "Time from the stream's storing of an event to its being seen here; events read back at the start are left out.",
+    "Time from storage of an event in its stream to its arrival here; events read at startup are excluded.",
     "family",
     unit=Unit.SECONDS,
 )
-UNPARSED = counter("fleet_events_unparsed_total", "Messages that are no events, by what is wrong with them.", "reason")
+UNPARSED = counter("fleet_events_unparsed_total", "Messages that cannot be parsed as events, by reason.", "reason")
 AGENT_STATE = state_set(
     "fleet_agent_state",
     "State of each agent; deliberating is inferred from the first answer of its council.",
@@ -39,48 +39,46 @@ AGENT_STATE = state_set(
 )
 AGENT_SINCE = gauge(
     "fleet_agent_state_since_timestamp_seconds",
-    "Since when an agent is in its state.",
+    "Time when an agent entered its state.",
     "agent",
     "role",
     unit=Unit.TIMESTAMP,
 )
-RESPONSES = counter("fleet_agent_responses_total", "Answers of agents by role and outcome.", "role", "outcome")
+RESPONSES = counter("fleet_agent_responses_total", "Agent answers by role and outcome.", "role", "outcome")
 RESPONSE_SECONDS = histogram(
     "fleet_agent_response_duration_seconds",
-    "Time an agent took for an answer, by its own account (duration_ms).",
+    "Duration of an answer as reported by the agent (duration_ms).",
     "role",
     "model",
     unit=Unit.SECONDS,
 )
 RESPONSE_TOKENS = histogram(
-    "fleet_agent_response_tokens", "Tokens of an answer, prompt included (proposal.tokens).", "role", "model"
+    "fleet_agent_response_tokens", "Tokens of an answer, including its prompt (proposal.tokens).", "role", "model"
 )
-COUNCIL_AGENTS = gauge("fleet_council_agents", "Agents of a role's council that were heard of.", "role")
+COUNCIL_AGENTS = gauge("fleet_council_agents", "Agents seen in a role's council.", "role")
 COUNCIL_READY = gauge(
     "fleet_council_ready_agents", "Agents of a council that are idle or have just completed a task.", "role"
 )
-COUNCIL_EXPECTED = gauge(
-    "fleet_council_expected_agents", "Agents that a council's last task was given to (num_agents).", "role"
-)
-DELIBERATIONS = counter("fleet_deliberations_total", "Deliberations that have ended, by role and ending.", "role", "outcome")
+COUNCIL_EXPECTED = gauge("fleet_council_expected_agents", "Agents assigned to a council's last task (num_agents).", "role")
+DELIBERATIONS = counter("fleet_deliberations_total", "Finished deliberations by role and outcome.", "role", "outcome")
 DELIBERATION_SECONDS = histogram(
     "fleet_deliberation_duration_seconds",
-    "Time from a deliberation's start, told or inferred from its first answer, to its end.",
+    "Time from the start of a deliberation (reported, or inferred from its first answer) to its end.",
     "role",
     unit=Unit.SECONDS,
 )
-OPEN_DELIBERATIONS = gauge("fleet_open_deliberations", "Deliberations under way.", "role")
+OPEN_DELIBERATIONS = gauge("fleet_open_deliberations", "Deliberations in progress.", "role")
 DELIBERATION_AGENTS = counter(
-    "fleet_deliberation_agents_total", "Agents asked in deliberations, and those that answered or failed.", "role", "answer"
+    "fleet_deliberation_agents_total", "Agents in deliberations: asked, answered or failed.", "role", "answer"
 )
 OPEN_SINCE = gauge(
     "fleet_oldest_deliberation_start_timestamp_seconds",
-    "When the longest of a role's deliberations under way began; absent where there is none.",
+    "Start time of a role's oldest deliberation in progress; no data if none is in progress.",
     "role",
     unit=Unit.TIMESTAMP,
 )
 REFUSED = counter(
-    "fleet_overflow_total", "Things not kept, or not told apart, because a cap was reached; by kind of thing.", "kind"
+    "fleet_overflow_total", "Objects dropped or counted as `other` because a limit was reached, by kind.", "kind"
 )
 
 
@@ -91,24 +89,22 @@ class StageMetrics:
     """The five metrics that stories and tasks have alike."""
 
     def __init__(self, thing: str, things: str) -> None:
-        self.now = gauge(f"fleet_{things}", f"{things.capitalize()} by the stage they are in.", "stage")
+        self.now = gauge(f"fleet_{things}", f"{things.capitalize()} by stage.", "stage")
         self.oldest = gauge(
             f"fleet_{thing}_oldest_in_stage_timestamp_seconds",
-            f"Since when the {thing} that is longest in a stage is there.",
+            f"Time when the oldest {thing} in a stage entered it.",
             "stage",
             unit=Unit.TIMESTAMP,
         )
         self.seconds = histogram(
             f"fleet_{thing}_stage_duration_seconds",
-            f"Time a {thing} was in a stage, counted when it leaves it.",
+            f"Time a {thing} spent in a stage, observed when it leaves.",
             "stage",
             unit=Unit.SECONDS,
         )
-        self.moves = counter(
-            f"fleet_{thing}_transitions_total", f"Moves of {things} from one stage to another.", "from_stage", "to_stage"
-        )
+        self.moves = counter(f"fleet_{thing}_transitions_total", f"Stage transitions of {things}.", "from_stage", "to_stage")
         self.illegal = counter(
-            f"fleet_{thing}_illegal_transitions_total", f"Moves of {things} that the rules of their stages do not know."
+            f"fleet_{thing}_illegal_transitions_total", f"Stage transitions of {things} that the workflow does not allow."
         )
 
     @property

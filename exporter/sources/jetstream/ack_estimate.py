@@ -17,7 +17,7 @@ from exporter.sources.jetstream.timestamps import seconds
 
 ACK_ESTIMATE = gauge(
     "nats_consumer_ack_duration_estimate_seconds",
-    "Estimated time from delivery to ack of the last message acked in order; only where the server does not sample acks.",
+    "Estimated time from delivery to ack of the last message acked in order; no data if the server samples acks.",
     "stream",
     "consumer",
     unit=Unit.SECONDS,

@@ -18,7 +18,7 @@ PENDING = gauge("nats_consumer_num_pending", "Messages not yet delivered (num_pe
 ACK_PENDING = gauge("nats_consumer_num_ack_pending", "Messages delivered but not acked (num_ack_pending).", *_CONSUMER)
 REDELIVERED = gauge(
     "nats_consumer_num_redelivered",
-    "Messages delivered more than once and not acked, including those that exceeded max_deliver (num_redelivered).",
+    "Messages delivered more than once and not acked, including messages over max_deliver (num_redelivered).",
     *_CONSUMER,
 )
 WAITING = gauge("nats_consumer_num_waiting", "Pull requests waiting for messages (num_waiting).", *_CONSUMER)
@@ -51,14 +51,14 @@ LAST_ACK = gauge(
 )  # fmt: skip
 OLDEST = gauge(
     "nats_consumer_oldest_unacked_timestamp_seconds",
-    "When the oldest undelivered or unacked message was stored (STREAM.MSG.GET); absent without lag, over "
-    "jetstream.max-oldest-lookups, and where a message over max_deliver hides it.", *_CONSUMER,
+    "Storage time of the oldest undelivered or unacked message (STREAM.MSG.GET); absent without lag, over "
+    "jetstream.max-oldest-lookups, and if a message over max_deliver hides it.", *_CONSUMER,
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 PAUSED = gauge("nats_consumer_paused", "Whether deliveries are paused (paused).", *_CONSUMER)
 OFFLINE = gauge(
     "nats_consumer_offline",
-    "Whether the consumer exists but its leader does not answer, so that its other metrics are absent (missing, offline).",
+    "Whether the consumer exists but its leader does not answer, so its other metrics are absent (missing, offline).",
     *_CONSUMER,
 )
 PUSH_BOUND = gauge(
@@ -75,7 +75,7 @@ MAX_ACK_PENDING = gauge(
     "nats_consumer_max_ack_pending", "Max unacked messages, absent if unlimited (config.max_ack_pending).", *_CONSUMER
 )
 SAMPLING = gauge(
-    "nats_consumer_sampling", "Whether the server samples acks, which gives ack durations (config.sample_freq).", *_CONSUMER
+    "nats_consumer_sampling", "Whether the server samples acks for ack durations (config.sample_freq).", *_CONSUMER
 )
 INFO = info(
     "nats_consumer_info",
@@ -94,7 +94,7 @@ EPHEMERAL = gauge("nats_stream_ephemeral_consumers", "Consumers without a durabl
 EPHEMERAL_LAG = gauge("nats_stream_ephemeral_lag", "Total lag of the stream's ephemeral consumers.", "stream")
 FAILED_LOOKUPS = gauge(
     "nats_stream_oldest_lookup_failures",
-    "Lookups of oldest unacked messages that failed in the last collection, refused ones included (STREAM.MSG.GET).",
+    "Lookups of oldest unacked messages that failed in the last collection, including refused ones (STREAM.MSG.GET).",
     "stream",
 )
 

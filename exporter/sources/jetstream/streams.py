@@ -17,11 +17,11 @@ BYTES = gauge("nats_stream_size_bytes", "Bytes stored (state.bytes).", "stream",
 FIRST = gauge("nats_stream_first_sequence", "Sequence of the oldest message (state.first_seq).", "stream")
 LAST = gauge("nats_stream_last_sequence", "Sequence of the newest message (state.last_seq).", "stream")
 FIRST_TIME = gauge(
-    "nats_stream_first_timestamp_seconds", "When the oldest message was stored (state.first_ts).", "stream",
+    "nats_stream_first_timestamp_seconds", "Storage time of the oldest message (state.first_ts).", "stream",
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 LAST_TIME = gauge(
-    "nats_stream_last_timestamp_seconds", "When the newest message was stored (state.last_ts).", "stream",
+    "nats_stream_last_timestamp_seconds", "Storage time of the newest message (state.last_ts).", "stream",
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 CONSUMERS = gauge("nats_stream_consumers", "Consumers, including ephemeral ones (state.consumer_count).", "stream")
@@ -38,7 +38,7 @@ LIMIT_AGE = gauge(
 INFO = info("nats_stream_info", "Stream configuration (config).", "stream", "retention", "storage", "discard", "replicas")
 OFFLINE = gauge(
     "nats_stream_offline",
-    "Whether the stream exists but its leader does not answer, so that its other metrics are absent (missing, offline).",
+    "Whether the stream exists but its leader does not answer, so its other metrics are absent (missing, offline).",
     "stream",
 )
 LEADER = info("nats_stream_leader_info", "The leader of a stream in a cluster (cluster.leader).", "stream", "leader")

@@ -27,7 +27,7 @@ from exporter.sources.journal.forwarder import DROP_REASONS, LokiForwarder, Stre
 ENTRIES = counter("fleet_journal_entries_total", "Entries that Loki accepted.", "stream")
 DROPPED = counter(
     "fleet_journal_dropped_entries_total",
-    "Entries that Loki refused for good, by reason: invalid (status 400) or too_large (413).",
+    "Entries that Loki rejected and that were dropped, by reason: invalid (status 400) or too_large (413).",
     "stream",
     "reason",
 )
@@ -39,7 +39,7 @@ PENDING = gauge("fleet_journal_pending_messages", "Messages of a stream not copi
 RETRIES = counter("fleet_journal_retries_total", "Requests to Loki that failed and were retried.")
 DELAY = histogram(
     "fleet_journal_delay_seconds",
-    "Time from the storing of an event in its stream to its acceptance by Loki.",
+    "Time from storage of an event in its stream to its acceptance by Loki.",
     "stream",
     unit=Unit.SECONDS,
 )
@@ -55,8 +55,8 @@ class JournalOptions(NatsServer, SourceOptions):
     loki_password: Annotated[Secret, option("Loki password.")] = SecretStr("")
     loki_token: Annotated[Secret, option("Loki bearer token.")] = SecretStr("")
     loki_tenant: Annotated[str, option("Loki tenant (X-Scope-OrgID).")] = ""
-    loki_ca_file: Annotated[Path | None, option("Certificate authority of Loki.")] = None
-    streams: Annotated[Names, option("Streams to copy; default: all that keep their messages.")] = ()
+    loki_ca_file: Annotated[Path | None, option("CA certificate of Loki.")] = None
+    streams: Annotated[Names, option("Streams to copy; default: all with limits retention.")] = ()
     redact: Annotated[Names, option("Fields of events whose values are not copied.")] = REDACT
     text_limit: Annotated[Count, option("Maximum characters of a text within an event.")] = 16_000
     line_limit: Annotated[Count, option("Maximum characters of a line; Loki's default limit is 256 KiB.")] = 65_536

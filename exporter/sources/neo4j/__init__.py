@@ -50,11 +50,13 @@ class Neo4j(LegacySource):
     user: Annotated[str, option("User name.", env="NEO4J_USER")] = "neo4j"
     password: Annotated[Secret, option("Password.", env="NEO4J_PASSWORD")] = SecretStr("")
     database: Annotated[str, option("Database to count.", env="NEO4J_DATABASE")] = "neo4j"
-    ca_file: Annotated[Path | None, option("Certificate authority of the server, for TLS of our own choosing.")] = None
-    max_labels: Annotated[int, Gt(0), option("Most labels shown; the rest is `other`.")] = 200
-    max_types: Annotated[int, Gt(0), option("Most relationship types shown; the rest is `other`.")] = 200
-    max_patterns: Annotated[int, Gt(0), option("Most patterns shown; the rest is `other`.")] = 500
-    schema_seconds: Annotated[Seconds, option("Seconds for which labels and types are taken as known.")] = 300.0
+    ca_file: Annotated[Path | None, option("CA certificate that signed the server's, for TLS.")] = None
+    max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
+    max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
+    max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500
+    schema_seconds: Annotated[Seconds, option("Interval between reads of labels and relationship types, in seconds.")] = (
+        300.0
+    )
 
     _driver: AsyncDriver | None = PrivateAttr(None)
     _component: tuple[str, str] = PrivateAttr(("", ""))

@@ -24,16 +24,16 @@ LABEL_NODES = gauge("neo4j_label_nodes", "Nodes with a label (count store).", "d
 TYPE_RELATIONSHIPS = gauge("neo4j_type_relationships", "Relationships of a type (count store).", "database", "type")
 PATTERN_RELATIONSHIPS = gauge(
     "neo4j_pattern_relationships",
-    "Relationships of a type from one label to another; * is an end that the count store does not tell.",
+    "Relationships of a type by start and end label; * is any label, since the count store counts one end only.",
     "database", "start", "type", "end",
 )  # fmt: skip
-LABELS = gauge("neo4j_labels", "Labels in use or once used (db.labels).", "database")
-TYPES = gauge("neo4j_relationship_types", "Relationship types in use or once used (db.relationshipTypes).", "database")
+LABELS = gauge("neo4j_labels", "Labels, including unused ones (db.labels).", "database")
+TYPES = gauge("neo4j_relationship_types", "Relationship types, including unused ones (db.relationshipTypes).", "database")
 TRANSACTIONS = gauge(
-    "neo4j_transactions", "Transactions in progress, this reading's left out (SHOW TRANSACTIONS).", "database"
+    "neo4j_transactions", "Open transactions, excluding the exporter's own (SHOW TRANSACTIONS).", "database"
 )
 LAST_CHANGE = gauge(
-    "neo4j_counts_changed_timestamp_seconds", "When a reading last saw other counts than the one before it.", "database",
+    "neo4j_counts_changed_timestamp_seconds", "Time of the last collection in which a count changed.", "database",
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ class Counts:
         nodes, relationships = next(rest), next(rest)
         groups = (schema.labels, schema.types, schema.starts, schema.ends)
         if len(row) != 2 + sum(len(group) for group in groups):
-            raise ValueError(f"{len(row)} counts came back")
+            raise ValueError(f"expected one count per label, type and pattern, got {len(row)} counts")
         labels, types, starts, ends = (dict(zip(group, islice(rest, len(group)), strict=True)) for group in groups)
         return cls(nodes, relationships, labels, types, starts, ends)  # type: ignore[arg-type]
 

@@ -25,9 +25,7 @@ from exporter.sources.rayjob.clusters import Clusters
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs, job_state
 from exporter.sources.rayjob.objects import Key, ray_job
 
-SERVED = gauge(
-    "ray_kind_served", "Whether the Kubernetes API serves the kind, that is, whether KubeRay is installed.", "kind"
-)
+SERVED = gauge("ray_kind_served", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
 
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
 
@@ -139,7 +137,7 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         status, meta = found.status, found.metadata
         dashboard, lines, problem = self.options.dashboard or status.dashboard_url, None, None
         if not dashboard or not status.job_id:
-            problem = "the RayJob names no dashboard or no job yet"
+            problem = "the RayJob has no dashboard URL or job ID yet"
         else:
             try:
                 lines = await logs.read(dashboard, status.job_id)

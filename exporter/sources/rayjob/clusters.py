@@ -22,7 +22,7 @@ _CLUSTER: Final = ("namespace", "raycluster")
 
 CLUSTER_STATE = state_set("ray_cluster_state", "State of the RayCluster (status.state).", *_CLUSTER, states=CLUSTER_STATES)
 CLUSTER_CONDITION = gauge(
-    "ray_cluster_condition", "Whether a condition is True; absent where it is not reported (status.conditions).",
+    "ray_cluster_condition", "Whether a condition is True; absent if not reported (status.conditions).",
     *_CLUSTER, "condition",
 )  # fmt: skip
 WORKERS: Final = {
@@ -30,13 +30,13 @@ WORKERS: Final = {
     for what in ("desired", "available", "ready", "min", "max")
 }
 CLUSTER_CPU = gauge(
-    "ray_cluster_desired_cpu_cores", "CPU asked for by all pods (status.desiredCPU).", *_CLUSTER, unit=Unit.CORES
+    "ray_cluster_desired_cpu_cores", "CPU requested by all pods (status.desiredCPU).", *_CLUSTER, unit=Unit.CORES
 )
 CLUSTER_MEMORY = gauge(
-    "ray_cluster_desired_memory_bytes", "Memory asked for by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
+    "ray_cluster_desired_memory_bytes", "Memory requested by all pods (status.desiredMemory).", *_CLUSTER, unit=Unit.BYTES
 )
 CLUSTER_TPU = gauge("ray_cluster_desired_tpus", "TPUs requested by all pods (status.desiredTPU).", *_CLUSTER)
-CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs asked for by all pods (status.desiredGPU).", *_CLUSTER)
+CLUSTER_GPU = gauge("ray_cluster_desired_gpus", "GPUs requested by all pods (status.desiredGPU).", *_CLUSTER)
 
 METRICS: Final[tuple[Metric, ...]] = (
     CLUSTER_STATE, CLUSTER_CONDITION, *WORKERS.values(), CLUSTER_CPU, CLUSTER_MEMORY, CLUSTER_GPU, CLUSTER_TPU

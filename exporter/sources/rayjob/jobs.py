@@ -46,14 +46,16 @@ JOB_DEPLOYMENT = state_set(
 JOB_REASON = info("ray_job_failure_reason_info", "Why the RayJob failed (status.reason).", *_JOB, "reason")
 JOB_CREATED = gauge(
     "ray_job_created_timestamp_seconds",
-    "When the RayJob was created (metadata.creationTimestamp).",
+    "Creation time of the RayJob (metadata.creationTimestamp).",
     *_JOB,
     unit=Unit.TIMESTAMP,
 )
-JOB_START = gauge("ray_job_start_timestamp_seconds", "When it started (status.startTime).", *_JOB, unit=Unit.TIMESTAMP)
-JOB_END = gauge("ray_job_end_timestamp_seconds", "When it ended (status.endTime).", *_JOB, unit=Unit.TIMESTAMP)
-JOB_RETRIES = gauge("ray_job_failed_attempts", "Attempts that failed so far (status.failed).", *_JOB)
-JOB_BACKOFF = gauge("ray_job_backoff_limit", "Retries that are allowed (spec.backoffLimit).", *_JOB)
+JOB_START = gauge(
+    "ray_job_start_timestamp_seconds", "Start time of the RayJob (status.startTime).", *_JOB, unit=Unit.TIMESTAMP
+)
+JOB_END = gauge("ray_job_end_timestamp_seconds", "End time of the RayJob (status.endTime).", *_JOB, unit=Unit.TIMESTAMP)
+JOB_RETRIES = gauge("ray_job_failed_attempts", "Failed attempts (status.failed).", *_JOB)
+JOB_BACKOFF = gauge("ray_job_backoff_limit", "Max retries (spec.backoffLimit).", *_JOB)
 JOB_SUCCEEDED = gauge("ray_job_succeeded_attempts", "Succeeded attempts (status.succeeded).", *_JOB)
 JOB_INFO = info("ray_job_info", "The RayJob's RayCluster, agent and role.", *_JOB, "raycluster", "agent", "role")
 
@@ -65,10 +67,10 @@ DURATION = histogram(
 )  # fmt: skip
 FAILED_ATTEMPTS = counter(
     "ray_job_attempt_failures_total",
-    "Failed attempts while the exporter was running, retried ones included (increases of status.failed).",
+    "Failed attempts while the exporter was running, including retried ones (increases of status.failed).",
     "namespace",
 )
-UNKNOWN = counter("ray_job_unknown_states_total", "Values of a state field that this version does not know.", "field")
+UNKNOWN = counter("ray_job_unknown_states_total", "Unknown values of a state field.", "field")
 
 JOB_METRICS: Final = (
     JOB_STATUS, JOB_DEPLOYMENT, JOB_REASON, JOB_CREATED, JOB_START, JOB_END, JOB_RETRIES,

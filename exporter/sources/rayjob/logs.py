@@ -25,7 +25,7 @@ def last_lines(body: bytes) -> list[str]:
     try:
         text = msgspec.json.decode(body, type=_Logs).logs
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        raise LogsMissing("the Ray dashboard's reply is none of its job API's") from None
+        raise LogsMissing("the Ray dashboard: expected a job API reply, got something else") from None
     return [line[:_LONGEST_LINE] for line in text.splitlines()[-LINES:]]
 
 

@@ -35,7 +35,7 @@ _NO_ADDRESSES: dict[str, Address] = {}
 
 
 class Services(LegacySource):
-    """Any number of services, by the names that they are to have."""
+    """Any number of gRPC and HTTP services, each with a name."""
 
     kind: ClassVar[str] = "services"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
@@ -44,9 +44,9 @@ class Services(LegacySource):
     http: Annotated[HttpAddresses, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
     orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
-    deadline: Annotated[Seconds, option("Longest time one answer may take, in seconds.")] = 2.0
+    deadline: Annotated[Seconds, option("Timeout of one request, in seconds.")] = 2.0
     tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
-    ca_file: Annotated[Path | None, option("Certificate authority of the services, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificate that signed the services', for TLS.")] = None
 
     _clients: dict[tuple[str, str], GrpcClient] = PrivateAttr(default_factory=dict)
     _http: httpx.AsyncClient | None = PrivateAttr(None)

@@ -23,34 +23,40 @@ class Health(StrEnum):
 
 
 _WHO: Final = ("service", "address")
-UP = gauge("fleet_service_up", "Whether an address of a service answered as it should.", *_WHO)
+UP = gauge("fleet_service_up", "Whether an address of a service gave the expected reply.", *_WHO)
 FAILURE = state_set(
-    "fleet_service_failure", "Why it did not; all 0 when it did.", *_WHO, states=tuple(Reason), state_label="reason"
+    "fleet_service_failure",
+    "Why the last check failed; all 0 if it succeeded.",
+    *_WHO,
+    states=tuple(Reason),
+    state_label="reason",
 )
 HEALTH = state_set(
     "fleet_service_health",
-    "What a gRPC service says of itself (grpc.health.v1); none is up without a health service.",
+    "Health reported by a gRPC service (grpc.health.v1); all 0 if it has no health service.",
     *_WHO,
     states=tuple(Health),
     state_label="health",
 )
-ROUND_TRIP = gauge("fleet_service_round_trip_seconds", "Time of the answer.", *_WHO, unit=Unit.SECONDS)
-INSTANCES = gauge("fleet_service_instances", "Addresses that the service's name resolves to.", "service")
+ROUND_TRIP = gauge("fleet_service_round_trip_seconds", "Round-trip time of the last check.", *_WHO, unit=Unit.SECONDS)
+INSTANCES = gauge("fleet_service_instances", "Addresses that the service name resolves to.", "service")
 STARTED = gauge(
-    "fleet_service_start_timestamp_seconds", "When it started, by its own account (uptime_seconds).", *_WHO,
+    "fleet_service_start_timestamp_seconds", "Start time reported by the service (uptime_seconds).", *_WHO,
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
-DELIBERATIONS = counter("fleet_service_deliberations_total", "Deliberations since its start (GetStatus).", *_WHO, "outcome")
-ACTIVE = gauge("fleet_service_active_deliberations", "Deliberations under way (GetStatus).", *_WHO)
+DELIBERATIONS = counter(
+    "fleet_service_deliberations_total", "Deliberations since the service started (GetStatus).", *_WHO, "outcome"
+)
+ACTIVE = gauge("fleet_service_active_deliberations", "Deliberations in progress (GetStatus).", *_WHO)
 MEAN = gauge(
-    "fleet_service_deliberation_mean_seconds", "Mean time of a deliberation since its start (GetStatus).", *_WHO,
+    "fleet_service_deliberation_mean_seconds", "Mean deliberation time since the service started (GetStatus).", *_WHO,
     unit=Unit.SECONDS,
 )  # fmt: skip
-COUNCILS = gauge("fleet_orchestrator_active_councils", "Councils (GetStatus active_councils).", *_WHO)
+COUNCILS = gauge("fleet_orchestrator_active_councils", "Active councils (GetStatus active_councils).", *_WHO)
 AGENTS = gauge(
-    "fleet_orchestrator_agents", "Agents on the roster (ListCouncils); it calls all of them ready.", *_WHO, "role"
+    "fleet_orchestrator_agents", "Agents listed by the orchestrator, all reported as ready (ListCouncils).", *_WHO, "role"
 )
-JOBS = gauge("fleet_ray_executor_active_jobs", "Jobs that run (GetActiveJobs), by role.", *_WHO, "role")
+JOBS = gauge("fleet_ray_executor_active_jobs", "Running jobs by role (GetActiveJobs).", *_WHO, "role")
 METRICS: Final[tuple[Metric, ...]] = (
     UP, FAILURE, HEALTH, ROUND_TRIP, INSTANCES, STARTED, DELIBERATIONS, ACTIVE, MEAN, COUNCILS, AGENTS, JOBS,
 )  # fmt: skip

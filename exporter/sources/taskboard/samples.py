@@ -56,21 +56,21 @@ MEDIAN_CYCLE = gauge(
 MOVES = counter("fleet_board_changes_total", "Task changes since the start, by kind.", "kind")
 ILLEGAL = counter("fleet_board_illegal_moves_total", "Status changes that the board's rules do not allow.")
 STATUS_MISMATCH = gauge(
-    "fleet_board_status_mismatch_tasks", "Tasks whose status is not valid in their folder; the folder counts."
+    "fleet_board_status_mismatch_tasks", "Tasks whose status does not match their folder; the folder takes precedence."
 )
 MISORDERED = gauge(
     "fleet_board_misordered_tasks",
-    "Tasks with assigned_at or completed_at before created_at; durations leave them out.",
+    "Tasks with assigned_at or completed_at before created_at; durations exclude them.",
 )
-DUPLICATES = gauge("fleet_board_duplicate_tasks", "Task files whose id another task file has too.")
+DUPLICATES = gauge("fleet_board_duplicate_tasks", "Task files with the id of another task file.")
 UNREADABLE = gauge("fleet_board_unreadable_files", "Files of the board that are not tasks, by reason.", "reason")
 ESTIMATED = gauge(
     "fleet_board_estimated_open_seconds",
-    "Estimated work of the open tasks (estimated_hours); a range is its mean, a day is 8 hours.",
+    "Estimated work of the open tasks (estimated_hours); a range counts as its mean, a day as 8 hours.",
     unit=Unit.SECONDS,
 )
 UNESTIMATED = gauge("fleet_board_unestimated_tasks", "Open tasks without a readable estimate (estimated_hours).")
-SIDE = gauge("fleet_board_side_files", "Task files in other folders than the columns.", "folder")
+SIDE = gauge("fleet_board_side_files", "Task files outside the column folders.", "folder")
 SKIPPED = gauge("fleet_board_skipped_files", "Files over taskboard.max_files, which are not read.")
 LAST_SCAN = gauge("fleet_board_last_scan_timestamp_seconds", "Time of the last scan.", unit=Unit.TIMESTAMP)
 METRICS: Final[tuple[Metric, ...]] = (

@@ -25,8 +25,8 @@ from exporter.sources.valkey.fields import parsed
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-SLOWLOG = gauge("valkey_slowlog_length", "Entries of the slow log (SLOWLOG LEN).", "server")
-LARGE_REPLIES = gauge("valkey_large_reply_log_length", "Entries of the large-reply log (COMMANDLOG LEN).", "server")
+SLOWLOG = gauge("valkey_slowlog_length", "Entries in the slow log (SLOWLOG LEN).", "server")
+LARGE_REPLIES = gauge("valkey_large_reply_log_length", "Entries in the large-reply log (COMMANDLOG LEN).", "server")
 
 _SCAN_PAGE = 500
 
@@ -38,8 +38,8 @@ class ValkeyOptions(SourceOptions):
         ValkeyAddresses,
         option("host:port, redis://, rediss:// or unix:// addresses of one or several servers.", env="REDIS_URL"),
     ] = ()
-    username: Annotated[str, option("ACL user, where the address names none.")] = ""
-    password: Annotated[Secret, option("Password, where the address holds none.", env="REDIS_PASSWORD")] = SecretStr("")
+    username: Annotated[str, option("ACL user name, if the address has none.")] = ""
+    password: Annotated[Secret, option("Password, if the address has none.", env="REDIS_PASSWORD")] = SecretStr("")
     collection_keys: Annotated[
         Names, option("Keys whose size and memory are exported; each costs the server one keyspace hit per collection.")
     ] = ()

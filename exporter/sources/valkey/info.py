@@ -42,50 +42,54 @@ SERVER_INFO = info(
 )  # fmt: skip
 ROLE = state_set("valkey_role", "Replication role (INFO role).", SERVER, states=("master", "replica"), state_label="role")
 START = gauge(
-    "valkey_start_timestamp_seconds", "When the server started (INFO server_time_usec less uptime_in_seconds).", SERVER,
+    "valkey_start_timestamp_seconds", "Start time of the server (INFO server_time_usec minus uptime_in_seconds).", SERVER,
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 IO_THREADS = _field("io_threads_active", "io_threads_active", "Whether I/O threads are active")
 
-CONNECTED_CLIENTS = _field("connected_clients", "connected_clients", "Client connections, replicas excluded")
-MAX_CLIENTS = _field("maxclients", "max_clients", "Limit on client connections")
+CONNECTED_CLIENTS = _field("connected_clients", "connected_clients", "Client connections, excluding replicas")
+MAX_CLIENTS = _field("maxclients", "max_clients", "Max client connections")
 BLOCKED_CLIENTS = _field("blocked_clients", "blocked_clients", "Clients waiting in a blocking command")
-TRACKING_CLIENTS = _field("tracking_clients", "tracking_clients", "Clients that are being tracked for caching")
+TRACKING_CLIENTS = _field("tracking_clients", "tracking_clients", "Clients using client-side caching")
 PUBSUB_CLIENTS = _field("pubsub_clients", "pubsub_clients", "Clients in pub/sub mode")
 WATCHING_CLIENTS = _field("watching_clients", "watching_clients", "Clients watching keys")
 INPUT_BUFFER = _bytes("client_recent_max_input_buffer", "client_max_input_buffer_bytes", "Largest recent input buffer")
 OUTPUT_BUFFER = _bytes("client_recent_max_output_buffer", "client_max_output_buffer_bytes", "Largest recent output buffer")
 
-MEMORY_USED = _bytes("used_memory", "memory_used_bytes", "Memory the allocator holds")
-MEMORY_RSS = _bytes("used_memory_rss", "memory_resident_bytes", "Memory the operating system counts")
+MEMORY_USED = _bytes("used_memory", "memory_used_bytes", "Memory allocated")
+MEMORY_RSS = _bytes("used_memory_rss", "memory_resident_bytes", "Resident memory")
 MEMORY_PEAK = _bytes("used_memory_peak", "memory_peak_bytes", "Highest memory use since the start")
 MEMORY_OVERHEAD = _bytes("used_memory_overhead", "memory_overhead_bytes", "Memory not holding data")
 MEMORY_STARTUP = _bytes("used_memory_startup", "memory_startup_bytes", "Memory used before any data")
 MEMORY_DATASET = _bytes("used_memory_dataset", "memory_dataset_bytes", "Memory holding data")
 MEMORY_SCRIPTS = _bytes("used_memory_scripts", "memory_scripts_bytes", "Memory of scripts and functions")
-MEMORY_MAX = _bytes("maxmemory", "memory_max_bytes", "Memory limit, 0 where there is none")
-MEMORY_SYSTEM = _bytes("total_system_memory", "memory_system_bytes", "Memory of the machine")
-FRAGMENTATION = _field("mem_fragmentation_ratio", "memory_fragmentation_ratio", "Resident over used memory", unit=Unit.RATIO)
+MEMORY_MAX = _bytes("maxmemory", "memory_max_bytes", "Memory limit, 0 if unlimited")
+MEMORY_SYSTEM = _bytes("total_system_memory", "memory_system_bytes", "Memory of the host")
+FRAGMENTATION = _field(
+    "mem_fragmentation_ratio", "memory_fragmentation_ratio", "Ratio of resident to used memory", unit=Unit.RATIO
+)
 BACKLOG_MEMORY = _bytes("mem_replication_backlog", "memory_replication_backlog_bytes", "Memory of the replication backlog")
 AOF_BUFFER = _bytes("mem_aof_buffer", "memory_aof_buffer_bytes", "Memory of the append-only file's buffer")
 CLIENT_MEMORY = _bytes("mem_clients_normal", "memory_clients_bytes", "Memory of ordinary clients")
 REPLICA_MEMORY = _bytes("mem_clients_slaves", "memory_replica_clients_bytes", "Memory of replicas' connections")
 DEFRAG_RUNNING = _field(
-    "active_defrag_running", "active_defrag_running", "Effort of active defragmentation, 0 when it rests"
+    "active_defrag_running",
+    "active_defrag_running",
+    "CPU percentage that active defragmentation uses, 0 if it is not running",
 )
 LAZYFREE_PENDING = _field("lazyfree_pending_objects", "lazyfree_pending_objects", "Objects waiting to be freed")
 
-LOADING = _field("loading", "loading", "Whether a dump is being loaded")
-RDB_CHANGES = _field("rdb_changes_since_last_save", "rdb_changes_since_last_save", "Changes since the last dump")
-RDB_RUNNING = _field("rdb_bgsave_in_progress", "rdb_save_in_progress", "Whether a dump is being written")
+LOADING = _field("loading", "loading", "Whether an RDB or AOF file is being loaded")
+RDB_CHANGES = _field("rdb_changes_since_last_save", "rdb_changes_since_last_save", "Changes since the last RDB save")
+RDB_RUNNING = _field("rdb_bgsave_in_progress", "rdb_save_in_progress", "Whether an RDB save is in progress")
 RDB_LAST_SAVE = _field(
     "rdb_last_save_time",
     "rdb_last_save_timestamp_seconds",
-    "When the last dump succeeded",
+    "Time of the last successful RDB save",
     unit=Unit.TIMESTAMP,
 )
 RDB_DURATION = _field(
-    "rdb_last_bgsave_time_sec", "rdb_last_save_duration_seconds", "Time the last dump took", unit=Unit.SECONDS
+    "rdb_last_bgsave_time_sec", "rdb_last_save_duration_seconds", "Duration of the last RDB save", unit=Unit.SECONDS
 )
 AOF_ENABLED = _field("aof_enabled", "aof_enabled", "Whether the append-only file is on")
 AOF_REWRITING = _field(
@@ -94,24 +98,24 @@ AOF_REWRITING = _field(
 AOF_REWRITE_DURATION = _field(
     "aof_last_rewrite_time_sec",
     "aof_last_rewrite_duration_seconds",
-    "Time the last rewrite took",
+    "Duration of the last AOF rewrite",
     unit=Unit.SECONDS,
 )
 AOF_SIZE = _bytes("aof_current_size", "aof_size_bytes", "Size of the append-only file")
-AOF_DELAYED = _total("aof_delayed_fsync", "aof_delayed_fsync_total", "Writes that waited for fsync")
+AOF_DELAYED = _total("aof_delayed_fsync", "aof_delayed_fsync_total", "Writes delayed by fsync")
 
 CONNECTIONS = _total("total_connections_received", "connections_received_total", "Connections accepted")
-REJECTED = _total("rejected_connections", "rejected_connections_total", "Connections refused for maxclients")
+REJECTED = _total("rejected_connections", "rejected_connections_total", "Connections rejected because of maxclients")
 COMMANDS = _total("total_commands_processed", "commands_processed_total", "Commands processed")
 NET_IN = _total("total_net_input_bytes", "network_input_bytes_total", "Bytes read from clients", unit=Unit.BYTES)
 NET_OUT = _total("total_net_output_bytes", "network_output_bytes_total", "Bytes written to clients", unit=Unit.BYTES)
-EXPIRED = _total("expired_keys", "expired_keys_total", "Keys whose time was up")
+EXPIRED = _total("expired_keys", "expired_keys_total", "Expired keys")
 EXPIRED_STALE = _field(
-    "expired_stale_perc", "expired_stale_ratio", "Share of keys with a time to live that are already stale",
+    "expired_stale_perc", "expired_stale_ratio", "Estimated share of keys with a time to live that have expired",
     unit=Unit.RATIO, scale=0.01,
 )  # fmt: skip
-EVICTED = _total("evicted_keys", "evicted_keys_total", "Keys thrown out for maxmemory")
-EVICTED_CLIENTS = _total("evicted_clients", "evicted_clients_total", "Clients thrown out for maxmemory-clients")
+EVICTED = _total("evicted_keys", "evicted_keys_total", "Keys evicted because of maxmemory")
+EVICTED_CLIENTS = _total("evicted_clients", "evicted_clients_total", "Clients evicted because of maxmemory-clients")
 HITS = _total("keyspace_hits", "keyspace_hits_total", "Lookups that found the key")
 MISSES = _total("keyspace_misses", "keyspace_misses_total", "Lookups that did not find the key")
 PUBSUB_CHANNELS = _field("pubsub_channels", "pubsub_channels", "Channels with a subscriber")
@@ -119,29 +123,31 @@ PUBSUB_PATTERNS = _field("pubsub_patterns", "pubsub_patterns", "Patterns with a 
 FORK = _field(
     "latest_fork_usec",
     "latest_fork_duration_seconds",
-    "Time the last fork took",
+    "Duration of the last fork",
     unit=Unit.SECONDS,
     scale=1e-6,
 )
 FORKS = _total("total_forks", "forks_total", "Forks of the server process")
-ERROR_REPLIES = _total("total_error_replies", "error_replies_total", "Error replies of every kind")
-UNEXPECTED_ERRORS = _total("unexpected_error_replies", "unexpected_error_replies_total", "Errors the server should not give")
+ERROR_REPLIES = _total("total_error_replies", "error_replies_total", "Error replies")
+UNEXPECTED_ERRORS = _total("unexpected_error_replies", "unexpected_error_replies_total", "Unexpected error replies")
 DENIED_AUTH = _total("acl_access_denied_auth", "acl_denied_auth_total", "Failed authentications")
 DENIED_COMMAND = _total("acl_access_denied_cmd", "acl_denied_command_total", "Commands denied by ACL")
 DENIED_KEY = _total("acl_access_denied_key", "acl_denied_key_total", "Keys denied by ACL")
 DENIED_CHANNEL = _total("acl_access_denied_channel", "acl_denied_channel_total", "Channels denied by ACL")
-RESYNCS_FULL = _total("sync_full", "replica_full_resyncs_total", "Full resynchronisations given to replicas")
-RESYNCS_PARTIAL = _total("sync_partial_ok", "replica_partial_resyncs_total", "Partial resynchronisations accepted")
-RESYNCS_DENIED = _total("sync_partial_err", "replica_partial_resyncs_denied_total", "Partial resynchronisations denied")
+RESYNCS_FULL = _total("sync_full", "replica_full_resyncs_total", "Full resyncs with replicas")
+RESYNCS_PARTIAL = _total("sync_partial_ok", "replica_partial_resyncs_total", "Partial resyncs accepted")
+RESYNCS_DENIED = _total("sync_partial_err", "replica_partial_resyncs_denied_total", "Partial resyncs denied")
 
 CONNECTED_REPLICAS = _field("connected_slaves", "connected_replicas", "Replicas connected")
-REPLICATION_OFFSET = _field("master_repl_offset", "replication_offset", "Offset of the replication stream")
-REPLICA_OFFSET = _field("slave_repl_offset", "replica_offset", "Offset this replica has applied")
-MASTER_SYNCING = _field("master_sync_in_progress", "master_sync_in_progress", "Whether the master sends a full copy")
+REPLICATION_OFFSET = _field("master_repl_offset", "replication_offset", "Replication offset of the server")
+REPLICA_OFFSET = _field("slave_repl_offset", "replica_offset", "Replication offset of this replica")
+MASTER_SYNCING = _field(
+    "master_sync_in_progress", "master_sync_in_progress", "Whether a full sync from the master is in progress"
+)
 MASTER_LAST_IO = _field(
     "master_last_io_seconds_ago",
     "master_last_io_age_seconds",
-    "Time since the master was last heard",
+    "Time since the last interaction with the master",
     unit=Unit.SECONDS,
 )
 
@@ -159,17 +165,17 @@ STATUS = {
 }
 PERSISTENCE_OK = gauge(
     "valkey_persistence_last_ok",
-    "Whether the last dump, rewrite or write succeeded (INFO rdb_last_bgsave_status, aof_last_*_status).",
+    "Whether the last RDB save, AOF rewrite or AOF write succeeded (INFO rdb_last_bgsave_status, aof_last_*_status).",
     SERVER, "operation",
 )  # fmt: skip
 MASTER_LINK_UP = gauge("valkey_master_link_up", "Whether the link to the master is up (INFO master_link_status).", SERVER)
 REPLICA_LAG = gauge(
-    "valkey_connected_replica_lag_seconds", "Time since a replica last acknowledged (INFO slaveN lag).", SERVER, "replica",
+    "valkey_connected_replica_lag_seconds", "Time since the last ack of a replica (INFO slaveN lag).", SERVER, "replica",
     unit=Unit.SECONDS,
 )  # fmt: skip
 REPLICA_ACKED = gauge(
     "valkey_connected_replica_offset",
-    "Offset a replica has acknowledged (INFO slaveN offset).",
+    "Replication offset acked by a replica (INFO slaveN offset).",
     SERVER,
     "replica",
 )
@@ -180,18 +186,18 @@ COMMAND_SECONDS = counter(
 )  # fmt: skip
 COMMAND_REJECTED = counter(
     "valkey_command_rejected_calls_total",
-    "Calls refused before they ran (INFO cmdstat_* rejected_calls).",
+    "Calls rejected before execution (INFO cmdstat_* rejected_calls).",
     SERVER,
     "command",
 )
 COMMAND_FAILED = counter(
     "valkey_command_failed_calls_total",
-    "Calls that ran and failed (INFO cmdstat_* failed_calls).",
+    "Calls that failed during execution (INFO cmdstat_* failed_calls).",
     SERVER,
     "command",
 )
-ERRORS = counter("valkey_errors_total", "Error replies by their first word (INFO errorstat_* count).", SERVER, "error")
-DB_KEYS = gauge("valkey_db_keys", "Keys of a database (INFO dbN keys).", SERVER, "db")
+ERRORS = counter("valkey_errors_total", "Error replies by error prefix (INFO errorstat_* count).", SERVER, "error")
+DB_KEYS = gauge("valkey_db_keys", "Keys in a database (INFO dbN keys).", SERVER, "db")
 DB_EXPIRING = gauge("valkey_db_expiring_keys", "Keys with a time to live (INFO dbN expires).", SERVER, "db")
 DB_TTL = gauge(
     "valkey_db_average_ttl_seconds", "Mean time to live of keys that have one (INFO dbN avg_ttl).", SERVER, "db",

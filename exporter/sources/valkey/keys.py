@@ -15,7 +15,8 @@ OTHER: Final = "other"
 
 COLLECTION_SIZE = gauge(
     "valkey_collection_size",
-    "Members of a configured key, or bytes of a string (LLEN, SCARD, ZCARD, HLEN, XLEN, STRLEN); absent if there is no key.",
+    "Members of a configured key, or bytes of a string (LLEN, SCARD, ZCARD, HLEN, XLEN, STRLEN); no data if the key does "
+    "not exist.",
     "server",
     "key",
 )
@@ -36,8 +37,10 @@ GROUP_TTL = gauge(
     "valkey_key_group_mean_ttl_seconds", "Mean time to live of a group's keys that have one (PTTL).", "server", "group",
     unit=Unit.SECONDS,
 )  # fmt: skip
-SCANNED = gauge("valkey_key_groups_scanned_keys", "Keys that SCAN gave before it ended or met its bound.", "server")
-COMPLETE = gauge("valkey_key_groups_complete", "Whether SCAN saw every key within its bound.", "server")
+SCANNED = gauge(
+    "valkey_key_groups_scanned_keys", "Keys returned by SCAN until it finished or reached valkey.scan-limit.", "server"
+)
+COMPLETE = gauge("valkey_key_groups_complete", "Whether SCAN returned every key within valkey.scan-limit.", "server")
 
 METRICS: Final[tuple[Metric, ...]] = (
     COLLECTION_SIZE,

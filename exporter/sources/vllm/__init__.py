@@ -32,31 +32,31 @@ def _whole_names(services: tuple[str, ...]) -> tuple[str, ...]:
     for service in services:
         namespace, _, name = service.partition("/")
         if not namespace or not name.partition(":")[0]:
-            raise ValueError(f"{service!r} is not namespace/name or namespace/name:port")
+            raise ValueError(f"expected namespace/name or namespace/name:port, got {service!r}")
     return services
 
 
 class Vllm(LegacySource):
-    """Any number of vLLM servers, of any version since 0.6, on their own or under Ray Serve."""
+    """Any number of vLLM servers, of any version since 0.6, standalone or in Ray Serve."""
 
     kind: ClassVar[str] = "vllm"
     metrics: ClassVar[tuple[Metric, ...]] = (*page.METRICS, DISCOVERED)
 
     url: Annotated[
         VllmAddresses,
-        option("host:port, http:// or https:// addresses; /metrics is added where no path is given.", env="VLLM_URL"),
+        option("host:port, http:// or https:// addresses; /metrics is added if the address has no path.", env="VLLM_URL"),
     ] = ()
-    token: Annotated[Secret, option("Bearer token, where a proxy before the server wants one.")] = SecretStr("")
-    ca_file: Annotated[Path | None, option("Certificate authority of the servers, for https.")] = None
+    token: Annotated[Secret, option("Bearer token, if a proxy in front of the server requires one.")] = SecretStr("")
+    ca_file: Annotated[Path | None, option("CA certificate that signed the servers', for https.")] = None
     service: Annotated[
         Names,
         AfterValidator(_whole_names),
         option("Kubernetes Services whose endpoints are vLLM servers, as namespace/name or namespace/name:port."),
     ] = ()
-    kubeconfig: Annotated[Path | None, option("kubeconfig file for finding endpoints; else the pod's account is used.")] = (
-        None
-    )
-    max_bytes: Annotated[int, Gt(0), option("Largest page that is read; a larger one is refused.")] = 8 * 1024 * 1024
+    kubeconfig: Annotated[
+        Path | None, option("kubeconfig file for endpoint discovery; default: the pod's service account.")
+    ] = None
+    max_bytes: Annotated[int, Gt(0), option("Maximum bytes of a server's metrics page.")] = 8 * 1024 * 1024
 
     _readers: dict[str, Self] = PrivateAttr(default_factory=dict)
     _discovery: Discovery | None = PrivateAttr(None)
@@ -112,7 +112,7 @@ class Vllm(LegacySource):
         except httpx.TimeoutException:
             raise SourceError(Reason.TIMEOUT, f"vLLM at {self.server} did not answer in time") from None
         except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
-            raise SourceError(Reason.MALFORMED, f"{self.server} does not answer as vLLM does: {error}") from None
+            raise SourceError(Reason.MALFORMED, f"vLLM at {self.server}: expected HTTP, got {error}") from None
         except httpx.InvalidURL as error:
             raise SourceError(Reason.CONFIG, f"vLLM at {self.server}: {error}") from None
         except httpx.HTTPError as error:
@@ -134,7 +134,10 @@ class Vllm(LegacySource):
             async for part in reply.aiter_bytes():
                 size += len(part)
                 if size > self.max_bytes:
-                    raise SourceError(Reason.MALFORMED, f"the page of {self.server} is over {self.max_bytes} bytes")
+                    raise SourceError(
+                        Reason.MALFORMED,
+                        f"vLLM at {self.server}: expected at most {self.max_bytes} bytes of metrics, got more",
+                    )
                 parts.append(part)
         return b"".join(parts).decode("utf-8", "replace")
 

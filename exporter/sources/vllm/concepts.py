@@ -53,10 +53,10 @@ def _sizes(name: str, meaning: str, *names: str) -> Concept:
     return _concept(name, meaning, *names, kind=Kind.HISTOGRAM)
 
 
-RUNNING = _gauge("requests_running", "Requests in execution", "num_requests_running")
-WAITING = _gauge("requests_waiting", "Requests waiting for a place", "num_requests_waiting")
+RUNNING = _gauge("requests_running", "Requests running", "num_requests_running")
+WAITING = _gauge("requests_waiting", "Requests waiting in the queue", "num_requests_waiting")
 WAITING_BY_REASON = _gauge(
-    "requests_waiting_by_reason", "Requests waiting, by what they wait for", "num_requests_waiting_by_reason",
+    "requests_waiting_by_reason", "Requests waiting, by reason", "num_requests_waiting_by_reason",
     extra=(("reason", "reason"),),
 )  # fmt: skip
 SWAPPED = _gauge("requests_swapped", "Requests swapped out to CPU memory", "num_requests_swapped")
@@ -64,12 +64,12 @@ KV_CACHE = _gauge(
     "kv_cache_usage_ratio", "Share of the KV cache in use", "kv_cache_usage_perc", "gpu_cache_usage_perc", unit=Unit.RATIO
 )
 SLEEP = _gauge("engine_sleep_state", "Sleep state of the engine", "engine_sleep_state", extra=(("state", "sleep_state"),))
-HEALTHY = _gauge("engine_healthy", "Whether the engine says it is healthy", "engine_healthy")
+HEALTHY = _gauge("engine_healthy", "Whether the engine reports that it is healthy", "engine_healthy")
 PROMPT_TOKENS = _counter("prompt_tokens", "Prompt tokens processed", "prompt_tokens")
-CACHED_TOKENS = _counter("prompt_tokens_cached", "Prompt tokens taken from a cache", "prompt_tokens_cached")
+CACHED_TOKENS = _counter("prompt_tokens_cached", "Prompt tokens read from a cache", "prompt_tokens_cached")
 TOKENS_BY_SOURCE = _counter(
     "prompt_tokens_by_source",
-    "Prompt tokens by where they came from",
+    "Prompt tokens by source",
     "prompt_tokens_by_source",
     extra=(("origin", "source"),),
 )
@@ -77,10 +77,10 @@ GENERATION_TOKENS = _counter("generation_tokens", "Tokens generated", "generatio
 FINISHED = _counter(
     "requests_finished", "Requests finished, by reason", "request_success", extra=(("finished_reason", "finished_reason"),)
 )
-PREEMPTIONS = _counter("preemptions", "Requests pushed out of execution", "num_preemptions")
+PREEMPTIONS = _counter("preemptions", "Requests preempted", "num_preemptions")
 CORRUPTED = _counter("corrupted_requests", "Requests with NaN in their logits", "corrupted_requests")
 REJECTIONS = _counter(
-    "admission_rejections", "Requests refused by a queue limit", "admission_rejections", extra=(("reason", "reason"),)
+    "admission_rejections", "Requests rejected by a queue limit", "admission_rejections", extra=(("reason", "reason"),)
 )
 PREFIX_QUERIES = _counter(
     "prefix_cache_queries", "Tokens looked up in the prefix cache", "prefix_cache_queries", "gpu_prefix_cache_queries"
@@ -99,19 +99,21 @@ DRAFT_TOKENS = _counter("speculative_draft_tokens", "Tokens drafted", "spec_deco
 ACCEPTED_TOKENS = _counter("speculative_accepted_tokens", "Drafted tokens accepted", "spec_decode_num_accepted_tokens")
 TIME_TO_FIRST_TOKEN = _seconds("time_to_first_token", "Time to the first token", "time_to_first_token_seconds")
 INTER_TOKEN = _seconds(
-    "inter_token_latency", "Time between two tokens", "inter_token_latency_seconds", "time_per_output_token_seconds"
+    "inter_token_latency", "Time between output tokens", "inter_token_latency_seconds", "time_per_output_token_seconds"
 )
 TIME_PER_TOKEN = _seconds(
-    "request_time_per_output_token", "Mean time per token of a request", "request_time_per_output_token_seconds"
+    "request_time_per_output_token", "Mean time per output token of a request", "request_time_per_output_token_seconds"
 )
-DURATION = _seconds("request_duration", "Time of a request from arrival to end", "e2e_request_latency_seconds")
-QUEUE_TIME = _seconds("request_queue_time", "Time a request waited", "request_queue_time_seconds", "time_in_queue_requests")
-INFERENCE_TIME = _seconds("request_inference_time", "Time a request was in execution", "request_inference_time_seconds")
-PREFILL_TIME = _seconds("request_prefill_time", "Time of a request's prefill", "request_prefill_time_seconds")
-DECODE_TIME = _seconds("request_decode_time", "Time of a request's decoding", "request_decode_time_seconds")
+DURATION = _seconds("request_duration", "Time from arrival to completion of a request", "e2e_request_latency_seconds")
+QUEUE_TIME = _seconds(
+    "request_queue_time", "Time a request spent in the queue", "request_queue_time_seconds", "time_in_queue_requests"
+)
+INFERENCE_TIME = _seconds("request_inference_time", "Time a request was running", "request_inference_time_seconds")
+PREFILL_TIME = _seconds("request_prefill_time", "Prefill time of a request", "request_prefill_time_seconds")
+DECODE_TIME = _seconds("request_decode_time", "Decode time of a request", "request_decode_time_seconds")
 REQUEST_PROMPT = _sizes("request_prompt_tokens", "Prompt tokens of a request", "request_prompt_tokens")
 REQUEST_GENERATION = _sizes("request_generation_tokens", "Tokens generated for a request", "request_generation_tokens")
-ITERATION = _sizes("iteration_tokens", "Tokens of one engine step", "iteration_tokens_total")
+ITERATION = _sizes("iteration_tokens", "Tokens processed per engine step", "iteration_tokens_total")
 REQUEST_PREEMPTIONS = _sizes("request_preemptions", "Preemptions of a request", "request_num_preemptions")
 
 CONCEPTS: Final = (

@@ -14,7 +14,7 @@ from exporter.metrics.metric import Kind, Labels, Metric, Sample, Unit, counter,
 from exporter.sources.vllm.concepts import CONCEPTS, Concept
 
 MISSING = gauge(
-    "vllm_concept_missing", "Whether the server does not tell this, by the metric's name without vllm_ and _total.",
+    "vllm_concept_missing", "Whether the server does not expose a metric, named without vllm_ and _total.",
     "server", "concept",
 )  # fmt: skip
 CACHE_CONFIG = info(
@@ -30,7 +30,7 @@ HTTP_REQUESTS = counter(
     "status",
 )
 HTTP_DURATION = histogram(
-    "vllm_http_request_duration_seconds", "Time of HTTP requests (http_request_duration_seconds).",
+    "vllm_http_request_duration_seconds", "Duration of HTTP requests (http_request_duration_seconds).",
     "server", "handler", "method", unit=Unit.SECONDS,
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def parsed(text: str) -> Page:
                 if not sample.name.endswith("_created"):
                     page[sample.name].append((sample.labels, float(sample.value)))
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise SourceError(Reason.MALFORMED, f"its page is not in Prometheus's format: {error}") from None
+        raise SourceError(Reason.MALFORMED, f"expected the Prometheus text format, got an invalid line: {error}") from None
     return dict(page)
 
 
@@ -70,7 +70,7 @@ def samples(page: Page, server: str) -> Iterable[Sample]:
                 told[name.removeprefix(prefix)] = series
                 ray = ray or prefix.startswith(_RAY)
     if not told:
-        raise SourceError(Reason.MALFORMED, "its page holds no metric of vLLM's")
+        raise SourceError(Reason.MALFORMED, "expected vLLM metrics, got none")
     engines = list(dict.fromkeys(_engine(values) for series in told.values() for values, _ in series))
     for concept in CONCEPTS:
         found = list(_concept_samples(concept, told, server))

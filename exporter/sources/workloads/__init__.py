@@ -28,15 +28,15 @@ class Workloads(LegacySource):
     kind: ClassVar[str] = "workloads"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
 
-    max_series: Annotated[Count, option("Series kept of one reading; what is over is dropped and counted.")] = 500_000
+    max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 500_000
     kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
-    context: Annotated[str, option("Context of the kubeconfig, another than its current one.")] = ""
-    in_cluster: Annotated[bool, option("Use the service account of the pod this runs in.")] = False
-    namespaces: Annotated[Names, option("Namespaces to follow; all of them when none is named.")] = ()
-    expected: Annotated[Names, option("Workloads that must be there, as namespace/name.")] = ()
-    nodes: Annotated[bool, option("Follow nodes too, for the GPUs of each pool.")] = False
-    pool_label: Annotated[str, option("Label of a node that names its pool.")] = "node.kubernetes.io/instance-type"
-    usage: Annotated[bool, option("Ask metrics.k8s.io for the CPU and memory in use.")] = False
+    context: Annotated[str, option("Context of the kubeconfig; default: its current context.")] = ""
+    in_cluster: Annotated[bool, option("Use the service account of the exporter's own pod.")] = False
+    namespaces: Annotated[Names, option("Namespaces to watch; default: all.")] = ()
+    expected: Annotated[Names, option("Workloads to report as up, degraded, down or absent, as namespace/name.")] = ()
+    nodes: Annotated[bool, option("Also watch nodes, for the GPUs of each pool.")] = False
+    pool_label: Annotated[str, option("Node label that names the pool.")] = "node.kubernetes.io/instance-type"
+    usage: Annotated[bool, option("Read CPU and memory usage from metrics.k8s.io.")] = False
 
     _pods: Pods = PrivateAttr(default_factory=Pods)
     _nodes: Nodes | None = PrivateAttr(None)

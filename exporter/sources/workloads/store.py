@@ -34,7 +34,7 @@ class Status(StrEnum):
 _WHO: Final = ("namespace", "kind", "workload")
 STATUS = state_set(
     "fleet_workload_status",
-    "Whether all of a workload's pods are ready, some, or none.",
+    "Status of a workload: all, some or none of its pods are ready.",
     *_WHO,
     states=(Status.UP, Status.DEGRADED, Status.DOWN),
 )
@@ -42,25 +42,25 @@ PODS = gauge("fleet_workload_pods", "Pods by phase (status.phase).", *_WHO, "pha
 READY = gauge("fleet_workload_ready_pods", "Pods that are ready (condition Ready).", *_WHO)
 RESTARTS = counter(
     "fleet_workload_restarts_total",
-    "Container restarts since the exporter started (increases of restartCount), those of deleted pods included.",
+    "Container restarts since the exporter started (increases of restartCount), including deleted pods.",
     *_WHO,
 )
-WAITING = gauge("fleet_workload_waiting_containers", "Containers that wait, by reason (state.waiting).", *_WHO, "reason")
+WAITING = gauge("fleet_workload_waiting_containers", "Waiting containers by reason (state.waiting).", *_WHO, "reason")
 TERMINATED = gauge(
     "fleet_workload_terminated_containers",
-    "Containers that have ended, now or last, by reason (terminated).",
+    "Containers whose current or last state is terminated, by reason (terminated).",
     *_WHO,
     "reason",
 )
 STARTED = gauge(
-    "fleet_workload_start_timestamp_seconds", "When the oldest of the pods started (status.startTime).", *_WHO,
+    "fleet_workload_start_timestamp_seconds", "Start time of the oldest pod (status.startTime).", *_WHO,
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 IMAGE = info("fleet_workload_image_info", "Images of the pods with tag or digest (spec).", *_WHO, "image", "version")
 CPU_REQUESTED = gauge("fleet_workload_cpu_requested_cores", "CPU requested (spec).", *_WHO, unit=Unit.CORES)
-CPU_LIMIT = gauge("fleet_workload_cpu_limit_cores", "CPU limits, where set (spec).", *_WHO, unit=Unit.CORES)
+CPU_LIMIT = gauge("fleet_workload_cpu_limit_cores", "Sum of CPU limits, if set (spec).", *_WHO, unit=Unit.CORES)
 MEMORY_REQUESTED = gauge("fleet_workload_memory_requested_bytes", "Memory requested (spec).", *_WHO, unit=Unit.BYTES)
-MEMORY_LIMIT = gauge("fleet_workload_memory_limit_bytes", "Memory limits, where set (spec).", *_WHO, unit=Unit.BYTES)
+MEMORY_LIMIT = gauge("fleet_workload_memory_limit_bytes", "Sum of memory limits, if set (spec).", *_WHO, unit=Unit.BYTES)
 GPUS = gauge("fleet_workload_gpus_requested", "GPUs requested (spec, nvidia.com/gpu).", *_WHO)
 WORKLOAD: Final = (
     STATUS, PODS, READY, RESTARTS, WAITING, TERMINATED, STARTED, IMAGE, CPU_REQUESTED, CPU_LIMIT, MEMORY_REQUESTED,
@@ -70,7 +70,7 @@ CPU_USED = gauge("fleet_workload_cpu_used_cores", "CPU used (metrics.k8s.io).", 
 MEMORY_USED = gauge("fleet_workload_memory_used_bytes", "Memory used (metrics.k8s.io).", *_WHO, unit=Unit.BYTES)
 EXPECTED = state_set(
     "fleet_expected_workload_status",
-    "Status of each workload that the options name, whatever its kind.",
+    "Status of each workload in workloads.expected, of any kind.",
     "namespace",
     "workload",
     states=tuple(Status),

@@ -73,7 +73,7 @@ class VllmQuery(Parameters):
 
 
 class GraphQuery(Parameters):
-    label: Text | None = Field(None, description="Node label; patterns are those that start or end at it.")
+    label: Text | None = Field(None, description="Node label; selects the patterns that start or end at it.")
 
 
 class KeysQuery(Parameters):

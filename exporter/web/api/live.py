@@ -222,7 +222,7 @@ def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
     upgrade = {
         "tags": ["events"],
         "summary": "Live events (WebSocket)",
-        "description": "A WebSocket handshake. Messages are those of /api/events/stream, with their type in `kind`.",
+        "description": "A WebSocket handshake. Messages are the same as in /api/events/stream, with their type in `kind`.",
         "operationId": "websocket",
         "parameters": [parameter for parameter in stream["parameters"] if parameter["name"] in names],
         "responses": {"101": {"description": "The connection is a WebSocket."}, "403": foreign, **refusals},
