@@ -278,5 +278,5 @@ def test_an_exporter_says_which_shard_it_is(streams: str) -> None:
     assert "\nfleet_exporter_shard 1\nfleet_exporter_shards 2\n" in re.sub("# .*\n", "", page)
     assert 'source="valkey"' not in page
     assert "Shard 1/2" in landing
-    assert "shown by 0/2" in landing
+    assert "shard 0/2 has the sources without shards" in landing
     assert any('msg="one of several shards" shard=1/2 sources=jetstream' in line for line in process.log)
