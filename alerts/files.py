@@ -41,7 +41,7 @@ def reference(rules: Sequence[Rule], recordings: Sequence[Recording]) -> str:
     ]
     lines += [
         f"| [{rule.name}](runbooks/{rule.name}.md) | {rule.severity} | {rule.component} | {'down' if rule.down else ''} "
-        f"| {rule.summary}{_windows(rule)} | {rule.lasting} |"
+        f"| {rule.summary}{_windows(rule)} | {rule.for_} |"
         for rule in rules
     ]
     lines += [

@@ -62,10 +62,10 @@ class Rule:
     """One alerting rule. Raises ValueError if it is incomplete, or uses an unknown label, variable or threshold.
 
     `summary` is the same for all alerts of a name, because a notification of several alerts shows it once; `description`
-    has the object and the value, with `{{ $labels.x }}` and `{{ $value }}`. `lasting` is Prometheus' `for`, `kept` its
-    `keep_firing_for`. `variables` are the labels that filter the dashboard `view`. `down` marks an alert that means that
+    has the object and the value, with `{{ $labels.x }}` and `{{ $value }}`. `for_` and `keep_firing_for` are Prometheus'
+    fields. `variables` are the labels that filter the dashboard `view`. `down` marks an alert that means that
     a whole component is down or cannot be read. `limits` are the names of its constants in `alerts.thresholds`.
-    `told_by_replica` keeps the labels of the exporter instance, which all other alerts drop.
+    `by_instance` keeps the labels of the exporter instance, which all other alerts drop.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Rule:
     view: View
     variables: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
-    lasting: str = "0m"
-    kept: str = ""
+    for_: str = "0m"
+    keep_firing_for: str = ""
     down: bool = False
-    told_by_replica: bool = False
+    by_instance: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Rule:
             )
         known = self.query.labels.union(self.labels)
         for label in (*_LABEL.findall(self.description), *self.variables):
-            if label not in known or (label in REPLICA_LABELS and not self.told_by_replica):
+            if label not in known or (label in REPLICA_LABELS and not self.by_instance):
                 raise ValueError(f"{self.name}: its text or link uses the label {label}, which its query does not have")
         for variable in self.variables:
             if variable not in VARIABLES:
@@ -106,7 +106,7 @@ class Rule:
     @property
     def expression(self) -> str:
         """The query without instance labels: several exporters or a restarted pod make one alert, not several."""
-        if self.told_by_replica or not self.query.labels.intersection(REPLICA_LABELS):
+        if self.by_instance or not self.query.labels.intersection(REPLICA_LABELS):
             return self.query.text
         return self.query.without("max").text
 
@@ -126,8 +126,8 @@ class Rule:
         return {
             "alert": self.name,
             "expr": self.expression,
-            "for": self.lasting,
-            **({"keep_firing_for": self.kept} if self.kept else {}),
+            "for": self.for_,
+            **({"keep_firing_for": self.keep_firing_for} if self.keep_firing_for else {}),
             "labels": {
                 "severity": str(self.severity),
                 "component": str(self.component),

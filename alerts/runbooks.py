@@ -31,8 +31,8 @@ def head(name: str, rules: Sequence[Rule]) -> str:
     if first.limits:
         lines.append(f"| thresholds | {', '.join(_limit(limit) for limit in first.limits)} (`alerts/thresholds.py`) |")
     for rule in variants:
-        kept = f", and for another {rule.kept} afterwards" if rule.kept else ""
-        held = "" if rule.lasting == "0m" else f" for {rule.lasting}"
+        kept = f", and for another {rule.keep_firing_for} afterwards" if rule.keep_firing_for else ""
+        held = "" if rule.for_ == "0m" else f" for {rule.for_}"
         which = f"Fires as {rule.severity}" if len(variants) > 1 else "Fires"
         lines += ["", f"{which} if this expression has a result{held}{kept}:", "", "```promql", rule.expression, "```"]
     return "\n".join([*lines, "", END])

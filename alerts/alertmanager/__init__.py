@@ -1,1 +1,1 @@
-"""Alertmanager's configuration as code: who is told of which alert, when, and in which words."""
+"""Alertmanager configuration as code: routes, receivers, inhibition and message templates."""

@@ -36,12 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     printed.add_argument("--resource", action="store_true", help="print the AlertmanagerConfig for the operator")
     parser.add_argument("--critical-channel", default=usual.critical_channel, metavar="#NAME")
     parser.add_argument("--warning-channel", default=usual.warning_channel, metavar="#NAME")
-    parser.add_argument("--secrets", default=usual.secrets, metavar="FOLDER", help="where Alertmanager finds its secrets")
-    parser.add_argument("--templates", default=usual.templates, metavar="FOLDER", help="where it finds the templates")
-    parser.add_argument("--preview", action="store_true", help="send the line that a phone shows (Alertmanager 0.31)")
-    parser.add_argument("--no-heartbeat", action="store_true", help="send the Watchdog nowhere")
-    parser.add_argument("--working-hours", metavar="HOURS", help='when warnings are told: "09:00-18:00 monday:friday UTC"')
-    parser.add_argument("--same-fleet", default=",".join(usual.same_fleet), metavar="LABELS", help="what tells fleets apart")
+    parser.add_argument("--secrets", default=usual.secrets, metavar="FOLDER", help="folder of Alertmanager's secrets")
+    parser.add_argument("--templates", default=usual.templates, metavar="FOLDER", help="folder of its templates")
+    parser.add_argument("--preview", action="store_true", help="send message_text to phones (Alertmanager 0.31)")
+    parser.add_argument("--no-heartbeat", action="store_true", help="do not send the Watchdog")
+    parser.add_argument("--working-hours", metavar="HOURS", help='when warnings are sent: "09:00-18:00 monday:friday UTC"')
+    parser.add_argument("--same-fleet", default=",".join(usual.same_fleet), metavar="LABELS", help="labels of a fleet")
     parser.add_argument("--email-to", metavar="ADDRESS")
     parser.add_argument("--email-from", metavar="ADDRESS")
     parser.add_argument("--smarthost", metavar="HOST:PORT")
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Exit code 2 and one sentence for options that do not fit."""
+    """Print the chosen output; exit code 2 and one sentence for invalid options."""
     parser = _parser()
     chosen = parser.parse_args()
     try:

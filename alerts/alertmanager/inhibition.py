@@ -1,6 +1,6 @@
-"""Which alert makes which others unnecessary to tell.
+"""Inhibition rules: which alert mutes which others.
 
-Alertmanager takes a label that both alerts lack for equal, so `equal` may list labels that only some alerts have.
+Alertmanager treats a label that both alerts lack as equal, so `equal` may list labels that only some alerts have.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GRAVER: Final = (
     ("PodCrashLooping", "WorkloadNotReady"),
     ("WorkloadDown", "WorkloadNotReady"),
 )
-"""The first says what the second does and more, of the same agent, consumer or workload: where it has grown to, or why."""
+"""Pairs about one agent, consumer or workload: the first is the cause or a more severe state of the second and mutes it."""
 
 
 def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any]]:
@@ -43,10 +43,10 @@ def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any
     down = ['kind="down"', f'alertname!="{EXPORTER_DOWN}"']
     several = "|".join(sorted({rule.component for rule in rules if rule.down and "server" in rule.variables}))
     return [
-        # Nothing that is read through the exporter is known while it is away; one that is named is one of several.
+        # All metrics are missing while the exporter is down. An alert with an `instance` is about one of several exporters.
         _rule([f'alertname="{EXPORTER_DOWN}"', 'instance=""'], [f'alertname!~"{EXPORTER_DOWN}|{WATCHDOG}"'], fleet),
-        # Who names a server is muted by that one alone. Who names none is muted where the component has but one: of several,
-        # those that still answer are spoken of too.
+        # An alert with a server is muted by that server's alert only. Others are muted only if the component has a
+        # single server: they may be about another server that still responds.
         _rule(down, [*others, 'server=""', f'component!~"{several}"'], [*fleet, "component"]),
         _rule(down, [*others, 'server!=""'], [*fleet, "component", "server"]),
         *(
@@ -70,7 +70,7 @@ def _pairs(fleet: list[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
 
 
 def _subjects(rules: Sequence[Rule]) -> list[str]:
-    """The labels by which alerts of one name and two severities speak of one agent, role or server and not of another."""
+    """Labels that identify the object of alerts that have one name and two severities."""
     names: dict[str, set[Severity]] = {}
     for rule in rules:
         names.setdefault(rule.name, set()).add(rule.severity)

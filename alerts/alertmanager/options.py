@@ -1,4 +1,4 @@
-"""What a site may choose: channels, where its secrets and templates lie, paces, hours and e-mail."""
+"""Options of a site: channels, folders of secrets and templates, intervals, working hours and e-mail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 NAME: Final = "fleet-alerts"
-"""Of the Secret, of the AlertmanagerConfig, and of the folder that Kubernetes mounts the Secret in."""
+"""Name of the Secret, the AlertmanagerConfig, and the mount folder of the Secret."""
 TEMPLATES: Final = ("slack.tmpl", "email.tmpl")
 
 _CHANNEL = re.compile(r"[#@]\S+|[CGD][A-Z0-9]{8,}")
@@ -17,13 +17,13 @@ _HOURS = re.compile(r"(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d) (?P<days>[a-z]+(?:
 
 
 class OptionError(ValueError):
-    """One sentence: which option is wrong, and what would be right."""
+    """One sentence: which option is invalid, and what is expected."""
 
 
 class Secret(StrEnum):
-    """A secret's file in the folder of secrets, and its key in the Kubernetes Secret.
+    """File name in the folder of secrets, and key in the Kubernetes Secret.
 
-    Each Slack channel has its own: an incoming webhook of a Slack app posts to the one channel it was made for.
+    Each Slack channel needs one, because an incoming webhook of a Slack app posts to one channel.
     """
 
     CRITICAL = "slack-critical-url"
@@ -32,8 +32,8 @@ class Secret(StrEnum):
     EMAIL = "email-password"
 
 
-class Told(StrEnum):
-    """The ways on which alerts go out, each at its own pace."""
+class Route(StrEnum):
+    """Routes with separate intervals."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -42,7 +42,7 @@ class Told(StrEnum):
 
 @dataclass(frozen=True)
 class Pace:
-    """Prometheus durations: before a group's first message, between changes of it, until an unchanged one is repeated."""
+    """group_wait, group_interval and repeat_interval of a route, as Prometheus durations."""
 
     wait: str
     interval: str
@@ -50,20 +50,20 @@ class Pace:
 
     @property
     def document(self) -> dict[str, str]:
-        """As a route has it."""
+        """The fields of an Alertmanager route."""
         return {"group_wait": self.wait, "group_interval": self.interval, "repeat_interval": self.repeat}
 
 
-PACES: Final[Mapping[Told, Pace]] = {
-    Told.CRITICAL: Pace("10s", "1m", "2h"),
-    Told.WARNING: Pace("30s", "5m", "12h"),
-    Told.HEARTBEAT: Pace("0s", "1m", "5m"),
+PACES: Final[Mapping[Route, Pace]] = {
+    Route.CRITICAL: Pace("10s", "1m", "2h"),
+    Route.WARNING: Pace("30s", "5m", "12h"),
+    Route.HEARTBEAT: Pace("0s", "1m", "5m"),
 }
 
 
 @dataclass(frozen=True)
 class Email:
-    """Where every critical and warning alert goes besides Slack; the password is a secret's file."""
+    """E-mail in addition to Slack for critical and warning alerts; the password is a secret file."""
 
     to: str
     sender: str
@@ -73,7 +73,7 @@ class Email:
 
 @dataclass(frozen=True)
 class WorkingHours:
-    """When warnings are told; those of other hours are told when the next ones begin, if they still last."""
+    """When warnings are sent; outside these hours they wait, and are sent at the next start if still firing."""
 
     start: str
     end: str
@@ -82,7 +82,7 @@ class WorkingHours:
 
     @classmethod
     def parse(cls, text: str) -> WorkingHours:
-        """From such as `09:00-18:00 monday:friday Europe/Madrid`. Raises OptionError."""
+        """Parse text such as `09:00-18:00 monday:friday Europe/Madrid`. Raises OptionError."""
         found = _HOURS.fullmatch(text)
         if found is None:
             raise OptionError(f"{text!r} are no working hours: write such as 09:00-18:00 monday:friday Europe/Madrid")
@@ -91,19 +91,19 @@ class WorkingHours:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything that differs between sites; `same_fleet` are the labels by which a site tells its fleets apart."""
+    """All options of a site; `same_fleet` are the labels that distinguish its fleets."""
 
     critical_channel: str = "#fleet-critical"
     warning_channel: str = "#fleet-warnings"
     secrets: str = f"/etc/alertmanager/secrets/{NAME}"
     templates: str = f"/etc/alertmanager/configmaps/{NAME}"
     preview: bool = False
-    """Sends `message_text`, the line that a phone shows; Alertmanager 0.31 and newer know it."""
+    """Send `message_text`, the text of phone notifications (Alertmanager 0.31 or later)."""
     heartbeat: bool = True
     working_hours: WorkingHours | None = None
     email: Email | None = None
     same_fleet: tuple[str, ...] = ("cluster",)
-    paces: Mapping[Told, Pace] = field(default_factory=lambda: PACES)
+    paces: Mapping[Route, Pace] = field(default_factory=lambda: PACES)
 
     def __post_init__(self) -> None:
         for channel in (self.critical_channel, self.warning_channel):
@@ -111,5 +111,5 @@ class Options:
                 raise OptionError(f"{channel!r} is no Slack channel: write #name, or the channel's id")
 
     def secret(self, secret: Secret) -> str:
-        """The file that holds it."""
+        """Path of the secret's file."""
         return f"{self.secrets}/{secret}"

@@ -1,4 +1,4 @@
-"""The receivers: Slack for each severity, e-mail beside it where wished, a heartbeat, and nobody. Secrets are files."""
+"""Receivers: Slack by severity, optional e-mail, a heartbeat, and one that drops alerts. Secrets are files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUTTONS: Final = ("runbook", "dashboard", "silence")
 
 
 def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
-    """One Slack receiver's settings; every text is a template of slack.tmpl."""
+    """Settings of a Slack receiver; all texts are templates in slack.tmpl."""
     message = {
         "api_url_file": options.secret(secret),
         "channel": channel,
@@ -38,16 +38,16 @@ def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
         ],
         "footer": "fleet-exporter",
         "mrkdwn_in": ["text"],
-        "link_names": False,  # else the text `@channel` of an agent would call everybody
+        "link_names": False,  # otherwise `@channel` in an agent's text would notify the channel
     }
-    if options.preview:  # Slack shows `message_text` above the rest, which then needs no title and no summary
+    if options.preview:  # Slack shows `message_text` first, so the attachment needs no title or summary
         message["message_text"] = _template("fleet.slack.preview")
         message |= {"title": "", "title_link": "", "text": _template("fleet.slack.details")}
     return message
 
 
 def email(options: Options) -> list[dict[str, Any]]:
-    """The settings of e-mail where a site wishes it."""
+    """E-mail settings, if configured."""
     if options.email is None:
         return []
     return [
@@ -66,18 +66,18 @@ def email(options: Options) -> list[dict[str, Any]]:
 
 
 def receivers(options: Options) -> list[dict[str, Any]]:
-    """Every receiver that the routes name."""
+    """All receivers that the routes use."""
     channels = (
         (CRITICAL, options.critical_channel, Secret.CRITICAL),
         (WARNING, options.warning_channel, Secret.WARNING),
     )
-    told: list[dict[str, Any]] = []
+    configured: list[dict[str, Any]] = []
     for name, channel, secret in channels:
         receiver: dict[str, Any] = {"name": name, "slack_configs": [slack(options, channel, secret)]}
         if mails := email(options):
             receiver["email_configs"] = mails
-        told.append(receiver)
+        configured.append(receiver)
     if options.heartbeat:
         beat = {"url_file": options.secret(Secret.HEARTBEAT), "send_resolved": False, "max_alerts": 1}
-        told.append({"name": HEARTBEAT, "webhook_configs": [beat]})
-    return [*told, {"name": NOBODY}]
+        configured.append({"name": HEARTBEAT, "webhook_configs": [beat]})
+    return [*configured, {"name": NOBODY}]

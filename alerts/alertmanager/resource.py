@@ -1,7 +1,7 @@
 """The same configuration as an AlertmanagerConfig of the Prometheus Operator (monitoring.coreos.com/v1alpha1).
 
-The kind carries no template files, so each text brings the definitions it needs. It holds for alerts of its own namespace
-only, unless the Alertmanager's `alertmanagerConfigMatcherStrategy` says otherwise.
+The resource has no template files, so each text includes the definitions it uses. It applies to alerts of its namespace
+only, unless the Alertmanager sets `alertmanagerConfigMatcherStrategy`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _USE: Final = re.compile(r'\{\{-? template "([\w.]+)"')
 
 
 def resource(options: Options) -> dict[str, Any]:
-    """The manifest, without a namespace: it belongs where the exporter's alerts do."""
-    options = replace(options, preview=False)  # the kind has no `messageText`
+    """The manifest, without a namespace; deploy it in the namespace of the exporter's alerts."""
+    options = replace(options, preview=False)  # the resource has no `messageText`
     definitions = _definitions()
     spec: dict[str, Any] = {
         "route": _route(fleet_route(options)),
@@ -31,7 +31,7 @@ def resource(options: Options) -> dict[str, Any]:
         "receivers": [_receiver(receiver, definitions) for receiver in receivers(options)],
     }
     if intervals := time_intervals(options):
-        spec["muteTimeIntervals"] = [_camel(interval) for interval in intervals]  # named so, active ones too
+        spec["muteTimeIntervals"] = [_camel(interval) for interval in intervals]  # the field also holds active intervals
     return {
         "apiVersion": "monitoring.coreos.com/v1alpha1",
         "kind": "AlertmanagerConfig",
@@ -41,7 +41,7 @@ def resource(options: Options) -> dict[str, Any]:
 
 
 def _definitions() -> dict[str, str]:
-    """Each definition of the template files by its name, as text; every one begins at the start of a line."""
+    """Template definitions by name, as text; each must start at the beginning of a line."""
     found = {}
     for file in TEMPLATES:
         for part in re.split(r"^(?=\{\{ ?(?:define|/\*))", (Path(__file__).parent / file).read_text(), flags=re.MULTILINE):
@@ -51,7 +51,7 @@ def _definitions() -> dict[str, str]:
 
 
 def _whole(text: str, definitions: dict[str, str]) -> str:
-    """A text that names definitions, with those and all that they name in turn before it."""
+    """A text, preceded by all definitions that it uses, directly or indirectly."""
     needed: dict[str, None] = {}
     ahead = _USE.findall(text)
     while ahead:
@@ -63,7 +63,7 @@ def _whole(text: str, definitions: dict[str, str]) -> str:
 
 
 def _receiver(receiver: dict[str, Any], definitions: dict[str, str]) -> dict[str, Any]:
-    """Secrets are references by name and key; `definitions` come with the texts that name them."""
+    """Receiver with secrets as references by name and key, and definitions included in the texts."""
     document: dict[str, Any] = {"name": receiver["name"]}
     for kind in ("slack_configs", "email_configs", "webhook_configs"):
         for config in receiver.get(kind, ()):
@@ -108,7 +108,7 @@ def _matchers(written: list[str]) -> list[dict[str, str]]:
 
 
 def _camel(value: Any) -> Any:
-    """The same with the keys of all its parts in camelCase."""
+    """The value with all keys in camelCase."""
     if isinstance(value, dict):
         return {_word(key): _camel(part) for key, part in value.items()}
     return [_camel(part) for part in value] if isinstance(value, list) else value

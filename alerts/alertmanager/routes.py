@@ -1,10 +1,10 @@
-"""Which alert goes to which receiver: one sub-tree for our alerts, found by their product, that fits into any tree."""
+"""Routes: one subtree, matched by the `product` label, that fits into any routing tree."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from alerts.alertmanager.options import Options, Told
+from alerts.alertmanager.options import Options, Route
 from alerts.rule import Severity
 
 PRODUCT: Final = 'product="fleet-exporter"'
@@ -18,21 +18,21 @@ WARNING: Final = "fleet-slack-warnings"
 WORKING_HOURS: Final = "fleet-working-hours"
 
 GROUPED_BY: Final = ("alertname", "cluster", "namespace", "component")
-"""Alerts that are alike in these share a message."""
+"""Alerts with the same values share a message."""
 
 
 def fleet_route(options: Options) -> dict[str, Any]:
-    """The sub-tree: what none of its routes takes is told as a warning is, so nothing is lost for a label."""
+    """The subtree; an alert that matches no child route is sent as a warning, so none is lost."""
     watchdog = {
         "receiver": HEARTBEAT if options.heartbeat else NOBODY,
         "matchers": [f'alertname="{WATCHDOG}"'],
         "group_by": ["alertname"],
-        **options.paces[Told.HEARTBEAT].document,
+        **options.paces[Route.HEARTBEAT].document,
     }
     critical = {
         "receiver": CRITICAL,
         "matchers": [_severity(Severity.CRITICAL)],
-        **options.paces[Told.CRITICAL].document,
+        **options.paces[Route.CRITICAL].document,
     }
     warning: dict[str, Any] = {"receiver": WARNING, "matchers": [_severity(Severity.WARNING)]}
     if options.working_hours is not None:
@@ -41,18 +41,18 @@ def fleet_route(options: Options) -> dict[str, Any]:
         "receiver": WARNING,
         "matchers": [PRODUCT],
         "group_by": list(GROUPED_BY),
-        **options.paces[Told.WARNING].document,
+        **options.paces[Route.WARNING].document,
         "routes": [
             watchdog,
             critical,
             warning,
-            {"receiver": NOBODY, "matchers": [_severity(Severity.INFO)]},  # dashboards show those
+            {"receiver": NOBODY, "matchers": [_severity(Severity.INFO)]},  # shown on dashboards only
         ],
     }
 
 
 def time_intervals(options: Options) -> list[dict[str, Any]]:
-    """The hours of work, where a site has named them."""
+    """Working hours, if configured."""
     if (hours := options.working_hours) is None:
         return []
     times = [{"start_time": hours.start, "end_time": hours.end}]

@@ -28,7 +28,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Task board has unparseable files",
         description=f"{COUNT} files on the board are not tasks ({{{{ $labels.reason }}}}); /api/tasks lists them.",
         view=View.BOARD,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="TaskStuck",

@@ -40,7 +40,7 @@ def _pair(
             view=View.MONITORING,
             variables=("agent",),
             limits=names,
-            lasting="2m",
+            for_="2m",
         )
         for (name, _, _, summary), query, names, severity in zip((high, worse), queries, limits, severities, strict=True)
     )
@@ -88,6 +88,6 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.MONITORING,
         variables=("agent",),
         limits=("HEARTBEATS_MISSED",),
-        lasting="1m",
+        for_="1m",
     ),
 )  # fmt: skip

@@ -25,7 +25,7 @@ class Pair(NamedTuple):
     """A long and a short window, and the burn rate factor for both."""
 
     severity: Severity
-    lasting: str
+    for_: str
     long: str
     short: str
     factor: float
@@ -127,8 +127,8 @@ def _success(pair: Pair) -> Rule:
         f"more than {TASK_SUCCESS.allowed(pair):.0%} in the last {pair.short}.",
         view=View.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
-        lasting=pair.lasting,
-        kept="5m",
+        for_=pair.for_,
+        keep_firing_for="5m",
         labels={"long": pair.long, "short": pair.short},
     )
 
@@ -146,8 +146,8 @@ def _latency(pair: Pair) -> Rule:
         view=View.VLLM,
         variables=("model",),
         limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),
-        lasting=pair.lasting,
-        kept="5m",
+        for_=pair.for_,
+        keep_firing_for="5m",
         labels={"long": pair.long, "short": pair.short},
     )
 

@@ -38,7 +38,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "have.",
         view=View.AGENTS,
         variables=("role", "agent"),
-        kept="2m",
+        keep_firing_for="2m",
     ),
     Rule(
         name="FleetAgentsFailing",
@@ -51,8 +51,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.AGENTS,
         variables=("role",),
         limits=("RESPONSE_FAILURE_RATIO", "RESPONSES_A_SECOND"),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="FleetCouncilIncomplete",
@@ -63,7 +63,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"The {{{{ $labels.role }}}} council has {COUNT} agents, fewer than its last task was assigned to.",
         view=View.AGENTS,
         variables=("role",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="FleetDeliberationSlow",
@@ -87,6 +87,6 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.AGENTS,
         variables=("role",),
         limits=("DELIBERATION_TIMEOUTS",),
-        kept="5m",
+        keep_firing_for="5m",
     ),
 )  # fmt: skip

@@ -27,7 +27,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{_WHICH} is configured as expected but has had no ready pod for 5 minutes.",
         view=View.OVERVIEW,
         variables=_WORKLOAD,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="WorkloadNotReady",
@@ -40,7 +40,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{{{{ $labels.kind }}}} {_WHICH} has had pods that are not ready for 15 minutes.",
         view=View.OVERVIEW,
         variables=_WORKLOAD,
-        lasting="15m",
+        for_="15m",
     ),
     Rule(
         name="PodCrashLooping",
@@ -51,6 +51,6 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{{{{ $labels.kind }}}} {_WHICH} has {COUNT} containers in CrashLoopBackOff.",
         view=View.OVERVIEW,
         variables=_WORKLOAD,
-        lasting="10m",  # a container that fails twice while its backend starts is not in a loop
+        for_="10m",  # a container that fails twice while its backend starts is not in a loop
     ),
 )  # fmt: skip

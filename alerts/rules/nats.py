@@ -108,7 +108,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description="Every JetStream API request of the last 5 minutes took at least {{ $value | humanizeDuration }}.",
         view=View.COMMUNICATIONS,
         limits=("RTT_SECONDS",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="NatsConsumerLagging",
@@ -120,7 +120,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_LAG",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsConsumerPending",
@@ -133,7 +133,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING", "CONSUMER_LAG"),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsConsumerStalled",
@@ -146,7 +146,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("LONG_ACK_WAIT_SECONDS",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsPoisonLoop",
@@ -158,7 +158,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("REPEATED_DELIVERIES",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsRedelivering",
@@ -171,8 +171,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("REDELIVERIES_A_SECOND",),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="NatsMaxDeliveriesReached",
@@ -197,7 +197,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="NatsStreamMissing",
@@ -209,7 +209,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "are lost.",
         view=View.COMMUNICATIONS,
         variables=("stream",),
-        lasting="1m",
+        for_="1m",
     ),
     Rule(
         name="NatsStreamOffline",
@@ -220,7 +220,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description="The leader of stream {{ $labels.stream }} has not answered for 5 minutes; it accepts no messages.",
         view=View.COMMUNICATIONS,
         variables=("stream",),
-        lasting="3m",
+        for_="3m",
     ),
     Rule(
         name="NatsConsumerOffline",
@@ -234,7 +234,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"The leader of {_WHICH} has not answered for 5 minutes; it delivers no messages.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
-        lasting="3m",
+        for_="3m",
     ),
     Rule(
         name="NatsReplicaNotCurrent",
@@ -246,7 +246,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "stream tolerates fewer failures.",
         view=View.COMMUNICATIONS,
         variables=("stream",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsSourceLagging",
@@ -259,7 +259,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=("stream",),
         limits=("SOURCE_LAG",),
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="NatsConsumerMissing",
@@ -273,7 +273,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"Consumer {_WHICH} is configured as expected but does not exist; its messages are not processed.",
         view=View.COMMUNICATIONS,
         variables=_CONSUMER,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="NatsStreamNearLimit",
@@ -287,7 +287,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.COMMUNICATIONS,
         variables=("stream",),
         limits=("STREAM_FULL_RATIO",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="NatsAccountNearLimit",
@@ -298,6 +298,6 @@ RULES: Final[tuple[Rule, ...]] = (
         description="{{ $value | humanizePercentage }} of the account's file or memory storage is used.",
         view=View.COMMUNICATIONS,
         limits=("ACCOUNT_FULL_RATIO",),
-        lasting="10m",
+        for_="10m",
     ),
 )  # fmt: skip

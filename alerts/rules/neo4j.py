@@ -26,6 +26,6 @@ RULES: Final[tuple[Rule, ...]] = (
         "hour; the fleet never deletes that many.",
         view=View.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),
-        kept="10m",
+        keep_firing_for="10m",
     ),
 )

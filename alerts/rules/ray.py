@@ -66,7 +66,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_PENDING_SECONDS",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="RayClusterWorkersBelowDesired",
@@ -79,7 +79,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, fewer than desired, for 15 minutes.",
         view=View.RAY_JOBS,
         variables=("namespace",),
-        lasting="15m",
+        for_="15m",
     ),
     Rule(
         name="RayClusterFailed",
@@ -90,6 +90,6 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{_WHICH_CLUSTER} is in state failed; no agent can run on it.",
         view=View.RAY_JOBS,
         variables=("namespace",),
-        lasting="2m",
+        for_="2m",
     ),
 )

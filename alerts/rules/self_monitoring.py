@@ -56,9 +56,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "are unavailable{{ end }}.",
         view=View.EXPORTER,
         limits=("EXPORTER_JOB",),
-        lasting="2m",
+        for_="2m",
         down=True,
-        told_by_replica=True,
+        by_instance=True,
     ),
     Rule(
         name="FleetShardMissing",
@@ -69,7 +69,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{{{{ $labels.job }}}} has {COUNT} shards running, fewer than configured; the RayJobs, streams and "
         "consumers of the missing shards are not monitored.",
         view=View.EXPORTER,
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="FleetShardDoubled",
@@ -80,7 +80,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{{{{ $labels.job }}}} has {COUNT} sharded exporters, more than there are shards; some objects are "
         "counted twice.",
         view=View.EXPORTER,
-        lasting="10m",
+        for_="10m",
     ),
     Rule(
         name="FleetSourceDown",
@@ -93,8 +93,8 @@ RULES: Final[tuple[Rule, ...]] = (
         description="{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
         "fleet_exporter_source_failure has the reason.",
         view=View.EXPORTER,
-        lasting="1m",
-        kept="2m",
+        for_="1m",
+        keep_firing_for="2m",
     ),
     Rule(
         name="FleetSeriesDropped",
@@ -105,7 +105,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{{{{ $labels.source }}}} {{{{ $labels.server }}}} has {COUNT} series over its limit; they are not "
         "exported.",
         view=View.EXPORTER,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="FleetExporterWatcherCrashLooping",
@@ -149,7 +149,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="FleetEventsStalled",
@@ -162,7 +162,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "none.",
         view=View.EXPORTER,
         variables=_STREAM,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="FleetStreamRefused",
@@ -173,7 +173,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description="NATS denies the exporter's user the subjects of {{ $labels.stream }}; its events are not read.",
         view=View.EXPORTER,
         variables=_STREAM,
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="FleetEventsUnparsed",
@@ -206,7 +206,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="FleetExporterLokiEntriesLost",

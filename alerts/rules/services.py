@@ -22,8 +22,8 @@ RULES: Final[tuple[Rule, ...]] = (
         description="No address of {{ $labels.service }} has passed its health check for 2 minutes.",
         view=View.OVERVIEW,
         variables=("service",),
-        lasting="1m",
-        kept="2m",
+        for_="1m",
+        keep_firing_for="2m",
     ),
     Rule(
         name="ServiceDegraded",
@@ -34,6 +34,6 @@ RULES: Final[tuple[Rule, ...]] = (
         description="At least one address of {{ $labels.service }} fails its health check; other addresses pass.",
         view=View.OVERVIEW,
         variables=("service",),
-        lasting="5m",
+        for_="5m",
     ),
 )

@@ -43,7 +43,7 @@ def down(
         description=_DESCRIPTION,
         view=view,
         variables=variables,
-        lasting="1m",
-        kept="2m",
+        for_="1m",
+        keep_firing_for="2m",
         down=True,
     )

@@ -39,7 +39,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VALKEY,
         variables=_SERVER,
         limits=("VALKEY_MEMORY_RATIO",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="ValkeyEvicting",
@@ -62,7 +62,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VALKEY,
         variables=_SERVER,
         limits=("HIT_RATIO", "LOOKUPS_A_SECOND"),
-        lasting="15m",
+        for_="15m",
     ),
     Rule(
         name="ValkeyRejectingConnections",
@@ -73,7 +73,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"{_WHICH} reached maxclients and rejected {COUNT} connections in the last 5 minutes.",
         view=View.VALKEY,
         variables=_SERVER,
-        kept="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="ValkeyPersistenceFailing",
@@ -85,7 +85,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "successful one.",
         view=View.VALKEY,
         variables=_SERVER,
-        lasting="1m",
+        for_="1m",
     ),
     Rule(
         name="ValkeyReplicationBroken",
@@ -96,6 +96,6 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"Replica {_WHICH} has no link to its primary and serves stale data.",
         view=View.VALKEY,
         variables=_SERVER,
-        lasting="3m",
+        for_="3m",
     ),
 )

@@ -65,7 +65,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} reports that it is unhealthy.",
         view=View.VLLM,
         variables=_MODEL,
-        lasting="1m",
+        for_="1m",
     ),
     Rule(
         name="VllmSlow",
@@ -77,8 +77,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=_MODEL,
         limits=("LATENCY_SECONDS", "VLLM_REQUESTS_A_SECOND"),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="VllmQueueGrowing",
@@ -91,8 +91,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=_MODEL,
         limits=("VLLM_WAITING",),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="VllmKvCacheFull",
@@ -106,7 +106,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=_MODEL,
         limits=("KV_CACHE_FULL_RATIO",),
-        lasting="5m",
+        for_="5m",
     ),
     Rule(
         name="VllmPreempting",
@@ -118,8 +118,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=_MODEL,
         limits=("PREEMPTIONS_A_SECOND",),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="VllmRequestsFailing",
@@ -132,8 +132,8 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=_MODEL,
         limits=("VLLM_FAILURE_RATIO", "VLLM_REQUESTS_A_SECOND"),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
     Rule(
         name="VllmHttpErrors",
@@ -146,7 +146,7 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VLLM,
         variables=("server",),
         limits=("VLLM_HTTP_ERROR_RATIO", "VLLM_REQUESTS_A_SECOND"),
-        lasting="5m",
-        kept="5m",
+        for_="5m",
+        keep_firing_for="5m",
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from alerts.alertmanager.options import Pace, Told
+from alerts.alertmanager.options import Pace, Route
 
 SCRAPE_SECONDS: Final = 2
 EVALUATION_SECONDS: Final = 1
@@ -22,10 +22,10 @@ _SHORTEST_FOR = 4 * SCRAPE_SECONDS
 _SHORTEST_KEPT = 3 * SCRAPE_SECONDS
 _SHORTEST_STEP = SCRAPE_SECONDS
 
-PACES: Final[Mapping[Told, Pace]] = {
-    Told.CRITICAL: Pace("1s", "2s", "1h"),
-    Told.WARNING: Pace("1s", "2s", "1h"),
-    Told.HEARTBEAT: Pace("0s", "2s", "10s"),
+PACES: Final[Mapping[Route, Pace]] = {
+    Route.CRITICAL: Pace("1s", "2s", "1h"),
+    Route.WARNING: Pace("1s", "2s", "1h"),
+    Route.HEARTBEAT: Pace("0s", "2s", "10s"),
 }
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}

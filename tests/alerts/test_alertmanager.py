@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from alerts.alertmanager.configuration import as_yaml, configuration
-from alerts.alertmanager.options import Email, OptionError, Options, Told, WorkingHours
+from alerts.alertmanager.options import Email, OptionError, Options, Route, WorkingHours
 from alerts.alertmanager.resource import resource
 from alerts.rule import PRODUCT, Severity
 from alerts.rules import RULES
@@ -170,6 +170,6 @@ def test_the_resource_refers_to_secrets_and_says_the_same_as_the_configuration()
     assert heartbeat["webhookConfigs"][0]["urlSecret"] == {"name": "fleet-alerts", "key": "heartbeat-url"}
     assert nobody == {"name": "fleet-nobody"}
     assert spec["route"]["matchers"] == [{"name": "product", "matchType": "=", "value": PRODUCT}]
-    assert spec["route"]["routes"][1]["repeatInterval"] == options.paces[Told.CRITICAL].repeat
+    assert spec["route"]["routes"][1]["repeatInterval"] == options.paces[Route.CRITICAL].repeat
     assert spec["muteTimeIntervals"][0]["timeIntervals"][0]["times"] == [{"startTime": "09:00", "endTime": "18:00"}]
     assert len(spec["inhibitRules"]) == len(configuration(options)["inhibit_rules"])

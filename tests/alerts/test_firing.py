@@ -124,7 +124,7 @@ def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path)
     given = {"a minute ago": "1x118 0x2", "long ago": "1x110 0x10"}
     told = fired(promtool, tmp_path, {what: Trial(rule, {state: values}) for what, values in given.items()})
 
-    assert rule.kept == "2m"
+    assert rule.keep_firing_for == "2m"
     assert {what for what, alerts in told.items() if alerts} == {"a minute ago"}
 
 

@@ -73,7 +73,7 @@ def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
     assert annotations["dashboard_url"].startswith(f"{GRAFANA_URL}/d/{rule.view}")
     assert rule.name == "Watchdog" or COMPARISON.search(document["expr"])
     assert "topk" not in document["expr"]
-    assert rule.told_by_replica or "instance" not in rule.description
+    assert rule.by_instance or "instance" not in rule.description
     assert "{{ $value }}" not in rule.description  # a large one would be written 1.5e+06
 
 
@@ -166,8 +166,8 @@ def test_an_alert_that_would_help_nobody_is_refused(changes: dict[str, Any], com
 def test_an_alert_as_prometheus_has_it() -> None:
     stream = gauge("stream_depth", "Messages waiting.", "stream")
     rule = _rule(
-        query=series(stream) > 1, description="{{ $labels.stream }} is.", variables=("stream",), kept="5m", down=True,
-        lasting="1m", labels={"long": "1h"},
+        query=series(stream) > 1, description="{{ $labels.stream }} is.", variables=("stream",), keep_firing_for="5m",
+        down=True, for_="1m", labels={"long": "1h"},
     )  # fmt: skip
 
     assert rule.document == {
