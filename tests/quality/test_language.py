@@ -31,16 +31,16 @@ GENERATED: Final = frozenset({"metrics.md", "configuration.md", "alerts.md", "da
 
 PER_10_000: Final = {
     "documentation": 5.0,
-    "generated pages": 86.0,
-    "runbooks": 8.0,
+    "generated pages": 51.0,
+    "runbooks": 1.0,
     "metric help": 3.0,
     "option help": 3.0,
-    "alert texts": 140.0,
-    "dashboards": 143.0,
+    "alert texts": 0.0,
+    "dashboards": 117.0,
     "messages": 3.0,
 }
 """Odd words in 10 000 words, at most. Lower a number when its area has improved; never raise one. The target is 3."""
-LINES_OF_CODE: Final = 765
+LINES_OF_CODE: Final = 616
 """Lines of Python with an odd identifier, comment or docstring, at most. Lower it; never raise it. The target is 20."""
 
 _BLOCK = re.compile(r"^(```+)[^\n]*\n.*?^\1$|<!--.*?-->", re.MULTILINE | re.DOTALL)
