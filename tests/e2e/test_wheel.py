@@ -263,4 +263,4 @@ def test_an_installation_without_them_says_so(wheel: Path, tmp_path: Path) -> No
     )
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"fleet-exporter: {tmp_path}/exporter/generated: there are no dashboards and rules; ")
+    assert done.stderr.startswith(f"fleet-exporter: {tmp_path}/exporter/generated: no dashboards and rules found; ")

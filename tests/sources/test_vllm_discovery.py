@@ -64,7 +64,7 @@ def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
 
 @pytest.mark.parametrize("service", ["vllm-server", "/x", "default/", "default/:8000"])
 def test_a_service_that_is_not_named_whole_is_refused(service: str) -> None:
-    with pytest.raises(SettingsError, match="is not namespace/name"):
+    with pytest.raises(SettingsError, match="expected namespace/name or namespace/name:port"):
         load({"vllm.service": service}, {})
 
 

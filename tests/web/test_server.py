@@ -150,7 +150,7 @@ def test_tls_and_client_certificates(certificates: Path) -> None:
         ("basic_auth_userz: {}", "basic_auth_userz"),
         (
             "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: x}",
-            "no client would be checked",
+            "client_auth_type is NoClientCert",
         ),
         ("a: [", "not YAML"),
     ],

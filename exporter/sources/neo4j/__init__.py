@@ -54,9 +54,9 @@ class Neo4j(LegacySource):
     max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
     max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
     max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500
-    schema_seconds: Annotated[Seconds, option("Interval between reads of labels and relationship types, in seconds.")] = (
-        300.0
-    )
+    schema_seconds: Annotated[
+        Seconds, option("Interval between full schema reads, in seconds; a new label or type triggers one.")
+    ] = 300.0
 
     _driver: AsyncDriver | None = PrivateAttr(None)
     _component: tuple[str, str] = PrivateAttr(("", ""))

@@ -24,7 +24,7 @@ LABEL_NODES = gauge("neo4j_label_nodes", "Nodes with a label (count store).", "d
 TYPE_RELATIONSHIPS = gauge("neo4j_type_relationships", "Relationships of a type (count store).", "database", "type")
 PATTERN_RELATIONSHIPS = gauge(
     "neo4j_pattern_relationships",
-    "Relationships of a type by start and end label; * is any label, since the count store counts one end only.",
+    "Relationships of a type by start and end label; * is any label, (unlabeled) is none (count store).",
     "database", "start", "type", "end",
 )  # fmt: skip
 LABELS = gauge("neo4j_labels", "Labels, including unused ones (db.labels).", "database")
