@@ -192,7 +192,7 @@ def test_a_token_is_sent_and_a_wrong_one_is_unauthorized() -> None:
 
 
 def test_a_page_of_fifty_megabytes_is_refused() -> None:
-    with serving(b"vllm:x 1\n" * 5_800_000) as url, pytest.raises(SourceError, match="over 8388608 bytes") as caught:
+    with serving(b"vllm:x 1\n" * 5_800_000) as url, pytest.raises(SourceError, match="at most 8388608 bytes") as caught:
         collected(Vllm(url=(Address(url),)))
 
     assert caught.value.reason is Reason.MALFORMED
