@@ -279,4 +279,7 @@ def test_an_exporter_says_which_shard_it_is(streams: str) -> None:
     assert 'source="valkey"' not in page
     assert "Shard 1/2" in landing
     assert "shard 0/2 has the sources without shards" in landing
-    assert any('msg="one of several shards" shard=1/2 sources=jetstream' in line for line in process.log)
+    assert any(
+        'msg="starting fleet-exporter"' in line and "shard=1/2" in line and "sources=jetstream" in line
+        for line in process.log
+    )

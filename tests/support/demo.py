@@ -64,7 +64,7 @@ class RunningDemo:
 
     def command(self, backend: str) -> str:
         """The command that the demo's list gives for a backend's client."""
-        rows = (re.fullmatch(rf"  {re.escape(backend)} +((?!http)\S.*)\n", line) for line in self.said)
+        rows = (re.fullmatch(rf"  {re.escape(backend)} {{2,}}((?!http)\S.*)\n", line) for line in self.said)
         return next(row[1] for row in rows if row)
 
     def do(self, line: str) -> None:
