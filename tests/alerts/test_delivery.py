@@ -17,16 +17,29 @@ from tests.support.demo import RunningDemo
 
 
 class Expected(NamedTuple):
-    """Of one fault: its alert, the group's words in the title, and what the text names."""
+    """Of one fault: its alert, the group's words in the title, what the text names, and its severity as Slack shows it."""
 
     alert: str
     where: str
     names: str
+    hook: str = "warnings"
+    channel: str = "#fleet-warnings"
+    color: str = "warning"
+    mark: str = "🟠"
 
 
 EXPECTED = {
     Fault.AGENT: Expected("FleetAgentUnresponsive", "fleet", "agent-dev-002 (DEV)"),
-    Fault.LAG: Expected("NatsConsumerLagging", "nats", "task-derivation-worker on task_derivation has at least 1"),
+    # It inhibits NatsConsumerLagging, which fires for the same consumer.
+    Fault.LAG: Expected(
+        "NatsConsumerStalled",
+        "nats",
+        "task-derivation-worker on task_derivation has at least 1",
+        "critical",
+        "#fleet-critical",
+        "danger",
+        "🔴",
+    ),
     Fault.POD: Expected("PodCrashLooping", "kubernetes, default", "default/workflow"),
     Fault.RAYJOB: Expected("RayJobFailed", "ray, default", "default/nightly-evaluation"),
     Fault.VLLM: Expected("VllmSlow", "vllm", "Qwen/Qwen3-0.6B on 127.0.0.1:"),
@@ -83,9 +96,9 @@ def told(demo_fleet: RunningDemo) -> Told:
 @pytest.mark.parametrize("fault", EXPECTED)
 def test_a_fault_is_told_once_and_its_end_once(told: Told, fault: Fault) -> None:
     begun, ended = [one["payload"]["text"].partition(": ")[0] for one in told[fault]]
-    alert, where, _ = EXPECTED[fault]
+    alert, where, mark = EXPECTED[fault].alert, EXPECTED[fault].where, EXPECTED[fault].mark
 
-    assert begun == f"[FIRING:1] 🟠 {alert} ({where})"
+    assert begun == f"[FIRING:1] {mark} {alert} ({where})"
     assert ended == f"[RESOLVED:1] 🟢 {alert} ({where})"
 
 
@@ -93,12 +106,13 @@ def test_a_fault_is_told_once_and_its_end_once(told: Told, fault: Fault) -> None
 def test_its_message_goes_to_the_channel_names_the_thing_and_leads_on(told: Told, fault: Fault) -> None:
     message = told[fault][0]
     attachment = message["payload"]["attachments"][0]
-    alert, _, names = EXPECTED[fault]
+    expected = EXPECTED[fault]
+    alert = expected.alert
     buttons = {button["text"]: button["url"] for button in attachment["actions"]}
 
-    assert (message["hook"], message["payload"]["channel"]) == ("warnings", "#fleet-warnings")
-    assert attachment["color"] == "warning"
-    assert names in attachment["text"]
+    assert (message["hook"], message["payload"]["channel"]) == (expected.hook, expected.channel)
+    assert attachment["color"] == expected.color
+    assert expected.names in attachment["text"]
     assert buttons["Runbook"].endswith(f"/{alert}.md")
     assert "/d/fleet-" in buttons["Dashboard"]
     assert f"alertname%3D%22{alert}%22" in buttons["Silence"]
@@ -109,7 +123,7 @@ def test_the_message_of_its_end_is_green_and_says_how_long_it_took(told: Told, f
     message = told[fault][-1]
     attachment = message["payload"]["attachments"][0]
 
-    assert message["hook"] == "warnings"
+    assert message["hook"] == EXPECTED[fault].hook
     assert attachment["color"] == "good"
     assert "• Resolved after " in attachment["text"]
 
