@@ -14,11 +14,18 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
     "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Containers in trouble B",)},
     "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Waiting since their creation A",)},
     "the account of the demo has no limits": {
-        View.COMMUNICATIONS: tuple(f"Share of the account's limits {letter}" for letter in "ABCD"),
+        View.COMMUNICATIONS: tuple(f"Share of the account's limits {letter}" for letter in "ABCDEFGHIJKL"),
+    },
+    "the demo's NATS is one server without mirrors and sources": {
+        View.COMMUNICATIONS: tuple(f"Streams {letter}" for letter in "MNOPQ"),
+    },
+    "every consumer of the demo pulls": {View.COMMUNICATIONS: ("Consumer configuration F",)},
+    "the demo does not read the times to live of keys, each of which would count as a hit": {
+        View.VALKEY: ("Key groups B", "Key groups C"),
     },
     "no stream of the demo refuses messages when it is full": {View.COMMUNICATIONS: ("Streams E",)},
     "no consumer of the demo gives messages up": {
-        View.COMMUNICATIONS: ("Consumers' settings D",),
+        View.COMMUNICATIONS: ("Consumer configuration D",),
         View.EVENTS: ("Refused B", "Refused C"),
     },
     "the server of the demo samples the acknowledgements that would be estimated": {

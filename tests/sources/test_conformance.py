@@ -30,7 +30,8 @@ each_source = pytest.mark.parametrize("kind", sorted(ADDRESSES))
 
 def source(kind: str, port: int) -> AnySource:
     variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
-    return load({f"{kind}.timeout": "2"}, variables).sources[0]
+    sources = load({f"{kind}.timeout": "2"}, variables).sources
+    return next(source for source in sources if source.kind == kind)
 
 
 def failure(kind: str, port: int) -> SourceError:

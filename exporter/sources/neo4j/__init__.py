@@ -78,6 +78,8 @@ class Neo4j(LegacySource):
 
         try:
             return await self._read()
+        except errors.UnsupportedServerProduct as error:  # another protocol answers, or a server without ours
+            raise SourceError(Reason.MALFORMED, f"Neo4j at {self.server}: {error}") from None
         except errors.ConfigurationError as error:
             raise SourceError(Reason.CONFIG, f"Neo4j at {self.server}: {error}") from None
         except errors.ClientError as error:

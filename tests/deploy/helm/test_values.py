@@ -135,7 +135,10 @@ def test_a_password_in_an_address_is_rejected_and_not_printed(template: Helm, ad
 
 def test_the_configuration_reaches_the_exporter_unchanged(render: Render) -> None:
     config = {
-        "valkey": {"url": ["redis://[::1]:6379/0", "redis://valkey:6379/0?x=a@b"], "sizes": ["{{ .Values.image }}", "a: b"]},
+        "valkey": {
+            "url": ["redis://[::1]:6379/0", "redis://valkey:6379/0?x=a@b"],
+            "collection_keys": ["{{ .Values.image }}", "a: b"],
+        },
         "jetstream": {"max_series": 2_000_000, "timeout": 2.5, "services": {"1e3": "on", "~": "null"}},
         "rayjob": {"agent_label": "fleet.example/agent", "kubeconfig": None},
     }
