@@ -6,10 +6,11 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from exporter.errors import Reason, SourceError
 from exporter.source import AnySource
-from tests.support.pages import Page, eventually, followed, page_showing, samples_of
+from tests.support.pages import Page, eventually, followed, page_showing
 
 Shows = Callable[[str, float], Awaitable[Page]]
 
@@ -35,10 +36,14 @@ async def is_denied(source: AnySource) -> None:
     """Return once reading fails for want of a right."""
 
     async def so() -> bool:
-        try:
-            await samples_of(source)
-        except SourceError as error:
-            return error.reason is Reason.UNAUTHORIZED
-        return False
+        reasons = []
+        for target in source.targets():
+            try:
+                snapshot: Any = await target.collect()
+                if (failure := target.failure(snapshot)) is not None:
+                    raise failure
+            except SourceError as error:
+                reasons.append(error.reason)
+        return Reason.UNAUTHORIZED in reasons
 
     await eventually(so)

@@ -44,13 +44,21 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None
 
 
 async def samples_of(source: AnySource) -> list[Sample]:
-    """The samples of all targets of a source that runs already. Raises SourceError as the first target does."""
+    """The samples of the targets of a source that runs already. Raises the first SourceError if every target fails."""
     found: list[Sample] = []
-    for target in source.targets():
-        snapshot: Any = await target.collect()
-        if (failure := target.failure(snapshot)) is not None:
-            raise failure
-        found += target.samples(snapshot)
+    failures: list[SourceError] = []
+    targets = source.targets()
+    for target in targets:
+        try:
+            snapshot: Any = await target.collect()
+            if (failure := target.failure(snapshot)) is not None:
+                raise failure
+        except SourceError as error:
+            failures.append(error)
+        else:
+            found += target.samples(snapshot)
+    if failures and len(failures) == len(targets):
+        raise failures[0]
     return found
 
 
