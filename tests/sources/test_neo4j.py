@@ -19,12 +19,22 @@ from exporter.sources.neo4j.counts import ANY, OTHER, UNLABELED, Counts, Schema,
 from servers import neo4j as neo4j_servers
 from servers.neo4j import Neo4j as Server
 from tests.support.pages import collected, samples_of, series
+from tests.support.servers import required
 
 
 def source(server: Server, **more: object) -> Neo4j:
     # A JVM that has just started compiles its first plans slowly.
     given = {"uri": Address(server.url), "password": SecretStr(server.password), "timeout": 60, **more}
     return Neo4j.model_validate(given)
+
+
+@pytest.fixture(scope="module")
+def neo4j_server() -> Iterator[Server]:
+    """A server of its own: these tests count every node."""
+    with required():
+        neo4j_servers.prepare()
+    with neo4j_servers.start() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
