@@ -1,4 +1,4 @@
-"""100 000 series from value to page, beside prometheus-client on the same numbers."""
+"""100 000 series from value to page, next to prometheus-client on the same numbers."""
 
 from __future__ import annotations
 

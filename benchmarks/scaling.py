@@ -175,7 +175,7 @@ def _agents() -> Iterable[Figure]:
 
 
 def _divided(what: str, whole: int, measured: Callable[[Shard], Cost]) -> Iterable[Figure]:
-    """For each number of shards the one with the largest page, beside its share of what all of them show."""
+    """For each number of shards the one with the largest page, next to its share of what all of them show."""
     alone: Cost | None = None
     for count in SHARDS:
         costs = [measured(Shard(number, count)) for number in range(count)]

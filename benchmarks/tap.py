@@ -1,4 +1,4 @@
-"""The tap beside a bare subscriber: what reading in order, checking and understanding cost of a message."""
+"""The tap next to a bare subscriber: what reading in order, checking and understanding cost of a message."""
 
 from __future__ import annotations
 
