@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
+import queue
+import threading
 from datetime import UTC, datetime
 from enum import StrEnum
+from logging.handlers import QueueHandler
 from typing import Annotated
 
 from exporter.config.options import Options, option
@@ -62,10 +67,66 @@ def _logfmt(value: str) -> str:
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
+_MAX_WAITING = 10_000
+"""Lines kept in memory while standard error accepts none."""
+_FLUSH_SECONDS = 1.0
+_STDERR = 2
+
+_dropped = 0
+_dropped_lock = threading.Lock()
+
+
+def dropped_lines() -> int:
+    """Log lines dropped since start because standard error did not accept them."""
+    return _dropped
+
+
+def _count_dropped() -> None:
+    global _dropped
+    with _dropped_lock:
+        _dropped += 1
+
+
+class _Writer(QueueHandler):
+    """Lets a thread write the lines: a reader of standard error that stalls must not stop the exporter."""
+
+    queue: queue.Queue[logging.LogRecord | None]
+
+    def __init__(self, formatter: Formatter) -> None:
+        super().__init__(queue.Queue(_MAX_WAITING))
+        self.setFormatter(formatter)
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self._finish)
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            _count_dropped()
+
+    def _write(self) -> None:
+        while (record := self.queue.get()) is not None:
+            line = f"{record.getMessage()}\n".encode(errors="backslashreplace")
+            try:
+                while line:
+                    # Not sys.stderr: the interpreter cannot end while a thread holds its lock.
+                    line = line[os.write(_STDERR, line) :]
+            except OSError:
+                _count_dropped()
+
+    def _finish(self) -> None:
+        """Write what is waiting, for a second at most."""
+        try:
+            self.queue.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(_FLUSH_SECONDS)
+
+
 def configure(options: Log) -> None:
     """Send every logger's lines to standard error in the chosen form."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter(options.format))
+    handler = _Writer(Formatter(options.format))
     level = logging.WARNING if options.level is Level.WARN else options.level.upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The clients tell of every lost connection themselves; what matters of it is on the page and in our own line.

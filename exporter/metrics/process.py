@@ -10,12 +10,16 @@ from typing import Final
 from prometheus_client import ProcessCollector
 
 from exporter import __version__
+from exporter.config.log import dropped_lines
 from exporter.config.sharding import Shard
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info
 
 BUILD = info("fleet_exporter_build_info", "Version of the exporter and of Python.", "version", "python_version")
 SHARD = gauge("fleet_exporter_shard", "Number of this shard, from 0 (--shard).")
 SHARDS = gauge("fleet_exporter_shards", "Number of shards (--shard).")
+LOG_DROPPED = counter(
+    "fleet_exporter_log_dropped_lines_total", "Log lines dropped because standard error did not accept them in time."
+)
 _CPU = counter("process_cpu_seconds_total", "CPU time of this process, user and system.", unit=Unit.SECONDS)
 _PROCESS: Final = (
     _CPU,
@@ -25,7 +29,7 @@ _PROCESS: Final = (
     gauge("process_open_fds", "Open file descriptors of this process."),
     gauge("process_max_fds", "Max open file descriptors."),
 )
-METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, *_PROCESS)
+METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, LOG_DROPPED, *_PROCESS)
 
 _YOUNG_OBJECTS = 100_000
 
@@ -43,6 +47,7 @@ def samples(shard: Shard) -> Iterable[Sample]:
     yield BUILD(1, version=__version__, python_version=platform.python_version())
     yield SHARD(shard.number)
     yield SHARDS(shard.count)
+    yield LOG_DROPPED(dropped_lines())
     values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
     for metric in _PROCESS:
         if metric.name in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from servers.process import free_port, wait_for
+from tests.e2e.containers import served
 from tests.support.process import exporter
 
 COMMAND = Path(sys.executable).with_name("fleet-exporter")
@@ -57,6 +60,40 @@ def test_it_serves_without_home_and_with_standard_streams_closed(tmp_path: Path)
     shell = f"exec env -i FLEET_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:0 {COMMAND} <&- >&-"
     with exporter(command=["sh", "-c", shell], cwd=tmp_path) as running:
         assert httpx.get(f"{running.url}/metrics", trust_env=False).status_code == 200
+        assert running.stop() == 0
+
+
+def test_a_reader_of_the_log_that_stalls_stops_nothing(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 1024)
+    os.set_blocking(writer, True)
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([COMMAND, f"--web.listen-address={address}"], stderr=writer, cwd=tmp_path)
+    try:
+        assert "fleet_exporter_build_info" in served(f"http://{address}/metrics").text
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writer)
+        os.close(reader)
+
+
+def test_lines_that_no_one_reads_are_counted(tmp_path: Path) -> None:
+    down = ANYWHERE | {"REDIS_URL": "redis://127.0.0.1:1"}
+    with exporter(command=[COMMAND], variables=down, cwd=tmp_path) as running:
+        assert running.process.stderr is not None
+        running.process.stderr.close()
+
+        def dropped() -> bool:
+            page = httpx.get(f"{running.url}/metrics", trust_env=False).text
+            return "\nfleet_exporter_log_dropped_lines_total 1\n" in page
+
+        wait_for(dropped, what="the line that the source is down to be counted")
         assert running.stop() == 0
 
 
