@@ -92,9 +92,11 @@ ALL_SEEN: Final = Row(
         ),
         graph(
             "Not understood, not kept",
-            "Messages a second that are no events, by what is wrong (fleet_events_unparsed_total), and what a cap "
+            "Messages a second that are no events, by what is wrong (fleet_events_unparsed_total), values of events "
+            "that cannot be parsed (fleet_events_unreadable_values_total), and what a cap "
             "kept out (fleet_overflow_total) or overflowed unread (fleet_dropped_messages_total).",
             _rate(fleet.UNPARSED, "{{reason}}", "reason"),
+            _rate(fleet.UNREADABLE_VALUES, "unreadable {{field}}", "field"),
             _rate(fleet.REFUSED, "too many: {{kind}}", "kind"),
             _rate(DROPPED, "came too fast"),
             unit="ops", width=8,

@@ -6,20 +6,18 @@ What cannot be understood is None; what is no JSON object at all is Unparsed, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from exporter.events import subjects
-from exporter.events.timestamps import event_time
+from exporter.events.decoding import decoded
+from exporter.events.timestamps import TIME_FIELDS, event_time, has_unreadable_time
+from exporter.events.values import count, duration, error_text, identifier, is_unreadable_count, role_of, role_of_agent
 
 LARGEST = 1024 * 1024
 """Bytes of a body that is still decoded; the fleet's own servers refuse larger ones."""
-
-_LONGEST_ID = 200
-_LONGEST_ERROR = 500
 
 
 class Outcome(StrEnum):
@@ -51,27 +49,6 @@ _OUTCOMES = {
     "needs_human": Outcome.NEEDS_HUMAN,
 }
 
-_ROLES = {
-    "DEVELOPER": "DEV",
-    "DEV": "DEV",
-    "TESTER": "QA",
-    "QA": "QA",
-    "ARCHITECT": "ARCHITECT",
-    "ARCH": "ARCHITECT",
-    "DEVOPS": "DEVOPS",
-    "OPS": "DEVOPS",
-    "DATA": "DATA",
-    "PO": "PO",
-    "PRODUCT_OWNER": "PO",
-}
-ROLES = tuple(dict.fromkeys(_ROLES.values()))
-"""The roles that the fleet is known to have; others are taken as they come, in capitals."""
-
-
-UNKNOWN_ROLE = "unknown"
-"""The label of what has no role, or none that was said."""
-
-
 ANSWERS = frozenset({"agent.response.completed", "agent.response.failed", "agent.response"})
 """Kinds of event by which an agent tells how it did what it was asked."""
 
@@ -83,6 +60,17 @@ class Unreadable(StrEnum):
     TOO_LARGE = "too_large"
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
+
+
+class ValueField(StrEnum):
+    """What a value of an event that cannot be read was meant to say."""
+
+    TIME = "time"
+    DURATION = "duration"
+    TOKENS = "tokens"
+    OTHER = "other"
+
+    __hash__ = str.__hash__
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +91,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     `subject` is as published, `kind` the one name of what happened, whichever of its names was used. `time` is when it
     happened by its own account, only where that is believable beside `stored`. `duration` is in seconds, `size` in
-    bytes. `payload` is the body's inner object as decoded: of any shape, never to be trusted.
+    bytes. `payload` is the body's inner object as decoded: of any shape, never to be trusted. `unreadable` names the
+    values that are there and cannot be read.
     """
 
     subject: str
@@ -129,6 +118,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     size: int
     payload: dict[str, Any]
     data: bytes
+    unreadable: tuple[ValueField, ...] = ()
 
 
 class Unparsed(msgspec.Struct, frozen=True, gc=False):
@@ -142,9 +132,6 @@ class Unparsed(msgspec.Struct, frozen=True, gc=False):
     stored: float
 
 
-_decode = msgspec.json.Decoder().decode
-
-
 def parsed(message: Message) -> Event | Unparsed:
     """The event that a message tells of."""
     data = message.data
@@ -154,8 +141,8 @@ def parsed(message: Message) -> Event | Unparsed:
     if size > LARGEST:
         return _unparsed(message, Unreadable.TOO_LARGE)
     try:
-        outer = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        outer, dropped = decoded(data)
+    except ValueError:
         return _unparsed(message, Unreadable.NOT_JSON)
     if type(outer) is not dict:
         return _unparsed(message, Unreadable.NOT_AN_OBJECT)
@@ -167,7 +154,10 @@ def parsed(message: Message) -> Event | Unparsed:
     get = body.get
     constraints = _object(get("constraints"))
     metadata = _object(get("metadata")) or _object(constraints.get("metadata"))
-    proposal = _object(get("proposal"))
+    proposal = get("proposal")
+    if type(proposal) is str and proposal.lstrip()[:1] == "{":
+        proposal, dropped = _proposal(proposal, dropped)
+    proposal = _object(proposal)
     task = identifier(metadata.get("task_id")) or identifier(get("task_id"))
     story = identifier(get("story_id")) or identifier(get("case_id")) or identifier(constraints.get("story_id"))
     ceremony = identifier(get("ceremony_id")) or identifier(metadata.get("ceremony_id"))
@@ -181,7 +171,7 @@ def parsed(message: Message) -> Event | Unparsed:
         story = identifier(metadata.get("story_id"))
     agent = identifier(get("agent_id")) or identifier(proposal.get("author_id"))
     if role is None and agent is not None:
-        role = _role_of_agent(agent)
+        role = role_of_agent(agent)
     event_type = ""
     if message.subject in subjects.ONE_FOR_MANY:
         event_type = identifier(get("event_type") or outer.get("event_type")) or ""
@@ -190,6 +180,17 @@ def parsed(message: Message) -> Event | Unparsed:
     moment = event_time(body, stored)
     if moment is None and envelope:
         moment = event_time(outer, stored)
+    milliseconds, tokens = get("duration_ms"), _tokens(proposal, body)
+    seconds = duration(milliseconds)
+    unreadable = [_FIELDS.get(name, ValueField.OTHER) for name in dropped] if dropped else []
+    if seconds is None and milliseconds is not None:
+        unreadable.append(ValueField.DURATION)
+    if tokens is None and any(
+        is_unreadable_count(value) for value in (proposal.get("tokens"), get("total_tokens"), get("tokens"))
+    ):
+        unreadable.append(ValueField.TOKENS)
+    if moment is None and (has_unreadable_time(body) or (envelope and has_unreadable_time(outer))):
+        unreadable.append(ValueField.TIME)
     return Event(
         message.subject,
         known.kind,
@@ -207,13 +208,14 @@ def parsed(message: Message) -> Event | Unparsed:
         ceremony,
         identifier(get("deliberation_id")),
         _outcome(body, known.outcome),
-        duration(get("duration_ms")),
-        _count(proposal.get("tokens")) or _count(get("total_tokens")) or _count(get("tokens")),
+        seconds,
+        tokens,
         identifier(get("model")) or identifier(proposal.get("model")),
-        _error(get("error")) or _error(get("reason")) if "error" in body or "reason" in body else None,
+        error_text(get("error")) or error_text(get("reason")) if "error" in body or "reason" in body else None,
         size,
         body,
         data,
+        tuple(unreadable),
     )
 
 
@@ -228,29 +230,20 @@ def _object(value: Any) -> dict[str, Any]:
     return value if type(value) is dict else _NOTHING
 
 
-def identifier(value: Any) -> str | None:
-    """A text or number as an identifier, at most 200 characters; None for null, empty, true, lists and the like."""
-    if value is None:
-        return None
-    if type(value) is str:
-        return value[:_LONGEST_ID].strip() or None
-    if type(value) in (int, float) and abs(value) < 1e18:  # NaN is not
-        return str(int(value)) if value == int(value) else str(value)
-    return None
+_FIELDS = dict.fromkeys(TIME_FIELDS, ValueField.TIME) | {
+    "duration_ms": ValueField.DURATION,
+    "tokens": ValueField.TOKENS,
+    "total_tokens": ValueField.TOKENS,
+}
 
 
-def role_of(value: Any) -> str | None:
-    """A role under its one name, in capitals."""
-    if type(value) is not str or not value or len(value) > 40:
-        return None
-    upper = value.strip().upper()
-    return _ROLES.get(upper) or ("_".join(upper.replace("-", " ").split()) or None)
-
-
-def _role_of_agent(agent: str) -> str | None:
-    """`agent-dev-002` is a DEV; only roles that are known are believed."""
-    parts = agent.split("-")
-    return _ROLES.get(parts[1].upper()) if len(parts) > 2 and parts[0] == "agent" else None
+def _proposal(text: str, dropped: frozenset[str]) -> tuple[Any, frozenset[str]]:
+    """A proposal that is written as its JSON text, and the fields dropped so far; None if it is another text."""
+    try:
+        value, more = decoded(text)
+    except ValueError:
+        return None, dropped
+    return value, dropped | more
 
 
 def _told_by_task(task: str) -> dict[str, str]:
@@ -271,24 +264,5 @@ def _outcome(body: dict[str, Any], by_subject: str) -> Outcome:
     return told or _OUTCOMES.get(by_subject, Outcome.NONE)
 
 
-_LONGEST_DURATION = 30 * 86400.0
-
-
-def duration(milliseconds: Any) -> float | None:
-    """Milliseconds as seconds; None for what is no duration: negative, endless, longer than a month, a text."""
-    if type(milliseconds) not in (int, float):
-        return None
-    return milliseconds / 1000.0 if 0 <= milliseconds <= _LONGEST_DURATION * 1000 else None
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if type(value) in (int, float) and 0 < value < 1e12 else None
-
-
-def _error(value: Any) -> str | None:
-    return value[:_LONGEST_ERROR] if type(value) is str and value else None
-
-
-def objects(value: Any, limit: int = 100) -> Iterable[dict[str, Any]]:
-    """The objects in a list; nothing for anything else."""
-    return (item for item in value[:limit] if type(item) is dict) if type(value) is list else ()
+def _tokens(proposal: dict[str, Any], body: dict[str, Any]) -> int | None:
+    return count(proposal.get("tokens")) or count(body.get("total_tokens")) or count(body.get("tokens"))

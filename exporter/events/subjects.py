@@ -57,6 +57,9 @@ _ENDINGS = ("completed", "failed", "approved", "rejected", "complete")
 
 _REMEMBERED = 4096
 
+_LONGEST_LABEL = 120
+"""Characters of a subject that become a label; the fleet's own are at most 60 long."""
+
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def known(subject: str, event_type: str) -> Known:
@@ -74,5 +77,7 @@ def known(subject: str, event_type: str) -> Known:
     outcome = "completed" if ending == "complete" else ending
     if pair == "orchestration.plan":  # an echo of planning's own event
         outcome = "approved"
+    if len(label) > _LONGEST_LABEL:
+        label = f"{label[: _LONGEST_LABEL - 1]}…"
     producer = next((_PRODUCERS[".".join(parts[:n])] for n in (3, 2, 1) if ".".join(parts[:n]) in _PRODUCERS), "unknown")
     return Known(kind, family, label, producer, outcome)

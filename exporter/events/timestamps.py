@@ -21,7 +21,7 @@ UNREADABLE = gauge(
 )
 """Shared by the sources that read values other programs wrote."""
 
-_TIMES = (
+TIME_FIELDS = (
     "timestamp",
     "occurred_at",
     "approved_at",
@@ -59,12 +59,18 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 def event_time(body: dict[str, Any], stored: float) -> float | None:
     """When it happened, by the first of its time fields that has a value; None if that is implausible."""
-    for name in _TIMES:
+    for name in TIME_FIELDS:
         if name in body:
             value = body[name]
             if value is not None:
                 return _believable(value, stored)
     return None
+
+
+def has_unreadable_time(body: dict[str, Any]) -> bool:
+    """Whether the time field that `event_time` takes is there and is no time in any known form."""
+    value = next((body[name] for name in TIME_FIELDS if body.get(name) is not None), None)
+    return value is not None and instant(value)[0] is None
 
 
 def _believable(value: Any, stored: float) -> float | None:

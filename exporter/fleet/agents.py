@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from exporter.events.model import ANSWERS, UNKNOWN_ROLE, Event, Outcome, identifier, objects, role_of
+from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.values import UNKNOWN_ROLE, identifier, objects, role_of
 from exporter.fleet.limits import Capped
 from exporter.fleet.registry import Member
 

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.events.model import ANSWERS, UNKNOWN_ROLE, Event, Outcome, duration, identifier, objects
+from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.values import UNKNOWN_ROLE, duration, identifier, objects
 from exporter.fleet.limits import Admitted, Capped
 from exporter.metrics.histogram import Histogram
 

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from exporter.events.model import ANSWERS, Event, Outcome, identifier
+from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.values import identifier
 from exporter.fleet.limits import Admitted, Capped
 from exporter.metrics.histogram import Histogram
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.events.model import ANSWERS, ROLES, UNKNOWN_ROLE, Event, Outcome, Unparsed, Unreadable
+from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, Unreadable, ValueField
 from exporter.events.subjects import OTHER, known
+from exporter.events.values import ROLES, UNKNOWN_ROLE
 from exporter.fleet.agents import Agents, Patience
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.limits import Admitted
@@ -41,6 +42,7 @@ class Counts:
     sizes: dict[str, Histogram] = field(default_factory=dict)
     delays: dict[str, Histogram] = field(default_factory=dict)
     unparsed: dict[Unreadable, int] = field(default_factory=lambda: dict.fromkeys(Unreadable, 0))
+    unreadable: dict[ValueField, int] = field(default_factory=lambda: dict.fromkeys(ValueField, 0))
     responses: dict[tuple[str, str], int] = field(default_factory=dict)
     seconds: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     tokens: dict[tuple[str, str], Histogram] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Counts:
 
     def start_counting(self) -> None:
         """Set every count to zero and keep its series: a first increment from 0 is seen, one from nothing is not."""
-        for counts in (self.events, self.unparsed, self.responses):
+        for counts in (self.events, self.unparsed, self.unreadable, self.responses):
             for key in counts:
                 counts[key] = 0  # type: ignore[index]
         for distributions in (self.sizes, self.delays, self.seconds, self.tokens):
@@ -90,7 +92,9 @@ class Fleet:
         _, family, label, producer, _ = known(event.subject, "")
         if type(event) is Event:
             key = (family, label, self.producers(event.producer), event.outcome)
-            if event.kind in ANSWERS and event.agent is not None:
+            for name in event.unreadable:
+                counts.unreadable[name] += 1
+            if event.kind in ANSWERS:
                 self._count_response(event)
         else:
             assert isinstance(event, Unparsed)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.events.model import Outcome
+from exporter.events.model import Outcome, ValueField
 
 STORED = 1_763_632_801.0  # 2025-11-20T10:00:01Z
 
@@ -26,6 +27,10 @@ def enveloped(event_type: str, payload: dict[str, Any], **more: Any) -> dict[str
         "timestamp": TIME,
         "producer": "a-service",
     } | more
+
+
+def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}
 
 
 CONSTRAINTS = {"story_id": "US-1", "plan_id": "PL-1", "metadata": {"task_id": "TSK-1", "story_id": "US-1", "num_agents": 3}}
@@ -209,10 +214,18 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("agile.events", {"event_type": "HUMAN_APPROVAL", "case_id": "C", "actor": "po"}, {"kind": "agile.human_approval"}),
     ("agile.events", {"event_type": "SCORE_UPDATED", "case_id": "C", "dor_score": 80}, {"kind": "agile.score_updated"}),
     ("agent.response.completed", E3_ANSWER | {"proposal": '{"content": "a JSON string"}'}, {"tokens": None}),
+    ("agent.response.completed", without(E3_ANSWER, "agent_id", "model") | {"proposal": json.dumps(PROPOSAL)},
+     {"tokens": 384, "model": "Q", "agent": "agent-dev-001", "unreadable": ()}),
+    ("agent.response.completed", E3_ANSWER | {"proposal": "{ this is no JSON"}, {"tokens": None, "unreadable": ()}),
+    ("agent.response.completed", E3_ANSWER | {"proposal": PROPOSAL | {"tokens": "384"}, "duration_ms": "2300.5"},
+     {"tokens": 384, "duration": 2.3005, "unreadable": ()}),
     ("agent.response.completed", E3_ANSWER | {"proposal": None, "enable_tools": True, "operations": []}, {"tokens": None}),
     # fields of the wrong type
     ("agent.response.completed", {"task_id": None, "agent_id": 7, "role": 3, "duration_ms": "fast", "model": []},
-     {"task": None, "agent": "7", "role": None, "duration": None, "model": None}),
+     {"task": None, "agent": "7", "role": None, "duration": None, "model": None, "unreadable": (ValueField.DURATION,)}),
+    ("agent.response.completed", {"tokens": "many", "duration_ms": -1, "timestamp": "yesterday"},
+     {"tokens": None, "unreadable": (ValueField.DURATION, ValueField.TOKENS, ValueField.TIME)}),
+    ("agent.response.completed", {"tokens": 0, "total_tokens": None, "timestamp": None}, {"tokens": None, "unreadable": ()}),
     ("agent.response.completed", {"task_id": True, "constraints": [], "metadata": "x", "proposal": None}, {"task": None}),
     ("planning.story.created", {"payload": {"story_id": "in"}, "story_id": "out"}, {"story": "out"}),
     ("planning.story.created", {"payload": "text", "idempotency_key": "k", "story_id": "out"}, {"story": "out"}),

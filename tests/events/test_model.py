@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.events.model import LARGEST, Event, Message, Unparsed, Unreadable, parsed, role_of
+from exporter.events.model import LARGEST, Event, Message, Unparsed, Unreadable, parsed
 from exporter.events.timestamps import event_time, instant
+from exporter.events.values import role_of
 from tests.events.shapes import BODIES, EPOCH, SHAPES, STORED, SUBJECTS, TIME
 
 

@@ -91,6 +91,31 @@ def test_what_is_read_back_shapes_the_state_and_is_not_counted() -> None:
     assert page['fleet_agent_response_duration_seconds_count{role="DEV",model="unknown"}'] == 0
 
 
+def test_an_answer_that_names_no_agent_counts_as_an_answer() -> None:
+    page = Story().tells("agent.response.completed", task_id="T", role="DEV", duration_ms=500).page
+
+    assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
+    assert page['fleet_agent_response_duration_seconds_count{role="DEV",model="unknown"}'] == 1
+    assert not any(name.startswith("fleet_agent_state{") for name in page)
+
+
+def test_values_that_cannot_be_read_are_counted_and_the_event_is_kept() -> None:
+    page = Story().answers(1, duration_ms=float("nan"), tokens="many", score=float("inf")).page
+
+    assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
+    counted = {name.split('"')[1]: value for name, value in page.items() if name.startswith("fleet_events_unreadable_")}
+    assert counted == {"time": 0, "duration": 1, "tokens": 1, "other": 1}
+    assert page['fleet_events_unparsed_total{reason="not_json"}'] == 0
+
+
+def test_a_long_subject_is_cut_as_a_label() -> None:
+    story = Story().tells(f"x.{'y' * 300}", a=1).tells("planning.backlog_review.deliberations.complete", a=1)
+
+    subjects = {name.split('subject="')[1].split('"')[0] for name in story.page if name.startswith("fleet_events_total")}
+    assert "planning.backlog_review.deliberations.complete" in subjects
+    assert {len(subject) for subject in subjects} == {46, 120}
+
+
 def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
     story = Story().answers(1, story_id="US-1", model="Q")
     texts = [sample.text for sample in samples(story.fleet, NOW) if "response_duration" in sample.metric.name]

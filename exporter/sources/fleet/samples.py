@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from exporter.events.model import UNKNOWN_ROLE, Outcome
+from exporter.events.model import Outcome
+from exporter.events.values import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
 from exporter.fleet.deliberations import Ending
 from exporter.fleet.registry import AGENTS
@@ -30,6 +31,11 @@ DELAY = histogram(
     unit=Unit.SECONDS,
 )
 UNPARSED = counter("fleet_events_unparsed_total", "Messages that cannot be parsed as events, by reason.", "reason")
+UNREADABLE_VALUES = counter(
+    "fleet_events_unreadable_values_total",
+    "Values of events that cannot be parsed, by field; the rest of the event is used.",
+    "field",
+)
 AGENT_STATE = state_set(
     "fleet_agent_state",
     "State of each agent; deliberating is inferred from the first answer of its council.",
@@ -134,6 +140,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     SIZE,
     DELAY,
     UNPARSED,
+    UNREADABLE_VALUES,
     AGENTS,
     AGENT_STATE,
     AGENT_SINCE,
@@ -163,6 +170,8 @@ def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
     yield from _histograms(DELAY, counts.delays)
     for reason, number in counts.unparsed.items():
         yield UNPARSED(number, reason=reason)
+    for field, number in counts.unreadable.items():
+        yield UNREADABLE_VALUES(number, field=field)
     yield from _agent_samples(fleet, now)
     # A counter born at 1 hides its first step from rate(): a role's first failure would not be seen.
     for role in dict.fromkeys(role for role, _ in counts.responses):

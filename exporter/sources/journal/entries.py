@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.events.model import ROLES, Event, Message, Unparsed, parsed
+from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import redacted_text, shown
 from exporter.events.subjects import known
+from exporter.events.values import ROLES
 from exporter.fleet.limits import Admitted
 
 UNPARSED = "unparsed"

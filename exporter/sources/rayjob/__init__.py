@@ -17,7 +17,7 @@ from urllib.parse import quote
 from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch, location
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
-from exporter.events.model import role_of
+from exporter.events.values import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.rayjob import clusters, jobs, logs

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exporter.config.sharding import WHOLE, Shard
-from exporter.events.model import role_of
+from exporter.events.values import role_of
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
 from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, RayJobStatus, key_of, known, ray_job, seconds

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from exporter.events.model import role_of
 from exporter.events.redaction import timestamp
+from exporter.events.values import role_of
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Kind, Metric
 from exporter.scrape import Scraper, State

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 
-from exporter.events.model import role_of
 from exporter.events.redaction import timestamp
+from exporter.events.values import role_of
 from exporter.fleet.agents import Agent, AgentState
 from exporter.fleet.deliberations import Deliberation
 from exporter.fleet.registry import KnowsAgents
