@@ -28,7 +28,7 @@ _EVENTS = Link("What was published", View.EVENTS)
 _FROM = ("producer", "subject")
 _OFFLINE = {"0": ("no", QUIET), "1": ("yes", BAD)}
 _CURRENT = {"0": ("no", WARN), "1": ("yes", OK)}
-_FOLLOWED = {"1": ("in order", OK), "2": ("as it comes", WARN), "3": ("refused", BAD)}
+_FOLLOWED = {"1": ("in order", OK), "2": ("as it comes", WARN), "3": ("refused", BAD), "4": ("offline", BAD)}
 
 
 def _stream(metric: Metric, **matchers: str | Matcher) -> Series:

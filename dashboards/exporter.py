@@ -27,7 +27,12 @@ _SOURCE = ("source", "server")
 _READ = {"0": ("read", OK)} | {
     str(place): (str(reason), WARN if reason is Reason.TIMEOUT else BAD) for place, reason in enumerate(Reason, 1)
 }
-_HOW = {How.CONSUMER: ("in order", OK), How.SUBSCRIPTION: ("as it comes", ACCENT), How.REFUSED: ("refused", BAD)}
+_HOW = {
+    How.CONSUMER: ("in order", OK),
+    How.SUBSCRIPTION: ("as it comes", ACCENT),
+    How.REFUSED: ("refused", BAD),
+    How.OFFLINE: ("offline", BAD),
+}
 
 
 def _of(metric: Metric, **matchers: str | Matcher) -> Series:

@@ -27,6 +27,7 @@ _BEHIND: Final = [Limit(thresholds.EVENTS_BEHIND, WARN)]
 _ANY: Final = [Limit(1, BAD)]
 _HOW: Final[Mapping[str, tuple[str, str]]] = {
     How.CONSUMER: ("in order", OK), How.SUBSCRIPTION: ("as it comes", ACCENT), How.REFUSED: ("refused", BAD),
+    How.OFFLINE: ("offline", BAD),
 }  # fmt: skip
 
 

@@ -278,10 +278,6 @@ class Connection:
         offline = {name: None for page in pages for name in page.unavailable if name not in streams}
         return list(streams.values()), list(offline), pages[0].total
 
-    async def streams(self) -> list[Stream]:
-        """Every stream of the account that is not offline, by STREAM.LIST. Raises SourceError."""
-        return (await self.stream_list())[0]
-
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.clients.jetstream import Stream
@@ -78,6 +78,8 @@ class Tap:
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._caught_up = False
+        self._began = 0.0
+        self._unread: set[str] = set()
         self.followed: dict[str, Followed] = {}
         self.tried = asyncio.Event()
         self.problem: SourceError | None = SourceError(Reason.UNREACHABLE, "the first connection to NATS is not made yet")
@@ -115,8 +117,9 @@ class Tap:
         client = self.connection.client
         for subject in (ACK_SAMPLES, CONSUMER_ADVISORIES, STREAM_ADVISORIES):
             await client.subscribe(subject, cb=self._advised)
-        streams = wanted(await self.connection.streams(), self._names)
+        streams, offline = await self._list()
         if not self._caught_up:
+            self._began, self._unread = time.time(), set(offline)
             last = {stream.config.name: stream.state.last_seq for stream in streams if how_to_read(stream) is How.CONSUMER}
             await self._read_back(last)
             for stream in streams:
@@ -126,7 +129,7 @@ class Tap:
             self._listener.caught_up()
         lost, reached = self.connection.lost, self._reached()
         while not lost.is_set():
-            await self._adopt(streams, reached)
+            await self._adopt(streams, offline, reached)
             self.problem = None
             self.tried.set()
             await first_of(lost, self._look, within=_LOOK_AGAIN)
@@ -134,7 +137,12 @@ class Tap:
             if not lost.is_set():
                 # Noted before the streams are asked for: readers go on meanwhile, past what the answer will say.
                 reached = self._reached()
-                streams = wanted(await self.connection.streams(), self._names)
+                streams, offline = await self._list()
+
+    async def _list(self) -> tuple[list[Stream], list[str]]:
+        """(streams to read, names of streams that are offline)."""
+        found, offline, _ = await self.connection.stream_list()
+        return wanted(found, self._names, offline), offline
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
         self._listener.begins()
@@ -156,20 +164,25 @@ class Tap:
         """The last sequence read of each stream."""
         return {name: stream.position for name, stream in self.followed.items()}
 
-    async def _adopt(self, streams: Sequence[Stream], reached: Mapping[str, int]) -> None:
-        """Begin with new streams, begin anew with those made anew, let go of those that are gone.
+    async def _adopt(self, streams: Sequence[Stream], offline: Collection[str], reached: Mapping[str, int]) -> None:
+        """Begin with new streams, begin again with those created again, let go of those that are gone.
 
+        A stream that is offline keeps its position, and its reader tries on: what it holds was read before.
         `reached` is how far each had been read before the streams were listed.
         """
         here = {stream.config.name: stream for stream in streams}
         for name in tuple(self.followed):
-            if name not in here:
+            if name in offline:
+                self.followed[name].how = How.OFFLINE
+            elif name not in here:
                 await self._let_go(name)
                 del self.followed[name]
         for name, stream in here.items():
             known = self.followed.get(name)
             if known is None:
                 known = self._follow(stream)
+                if name in self._unread:  # it was offline at the start: what is older was counted by the process before
+                    known.since = self._began
             elif not known.follows(stream):
                 await self._let_go(name)
                 position = known.position if known.created == stream.created else 0
@@ -181,6 +194,9 @@ class Tap:
                 await self._let_go(name)
                 known.position = 0
                 known.restarts["sequence"] += 1
+            if known.how is How.OFFLINE:
+                known.how = how_to_read(stream)
+            self._unread.discard(name)
             if known.how is How.CONSUMER:
                 if name not in self._readers or self._readers[name].done():
                     self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
@@ -191,9 +207,12 @@ class Tap:
         """Read on from the position; a consumer that is lost is replaced at once."""
         attempt = 0
         while True:
-            reader = StreamReader(self.connection, followed.name, Start(sequence=followed.position + 1))
+            start = Start(sequence=followed.position + 1, time=None if followed.position else followed.since)
+            reader = StreamReader(self.connection, followed.name, start)
             try:
                 await reader.open()
+                if start.time is not None:
+                    followed.position, followed.since = reader.position, None
                 followed.pending, followed.how, followed.refusal = reader.pending, How.CONSUMER, None
                 async for messages in reader.batches():
                     await self._take(followed, messages)

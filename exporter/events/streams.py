@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,22 +14,30 @@ _BUCKETS = ("KV_", "OBJ_")
 
 
 class How(StrEnum):
-    """CONSUMER in order from where reading stopped; SUBSCRIPTION as it comes, unnumbered; REFUSED by the account."""
+    """CONSUMER in order from where reading stopped; SUBSCRIPTION as it comes, unnumbered; REFUSED by the account.
+
+    OFFLINE exists, and no server that has it answers.
+    """
 
     CONSUMER = "consumer"
     SUBSCRIPTION = "subscription"
     REFUSED = "refused"
+    OFFLINE = "offline"
 
 
 @dataclass(slots=True)
 class Followed:
-    """One stream that is read, and what went wrong with it so far."""
+    """One stream that is read, and what went wrong with it so far.
+
+    `since`, in seconds since 1970, is where reading starts if no message was read yet; None is the first message.
+    """
 
     name: str
     how: How
     created: str
     subjects: tuple[str, ...]
     position: int = 0
+    since: float | None = None
     pending: int = 0
     skipped: int = 0
     repeated: int = 0
@@ -45,9 +53,12 @@ def how_to_read(stream: Stream) -> How:
     return How.CONSUMER if stream.config.retention in ("limits", "") else How.SUBSCRIPTION
 
 
-def wanted(streams: Sequence[Stream], names: Sequence[str]) -> list[Stream]:
-    """The streams with events: those named, or all but key-value and object buckets and copies of others that are here."""
-    here = {stream.config.name for stream in streams}
+def wanted(streams: Sequence[Stream], names: Sequence[str], offline: Collection[str] = ()) -> list[Stream]:
+    """The streams with events: those named, or all but key-value and object buckets and copies of others that exist.
+
+    A copy of a stream that is `offline` is still a copy.
+    """
+    existing = {stream.config.name for stream in streams}.union(offline)
     found = []
     for stream in streams:
         config = stream.config
@@ -55,6 +66,6 @@ def wanted(streams: Sequence[Stream], names: Sequence[str]) -> list[Stream]:
         if names:
             if config.name in names:
                 found.append(stream)
-        elif not config.name.startswith(_BUCKETS) and not any(origin.name in here for origin in origins):
+        elif not config.name.startswith(_BUCKETS) and not any(origin.name in existing for origin in origins):
             found.append(stream)
     return found

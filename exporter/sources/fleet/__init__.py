@@ -159,9 +159,10 @@ class FleetEvents(NatsServer, LegacySource):
         connection = Connection(self, timeout=self.timeout)
         try:
             await connection.open()
+            found, offline, _ = await connection.stream_list()
             streams = [
                 stream
-                for stream in wanted(await connection.streams(), self.streams)
+                for stream in wanted(found, self.streams, offline)
                 if how_to_read(stream) is How.CONSUMER and stream.state.messages
             ]
             yield History(

@@ -11,7 +11,7 @@ from exporter.metrics.metric import Metric, Sample, counter, gauge, state_set
 
 FOLLOWED = state_set(
     "fleet_stream_followed",
-    "How each stream is read: ordered consumer, plain subscription (work queues), or permission refused.",
+    "How each stream is read: ordered consumer, plain subscription (work queues), permission refused, or offline.",
     "stream",
     states=tuple(How),
     state_label="how",

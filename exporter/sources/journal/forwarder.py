@@ -116,13 +116,14 @@ class LokiForwarder:
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while not connection.lost.is_set():
-                streams = {stream.config.name: stream for stream in wanted(await connection.streams(), self._streams)}
+                found, offline, _ = await connection.stream_list()
+                streams = {stream.config.name: stream for stream in wanted(found, self._streams, offline)}
                 kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
                 if not kept:  # nothing to query Loki for, but its state is reported
                     await self._retried(None, lambda: self._loki.get("/loki/api/v1/status/buildinfo"))
                     self.tried.set()
                 self.problems = {name: problem for name, problem in self.problems.items() if name in kept}
-                for name in tasks.keys() - kept.keys():
+                for name in tasks.keys() - kept.keys() - set(offline):
                     tasks.pop(name).cancel()
                     self.copies.pop(name, None)
                 for name, stream in kept.items():
