@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import SecretStr
 
+from exporter.clients.clock import ServerClock
 from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
+from exporter.clients.timestamps import seconds
 from exporter.config.address import NatsAddresses
 from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
@@ -133,6 +135,7 @@ class Connection:
         self.deletes_consumers = server.delete_consumers
         self.lost = asyncio.Event()
         self.dropped = 0
+        self.clock = ServerClock()
         self.refused_subjects: set[str] = set()
 
     @property
@@ -275,6 +278,8 @@ class Connection:
         """(streams, names of offline streams, number of both) of the account, by STREAM.LIST. Raises SourceError."""
         pages = await self.pages("STREAM.LIST", StreamList, expected=expected)
         streams = {stream.config.name: stream for page in pages for stream in page.streams or ()}
+        if answered := [at for stream in streams.values() if (at := seconds(stream.ts)) is not None]:
+            self.clock.said(max(answered))
         offline = {name: None for page in pages for name in page.unavailable if name not in streams}
         return list(streams.values()), list(offline), pages[0].total
 

@@ -146,7 +146,9 @@ class Tap:
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
         self._listener.begins()
-        async for messages in messages_since(self.connection, last, time.time() - self._lookback):
+        async for messages in messages_since(
+            self.connection, last, time.time() + self.connection.clock.ahead - self._lookback
+        ):
             for start in range(0, len(messages), _AT_ONCE):
                 for message in messages[start : start + _AT_ONCE]:
                     self._listener.message(message, live=False)

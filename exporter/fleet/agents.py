@@ -252,6 +252,13 @@ class Agents:
             return AgentState.IDLE, agent.since + patience.idle
         return agent.state, agent.since
 
+    def shift(self, seconds: float) -> None:
+        """Move every time: the clock was set."""
+        self.known.shift(seconds)
+        self.councils.shift(seconds)
+        for agent in self.known:
+            agent.since += seconds
+
     def expire(self, now: float) -> None:
-        self.known.expire(now - self._patience.gone)
-        self.councils.expire(now - self._patience.gone)
+        self.known.expire(now, self._patience.gone)
+        self.councils.expire(now, self._patience.gone)

@@ -31,12 +31,14 @@ class Ending(StrEnum):
 
 @dataclass(slots=True)
 class Deliberation:
-    """`started` and `ended` in seconds since 1970; `inferred` where no event told of the start."""
+    """`started` and `ended` in seconds since 1970, by the agents' clocks; `inferred` where no event told of the start."""
 
     task: str
     role: str
     started: float
     seen: float
+    opened: float
+    """When its time began to run, by the clock that stamps events: an agent's clock must not decide when it is up."""
     inferred: bool
     story: str | None = None
     asked: int | None = None
@@ -92,7 +94,8 @@ class Deliberations:
         if found is None:
             if self.recent.get(key) is not None:
                 return None
-            found = Deliberation(event.task, key[1], started, event.stored, inferred, event.story)
+            opened = event.stored - ((event.duration or 0.0) if inferred else 0.0)
+            found = Deliberation(event.task, key[1], started, event.stored, opened, inferred, event.story)
             if not self.open.add(key, found):
                 return None
             self._roles_of[event.task].add(key[1])
@@ -123,7 +126,7 @@ class Deliberations:
             self.agents[self._label(found), "failed" if failed else "answered"] += 1
         if found.complete:
             ending = Ending.COMPLETED if found.answered else Ending.FAILED
-            self._end(key, found, ending, at)
+            self._end(key, found, ending, at, event.stored)
         return new
 
     def _told_ended(self, event: Event) -> None:
@@ -137,22 +140,23 @@ class Deliberations:
             if (found := self.open.get(key)) is not None:
                 self._asked(found, event)
                 found.failed.update(_agents_in(event.payload.get("failed_agents")) - found.answered)
-                self._end(key, found, ending, at)
+                self._end(key, found, ending, at, event.stored)
         heard = any(self.recent.get(key) for key in keys) if event.role else event.task in self._recent_tasks
         if not heard:
             told = duration(event.payload.get("duration_ms"))
-            found = Deliberation(event.task, event.role or "", at - (told or 0.0), event.stored, told is None, event.story)
+            started, stored = at - (told or 0.0), event.stored
+            found = Deliberation(event.task, event.role or "", started, stored, stored, told is None, event.story)
             self._asked(found, event)
-            self._end((found.task, found.role), found, ending, at, timed=told is not None)
+            self._end((found.task, found.role), found, ending, at, stored, timed=told is not None)
 
-    def _end(self, key: Key, found: Deliberation, ending: Ending, at: float, *, timed: bool = True) -> None:
+    def _end(self, key: Key, found: Deliberation, ending: Ending, at: float, seen: float, *, timed: bool = True) -> None:
         self.open.pop(key)
         roles = self._roles_of.get(found.task)
         if roles is not None:
             roles.discard(found.role)
             if not roles:
                 del self._roles_of[found.task]
-        found.ended, found.ending, found.seen = max(at, found.started), ending, max(found.seen, at)
+        found.ended, found.ending, found.seen = max(at, found.started), ending, max(found.seen, seen)
         self.recent.add(key, found)
         self._recent_tasks.pop(found.task)
         self._recent_tasks.add(found.task, found)
@@ -174,12 +178,22 @@ class Deliberations:
     def _label(self, found: Deliberation) -> str:
         return self._roles(found.role or UNKNOWN_ROLE)
 
+    def shift(self, seconds: float) -> None:
+        """Move the times that expiry depends on: the clock was set."""
+        self.open.shift(seconds)
+        for found in self.open:
+            found.opened += seconds
+
     def expire(self, now: float) -> None:
         """End what has been open for too long."""
-        late = [(key, found) for key, found in self.open.items() if found.started < now - self._timeout]
+        late = []
+        for key, found in self.open.items():
+            found.opened, found.seen = min(found.opened, now), min(found.seen, now)
+            if found.opened < now - self._timeout:
+                late.append((key, found))
         for key, found in late:
             unknown = found.asked is None
-            self._end(key, found, Ending.UNKNOWN if unknown else Ending.TIMEOUT, found.started + self._timeout)
+            self._end(key, found, Ending.UNKNOWN if unknown else Ending.TIMEOUT, found.started + self._timeout, now)
 
 
 def _agents_in(listed: object) -> set[str]:

@@ -21,6 +21,7 @@ V = TypeVar("V", bound=Seen)
 
 class Capped(Generic[K, V]):
     """At most `limit` things. A new one displaces the one longest unheard of, if that was `grace` seconds ago at least.
+    A grace of 0 lets every new one in.
 
     So a flood of invented names cannot push out what is alive; what it could not add is counted in `refused`.
     """
@@ -59,7 +60,7 @@ class Capped(Generic[K, V]):
         """Keep a new thing; False where there is no room for it."""
         if len(self._things) >= self._limit:
             oldest = next(iter(self._things), None)
-            if oldest is None or self._things[oldest].seen > thing.seen - self._grace:
+            if oldest is None or (self._grace and self._things[oldest].seen > thing.seen - self._grace):
                 self.refused += 1
                 return False
             self.pop(oldest)
@@ -70,15 +71,23 @@ class Capped(Generic[K, V]):
         """Let go of a thing; all that goes, goes by here."""
         return self._things.pop(key, None)
 
-    def expire(self, before: float) -> list[V]:
-        """Let go of what was not heard of since then."""
+    def shift(self, seconds: float) -> None:
+        """Move every time by this much: the clock was set."""
+        for thing in self:
+            thing.seen += seconds
+
+    def expire(self, now: float, silence: float) -> list[V]:
+        """Remove and return what was last heard of more than `silence` seconds ago.
+
+        A time in the future, which a stepping or skewed clock leaves behind, becomes `now`: it must not be kept longer.
+        """
         gone = []
-        while self._things:
-            key, thing = next(iter(self._things.items()))
-            if thing.seen >= before:
-                break
-            self.pop(key)
-            gone.append(thing)
+        for key, thing in tuple(self._things.items()):
+            if thing.seen > now:
+                thing.seen = now
+            elif thing.seen < now - silence:
+                self.pop(key)
+                gone.append(thing)
         return gone
 
 

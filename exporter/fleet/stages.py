@@ -133,8 +133,12 @@ class Stages:
             found[stage] = (count + 1, min(since, thing.since))
         return found
 
+    def shift(self, seconds: float) -> None:
+        """Move the times that expiry depends on: the clock was set."""
+        self.things.shift(seconds)
+
     def expire(self, now: float) -> None:
-        self.things.expire(now - _FORGOTTEN)
+        self.things.expire(now, _FORGOTTEN)
 
 
 STORY_MOVES = frozenset({"planning.story.transitioned", "orchestration.phase.changed", "agile.transition"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, Unreadable, ValueField
 from exporter.events.subjects import OTHER, known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
@@ -75,8 +77,15 @@ class Fleet:
         self.stories = Stories(caps.stories)
         self.tasks = Tasks(caps.tasks)
 
-    def apply(self, event: Event | Unparsed, seen: float | None = None) -> None:
-        """Take an event into account. `seen` is when it was read, given for events that were followed as they came."""
+    def apply(self, event: Event | Unparsed, seen: float | None = None, *, ahead: float = 0.0) -> None:
+        """Take an event into account. `seen` is when it was read, given for events that were followed as they came.
+
+        `ahead` is by how many seconds the clock that stamps events is ahead of the one that gives `seen` and the times
+        to expire by. What is stamped later than it was read is taken to be of then.
+        """
+        stored = event.stored - ahead if seen is None else min(event.stored - ahead, seen)
+        if stored != event.stored:
+            event = replace(event, stored=stored)
         self._count(event, seen)
         if isinstance(event, Unparsed):
             return
@@ -142,6 +151,13 @@ class Fleet:
         self.deliberations.start_counting()
         self.stories.start_counting()
         self.tasks.start_counting()
+
+    def shift(self, seconds: float) -> None:
+        """Keep all ages when the clock that gives `seen` was set forward by so many seconds, or back if negative."""
+        self.deliberations.shift(seconds)
+        self.agents.shift(seconds)
+        self.stories.shift(seconds)
+        self.tasks.shift(seconds)
 
     def expire(self, now: float) -> None:
         """Let time pass: end what took too long, let go of what is silent."""

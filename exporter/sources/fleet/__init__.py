@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr, SecretStr
 
+from exporter.clients.clock import WallClock, steady
 from exporter.clients.nats import Connection, NatsServer
 from exporter.config.address import Address, HttpAddress
 from exporter.config.options import Count, Names, Options, Seconds, Secret, option
@@ -64,6 +64,7 @@ class FleetEvents(NatsServer, LegacySource):
     _grafana: GrafanaLive | None = PrivateAttr(None)
     _redact: frozenset[str] = PrivateAttr()
     _fleet: Fleet = PrivateAttr()
+    _clock: WallClock = PrivateAttr(default_factory=WallClock)
     _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
     _live: LiveStream = PrivateAttr(default_factory=LiveStream)
     _tap: Tap | None = PrivateAttr(None)
@@ -82,7 +83,7 @@ class FleetEvents(NatsServer, LegacySource):
     @property
     def fleet(self) -> Fleet:
         """What is known of the fleet now."""
-        self._fleet.expire(time.time())
+        self._fleet.expire(self._now())
         return self._fleet
 
     @property
@@ -105,24 +106,32 @@ class FleetEvents(NatsServer, LegacySource):
 
     def caught_up(self) -> None:
         """What comes from here on is counted."""
-        self._fleet.expire(time.time())
+        self._fleet.expire(self._now())
         self._fleet.start_counting()
         self._caught_up.set()
 
     def message(self, message: Message, *, live: bool) -> None:
         """Take one message into account."""
         event = parsed(message)
-        self._fleet.apply(event, time.time() if live else None)
+        ahead = self._tap.connection.clock.ahead if self._tap is not None else 0.0
+        self._fleet.apply(event, self._now() if live else None, ahead=ahead)
         if not isinstance(event, Unparsed):
             (self._live.publish if live else self._live.recent.add)(event)
 
     def advisory(self, data: bytes) -> None:
         """Take one of the server's own messages about a consumer into account."""
-        self._deliveries.apply(data, time.time())
+        self._deliveries.apply(data, steady())
 
     def meet(self, members: Iterable[Member]) -> None:
         """Take note of who is on a roster."""
-        self._fleet.agents.meet(members, time.time())
+        self._fleet.agents.meet(members, self._now())
+
+    def _now(self) -> float:
+        """The time; the fleet's ages stay what they are if the clock was set."""
+        now, step = self._clock.read()
+        if step:
+            self._fleet.shift(step)
+        return now
 
     async def run(self) -> None:
         self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
@@ -143,7 +152,7 @@ class FleetEvents(NatsServer, LegacySource):
         await reader.tried.wait()
         if problem := reader.problem or reader.refusal:
             raise problem
-        now = time.time()
+        now = self._now()
         self._fleet.expire(now)
         return [
             *samples.samples(self._fleet, now),

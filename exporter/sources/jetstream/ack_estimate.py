@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from exporter.clients.jetstream import Consumer
+from exporter.clients.timestamps import seconds
 from exporter.metrics.metric import Labels, Unit, gauge
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
-from exporter.sources.jetstream.timestamps import seconds
 
 ACK_ESTIMATE = gauge(
     "nats_consumer_ack_duration_estimate_seconds",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from exporter.clients.jetstream import Consumer, consumer_config
+from exporter.clients.timestamps import NANOSECONDS, seconds
 from exporter.metrics.metric import Labels, Metric, Sample, Unit, counter, gauge, info, labels
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow, ParsedConfig
-from exporter.sources.jetstream.timestamps import NANOSECONDS, seconds
 
 _CONSUMER: Final = ("stream", "consumer")
 

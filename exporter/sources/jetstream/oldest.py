@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from exporter.clients.jetstream import MessageReply, Stream
 from exporter.clients.nats import Connection, together
+from exporter.clients.timestamps import seconds
 from exporter.errors import Reason, SourceError
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
-from exporter.sources.jetstream.timestamps import seconds
 
 _TIMEOUT = 1.0
 """Seconds per lookup; a stream without a leader does not answer, and the other figures must not wait for it."""

@@ -1,0 +1,52 @@
+"""Clocks that disagree: this machine's own when it is set, and a server's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # only Linux has the former
+_TOLERANCE = 1.0
+"""Seconds that are no disagreement: the time of a reply, and of what the scheduler does."""
+
+
+def steady() -> float:
+    """Seconds since the machine started, its sleep included: never set, never stepped."""
+    return time.clock_gettime(_SINCE_BOOT)
+
+
+class WallClock:
+    """This machine's clock, and by how much it was set since it was last read."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
+        self._wall, self._steady = wall, steady
+        self._difference = wall() - steady()
+
+    def read(self) -> tuple[float, float]:
+        """(seconds since 1970, seconds that the clock was set forward; 0 for less than a second)."""
+        now = self._wall()
+        step = now - self._steady() - self._difference
+        if abs(step) <= _TOLERANCE:
+            return now, 0.0
+        self._difference += step
+        return now, step
+
+
+class ServerClock:
+    """By how much a server's clock is ahead, from the times in its replies."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
+        self._wall, self._steady = wall, steady
+        self._difference: float | None = None
+
+    def said(self, server_time: float) -> None:
+        """Take note of the time in a reply that has just come, in seconds since 1970."""
+        self._difference = server_time - self._steady()
+
+    @property
+    def ahead(self) -> float:
+        """Seconds that it is ahead of this machine's clock, negative if behind; 0 for less than a second, or if unknown."""
+        if self._difference is None:
+            return 0.0
+        ahead = self._difference + self._steady() - self._wall()
+        return ahead if abs(ahead) > _TOLERANCE else 0.0
