@@ -2,20 +2,26 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo check test e2e bench generate lock
+.PHONY: demo check lint test e2e bench generate lock
 
 demo: .venv/ready
 	@$(BIN)/python -m demo
 
-# Style, types, import contracts and the tests that need no server: under a minute.
-check: .venv/ready
-	@$(BIN)/ruff check -q .
-	@$(BIN)/ruff format -q --check .
-	@$(BIN)/lint-imports --verbose >/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m mypy
+# Static checks and the tests that need no server: under a minute.
+check: lint
 	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e
 
-test: .venv/ready
+# Style and complexity, format, import contracts, dead code, declared dependencies, repetition, types.
+lint: .venv/ready
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
+	@$(BIN)/vulture
+	@$(BIN)/deptry --no-ansi exporter 2>/dev/null || $(BIN)/deptry exporter
+	@$(BIN)/jscpd --no-colors >/dev/null || $(BIN)/jscpd
+	@$(BIN)/python -m mypy
+
+test: lint
 	@$(BIN)/python -m servers
 	@$(BIN)/python -m pytest -m "not e2e"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, DAY = 60, 86400
 
 # The fleet
 RESPONSE_FAILURE_RATIO: Final = 0.5

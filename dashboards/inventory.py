@@ -22,7 +22,6 @@ class Question:
     """prometheus or loki"""
     text: str
     instant: bool
-    panel_type: str = ""
     most_points: int | None = None
     """Of each series, where the panel says how many it takes."""
     least_step: str = ""
@@ -43,7 +42,7 @@ def questions(document: Document, windows: Mapping[str, str]) -> Iterator[Questi
             kind, instant = target["datasource"]["type"], bool(target.get("instant"))
             where = f"{panel['title']} {target['refId']}"
             bounds = panel.get("maxDataPoints"), panel.get("interval", "")
-            yield Question(uid, where, kind, filled(target["expr"]), instant, panel["type"], *bounds)
+            yield Question(uid, where, kind, filled(target["expr"]), instant, *bounds)
     for mark in document["annotations"]["list"]:
         if "expr" in mark:
             where = f"annotation {mark['name']}"

@@ -55,14 +55,14 @@ class VllmStandIn:
         self.cached = self._counter("prompt_tokens_cached", "Prompt tokens found in a cache")
         self.sources = self._counters("prompt_tokens_by_source", "Prompt tokens", "source", _SOURCES)
         self.generated = self._counter("generation_tokens", "Generated tokens")
-        self.preemptions = self._counter("num_preemptions", "Preemptions")
+        self._counter("num_preemptions", "Preemptions")
         self.queries = self._counter("prefix_cache_queries", "Tokens looked up")
         self.hits = self._counter("prefix_cache_hits", "Tokens found")
         for name in ("external_prefix_cache", "mm_cache"):
             for what in ("queries", "hits"):
                 self._counter(f"{name}_{what}", "Lookups of a cache that this engine does not use")
         self.finished = self._counters("request_success", "Requests finished", "finished_reason", _REASONS)
-        self.rejected = self._counters("admission_rejections", "Requests refused", "reason", ("max_queue_size",))
+        self._counters("admission_rejections", "Requests refused", "reason", ("max_queue_size",))
 
         self.first_token = self._histogram("time_to_first_token_seconds", "First token", _LATENCIES)
         self.between = self._histogram("inter_token_latency_seconds", "Between tokens", _LATENCIES)

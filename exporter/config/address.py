@@ -138,15 +138,19 @@ class Form:
         path, _, query = after.partition("?")
         if not re.fullmatch(r"/.+" if scheme.lower() == "unix" else self.path, path):
             raise refused("the path is not valid here")
-        if query and self.query is not None:
-            names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
-            if not names or not set(names) <= set(self.query):
-                allowed = f"only {', '.join(self.query)}" if self.query else "nothing"
-                raise refused(f"the query may contain {allowed}")
+        self._check_query(query, refused=refused)
         address = Address(f"{self.schemes[scheme.lower()]}://{authority}{after}")
         if not address.scheme:  # brackets in a user name or password
             raise refused("percent-encode [ and ] in a user name or password")
         return address
+
+    def _check_query(self, query: str, *, refused: Callable[[str], ValueError]) -> None:
+        if not query or self.query is None:
+            return
+        names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+        if not names or not names <= {*self.query}:
+            allowed = f"only {', '.join(self.query)}" if self.query else "nothing"
+            raise refused(f"the query may contain {allowed}")
 
     def _check_authority(self, authority: str, *, unix: bool, refused: Callable[[str], ValueError]) -> None:
         location = authority.rpartition("@")[2]

@@ -173,12 +173,7 @@ class Tap:
         `reached` is how far each had been read before the streams were listed.
         """
         here = {stream.config.name: stream for stream in streams}
-        for name in tuple(self.followed):
-            if name in offline:
-                self.followed[name].how = How.OFFLINE
-            elif name not in here:
-                await self._let_go(name)
-                del self.followed[name]
+        await self._forget_absent(here, offline)
         for name, stream in here.items():
             known = self.followed.get(name)
             if known is None:
@@ -204,6 +199,14 @@ class Tap:
                     self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
             elif name not in self._subscriptions:
                 await self._subscribe(known)
+
+    async def _forget_absent(self, present: Collection[str], offline: Collection[str]) -> None:
+        for name in tuple(self.followed):
+            if name in offline:
+                self.followed[name].how = How.OFFLINE
+            elif name not in present:
+                await self._let_go(name)
+                del self.followed[name]
 
     async def _read_stream(self, followed: Followed) -> None:
         """Read on from the position; a consumer that is lost is replaced at once."""

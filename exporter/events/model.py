@@ -132,7 +132,7 @@ class Unparsed(msgspec.Struct, frozen=True, gc=False):
     stored: float
 
 
-def parsed(message: Message) -> Event | Unparsed:
+def parsed(message: Message) -> Event | Unparsed:  # noqa: C901, PLR0912, PLR0915 - one pass over the fields, the hot path
     """The event that a message tells of."""
     data = message.data
     size = len(data)

@@ -86,14 +86,6 @@ def test_the_wheel_says_who_where_and_for_what(wheel: Path) -> None:
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
 
 
-def test_only_what_is_declared_is_imported_and_all_of_it_is_declared() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deptry", "exporter"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_messages_are_what_protoc_makes_of_their_definitions(tmp_path: Path) -> None:
     folder = Path("exporter/sources/services")
     protos = sorted(str(proto.relative_to(ROOT)) for proto in (ROOT / folder).glob("*.proto"))

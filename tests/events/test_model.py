@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -74,7 +74,6 @@ def test_every_shape_of_time(written: Any, seconds: float | None) -> None:
     assert instant(written)[0] == seconds
 
 
-MOMENT = datetime.fromtimestamp(EPOCH, UTC)
 ZONE = timezone(timedelta(hours=-7))
 
 

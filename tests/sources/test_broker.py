@@ -19,6 +19,7 @@ from tests.sources.ledgers import invoke, writer
 from tests.support.pages import Page, collected, followed, run, samples_of, series
 from tests.support.process import exporter
 
+# jscpd:ignore-start - the broker's tables with their defaults, of which the demo writes a part
 SCHEMA = """
 CREATE TABLE agents (agent_id TEXT PRIMARY KEY, type TEXT, status TEXT DEFAULT 'online', comm_mode TEXT, metadata JSON,
     heartbeat_interval_ms INTEGER DEFAULT 30000, last_heartbeat TEXT, created_at TEXT, updated_at TEXT);
@@ -35,6 +36,7 @@ CREATE TABLE agent_events (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT, 
 CREATE TABLE error_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT, error_type TEXT, message TEXT,
     stack_trace TEXT, timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP, resolved BOOLEAN DEFAULT FALSE);
 """
+# jscpd:ignore-end
 
 
 @contextmanager

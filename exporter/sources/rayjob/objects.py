@@ -26,7 +26,6 @@ class Metadata(msgspec.Struct, frozen=True):
 
 class RayJobSpec(msgspec.Struct, frozen=True, rename="camel"):
     backoff_limit: int | None = None
-    suspend: bool | None = None
 
 
 class RayJobStatus(msgspec.Struct, frozen=True, rename="camel"):

@@ -193,7 +193,7 @@ class _Node:
             self.has_key = False
 
 
-def _scalars(text: str) -> dict[str, str] | Reason:
+def _scalars(text: str) -> dict[str, str] | Reason:  # noqa: C901, PLR0912 - one branch per kind of YAML event
     """The scalars of the only document's top-level mapping, with those that it merges (`<<`)."""
     anchors: dict[str, Any] = {}
     nodes: list[_Node] = []

@@ -216,6 +216,8 @@ _COMMAND_FIELDS = (
     ("rejected_calls", COMMAND_REJECTED, 1.0),
     ("failed_calls", COMMAND_FAILED, 1.0),
 )
+_DATABASE_FIELDS = (("keys", DB_KEYS, 1.0), ("expires", DB_EXPIRING, 1.0))
+_REPLICA_FIELDS = (("lag", REPLICA_LAG, 1.0), ("offset", REPLICA_ACKED, 1.0))
 _UNSET = {"rdb_last_bgsave_time_sec": -1, "aof_last_rewrite_time_sec": -1, "master_last_io_seconds_ago": -1}
 """Fields that say -1 for "has not happened"; no sample is truer than a duration of minus one second."""
 
@@ -262,25 +264,23 @@ def _identity(fields: Text, server: str, who: Labels) -> Iterable[Sample]:
 def _named(field: str, text: str, who: Labels) -> Iterable[Sample]:
     """Samples of the fields whose names carry a command, an error, a database or a replica."""
     if field.startswith("cmdstat_"):
-        parts, named = parts_of(text), who.with_label("command", field.removeprefix("cmdstat_"))
-        for part, metric, scale in _COMMAND_FIELDS:
-            if (value := value_of(parts.get(part))) is not None:
-                yield metric.at(named, value if scale == 1 else value * scale)
+        yield from _figures(parts_of(text), _COMMAND_FIELDS, who.with_label("command", field.removeprefix("cmdstat_")))
     elif field.startswith("errorstat_"):
         if (value := value_of(parts_of(text).get("count"))) is not None:
             yield ERRORS.at(who.with_label("error", field.removeprefix("errorstat_")), value)
     elif field.startswith("db") and field[2:].isdecimal():
         parts, named = parts_of(text), who.with_label("db", field[2:])
-        if (keys := value_of(parts.get("keys"))) is not None:
-            yield DB_KEYS.at(named, keys)
-        if (expires := value_of(parts.get("expires"))) is not None:
-            yield DB_EXPIRING.at(named, expires)
+        yield from _figures(parts, _DATABASE_FIELDS, named)
         if ttl := value_of(parts.get("avg_ttl")):  # 0 means that no key has one
             yield DB_TTL.at(named, ttl / 1000)
     elif field.startswith("slave") and field[5:].isdecimal():
         parts = parts_of(text)
         named = who.with_label("replica", f"{parts.get('ip', '')}:{parts.get('port', '')}")
-        if (lag := value_of(parts.get("lag"))) is not None:
-            yield REPLICA_LAG.at(named, lag)
-        if (offset := value_of(parts.get("offset"))) is not None:
-            yield REPLICA_ACKED.at(named, offset)
+        yield from _figures(parts, _REPLICA_FIELDS, named)
+
+
+def _figures(parts: Mapping[str, str], fields: Iterable[tuple[str, Metric, float]], who: Labels) -> Iterable[Sample]:
+    """Samples of the parts that are present, each multiplied by its scale."""
+    for part, metric, scale in fields:
+        if (value := value_of(parts.get(part))) is not None:
+            yield metric.at(who, value if scale == 1 else value * scale)

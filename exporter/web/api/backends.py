@@ -171,7 +171,7 @@ def _running_job(job: Job) -> dict[str, Any]:
     }
 
 
-def router(scraper: Scraper) -> APIRouter:
+def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of small handlers
     """Routes for the backends; one that is not configured answers 404 with the option to set."""
     routes = APIRouter(tags=["backends"])
 

@@ -163,7 +163,7 @@ def _deliberation_view(one: Deliberation) -> dict[str, Any]:
     }
 
 
-def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIRouter:
+def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIRouter:  # noqa: C901 - the sum of small handlers
     """Routes that answer from the current state; 404 where no events are read. `others` report agents of their own."""
     routes = APIRouter(tags=["fleet"])
 

@@ -38,18 +38,6 @@ def bus() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(scope="module")
-def running(bus: str) -> Iterator[Exporter]:
-    with exporter(variables={"NATS_URL": bus}) as process:
-
-        async def ready() -> bool:
-            async with httpx.AsyncClient() as client:
-                return (await client.get(f"{process.url}/api/councils")).status_code == 200
-
-        run(eventually(ready))
-        yield process
-
-
 def page(running: Exporter, path: str = "/api/events", **query: Any) -> dict[str, Any]:
     reply = httpx.get(f"{running.url}{path}", params={"since": "1h", **query}, timeout=30)
     assert reply.status_code == 200, reply.text
