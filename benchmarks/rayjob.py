@@ -15,7 +15,7 @@ from benchmarks.figure import Figure, awaited_median, resident_bytes
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.scrape import Scraper
-from exporter.source import LegacySource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.rayjob import Rayjob, RayjobOptions
 from servers import kubernetes
 from servers.kubernetes import Kubernetes
@@ -25,18 +25,17 @@ _PATH = "/apis/ray.io/v1/namespaces/default/rayjobs"
 _BEAT = gauge("bench_beat", "Always there.")
 
 
-class _Beat(LegacySource):
+class _Beat(Source, Target[int]):
     """A quick source, whose page must come while the jobs are being listed."""
 
     kind: ClassVar[str] = "beat"
     metrics: ClassVar[tuple[Metric, ...]] = (_BEAT,)
 
-    @property
-    def enabled(self) -> bool:
-        return True
+    async def collect(self) -> int:
+        return 1
 
-    async def collect(self) -> Iterable[Sample]:
-        return [_BEAT(1)]
+    def samples(self, snapshot: int) -> Iterable[Sample]:
+        yield _BEAT(snapshot)
 
 
 def _job(number: int) -> dict[str, object]:
@@ -86,7 +85,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
     gc.collect()
     before = resident_bytes()
     source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))
-    beats = Scraper([_Beat()])
+    beats = Scraper([_Beat(SourceOptions())])
     scraper = Scraper([source])
     following = asyncio.create_task(scraper.run())
     pages: list[float] = []

@@ -30,6 +30,7 @@ from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
 from exporter.sources.fleet.samples import samples
+from exporter.sources.fleet.snapshot import state_of
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
 from exporter.sources.rayjob.jobs import samples as job_samples
@@ -88,8 +89,8 @@ def agents(number: int) -> Cost:
         fleet.apply(parsed(Message("agent.response.completed", data, _NOW + answer, "AGENT_RESPONSES", 1)), _NOW + answer)
     gc.collect()
     memory = resident_bytes() - before
-    seconds = median(lambda: _page(samples(fleet, _NOW + HISTORY)), rounds=_ROUNDS)
-    return _cost(seconds, _page(samples(fleet, _NOW + HISTORY)), memory)
+    seconds = median(lambda: _page(samples(state_of(fleet, _NOW + HISTORY))), rounds=_ROUNDS)
+    return _cost(seconds, _page(samples(state_of(fleet, _NOW + HISTORY))), memory)
 
 
 def jobs(shard: Shard) -> Cost:

@@ -19,7 +19,7 @@ from exporter.config.options import Address
 from exporter.events.consumer import Tap
 from exporter.events.model import Message
 from exporter.metrics import process
-from exporter.sources.fleet import FleetEvents
+from exporter.sources.fleet import FleetEvents, FleetOptions
 from servers import nats as servers
 
 TAPPED = 60_000
@@ -95,7 +95,7 @@ async def _tapped(url: str) -> float:
 
 async def _understood(url: str) -> float:
     """The whole of it: read, parsed, added up."""
-    source = FleetEvents(url=(Address(url),))
+    source = FleetEvents(FleetOptions(url=(Address(url),)))
     following = asyncio.create_task(source.run())
     await source.wait_synced()
     counts = source.fleet.counts

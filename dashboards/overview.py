@@ -18,7 +18,7 @@ from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 from exporter.sources.services import probe
 from exporter.sources.vllm import concepts as vllm
-from exporter.sources.workloads import store
+from exporter.sources.workloads.samples import STATUS
 
 _BACKENDS = {
     "NATS": ("jetstream", View.COMMUNICATIONS),
@@ -58,13 +58,13 @@ DASHBOARD = Dashboard(
     title="Overview",
     description="What of the fleet is up, what is wrong, and how much is going on.",
     variables=[
-        variables.of("namespace", "namespace", "Namespace", "Namespaces of the workloads.", shown(store.STATUS)),
+        variables.of("namespace", "namespace", "Namespace", "Namespaces of the workloads.", shown(STATUS)),
         variables.of(
             "workload",
             "workload",
             "Workload",
             "Workloads that have pods.",
-            shown(store.STATUS, namespace=chosen("namespace")),
+            shown(STATUS, namespace=chosen("namespace")),
         ),
         variables.of("service", "service", "Service", "Services that are called.", shown(probe.UP)),
     ],

@@ -24,6 +24,10 @@ class SourceError(Exception):
         super().__init__(message)
         self.reason = reason
 
+    def again(self) -> SourceError:
+        """The same error as a new object: one that is raised repeatedly gathers the traceback of every raise."""
+        return SourceError(self.reason, str(self))
+
 
 def reason_of(error: BaseException) -> Reason:
     """The reason for an exception that a source let through.

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.config.options import Address
 from exporter.settings import SettingsError, load, options
+from exporter.sources.fleet import FleetEvents
 
 
 def mistakes(flags: dict[str, str | None] | None = None, environment: dict[str, str] | None = None) -> tuple[str, ...]:
@@ -120,8 +121,10 @@ def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials
     fleet = load({"jetstream.url": "nats://a", "jetstream.user": "u"}, {"NATS_PASSWORD": "p"}).sources[0]
     elsewhere = load({"jetstream.url": "nats://a", "jetstream.user": "u", "fleet.url": "nats://b"}, {}).sources[0]
 
-    assert (fleet.server, getattr(fleet, "user", None)) == ("a", "u")
-    assert (elsewhere.server, getattr(elsewhere, "user", None)) == ("b", "")
+    assert isinstance(fleet, FleetEvents)
+    assert isinstance(elsewhere, FleetEvents)
+    assert (fleet.server, fleet.options.user) == ("a", "u")
+    assert (elsewhere.server, elsewhere.options.user) == ("b", "")
     assert [source.kind for source in load({"fleet.follow_events": "false"}, {"NATS_URL": "nats://a"}).sources] == [
         "jetstream"
     ]

@@ -8,7 +8,7 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.view import View
 from exporter.metrics.promql import like, series
-from exporter.sources.workloads import store as workloads
+from exporter.sources.workloads import samples as workloads
 
 _WORKLOAD = ("namespace", "workload")
 _WHICH = "{{ $labels.namespace }}/{{ $labels.workload }}"

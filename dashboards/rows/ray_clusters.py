@@ -13,7 +13,7 @@ from dashboards.rows.common import coded, worded
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
 from exporter.sources.rayjob import SERVED, clusters
-from exporter.sources.workloads import store as workloads
+from exporter.sources.workloads import samples as workloads
 
 _CLUSTER = ("namespace", "raycluster")
 _CONDITIONS = {

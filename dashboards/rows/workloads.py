@@ -17,7 +17,7 @@ from exporter.sources.jetstream import account as nats_account
 from exporter.sources.neo4j import counts as neo4j
 from exporter.sources.rayjob import clusters
 from exporter.sources.valkey import info as valkey
-from exporter.sources.workloads import store
+from exporter.sources.workloads import samples as workloads
 
 STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD)}
 """Words for how well something of several parts is: backends, services, workloads."""
@@ -40,8 +40,10 @@ def _version(component: str, info: Metric) -> Query:
     return labelled(shown(info).max("version"), "component", component)
 
 
-_status = coded(store.STATUS, ("down", "degraded", "up"), *_WHO, namespace=chosen("namespace"), workload=chosen("workload"))
-EXPECTED: Final = coded(store.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=chosen("namespace"))
+_status = coded(
+    workloads.STATUS, ("down", "degraded", "up"), *_WHO, namespace=chosen("namespace"), workload=chosen("workload")
+)
+EXPECTED: Final = coded(workloads.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=chosen("namespace"))
 """The workloads that the configuration expects, as `STATES` has them."""
 
 TABLE: Final = table(
@@ -51,18 +53,18 @@ TABLE: Final = table(
     _WHO,
     [
         (Column("state", states=STATES, width=90), Line(_status)),
-        (Column("ready", decimals=0, width=60), _each(store.READY)),
-        (Column("pods", decimals=0, width=60), Line(_workload(store.PODS).sum(*_WHO))),
-        (Column("running for", unit="s"), Line(_workload(store.STARTED).age().max(*_WHO))),
+        (Column("ready", decimals=0, width=60), _each(workloads.READY)),
+        (Column("pods", decimals=0, width=60), Line(_workload(workloads.PODS).sum(*_WHO))),
+        (Column("running for", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
         (
             Column("restarts, 1 h", decimals=0, limits=[Limit(1, WARN)]),
-            Line(_workload(store.RESTARTS).increase("1h").sum(*_WHO)),
+            Line(_workload(workloads.RESTARTS).increase("1h").sum(*_WHO)),
         ),
-        (Column("CPU asked", decimals=2), _each(store.CPU_REQUESTED)),
-        (Column("CPU used", decimals=2), _each(store.CPU_USED)),
-        (Column("memory asked", unit="bytes"), _each(store.MEMORY_REQUESTED)),
-        (Column("memory used", unit="bytes"), _each(store.MEMORY_USED)),
-        (Column("GPUs", decimals=0, width=60), _each(store.GPUS)),
+        (Column("CPU asked", decimals=2), _each(workloads.CPU_REQUESTED)),
+        (Column("CPU used", decimals=2), _each(workloads.CPU_USED)),
+        (Column("memory asked", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
+        (Column("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
+        (Column("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
     ],
     key_columns=[
         Column("namespace", links=[Link("Its Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
@@ -81,9 +83,9 @@ RESOURCES: Final = Row(
             "CPU",
             "Cores that the workloads ask for, may use, and use, and those that Ray's clusters ask for "
             f"(fleet_workload_cpu_*, ray_cluster_desired_cpu_cores); used: {_GONE}.",
-            Line(_workload(store.CPU_LIMIT).sum(), "limit"),
-            Line(_workload(store.CPU_REQUESTED).sum(), "asked for"),
-            Line(_workload(store.CPU_USED).sum(), "used"),
+            Line(_workload(workloads.CPU_LIMIT).sum(), "limit"),
+            Line(_workload(workloads.CPU_REQUESTED).sum(), "asked for"),
+            Line(_workload(workloads.CPU_USED).sum(), "used"),
             Line(shown(clusters.CLUSTER_CPU).sum(), "asked for by Ray"),
             unit="short",
             columns=_RESOURCES,
@@ -92,9 +94,9 @@ RESOURCES: Final = Row(
             "Memory",
             "Memory that the workloads ask for, may use, and use, and that Ray's clusters ask for "
             f"(fleet_workload_memory_*, ray_cluster_desired_memory_bytes); used: {_GONE}.",
-            Line(_workload(store.MEMORY_LIMIT).sum(), "limit"),
-            Line(_workload(store.MEMORY_REQUESTED).sum(), "asked for"),
-            Line(_workload(store.MEMORY_USED).sum(), "used"),
+            Line(_workload(workloads.MEMORY_LIMIT).sum(), "limit"),
+            Line(_workload(workloads.MEMORY_REQUESTED).sum(), "asked for"),
+            Line(_workload(workloads.MEMORY_USED).sum(), "used"),
             Line(shown(clusters.CLUSTER_MEMORY).sum(), "asked for by Ray"),
             unit="bytes",
             columns=_RESOURCES,
@@ -104,8 +106,8 @@ RESOURCES: Final = Row(
             "GPUs that nodes have and that are asked for, by pool, and those that Ray's clusters ask for "
             "(fleet_node_pool_gpus_*, ray_cluster_desired_gpus); no pool is shown where no node has GPUs or nodes "
             "are not read. How busy they are is the KV cache's and the queue's to tell, on vLLM's dashboard.",
-            Line(shown(store.POOL_GPUS).max("pool"), "{{pool}} has"),
-            Line(shown(store.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
+            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
+            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
             Line(shown(clusters.CLUSTER_GPU).sum(), "asked for by Ray"),
             unit="short",
             links=[Link("Ray jobs", View.RAY_JOBS), Link("vLLM", View.VLLM)],
@@ -118,7 +120,7 @@ PODS: Final = Row(
         graph(
             "Pods by phase",
             "Pods of the workloads by phase (fleet_workload_pods).",
-            Line(_workload(store.PODS).sum("phase") > 0, "{{phase}}"),
+            Line(_workload(workloads.PODS).sum("phase") > 0, "{{phase}}"),
             unit="short",
             width=8,
             stacked=True,
@@ -134,15 +136,15 @@ PODS: Final = Row(
             "Containers in trouble",
             "Containers that wait, by reason, and that have ended, now or last (fleet_workload_waiting_containers, "
             "fleet_workload_terminated_containers).",
-            Line(_workload(store.WAITING).sum("workload", "reason"), "{{workload}} waits: {{reason}}"),
-            Line(_workload(store.TERMINATED).sum("workload", "reason"), "{{workload}} ended: {{reason}}"),
+            Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waits: {{reason}}"),
+            Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} ended: {{reason}}"),
             unit="short",
             width=8,
         ),
         graph(
             "Restarts",
             "Restarts of containers by workload (fleet_workload_restarts_total).",
-            Line(_workload(store.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
+            Line(_workload(workloads.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
             unit="short",
             width=8,
             bars=True,
@@ -174,7 +176,7 @@ PODS: Final = Row(
             [
                 (
                     Column("runs", states={"1": ("yes", OK)}),
-                    Line(_workload(store.IMAGE).max(*_WORKLOAD, "image", "version")),
+                    Line(_workload(workloads.IMAGE).max(*_WORKLOAD, "image", "version")),
                 )
             ],
             width=16,

@@ -184,7 +184,7 @@ class SqliteReader(Generic[T]):
         """The snapshot now. Raises SourceError, also while the first reading has not succeeded."""
         await self._tried.wait()
         if self._first is None and self._problem is not None:
-            raise SourceError(self._problem.reason, str(self._problem))
+            raise self._problem.again()
         return await asyncio.to_thread(self._update)
 
     async def ask(self, query: Callable[[Reading], Any], *, locked: bool = False) -> Any:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol, runtime_checkable
 
 from exporter.events.model import Event
-from exporter.metrics.metric import Metric, Sample, counter, gauge
+from exporter.metrics.metric import Metric, counter, gauge
 
 LISTENERS = gauge("fleet_listeners", "Clients connected to the live stream.")
 TOO_SLOW = counter("fleet_listeners_dropped_total", "Clients disconnected from the live stream for reading too slowly.")
@@ -98,10 +98,6 @@ class LiveStream:
             if not listening.offer(event):
                 self.listeners.discard(listening)
                 self.too_slow += 1
-
-    def samples(self) -> Iterator[Sample]:
-        yield LISTENERS(self.clients)
-        yield TOO_SLOW(self.too_slow)
 
 
 @runtime_checkable

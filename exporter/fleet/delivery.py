@@ -5,8 +5,8 @@ A sample comes for as many acknowledgements as the consumer's `sample_freq` says
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -59,7 +59,9 @@ class Advisory(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Consumer:
+class Consumer:
+    """What one consumer did; `seen` in seconds since 1970."""
+
     stream: str
     name: str
     seen: float
@@ -69,6 +71,14 @@ class _Consumer:
     max_deliveries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerCounts:
+    """Samples and advisories received, by type, and what each consumer did."""
+
+    types: Mapping[str, int]
+    consumers: tuple[Consumer, ...]
+
+
 _decoder = msgspec.json.Decoder(Advisory)
 
 
@@ -76,7 +86,7 @@ class Deliveries:
     """Counts by consumer, as long as there is room."""
 
     def __init__(self) -> None:
-        self._consumers: Capped[tuple[str, str], _Consumer] = Capped(_CONSUMERS, grace=3600.0)
+        self._consumers: Capped[tuple[str, str], Consumer] = Capped(_CONSUMERS, grace=3600.0)
         self._types: dict[str, int] = {}
         self.unreadable = 0
 
@@ -98,7 +108,7 @@ class Deliveries:
         key = (advisory.stream, advisory.consumer)
         consumer = self._consumers.heard(key, at)
         if consumer is None:
-            consumer = _Consumer(*key, seen=at)
+            consumer = Consumer(*key, seen=at)
             if not self._consumers.add(key, consumer):
                 return
         if kind == "ack":
@@ -110,13 +120,19 @@ class Deliveries:
         else:
             consumer.max_deliveries += 1
 
-    def samples(self) -> Iterable[Sample]:
-        for kind, number in self._types.items():
-            yield ADVISORIES(number, type=kind)
-        for consumer in self._consumers:
-            owner = labels(stream=consumer.stream, consumer=consumer.name)
-            if consumer.acked.count:
-                yield consumer.acked.sample(ACK_SECONDS, owner)
-            yield NAKS.at(owner, consumer.naks)
-            yield TERMINATIONS.at(owner, consumer.terminations)
-            yield MAX_DELIVERIES.at(owner, consumer.max_deliveries)
+    def counts(self) -> ConsumerCounts:
+        """The counts now, by value."""
+        consumers = tuple(replace(consumer, acked=consumer.acked.copy()) for consumer in self._consumers)
+        return ConsumerCounts(dict(self._types), consumers)
+
+
+def samples(counts: ConsumerCounts) -> Iterable[Sample]:
+    for kind, number in counts.types.items():
+        yield ADVISORIES(number, type=kind)
+    for consumer in counts.consumers:
+        owner = labels(stream=consumer.stream, consumer=consumer.name)
+        if consumer.acked.count:
+            yield consumer.acked.sample(ACK_SECONDS, owner)
+        yield NAKS.at(owner, consumer.naks)
+        yield TERMINATIONS.at(owner, consumer.terminations)
+        yield MAX_DELIVERIES.at(owner, consumer.max_deliveries)

@@ -13,7 +13,7 @@ from exporter.fleet.agents import Agents, Patience
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.limits import Admitted
 from exporter.fleet.stages import Stories, Tasks
-from exporter.metrics.histogram import Histogram
+from exporter.metrics.histogram import Histogram, copied
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -49,6 +49,20 @@ class Counts:
     seconds: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     tokens: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     refused: int = 0
+
+    def copy(self) -> Counts:
+        """The same counts, by value."""
+        return Counts(
+            dict(self.events),
+            copied(self.sizes),
+            copied(self.delays),
+            dict(self.unparsed),
+            dict(self.unreadable),
+            dict(self.responses),
+            copied(self.seconds),
+            copied(self.tokens),
+            self.refused,
+        )
 
     def start_counting(self) -> None:
         """Set every count to zero and keep its series: a first increment from 0 is seen, one from nothing is not."""

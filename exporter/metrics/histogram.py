@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from exporter.metrics.metric import Exemplar, Labels, Metric, Sample
+
+K = TypeVar("K")
 
 
 class Histogram:
@@ -71,3 +74,8 @@ class Histogram:
     def sample(self, metric: Metric, owner: Labels) -> Sample:
         """The histogram of one label set."""
         return metric.histogram(owner, self.cumulative(), self.total, self.exemplars)
+
+
+def copied(histograms: Mapping[K, Histogram]) -> dict[K, Histogram]:
+    """The same histograms, by value."""
+    return {key: one.copy() for key, one in histograms.items()}

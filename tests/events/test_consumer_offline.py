@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamSource
 
 from exporter.config.options import Address
-from exporter.sources.fleet import FleetEvents
+from exporter.sources.fleet import FleetEvents, FleetOptions
 from servers import nats as nats_servers
 from servers import nats_cluster
 from servers.nats_cluster import Cluster
@@ -73,7 +73,7 @@ async def _publish(js: JetStreamContext, number: int) -> None:
 
 def _source(cluster: Cluster, dead: str) -> FleetEvents:
     urls = [node.url for name, node in zip(("n1", "n2", "n3"), cluster.nodes, strict=True) if name != dead]
-    return FleetEvents.model_validate({"url": tuple(Address(url) for url in urls), "timeout": 9})
+    return FleetEvents(FleetOptions(url=tuple(Address(url) for url in urls), timeout=9))
 
 
 def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: Cluster) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 from exporter.errors import Reason
 from servers import nats as nats_servers
 from tests.support.fleet_streams import CREATED, fails, fleet_on, reading
-from tests.support.pages import eventually, run
+from tests.support.pages import eventually, raised_by, run
 
 ACCOUNTS = """
 accounts {{ fleet {{ jetstream: enabled, users: [
@@ -24,6 +26,11 @@ def test_an_account_that_may_not_read_any_stream_says_so() -> None:
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
             async with reading(strict.url, user="reader", password="r") as reader:
                 await eventually(lambda: fails(reader, Reason.UNAUTHORIZED, "consumer.create.planning_events"))
+                first, second = await raised_by(reader.source), await raised_by(reader.source)
+                assert str(first) == str(second)
+                # One exception raised by every scrape keeps the frames of them all.
+                assert len(traceback.extract_tb(first.__traceback__)) == len(traceback.extract_tb(second.__traceback__))
+                assert second is not first
 
         run(main())
 

@@ -14,6 +14,7 @@ from exporter.fleet.agents import AgentState
 from exporter.fleet.stages import story_move_is_legal, task_move_is_legal
 from exporter.fleet.state import Caps, Fleet
 from exporter.sources.fleet.samples import samples
+from exporter.sources.fleet.snapshot import state_of
 from tests.events.shapes import BODIES, SUBJECTS
 from tests.support.story import NOW, Story
 
@@ -118,7 +119,7 @@ def test_a_long_subject_is_cut_as_a_label() -> None:
 
 def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
     story = Story().answers(1, story_id="US-1", model="Q")
-    texts = [sample.text for sample in samples(story.fleet, NOW) if "response_duration" in sample.metric.name]
+    texts = [sample.text for sample in samples(state_of(story.fleet, NOW)) if "response_duration" in sample.metric.name]
 
     assert '# {task_id="T",story_id="US-1"} 0.5 ' in texts[0]
 

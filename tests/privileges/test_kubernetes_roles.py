@@ -14,7 +14,7 @@ from exporter.errors import SourceError
 from exporter.source import AnySource
 from exporter.sources.rayjob import Rayjob, RayjobOptions
 from exporter.sources.vllm import Vllm
-from exporter.sources.workloads import Workloads
+from exporter.sources.workloads import Workloads, WorkloadsOptions
 from servers.kubernetes import Kubernetes
 from servers.process import wait_for
 from tests.privileges.documented import blocks, manifests
@@ -141,8 +141,8 @@ def source_of(role: str, kubeconfig: Path) -> AnySource:
         case "kubernetes-vllm":
             return Vllm(kubeconfig=kubeconfig, service=(f"{NAMESPACE}/vllm-server",))
         case "kubernetes-nodes":
-            return Workloads(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), nodes=True)
-    return Workloads(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), usage=True)
+            return Workloads(WorkloadsOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), nodes=True))
+    return Workloads(WorkloadsOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), usage=True))
 
 
 def documents_for(role: str) -> list[dict[str, Any]]:

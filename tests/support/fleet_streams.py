@@ -14,8 +14,8 @@ from nats.js import JetStreamContext
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.fleet import FleetEvents
-from tests.support.pages import followed, page_showing, series
+from exporter.sources.fleet import FleetEvents, FleetOptions
+from tests.support.pages import followed, page_showing, samples_of, series
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Reader:
     source: FleetEvents
 
     async def page(self) -> dict[str, float]:
-        return series(await self.source.collect())
+        return series(await samples_of(self.source))
 
     async def shows(self, name: str, value: float) -> dict[str, float]:
         """The first page on which a series has that value."""
@@ -63,7 +63,7 @@ def events(subject: str, **more: str) -> str:
 
 @asynccontextmanager
 async def reading(url: str, **options: Any) -> AsyncIterator[Reader]:
-    source = FleetEvents.model_validate({"url": (Address(url),), "timeout": 5, **options})
+    source = FleetEvents(FleetOptions.model_validate({"url": (Address(url),), "timeout": 5, **options}))
     async with followed(source):
         yield Reader(source)
 

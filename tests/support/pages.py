@@ -62,6 +62,16 @@ async def samples_of(source: AnySource) -> list[Sample]:
     return found
 
 
+async def raised_by(source: AnySource) -> SourceError:
+    """The error of one collection of a source with a single target, as a scrape sees it. Fails if there is none."""
+    (target,) = source.targets()
+    try:
+        await target.collect()
+    except SourceError as error:
+        return error
+    raise AssertionError(f"{source.kind} was collected without an error")
+
+
 async def page_where(source: AnySource, fits: Callable[[Page], bool]) -> Page:
     """The first page of a followed source that fits; pages that it cannot give yet are passed over."""
     page: Page = {}

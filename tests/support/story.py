@@ -8,6 +8,7 @@ from typing import Any
 from exporter.events.model import Message, parsed
 from exporter.fleet.state import Fleet
 from exporter.sources.fleet.samples import samples
+from exporter.sources.fleet.snapshot import state_of
 from tests.support.pages import series
 
 NOW = 1_763_632_800.0
@@ -36,4 +37,4 @@ class Story:
 
     @property
     def page(self) -> dict[str, float]:
-        return series(samples(self.fleet, self.now))
+        return series(samples(state_of(self.fleet, self.now)))

@@ -1,18 +1,20 @@
-"""The fleet's own events: read live from its streams, understood, added up, and passed on to who listens."""
+"""The fleet's own events: read from its streams as they are stored, parsed, aggregated and broadcast."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PrivateAttr, SecretStr
+from pydantic import SecretStr
 
 from exporter.clients.clock import WallClock, steady
 from exporter.clients.nats import Connection, NatsServer
 from exporter.config.address import Address, HttpAddress
 from exporter.config.options import Count, Names, Options, Seconds, Secret, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.events import broadcast
 from exporter.events.broadcast import LiveStream
 from exporter.events.consumer import Tap
@@ -26,22 +28,15 @@ from exporter.fleet.delivery import Deliveries
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacySource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.fleet import consumer_samples, grafana_live, samples
 from exporter.sources.fleet.grafana_live import GrafanaLive
+from exporter.sources.fleet.snapshot import FleetSnapshot, state_of
 
 
-class FleetEvents(NatsServer, LegacySource):
+class FleetOptions(NatsServer, SourceOptions):
     """One fleet, on one NATS deployment."""
 
-    kind: ClassVar[str] = "fleet"
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        *samples.METRICS,
-        *consumer_samples.METRICS,
-        *delivery.METRICS,
-        *broadcast.METRICS,
-        *grafana_live.METRICS,
-    )
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
 
     follow_events: Annotated[bool, option("Read the fleet's events if NATS has an address.")] = True
@@ -49,7 +44,7 @@ class FleetEvents(NatsServer, LegacySource):
     lookback: Annotated[Seconds, option("Age of the oldest events to read at startup, in seconds.")] = 3600.0
     idle_after: Annotated[Seconds, option("Seconds after its last answer until an agent is idle.")] = 300.0
     unresponsive_after: Annotated[Seconds, option("Seconds of deliberation until an agent is unresponsive.")] = 30.0
-    gone_after: Annotated[Seconds, option("Seconds without events until an agent is removed.")] = 3600.0
+    agent_ttl: Annotated[Seconds, option("Seconds without events until an agent is removed.")] = 3600.0
     deliberation_timeout: Annotated[Seconds, option("Seconds until a deliberation times out.")] = 300.0
     redact: Annotated[Names, option("Fields of events whose values are redacted.")] = REDACT
     text_limit: Annotated[Count, option("Maximum characters of a text within an event.")] = TEXT_LIMIT
@@ -61,28 +56,45 @@ class FleetEvents(NatsServer, LegacySource):
     grafana_token: Annotated[Secret, option("Token of a Grafana service account with permission to push.")] = SecretStr("")
     grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
 
-    _grafana: GrafanaLive | None = PrivateAttr(None)
-    _redact: frozenset[str] = PrivateAttr()
-    _fleet: Fleet = PrivateAttr()
-    _clock: WallClock = PrivateAttr(default_factory=WallClock)
-    _deliveries: Deliveries = PrivateAttr(default_factory=Deliveries)
-    _live: LiveStream = PrivateAttr(default_factory=LiveStream)
-    _tap: Tap | None = PrivateAttr(None)
-    _following: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-    _caught_up: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
-        self._redact = frozenset(name.lower() for name in self.redact)
-        self.begins()
-
     @property
     def enabled(self) -> bool:
         return bool(self.url) and self.follow_events
 
+
+class FleetEvents(Source, Target[FleetSnapshot]):
+    """Reads the events of one fleet."""
+
+    kind: ClassVar[str] = "fleet"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *samples.METRICS,
+        *consumer_samples.METRICS,
+        *delivery.METRICS,
+        *broadcast.METRICS,
+        *grafana_live.METRICS,
+    )
+    options_type: ClassVar[type[SourceOptions]] = FleetOptions
+
+    def __init__(self, options: FleetOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._redact = frozenset(name.lower() for name in options.redact)
+        self._clock = WallClock()
+        self._deliveries = Deliveries()
+        self._live = LiveStream()
+        self._caught_up = asyncio.Event()
+        self._tap = Tap(options, timeout=options.timeout, lookback=options.lookback, streams=options.streams, listener=self)
+        url = options.grafana_url.get_secret_value()
+        token = options.grafana_token.get_secret_value()
+        self._grafana = GrafanaLive(url, token, options.grafana_stream) if url else None
+        self.begins()
+
+    @property
+    def server(self) -> str:
+        return self.options.server
+
     @property
     def fleet(self) -> Fleet:
-        """What is known of the fleet now."""
+        """The fleet's state now."""
         self._fleet.expire(self._now())
         return self._fleet
 
@@ -96,13 +108,14 @@ class FleetEvents(NatsServer, LegacySource):
 
     def view(self, event: Event) -> dict[str, Any]:
         """An event as it may be shown."""
-        return event_view(event, self._redact, self.text_limit)
+        return event_view(event, self._redact, self.options.text_limit)
 
     def begins(self) -> None:
         """Start with an empty fleet."""
-        caps = Caps(agents=self.max_agents, stories=self.max_stories, tasks=self.max_tasks)
-        patience = Patience(idle=self.idle_after, unresponsive=self.unresponsive_after, gone=self.gone_after)
-        self._fleet = Fleet(caps, patience, deliberation_timeout=self.deliberation_timeout)
+        options = self.options
+        caps = Caps(agents=options.max_agents, stories=options.max_stories, tasks=options.max_tasks)
+        patience = Patience(idle=options.idle_after, unresponsive=options.unresponsive_after, gone=options.agent_ttl)
+        self._fleet = Fleet(caps, patience, deliberation_timeout=options.deliberation_timeout)
 
     def caught_up(self) -> None:
         """What comes from here on is counted."""
@@ -113,8 +126,7 @@ class FleetEvents(NatsServer, LegacySource):
     def message(self, message: Message, *, live: bool) -> None:
         """Take one message into account."""
         event = parsed(message)
-        ahead = self._tap.connection.clock.ahead if self._tap is not None else 0.0
-        self._fleet.apply(event, self._now() if live else None, ahead=ahead)
+        self._fleet.apply(event, self._now() if live else None, ahead=self._tap.connection.clock.ahead)
         if not isinstance(event, Unparsed):
             (self._live.publish if live else self._live.recent.add)(event)
 
@@ -134,44 +146,54 @@ class FleetEvents(NatsServer, LegacySource):
         return now
 
     async def run(self) -> None:
-        self._tap = Tap(self, timeout=self.timeout, lookback=self.lookback, streams=self.streams, listener=self)
-        self._following.set()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tap.run(), name="follow the streams")
-            if url := self.grafana_url.get_secret_value():
-                self._grafana = GrafanaLive(url, self.grafana_token.get_secret_value(), self.grafana_stream)
+            group.create_task(self._tap.run(), name="read the streams")
+            if self._grafana is not None:
                 group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
 
     async def wait_synced(self) -> None:
         await self._caught_up.wait()
 
-    async def collect(self) -> Iterable[Sample]:
-        await self._following.wait()
-        reader = self._tap
-        assert reader is not None
+    async def collect(self) -> FleetSnapshot:
+        reader, grafana = self._tap, self._grafana
         await reader.tried.wait()
         if problem := reader.problem or reader.refusal:
-            raise problem
+            raise problem.again()
         now = self._now()
         self._fleet.expire(now)
-        return [
-            *samples.samples(self._fleet, now),
-            *consumer_samples.samples(reader),
-            *self._deliveries.samples(),
-            *self._live.samples(),
-            *(self._grafana.samples() if self._grafana else ()),
-        ]
+        return FleetSnapshot(
+            state=state_of(self._fleet, now),
+            streams=tuple(replace(stream, restarts=stream.restarts.copy()) for stream in reader.followed.values()),
+            refused_subjects=frozenset(reader.connection.refused_subjects),
+            disconnects=reader.losses,
+            dropped=reader.connection.dropped,
+            consumers=self._deliveries.counts(),
+            clients=self._live.clients,
+            dropped_clients=self._live.too_slow,
+            grafana=(grafana.pushed, grafana.failed) if grafana else None,
+        )
+
+    def samples(self, snapshot: FleetSnapshot) -> Iterable[Sample]:
+        yield from samples.samples(snapshot.state)
+        yield from consumer_samples.samples(snapshot)
+        yield from delivery.samples(snapshot.consumers)
+        yield broadcast.LISTENERS(snapshot.clients)
+        yield broadcast.TOO_SLOW(snapshot.dropped_clients)
+        if snapshot.grafana is not None:
+            pushed, failed = snapshot.grafana
+            yield grafana_live.PUSHED(pushed)
+            yield grafana_live.FAILED(failed)
 
     @asynccontextmanager
     async def history(self) -> AsyncIterator[History]:
         """The streams' past, read through a connection of its own. Raises SourceError."""
-        connection = Connection(self, timeout=self.timeout)
+        connection = Connection(self.options, timeout=self.timeout)
         try:
             await connection.open()
             found, offline, _ = await connection.stream_list()
             streams = [
                 stream
-                for stream in wanted(found, self.streams, offline)
+                for stream in wanted(found, self.options.streams, offline)
                 if how_to_read(stream) is How.CONSUMER and stream.state.messages
             ]
             yield History(

@@ -1,13 +1,13 @@
-"""How well the streams are followed, as samples. Pure."""
+"""How the streams are read, as samples. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
 
-from exporter.events.consumer import Tap
 from exporter.events.streams import How
 from exporter.metrics.metric import Metric, Sample, counter, gauge, state_set
+from exporter.sources.fleet.snapshot import FleetSnapshot
 
 FOLLOWED = state_set(
     "fleet_stream_followed",
@@ -34,9 +34,9 @@ METRICS: Final[tuple[Metric, ...]] = (FOLLOWED, POSITION, UNREAD, SKIPPED, REPEA
 REASONS = ("consumer", "gap", "silence", "recreated", "sequence")
 
 
-def samples(tap: Tap) -> Iterable[Sample]:
-    refused = tap.connection.refused_subjects
-    for stream in tap.followed.values():
+def samples(snapshot: FleetSnapshot) -> Iterable[Sample]:
+    refused = snapshot.refused_subjects
+    for stream in snapshot.streams:
         name = stream.name
         yield FOLLOWED.state(How.REFUSED if refused.intersection(stream.subjects) else stream.how, stream=name)
         if stream.how is How.CONSUMER:
@@ -46,5 +46,5 @@ def samples(tap: Tap) -> Iterable[Sample]:
             yield REPEATED(stream.repeated, stream=name)
             for reason in REASONS:
                 yield RESTARTS(stream.restarts[reason], stream=name, reason=reason)
-    yield LOSSES(tap.losses)
-    yield DROPPED(tap.connection.dropped)
+    yield LOSSES(snapshot.disconnects)
+    yield DROPPED(snapshot.dropped)

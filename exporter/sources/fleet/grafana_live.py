@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.events.broadcast import LiveStream, listening_to
 from exporter.events.model import Event
 from exporter.events.redaction import summary
-from exporter.metrics.metric import Metric, Sample, counter
+from exporter.metrics.metric import Metric, counter
 
 if TYPE_CHECKING:
     import httpx
@@ -78,6 +78,3 @@ class GrafanaLive:
         except (httpx.HTTPError, httpx.InvalidURL):
             self.failed += 1
             await asyncio.sleep(_REST)
-
-    def samples(self) -> list[Sample]:
-        return [PUSHED(self.pushed), FAILED(self.failed)]

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from exporter.events.model import Outcome
-from exporter.events.values import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
 from exporter.fleet.deliberations import Ending
 from exporter.fleet.registry import AGENTS
-from exporter.fleet.stages import Stages
-from exporter.fleet.state import Fleet
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
+from exporter.sources.fleet.snapshot import DeliberationsSnapshot, StagesSnapshot, StateSnapshot
 
 EVENTS = counter(
     "fleet_events_total",
@@ -92,7 +90,7 @@ SYSTEM: Final = "fleet"
 
 
 class StageMetrics:
-    """The five metrics that stories and tasks have alike."""
+    """The five metrics that both stories and tasks have."""
 
     def __init__(self, thing: str, things: str) -> None:
         self.now = gauge(f"fleet_{things}", f"{things.capitalize()} by stage.", "stage")
@@ -117,8 +115,8 @@ class StageMetrics:
     def all(self) -> tuple[Metric, ...]:
         return self.now, self.oldest, self.seconds, self.moves, self.illegal
 
-    def samples(self, stages: Stages) -> Iterable[Sample]:
-        by_stage = stages.by_stage()
+    def samples(self, stages: StagesSnapshot) -> Iterable[Sample]:
+        by_stage = stages.by_stage
         # A stage that things have passed through, and in which none is now, is 0, not absent.
         for stage in dict.fromkeys(stage for move in stages.moves for stage in move):
             if stage not in by_stage:
@@ -161,9 +159,9 @@ METRICS: Final[tuple[Metric, ...]] = (
 )
 
 
-def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
-    """All that is known of the fleet at a moment, in seconds since 1970."""
-    counts = fleet.counts
+def samples(state: StateSnapshot) -> Iterable[Sample]:
+    """The fleet's state as samples."""
+    counts = state.counts
     for (family, subject, producer, outcome), number in counts.events.items():
         yield EVENTS(number, family=family, subject=subject, producer=producer, outcome=outcome)
     yield from _histograms(SIZE, counts.sizes)
@@ -172,7 +170,7 @@ def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
         yield UNPARSED(number, reason=reason)
     for field, number in counts.unreadable.items():
         yield UNREADABLE_VALUES(number, field=field)
-    yield from _agent_samples(fleet, now)
+    yield from _agent_samples(state)
     # A counter born at 1 hides its first step from rate(): a role's first failure would not be seen.
     for role in dict.fromkeys(role for role, _ in counts.responses):
         for outcome in (Outcome.COMPLETED, Outcome.FAILED):
@@ -182,10 +180,10 @@ def samples(fleet: Fleet, now: float) -> Iterable[Sample]:
         yield RESPONSES(number, role=role, outcome=outcome)
     yield from _histograms(RESPONSE_SECONDS, counts.seconds)
     yield from _histograms(RESPONSE_TOKENS, counts.tokens)
-    yield from _deliberation_samples(fleet)
-    yield from STORIES.samples(fleet.stories)
-    yield from TASKS.samples(fleet.tasks)
-    for kind, number in fleet.refused().items():
+    yield from _deliberation_samples(state.deliberations)
+    yield from STORIES.samples(state.stories)
+    yield from TASKS.samples(state.tasks)
+    for kind, number in state.refused.items():
         yield REFUSED(number, kind=kind)
 
 
@@ -200,43 +198,33 @@ def _histograms(metric: Metric, found: Mapping[Any, Histogram]) -> Iterable[Samp
 _READY = frozenset({AgentState.IDLE, AgentState.COMPLETED})
 
 
-def _agent_samples(fleet: Fleet, now: float) -> Iterable[Sample]:
+def _agent_samples(state: StateSnapshot) -> Iterable[Sample]:
     by_role: dict[str, dict[AgentState, int]] = {}
-    for agent in fleet.agents.known:
-        role = fleet.roles(agent.role)
-        state, since = fleet.agents.state_of(agent, now)
-        of_role = by_role.setdefault(role, dict.fromkeys(AgentState, 0))
-        of_role[state] += 1
-        owner = labels(agent=agent.id, role=role)
-        yield AGENT_STATE.state_at(owner, state)
-        yield AGENT_SINCE.at(owner, since)
+    for agent in state.agents:
+        of_role = by_role.setdefault(agent.role, dict.fromkeys(AgentState, 0))
+        of_role[agent.state] += 1
+        owner = labels(agent=agent.id, role=agent.role)
+        yield AGENT_STATE.state_at(owner, agent.state)
+        yield AGENT_SINCE.at(owner, agent.since)
     for role, states in by_role.items():
-        for state, number in states.items():
-            yield AGENTS(number, system=SYSTEM, role=role, state=state)
+        for agent_state, number in states.items():
+            yield AGENTS(number, system=SYSTEM, role=role, state=agent_state)
         yield COUNCIL_AGENTS(sum(states.values()), role=role)
-        yield COUNCIL_READY(sum(number for state, number in states.items() if state in _READY), role=role)
-    for council in fleet.agents.councils:
-        if council.expected is not None and (role := fleet.roles(council.role)) == council.role:
-            yield COUNCIL_EXPECTED(council.expected, role=role)
+        yield COUNCIL_READY(sum(number for agent_state, number in states.items() if agent_state in _READY), role=role)
+    for role, number in state.expected.items():
+        yield COUNCIL_EXPECTED(number, role=role)
 
 
-def _deliberation_samples(fleet: Fleet) -> Iterable[Sample]:
-    deliberations = fleet.deliberations
-    for role in dict.fromkeys(role for role, _ in (*deliberations.ended, *deliberations.agents)):
+def _deliberation_samples(deliberations: DeliberationsSnapshot) -> Iterable[Sample]:
+    roles = sorted({role for role, _ in (*deliberations.ended, *deliberations.agents)})
+    for role in roles:
         for ending in Ending:
-            yield DELIBERATIONS(deliberations.ended[role, ending], role=role, outcome=ending)
+            yield DELIBERATIONS(deliberations.ended.get((role, ending), 0), role=role, outcome=ending)
     yield from _histograms(DELIBERATION_SECONDS, deliberations.seconds)
     for (role, answer), number in deliberations.agents.items():
         yield DELIBERATION_AGENTS(number, role=role, answer=answer)
     # A role that has deliberated before and does not now is 0, not absent.
-    heard = {role for role, _ in deliberations.agents} | {role for role, _ in deliberations.ended}
-    open_now = dict.fromkeys(sorted(heard), 0)
-    since: dict[str, float] = {}
-    for one in deliberations.open:
-        role = fleet.roles(one.role or UNKNOWN_ROLE)
-        open_now[role] = open_now.get(role, 0) + 1
-        since[role] = min(since.get(role, one.started), one.started)
-    for role, number in open_now.items():
-        yield OPEN_DELIBERATIONS(number, role=role)
-    for role, moment in since.items():
-        yield OPEN_SINCE(moment, role=role)
+    for role in dict.fromkeys([*roles, *deliberations.open]):
+        yield OPEN_DELIBERATIONS(deliberations.open.get(role, (0, 0.0))[0], role=role)
+    for role, (_, since) in deliberations.open.items():
+        yield OPEN_SINCE(since, role=role)

@@ -105,7 +105,7 @@ class Rayjob(Source, Target[RayjobSnapshot]):
     async def collect(self) -> RayjobSnapshot:
         for _, watch in self._watches:
             if watch.problem is not None:
-                raise watch.problem
+                raise watch.problem.again()
         served = {_KINDS[plural]: bool(watch.served) for plural, watch in self._watches}
         return RayjobSnapshot(
             jobs=self._jobs.rows_now(),

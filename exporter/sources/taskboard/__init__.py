@@ -78,7 +78,7 @@ class Taskboard(Source, Target[BoardSnapshot]):
     async def collect(self) -> BoardSnapshot:
         await self._tried.wait()
         if self._problem is not None:
-            raise SourceError(self._problem.reason, str(self._problem))
+            raise self._problem.again()
         assert self._snapshot is not None  # a scan that has not failed has given one
         return self._snapshot
 

@@ -1,32 +1,31 @@
-"""Pods by workload, followed by list and watch; nodes and the metrics API where the account may read them.
+"""Pods by workload, kept current by list and watch; nodes and the metrics API if the account may read them.
 
-A scrape asks nothing but the metrics API, and that only when it is asked for; without it its series are absent.
+A scrape makes no request except to the metrics API, and that only if `usage` is on; without it its series are absent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import msgspec
-from pydantic import PrivateAttr
 
 from exporter.clients.kubernetes import Cluster, NotServed, Watch, location
 from exporter.config.options import Count, Names, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacySource
-from exporter.sources.workloads.pod import Resources, used_of
-from exporter.sources.workloads.store import METRICS, Nodes, Pods
+from exporter.source import Source, SourceOptions, Target
+from exporter.sources.workloads import samples
+from exporter.sources.workloads.pod import Resources, Workload, used_of
+from exporter.sources.workloads.samples import WorkloadsSnapshot
+from exporter.sources.workloads.store import Nodes, Pods
 
 
-class Workloads(LegacySource):
+class WorkloadsOptions(SourceOptions):
     """One Kubernetes cluster, all namespaces or some."""
-
-    kind: ClassVar[str] = "workloads"
-    metrics: ClassVar[tuple[Metric, ...]] = METRICS
 
     max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 500_000
     kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
@@ -38,60 +37,62 @@ class Workloads(LegacySource):
     pool_label: Annotated[str, option("Node label that names the pool.")] = "node.kubernetes.io/instance-type"
     usage: Annotated[bool, option("Read CPU and memory usage from metrics.k8s.io.")] = False
 
-    _pods: Pods = PrivateAttr(default_factory=Pods)
-    _nodes: Nodes | None = PrivateAttr(None)
-    _cluster: Cluster | None = PrivateAttr(None)
-    _watches: tuple[Watch, ...] = PrivateAttr(())
-    _node_watch: Watch | None = PrivateAttr(None)
-    _started: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-
     @property
     def enabled(self) -> bool:
         return self.in_cluster or self.kubeconfig is not None
 
+
+class Workloads(Source, Target[WorkloadsSnapshot]):
+    """Watches the pods of one Kubernetes cluster."""
+
+    kind: ClassVar[str] = "workloads"
+    metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
+    options_type: ClassVar[type[SourceOptions]] = WorkloadsOptions
+
+    def __init__(self, options: WorkloadsOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._scopes = [f"namespaces/{name}/" for name in options.namespaces] or [""]
+        self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
+        self._pods, self._nodes = Pods(), Nodes(options.pool_label)
+        self._watches = tuple(Watch(self._cluster, f"/api/v1/{scope}pods", self._pods) for scope in self._scopes)
+        self._node_watch = Watch(self._cluster, "/api/v1/nodes", self._nodes) if options.nodes else None
+
     @property
     def location(self) -> str:
-        return location(self.kubeconfig, self.context)
+        return location(self.options.kubeconfig, self.options.context)
 
     async def run(self) -> None:
-        self._cluster = cluster = Cluster(self.kubeconfig, context=self.context, timeout=self.timeout)
-        self._pods = Pods()
-        scopes = [f"namespaces/{name}/" for name in self.namespaces] or [""]
-        self._watches = tuple(Watch(cluster, f"/api/v1/{scope}pods", self._pods) for scope in scopes)
-        if self.nodes:
-            self._nodes = Nodes(self.pool_label)
-            self._node_watch = Watch(cluster, "/api/v1/nodes", self._nodes)
-        self._started.set()
-        every = [*self._watches, *([self._node_watch] if self._node_watch else [])]
         try:
             async with asyncio.TaskGroup() as group:
-                for watch in every:
+                for watch in (*self._watches, *([self._node_watch] if self._node_watch else [])):
                     group.create_task(watch.run())
         finally:
-            await cluster.close()
+            await self._cluster.close()
 
     async def wait_synced(self) -> None:
-        await self._started.wait()
         for watch in self._watches:
             await watch.wait_synced()
 
-    async def collect(self) -> Iterable[Sample]:
-        await self._started.wait()
+    async def collect(self) -> WorkloadsSnapshot:
         for watch in self._watches:
             if watch.problem is not None:
-                raise watch.problem
-        found = [*self._pods.samples(), *self._pods.expected(self.expected)]
-        if self._nodes is not None and self._node_watch is not None and self._node_watch.problem is None:
-            found.extend(self._nodes.samples(self._pods.gpus_by_node()))
-        if self.usage:
-            found.extend(await self._used())
-        return found
+                raise watch.problem.again()
+        has_nodes = self._node_watch is not None and self._node_watch.problem is None
+        return WorkloadsSnapshot(
+            lines=self._pods.lines(),
+            expected=self._pods.expected(self.options.expected),
+            pools=self._nodes.pools(self._pods.gpus_by_node()) if has_nodes else {},
+            used=await self._used() if self.options.usage else {},
+        )
 
-    async def _used(self) -> Iterable[Sample]:
-        """What is in use; nothing where the metrics API is not there, forbidden or slow: that is no fault of the pods'."""
-        assert self._cluster is not None
+    def samples(self, snapshot: WorkloadsSnapshot) -> Iterable[Sample]:
+        return samples.samples(snapshot)
+
+    async def _used(self) -> Mapping[Workload, Resources]:
+        """Usage by workload; empty if the metrics API is missing, forbidden or slow, which is no failure of the source."""
         used: dict[tuple[str, str], Resources] = {}
-        for scope in [f"namespaces/{name}/" for name in self.namespaces] or [""]:
+        for scope in self._scopes:
             try:
                 reply = await self._cluster.get(f"/apis/metrics.k8s.io/v1beta1/{scope}pods", {})
                 try:
@@ -99,5 +100,5 @@ class Workloads(LegacySource):
                 finally:
                     reply.close()
             except (NotServed, SourceError, OSError, TimeoutError, msgspec.DecodeError, msgspec.ValidationError):
-                return ()
+                return {}
         return self._pods.used(used)

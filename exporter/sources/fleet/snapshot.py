@@ -1,0 +1,119 @@
+"""Values of the fleet's state at a moment: what the samples are made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.events.streams import Followed
+from exporter.events.values import UNKNOWN_ROLE
+from exporter.fleet.agents import AgentState
+from exporter.fleet.deliberations import Deliberations, Ending
+from exporter.fleet.delivery import ConsumerCounts
+from exporter.fleet.stages import Stages
+from exporter.fleet.state import Counts, Fleet
+from exporter.metrics.histogram import Histogram, copied
+
+
+class AgentRow(NamedTuple):
+    """One agent; `since` in seconds since 1970."""
+
+    id: str
+    role: str
+    state: AgentState
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeliberationsSnapshot:
+    """Deliberations by role."""
+
+    ended: Mapping[tuple[str, Ending], int]
+    agents: Mapping[tuple[str, str], int]
+    """By role and answer (asked, answered, failed)."""
+    seconds: Mapping[str, Histogram]
+    open: Mapping[str, tuple[int, float]]
+    """How many are in progress, and the start of the oldest in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagesSnapshot:
+    """Stories or tasks by stage."""
+
+    by_stage: Mapping[str, tuple[int, float]]
+    """How many are in the stage, and when the oldest entered it in seconds since 1970."""
+    moves: Mapping[tuple[str, str], int]
+    seconds: Mapping[str, Histogram]
+    illegal: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateSnapshot:
+    """What the events read so far add up to."""
+
+    counts: Counts
+    agents: tuple[AgentRow, ...]
+    expected: Mapping[str, int]
+    """Agents assigned to the last task of a role's council."""
+    deliberations: DeliberationsSnapshot
+    stories: StagesSnapshot
+    tasks: StagesSnapshot
+    refused: Mapping[str, int]
+    """How often a limit was reached, by kind of object."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """The fleet's state, and how its events are read and passed on."""
+
+    state: StateSnapshot
+    streams: tuple[Followed, ...]
+    refused_subjects: frozenset[str]
+    """Subjects that the account may not subscribe to."""
+    disconnects: int
+    dropped: int
+    """Messages that arrived faster than they were processed."""
+    consumers: ConsumerCounts
+    clients: int
+    """Clients of the live stream."""
+    dropped_clients: int
+    grafana: tuple[int, int] | None
+    """Events pushed to Grafana Live and failed pushes; None if it is not configured."""
+
+
+def state_of(fleet: Fleet, now: float) -> StateSnapshot:
+    """The fleet's state at `now`, in seconds since 1970, by value."""
+    rows = []
+    for agent in fleet.agents.known:
+        state, since = fleet.agents.state_of(agent, now)
+        rows.append(AgentRow(agent.id, fleet.roles(agent.role), state, since))
+    expected = {
+        council.role: council.expected
+        for council in fleet.agents.councils
+        if council.expected is not None and fleet.roles(council.role) == council.role
+    }
+    return StateSnapshot(
+        counts=fleet.counts.copy(),
+        agents=tuple(rows),
+        expected=expected,
+        deliberations=_deliberations(fleet.deliberations, fleet),
+        stories=_stages(fleet.stories),
+        tasks=_stages(fleet.tasks),
+        refused=fleet.refused(),
+    )
+
+
+def _deliberations(deliberations: Deliberations, fleet: Fleet) -> DeliberationsSnapshot:
+    in_progress: dict[str, tuple[int, float]] = {}
+    for one in deliberations.open:
+        role = fleet.roles(one.role or UNKNOWN_ROLE)
+        number, since = in_progress.get(role, (0, one.started))
+        in_progress[role] = (number + 1, min(since, one.started))
+    return DeliberationsSnapshot(
+        dict(deliberations.ended), dict(deliberations.agents), copied(deliberations.seconds), in_progress
+    )
+
+
+def _stages(stages: Stages) -> StagesSnapshot:
+    return StagesSnapshot(stages.by_stage(), dict(stages.moves), copied(stages.seconds), stages.illegal)
