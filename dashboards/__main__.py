@@ -1,6 +1,6 @@
-"""`python -m dashboards FOLDER`: write every dashboard, and those that differ without Loki into `without-loki`.
+"""`python -m dashboards FOLDER`: write all dashboards; dashboards that need Loki also without it, in `without-loki`.
 
-`python -m dashboards --reference` prints what they show.
+`python -m dashboards --reference` prints docs/dashboards.md.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dashboards.reference import markdown
 
 
 def all_dashboards() -> tuple[Dashboard, ...]:
-    """Every dashboard of this package, by the name of its module."""
+    """All dashboards of this package, sorted by module name."""
     modules = [importlib.import_module(f"dashboards.{found.name}") for found in pkgutil.iter_modules(dashboards.__path__)]
     return tuple(module.DASHBOARD for module in modules if hasattr(module, "DASHBOARD"))
 
 
 def files() -> dict[str, str]:
-    """What is written, by the path inside the folder."""
+    """File contents by relative path."""
     made = {}
     for dashboard in all_dashboards():
         made[f"{dashboard.view}.json"] = _text(dashboard.document())
@@ -38,17 +38,17 @@ def _text(document: object) -> str:
 
 
 def main() -> int:
-    """Write them; what is there and no longer made goes."""
+    """Write the files; remove JSON files that are no longer generated."""
     parser = argparse.ArgumentParser("python -m dashboards", description="Write the dashboards.")
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--reference", action="store_true", help="print what they show, instead")
+    parser.add_argument("--reference", action="store_true", help="print docs/dashboards.md")
     chosen = parser.parse_args()
     if chosen.reference:
         sys.stdout.write(markdown(all_dashboards()))
         return 0
     folder = chosen.folder
     if folder is None:
-        parser.error("name the folder to write into")
+        parser.error("expected a folder to write to")
     made = files()
     for name, text in made.items():
         path = folder / name

@@ -1,4 +1,4 @@
-"""Agent monitoring: are the broker's agents online and well, and do tickets and messages get through?"""
+"""Dashboard "Agent monitoring": agents, tickets and messages of the agent broker."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STATUS: Final = {
     "offline": ("offline", WARN),
 }  # fmt: skip
 _TICKETS: Final = [
-    Column("pending", colour=WARN), Column("completed", colour=OK), Column("failed", colour=BAD),
+    Column("pending", color=WARN), Column("completed", color=OK), Column("failed", color=BAD),
 ]  # fmt: skip
-_DETAILS = ApiLink("Its figures, events and errors", path="/api/monitoring/agents/{agent}")
+_DETAILS = ApiLink("Metrics, events and errors", path="/api/monitoring/agents/{agent}")
 _ONLY = Link("Only this agent", View.MONITORING, {"agent": "agent"})
-_COSTS = Link("What it costs", View.BOARD, {"agent": "agent"})
+_COSTS = Link("Costs", View.BOARD, {"agent": "agent"})
 _ALL = ApiLink("Agents, last events, errors", path="/api/monitoring/dashboard")
 
 
@@ -55,7 +55,7 @@ _missed = _silence.share_of(_of(broker.INTERVAL).max("agent"))
 DASHBOARD = Dashboard(
     view=View.MONITORING,
     title="Agent monitoring",
-    description="Whether the agent broker's agents are online and well, and whether tickets and messages get through.",
+    description="Are the broker's agents healthy, and are tickets and messages processed?",
     variables=[
         variables.of("agent", "agent", "Agent", "Agents of the broker.", shown(broker.AGENT)),
         variables.EXPORTER_URL,
@@ -65,7 +65,7 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("broker", "The broker's database", width=3),
+                *source_health("broker", "the agent broker", width=3),
                 stat(
                     "Online",
                     "Agents with status online, and all agents of the broker (fleet_broker_agents).",
@@ -78,17 +78,17 @@ DASHBOARD = Dashboard(
                     "CPU usage of all agents in cores, and of the busiest agent, colored at the alert thresholds "
                     "(fleet_broker_agent_cpu_ratio).",
                     Line(_of(broker.CPU).sum(), "all"),
-                    Line(_of(broker.CPU).max(), "most"),
-                    unit="percentunit", width=3, names=True, links=[Link("The services' pods", View.OVERVIEW)],
-                    columns=[Column("most", limits=_CPU)],
+                    Line(_of(broker.CPU).max(), "max"),
+                    unit="percentunit", width=3, names=True, links=[Link("Pods", View.OVERVIEW)],
+                    columns=[Column("max", limits=_CPU)],
                 ),
                 stat(
                     "Memory",
                     "Memory usage of all agents, and of the largest (fleet_broker_agent_memory_bytes).",
                     Line(_of(broker.MEMORY).sum(), "all"),
-                    Line(_of(broker.MEMORY).max(), "most"),
-                    unit="bytes", width=3, names=True, links=[Link("The services' pods", View.OVERVIEW)],
-                    columns=[Column("most", limits=_MEMORY)],
+                    Line(_of(broker.MEMORY).max(), "max"),
+                    unit="bytes", width=3, names=True, links=[Link("Pods", View.OVERVIEW)],
+                    columns=[Column("max", limits=_MEMORY)],
                 ),
                 stat(
                     "Active errors",
@@ -125,8 +125,8 @@ DASHBOARD = Dashboard(
                         (Column("messages", decimals=0), _each(broker.AGENT_TICKETS)),
                         (Column("errors", decimals=0, limits=_ERRORS), _each(broker.AGENT_ERRORS)),
                         (Column("last heartbeat", unit="s"), Line(_silence)),
-                        (Column("in intervals", decimals=1, limits=_MISSED), Line(_missed)),
-                        (Column("every", unit="s"), _each(broker.INTERVAL)),
+                        (Column("missed", decimals=1, limits=_MISSED), Line(_missed)),
+                        (Column("interval", unit="s"), _each(broker.INTERVAL)),
                         (Column("measured", unit="s"), Line(_of(broker.MEASURED).age().max("agent"))),
                     ],
                     labels={"status": "status", "type": "type", "mode": "mode"},
@@ -166,7 +166,7 @@ DASHBOARD = Dashboard(
                     "the latest with their texts.",
                     Line(shown(broker.EVENTS, origin=is_not("alert")).increase(RATE).sum("type"), "{{type}}"),
                     width=8, unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
-                    columns=[Column("error", colour=BAD), Column("warning", colour=WARN), Column("started", colour=OK)],
+                    columns=[Column("error", color=BAD), Column("warning", color=WARN), Column("started", color=OK)],
                 ),
                 table(
                     "Events by type",
@@ -190,7 +190,7 @@ DASHBOARD = Dashboard(
                     "Agents by status (fleet_broker_agents).",
                     Line(shown(broker.AGENTS).sum("status"), "{{status}}"),
                     unit="short", decimals=0, stacked=True, width=12, links=[_ALL],
-                    columns=[Column(name, colour=colour) for name, (_, colour) in _STATUS.items()],
+                    columns=[Column(name, color=color) for name, (_, color) in _STATUS.items()],
                 ),
                 graph(
                     "Time since heartbeat",
@@ -209,7 +209,7 @@ DASHBOARD = Dashboard(
                     "Tickets by status (fleet_broker_tickets), and overdue tickets (fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
-                    width=8, unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", colour=BAD)],
+                    width=8, unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", color=BAD)],
                 ),
                 graph(
                     "Oldest pending ticket",
@@ -240,14 +240,14 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Agents of every system",
+            "Agents by system",
             [
                 graph(
-                    "Agents by system and state",
-                    "Agents that the broker, the task board and the fleet's events know, side by side (fleet_agents).",
+                    "Agents by system",
+                    "Agents known from the broker, the task board and events (fleet_agents).",
                     Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
                     unit="short", decimals=0, width=24,
-                    links=[Link("Councils", View.AGENTS), Link("The board's agents", View.BOARD)],
+                    links=[Link("Councils", View.AGENTS), Link("Board agents", View.BOARD)],
                 ),
             ],
             collapsed=True,

@@ -1,4 +1,4 @@
-"""Councils and agents: is every council whole and at work, what does each agent do, and how well do they answer?"""
+"""Dashboard "Councils and agents": council completeness, agent states, deliberations and answers."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _longest = of_roles(fleet.OPEN_SINCE).min("role").age()
 
 
 def _of_council(figure: Query) -> Line:
-    """A figure of a role at each of its agents."""
+    """A value per role, repeated for each agent of the role."""
     return Line((_since * 0).matching("+", figure, "role"))
 
 
 DASHBOARD = Dashboard(
     view=View.AGENTS,
     title="Councils and agents",
-    description="Whether every council is whole and at work, what each agent does, and how well they answer.",
+    description="Are all councils complete, what is each agent doing, and how well do agents answer?",
     variables=[
         variables.of("role", "role", "Role", "Roles of councils.", shown(fleet.COUNCIL_AGENTS)),
-        variables.of("agent", "agent", "Agent", "Agents of those roles.", of_roles(fleet.AGENT_SINCE)),
+        variables.of("agent", "agent", "Agent", "Agents of the selected roles.", of_roles(fleet.AGENT_SINCE)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("fleet")],
@@ -49,17 +49,17 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("fleet", "The fleet's events", width=3),
+                *source_health("fleet", "event streams", width=3),
                 stat(
                     "Agents",
-                    "Agents of the councils that were heard of (fleet_council_agents).",
+                    "Agents seen in councils (fleet_council_agents).",
                     Line(_size.sum()),
                     width=3, sparkline=True, decimals=0,
-                    links=[ApiLink("All agents, with their tasks", path="/api/agents")],
+                    links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
-                    "Councils that lack agents",
-                    "Councils with fewer agents than their last task was given to (fleet_council_agents, "
+                    "Incomplete councils",
+                    "Councils with fewer agents than their last task was sent to (fleet_council_agents, "
                     "fleet_council_expected_agents).",
                     Line(_lacking),
                     width=3, decimals=0, limits=[Limit(1, WARN)],
@@ -67,43 +67,43 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Unresponsive",
-                    "Agents that were asked and do not answer, though others of their council did (fleet_agents).",
+                    "Agents that did not answer a task although other agents of their council did (fleet_agents).",
                     Line(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
                     width=3, decimals=0, limits=[Limit(1, WARN)],
-                    links=[ApiLink("All agents, with their tasks", path="/api/agents")],
+                    links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
-                    "Answers that succeed",
-                    "Share of the last 15 minutes' answers that did not fail (fleet_agent_responses_total); "
-                    "no data without answers.",
+                    "Successful answers",
+                    "Share of answers in the last 15 minutes that did not fail (fleet_agent_responses_total); no data "
+                    "without answers.",
                     Line(success("15m")),
                     unit="percentunit", width=3, below=True,
                     limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD), Limit(thresholds.TASK_SUCCESS_TARGET, WARN)],
                     links=[Link("Events", View.EVENTS)],
                 ),
                 stat(
-                    "Open deliberations",
-                    "Deliberations under way (fleet_open_deliberations).",
+                    "Deliberations",
+                    "Deliberations in progress (fleet_open_deliberations).",
                     Line(of_roles(fleet.OPEN_DELIBERATIONS).sum()),
                     width=3, sparkline=True, decimals=0,
-                    links=[ApiLink("Which ones", path="/api/deliberations")],
+                    links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 stat(
-                    "Longest under way",
-                    "Age of the longest deliberation under way (fleet_oldest_deliberation_start_timestamp_seconds); "
-                    "no data where none is.",
+                    "Longest deliberation",
+                    "Age of the oldest deliberation in progress (fleet_oldest_deliberation_start_timestamp_seconds); no "
+                    "data if none is in progress.",
                     Line(_longest.max()),
                     unit="s", width=3, limits=SLOW,
-                    links=[ApiLink("Which one", path="/api/deliberations")],
+                    links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 table(
                     "Councils",
-                    "Each role's council: the model that most of its answers in the time shown came from, its agents, its "
-                    "deliberations under way and those of the last 30 minutes that ran out of time, and the answers of the "
-                    "last 15 minutes (fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
+                    "Council of each role: the model with the most answers in the time range, agents, deliberations in "
+                    "progress, deliberations that timed out in the last 30 minutes, and answers of the last 15 minutes "
+                    "(fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
-                        (Column("the model's answers", decimals=0), Line(_model)),
+                        (Column("answers by model", decimals=0), Line(_model)),
                         (Column("agents"), Line(_size)),
                         (Column("ready"), Line(of_roles(fleet.COUNCIL_READY).max("role"))),
                         (Column("expected"), Line(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
@@ -127,31 +127,31 @@ DASHBOARD = Dashboard(
                             Column("answer p95", unit="s"),
                             Line(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
                         ),
-                        (Column("tokens an answer", decimals=0), Line(mean(fleet.RESPONSE_TOKENS, "15m", "role"))),
+                        (Column("tokens per answer", decimals=0), Line(mean(fleet.RESPONSE_TOKENS, "15m", "role"))),
                     ],
                     labels={"model": "model"},
                     key_columns=[
                         Column("role", links=[Link("Only this council", View.AGENTS, {"role": "role"}), EVENTS_OF_ROLE]),
-                        Column("model", links=[Link("The servers that run it", View.VLLM, {"model": "model"})]),
+                        Column("model", links=[Link("Servers of this model", View.VLLM, {"model": "model"})]),
                     ],
                     width=24, height=7,
                 ),
                 timeline(
                     "Agents over time",
-                    "State of each agent (fleet_agent_state); that it deliberates is told by its council's first answer.",
+                    "State of each agent (fleet_agent_state). An agent is deliberating from its council's first answer.",
                     Line(kept(states.AGENTS, role=chosen("role"), agent=chosen("agent")).max("agent", "role"), "{{agent}}"),
                     states=worded(AGENT_STATES),
                     width=12, height=11,
-                    links=[EVENTS_OF_ROLE, ApiLink("Its task, and its last ones", path="/api/agents/{agent}")],
+                    links=[EVENTS_OF_ROLE, ApiLink("Current and recent tasks", path="/api/agents/{agent}")],
                 ),
                 table(
                     "Agents",
-                    "Each agent's state, since when (fleet_agent_state), and its council's answers of the last 15 minutes; "
-                    "its task is no label: the link on its name opens it at the exporter.",
+                    "State of each agent, time in that state (fleet_agent_state), and its council's answers of the last "
+                    "15 minutes. The agent's link opens its tasks in the exporter.",
                     ["agent", "role"],
                     [
                         (Column("state", states=worded(AGENT_STATES)), Line(_state)),
-                        (Column("for", unit="s"), Line(_since.age())),
+                        (Column("in state for", unit="s"), Line(_since.age())),
                         (Column("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
                         (
                             Column("council's p95", unit="s"),
@@ -162,9 +162,9 @@ DASHBOARD = Dashboard(
                         Column(
                             "agent",
                             links=[
-                                ApiLink("Its task, and its last ones", path="/api/agents/{agent}"),
+                                ApiLink("Current and recent tasks", path="/api/agents/{agent}"),
                                 Link("Only this agent", View.AGENTS, {"agent": "agent", "role": "role"}),
-                                Link("What it costs", View.BOARD, {"agent": "agent"}),
+                                Link("Costs", View.BOARD, {"agent": "agent"}),
                             ],
                         ),
                         Column("role", links=[EVENTS_OF_ROLE]),
@@ -176,11 +176,11 @@ DASHBOARD = Dashboard(
         councils.DELIBERATIONS,
         councils.ANSWERS,
         Row(
-            "Agents of every system",
+            "Agents by system",
             [
                 graph(
                     "Agents by system and state",
-                    "Agents that events, the task board and the agent broker know, side by side (fleet_agents).",
+                    "Agents known from events, the task board and the agent broker (fleet_agents).",
                     Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
                     unit="short", decimals=0, width=24,
                     links=[Link("The broker's agents", View.MONITORING), Link("The board's agents", View.BOARD)],
@@ -189,11 +189,11 @@ DASHBOARD = Dashboard(
             collapsed=True,
         ),
         Row(
-            "What the agents said",
+            "Agent events",
             [
                 logs(
-                    "Agents' events",
-                    "Answers and other events that name one of the agents chosen, with task and story, from Loki.",
+                    "Agent events",
+                    "Answers and other events of the selected agents, with task and story, from Loki.",
                     events('role=~"$role"', 'agent=~"$agent"'),
                     width=24,
                 ),

@@ -1,4 +1,4 @@
-"""Board and costs: tasks from inbox to done, stuck tasks, and the cost of agent invocations."""
+"""Dashboard "Board and costs": tasks from inbox to done, stuck tasks, and the cost of agent invocations."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _counts() -> list[Panel]:
             height=3,
             sparkline=True,
             decimals=0,
-            base=colour,
+            base=color,
             links=[_TASKS, _STORIES],
         )
-        for column, title, colour in _COLUMNS
+        for column, title, color in _COLUMNS
     ]
 
 
@@ -67,7 +67,7 @@ def _cards() -> list[Panel]:
 DASHBOARD = Dashboard(
     view=View.BOARD,
     title="Board and costs",
-    description="Tasks from inbox to done, stuck tasks, and the cost of agent invocations.",
+    description="Do tasks move from inbox to done, and what do agent invocations cost?",
     variables=[*costs.VARIABLES, variables.EXPORTER_URL],
     annotations=[alert_marks("board|costs")],
     since="now-24h",
@@ -75,7 +75,7 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("taskboard", "The board", width=3),
+                *source_health("taskboard", "the task board", width=3),
                 stat(
                     "Oldest open task",
                     "Age of the oldest open task (created_at); colored at the alert threshold.",
@@ -85,7 +85,7 @@ DASHBOARD = Dashboard(
                     limits=_STUCK,
                     links=[_TASKS, _STORIES],
                 ),
-                *source_health("costs", "The ledger", width=3),
+                *source_health("costs", "the cost ledger", width=3),
                 *costs.head(),
             ],
         ),
@@ -122,7 +122,7 @@ DASHBOARD = Dashboard(
                     Line(shown(board.ILLEGAL).increase(RATE).sum(), "illegal"),
                     unit="short",
                     width=8,
-                    columns=[Column("illegal", colour=BAD)],
+                    columns=[Column("illegal", color=BAD)],
                     links=[_TASKS, _STORIES],
                 ),
                 graph(

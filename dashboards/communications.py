@@ -1,4 +1,4 @@
-"""Communications: who publishes what, where it is kept, who consumes it and how far behind, and who answers when called."""
+"""Dashboard "Communications": publishers, streams, consumers and their lag, and service calls."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.services import probe
 
-_EVENTS = Link("What was published", View.EVENTS)
+_EVENTS = Link("Events", View.EVENTS)
 _FROM = ("producer", "subject")
 _OFFLINE = {"0": ("no", QUIET), "1": ("yes", BAD)}
 _CURRENT = {"0": ("no", WARN), "1": ("yes", OK)}
-_FOLLOWED = {"1": ("in order", OK), "2": ("as it comes", WARN), "3": ("refused", BAD), "4": ("offline", BAD)}
+_FOLLOWED = {"1": ("in order", OK), "2": ("plain", WARN), "3": ("refused", BAD), "4": ("offline", BAD)}
 
 
 def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -61,7 +61,7 @@ _shares = [
 _full = raw(" or ".join(share.text for share in _shares), "job", "instance", "stream").max("job", "instance", "stream")
 _refuses = _full.only_with(_stream(nats_streams.INFO, discard="new"), "job", "instance", "stream")
 _expected = raw(
-    f"{labelled(_stream(nats_streams.EXPECTED), 'consumer', 'the stream itself').text} or "
+    f"{labelled(_stream(nats_streams.EXPECTED), 'consumer', '(stream)').text} or "
     f"{consumers.of_consumers(nats_consumers.EXPECTED).text}",
     *consumers.KEY,
 )
@@ -92,11 +92,11 @@ _HEAD = Row(
             shown(nats_account.RTT),
             [Limit(thresholds.RTT_SECONDS, WARN)],
             unit="s",
-            down=Link("The exporter", View.EXPORTER),
+            down=Link("Exporter", View.EXPORTER),
         ),
         stat(
             "Published",
-            "Messages a second that the exporter saw on the fleet's subjects (fleet_events_total).",
+            "Messages per second received by the exporter on the fleet's subjects (fleet_events_total).",
             Line(shown(fleet.EVENTS).rate(RATE).sum()),
             unit="ops",
             width=3,
@@ -104,19 +104,19 @@ _HEAD = Row(
             links=[_EVENTS],
         ),
         _worst(
-            "Furthest behind",
+            "Consumer lag (max)",
             "Largest consumer lag: undelivered plus unacked messages (nats_consumer_lag).",
             consumers.of_consumers(nats_consumers.LAG),
             consumers.LAG_LIMITS,
         ),
         _worst(
-            "Most not delivered",
+            "Undelivered (max)",
             "Most undelivered messages of one consumer (nats_consumer_num_pending).",
             consumers.of_consumers(nats_consumers.PENDING),
             consumers.PENDING_LIMITS,
         ),
         _worst(
-            "Most repeated",
+            "Redelivery rate (max)",
             "Highest redelivery rate of one consumer, a lower bound (nats_consumer_delivered_total, "
             "nats_consumer_delivered_stream_sequence).",
             consumers.redeliveries(),
@@ -125,8 +125,7 @@ _HEAD = Row(
         ),
         stat(
             "Missing",
-            "Streams and consumers that the configuration expects (jetstream.expected) and NATS does not have; no data "
-            "where it expects none.",
+            "Expected streams and consumers (jetstream.expected) that do not exist; no data if none are configured.",
             Line((_expected * -1 + 1).sum()),
             width=3,
             limits=[Limit(1, BAD)],
@@ -137,13 +136,13 @@ _HEAD = Row(
 )
 
 _MAP = Row(
-    "Who tells whom",
+    "Message topology",
     [
         node_graph(
             "Publishers, subjects, consumers",
-            "From the left: services that publish, subjects, and the services whose consumers take them, with messages a "
-            "second (fleet_events_total, nats_consumer_info, nats_consumer_delivered_total). A consumer with several "
-            "filters has all its deliveries at each; one without a filter stands at “all of” its stream.",
+            "From left to right: publishers, subjects, and consuming services, with messages per second "
+            "(fleet_events_total, nats_consumer_info, nats_consumer_delivered_total). A consumer with several filters "
+            'shows all its deliveries at each filter; a consumer without a filter is connected to "all of" its stream.',
             topology.nodes(),
             topology.edges(),
             unit="ops",
@@ -158,20 +157,20 @@ _STREAMS = Row(
     [
         table(
             "Streams",
-            "Each stream's contents, limits and replicas, and its origin if it is a copy (STREAM.LIST). A stream that "
-            "discards old messages is meant to be full; one that rejects new ones loses them. Followed is how the exporter "
-            "itself reads it.",
+            "Contents, limits, replicas and origin of each stream (STREAM.LIST). Streams that discard old messages are "
+            'usually full; streams that discard new messages lose them when full. "read" is how the exporter reads the '
+            "stream.",
             ["stream"],
             [
                 (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
                 (Column("size", unit="bytes"), _each(nats_streams.BYTES)),
-                (Column("stored a second", unit="ops"), Line(_stream(nats_streams.LAST).slope(RATE).max("stream"))),
+                (Column("stored per second", unit="ops"), Line(_stream(nats_streams.LAST).slope(RATE).max("stream"))),
                 (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
                 (
-                    Column("refuses when full", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
+                    Column("full, discards new", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
                     Line(_refuses.max("stream")),
                 ),
-                (Column("kept for", unit="s"), _each(nats_streams.LIMIT_AGE)),
+                (Column("max age", unit="s"), _each(nats_streams.LIMIT_AGE)),
                 (Column("oldest", unit="s"), _age(nats_streams.FIRST_TIME)),
                 (Column("newest", unit="s"), _age(nats_streams.LAST_TIME)),
                 (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
@@ -187,46 +186,45 @@ _STREAMS = Row(
                 (Column("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
                 (Column("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
                 (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
-                (Column("their lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
+                (Column("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
                 (
-                    Column("followed", states=_FOLLOWED),
+                    Column("read", states=_FOLLOWED),
                     Line(coded(FOLLOWED, tuple(How), "stream", label="how")),
                 ),
             ],
             key_columns=[
                 Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"}), _EVENTS])
             ],
-            labels={"retention": "retention", "storage": "storage", "discard": "discards", "replicas": "replicas"},
+            labels={"retention": "retention", "storage": "storage", "discard": "discard", "replicas": "replicas"},
             sort="messages",
             width=24,
             height=9,
         ),
         table(
             "Publishers",
-            "Who published what in the time shown, and how much of it now (fleet_events_total). A publisher is told by the "
-            "message, or known by its subject.",
+            "Published messages by publisher: total in the time range, and current rate (fleet_events_total). The "
+            "publisher is named in the message or derived from the subject.",
             _FROM,
             [
                 (
-                    Column("in the time shown", decimals=0),
+                    Column("in time range", decimals=0),
                     Line(shown(fleet.EVENTS).increase(RANGE).sum(*_FROM, "family")),
                 ),
-                (Column("a second", unit="ops"), Line(shown(fleet.EVENTS).rate(RATE).sum(*_FROM))),
+                (Column("per second", unit="ops"), Line(shown(fleet.EVENTS).rate(RATE).sum(*_FROM))),
             ],
-            key_columns=[Column("subject", links=[ApiLink("The last events", path="/api/events"), _EVENTS])],
+            key_columns=[Column("subject", links=[ApiLink("Latest events", path="/api/events"), _EVENTS])],
             labels={"family": "family"},
-            sort="a second",
+            sort="per second",
             width=14,
             height=9,
         ),
         table(
-            "Designed against present",
-            "Streams and consumers that the configuration names (jetstream.expected), and whether NATS has them; empty "
-            "where it names none.",
+            "Expected vs actual",
+            "Expected streams and consumers (jetstream.expected), and whether they exist; no data if none are configured.",
             consumers.KEY,
-            [(Column("is", states={"0": ("missing", BAD), "1": ("there", OK)}), Line(_expected.max(*consumers.KEY)))],
+            [(Column("state", states={"0": ("missing", BAD), "1": ("present", OK)}), Line(_expected.max(*consumers.KEY)))],
             key_columns=[Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})])],
-            sort="is",
+            sort="state",
             descending=False,
             width=10,
             height=9,
@@ -235,11 +233,11 @@ _STREAMS = Row(
 )
 
 _ACCOUNT_ROW = Row(
-    "Settings and the account",
+    "Configuration and account",
     [
         consumers.SETTINGS_TABLE,
         bars(
-            "Share of the account's limits",
+            "Account limits used",
             "Usage as a share of the account's limits, and of each tier's (JetStream account info). No data without limits.",
             *(Line(shown(used).share_of(shown(limit)).max(), what) for what, used, limit in _ACCOUNT),
             *(Line(shown(used).share_of(shown(limit)).max("tier"), f"{{{{tier}}}} {what}") for what, used, limit in _TIER),
@@ -249,19 +247,19 @@ _ACCOUNT_ROW = Row(
         ),
         graph(
             "JetStream API",
-            "Requests a second of the account, and those refused (api.total, api.errors).",
+            "Requests per second of the account, and failed requests (api.total, api.errors).",
             Line(shown(nats_account.API_REQUESTS).rate(RATE).sum(), "requests"),
             Line(shown(nats_account.API_ERRORS).rate(RATE).sum(), "refused"),
             unit="reqps",
-            columns=[Column("refused", colour=BAD)],
+            columns=[Column("refused", color=BAD)],
         ),
         stat(
             "Server",
-            "The NATS server the exporter is connected to, and its version (nats_server_info).",
+            "NATS server of the exporter's connection, and its version (nats_server_info).",
             Line(shown(nats_account.SERVER).max("server", "version"), "{{server}} {{version}}"),
             text=True,
             height=8,
-            links=[Link("The exporter", View.EXPORTER)],
+            links=[Link("Exporter", View.EXPORTER)],
         ),
     ],
     collapsed=True,
@@ -270,11 +268,11 @@ _ACCOUNT_ROW = Row(
 DASHBOARD = Dashboard(
     view=View.COMMUNICATIONS,
     title="Communications",
-    description="Whether what services publish reaches those who consume it, and whether services answer when called.",
+    description="Do messages reach their consumers, and do services answer calls?",
     variables=[
-        variables.of("stream", "stream", "Stream", "Streams of JetStream.", shown(nats_streams.INFO)),
-        variables.of("consumer", "consumer", "Consumer", "Consumers of those streams.", _stream(nats_consumers.INFO)),
-        variables.of("service", "service", "Service", "Services that are asked over gRPC or HTTP.", shown(probe.UP)),
+        variables.of("stream", "stream", "Stream", "JetStream streams.", shown(nats_streams.INFO)),
+        variables.of("consumer", "consumer", "Consumer", "Consumers of the selected streams.", _stream(nats_consumers.INFO)),
+        variables.of("service", "service", "Service", "Services checked over gRPC or HTTP.", shown(probe.UP)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],

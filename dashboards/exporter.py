@@ -1,4 +1,4 @@
-"""The exporter itself: does it read every backend, does it miss anything, and what does it cost?"""
+"""Dashboard "Exporter": collection from backends, event and Loki lag, lost messages, and resource usage."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, LOSSES, P
 from exporter.sources.rayjob import jobs
 
 _SOURCE = ("source", "server")
-_READ = {"0": ("read", OK)} | {
+_READ = {"0": ("ok", OK)} | {
     str(place): (str(reason), WARN if reason is Reason.TIMEOUT else BAD) for place, reason in enumerate(Reason, 1)
 }
 _HOW = {
     How.CONSUMER: ("in order", OK),
-    How.SUBSCRIPTION: ("as it comes", ACCENT),
+    How.SUBSCRIPTION: ("plain", ACCENT),
     How.REFUSED: ("refused", BAD),
     How.OFFLINE: ("offline", BAD),
 }
@@ -44,7 +44,7 @@ def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
 
 
 def _events(metric: Metric, legend: str, *labels: str) -> Line:
-    """How often something happened, drawn as bars; a counter of nothing is a bar of no height."""
+    """A counter's increase per graph step, drawn as bars; 0 if nothing happened."""
     return Line(shown(metric).increase(RATE).sum(*labels), legend)
 
 
@@ -54,15 +54,15 @@ _how = coded(FOLLOWED, tuple(_HOW), "stream", label="how", stream=chosen("stream
 _behind = Limit(thresholds.EVENTS_BEHIND, WARN)
 _overview = [Link("Overview", View.OVERVIEW)]
 _to_events = [Link("Events", View.EVENTS)]
-_to_stream = [Link("The stream's consumers", View.COMMUNICATIONS, {"stream": "stream"})]
+_to_stream = [Link("Consumers", View.COMMUNICATIONS, {"stream": "stream"})]
 
 DASHBOARD = Dashboard(
     view=View.EXPORTER,
     title="Exporter",
-    description="Whether the exporter reads every backend, whether it misses anything, and what it costs.",
+    description="Does the exporter read every backend, does it miss events, and what does it cost?",
     variables=[
-        variables.of("server", "server", "Server", "Backends that are read.", shown(scrape.UP), optional=True),
-        variables.of("stream", "stream", "Stream", "Streams that are followed.", shown(FOLLOWED)),
+        variables.of("server", "server", "Server", "Backends that the exporter reads.", shown(scrape.UP), optional=True),
+        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(FOLLOWED)),
     ],
     annotations=[alert_marks("exporter")],
     rows=[
@@ -71,7 +71,7 @@ DASHBOARD = Dashboard(
             [
                 stat(
                     "Exporter",
-                    "Whether Prometheus could scrape every exporter that is chosen (up); no data where there is none.",
+                    "Whether Prometheus can scrape all selected exporters (up); no data if there is none.",
                     Line(raw('min (up{job=~"$job", instance=~"$instance"})')),
                     states=UP_DOWN,
                     width=3,
@@ -79,16 +79,16 @@ DASHBOARD = Dashboard(
                     links=_overview,
                 ),
                 stat(
-                    "Backends unread",
-                    "Backends whose last reading failed (fleet_exporter_source_up); the table below says why.",
+                    "Failed backends",
+                    "Backends whose last collection failed (fleet_exporter_source_up). The table below shows the reason.",
                     Line(_up.equals(0).count() | _up.count() * 0),
                     width=3,
                     decimals=0,
                     limits=[Limit(1, BAD)],
                 ),
                 stat(
-                    "Series left out",
-                    "Series of the last readings that were over a source's max_series or given twice "
+                    "Dropped series",
+                    "Series of the last collection that exceeded max_series or were duplicates "
                     "(fleet_exporter_source_dropped_series).",
                     Line(_of(scrape.DROPPED).sum()),
                     width=3,
@@ -96,8 +96,8 @@ DASHBOARD = Dashboard(
                     limits=[Limit(1, WARN)],
                 ),
                 stat(
-                    "Events unread",
-                    "Messages of the streams that are still to be read (fleet_stream_unread_messages).",
+                    "Event lag",
+                    "Unread messages in the streams (fleet_stream_unread_messages).",
                     Line(_stream(UNREAD).sum()),
                     width=3,
                     decimals=0,
@@ -105,9 +105,9 @@ DASHBOARD = Dashboard(
                     links=_to_events,
                 ),
                 stat(
-                    "Not in Loki yet",
-                    "Messages that are still to be copied to Loki (fleet_journal_pending_messages); no data where there is "
-                    "no journal.",
+                    "Loki lag",
+                    "Messages not yet copied to Loki (fleet_journal_pending_messages); no data if the source journal is "
+                    "disabled.",
                     Line(_stream(journal.PENDING).sum()),
                     width=3,
                     decimals=0,
@@ -115,9 +115,8 @@ DASHBOARD = Dashboard(
                     links=_to_events,
                 ),
                 stat(
-                    "Restarts",
-                    "Followers that ended unexpectedly within the last hour and were started again "
-                    "(fleet_exporter_follower_restarts_total).",
+                    "Watcher restarts",
+                    "Watchers that exited and were restarted in the last hour (fleet_exporter_follower_restarts_total).",
                     Line(shown(scrape.RESTARTS).increase("1h").sum()),
                     width=3,
                     decimals=0,
@@ -125,7 +124,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Series",
-                    "Series that the sources gave to the last page (fleet_exporter_source_series).",
+                    "Series from all sources in the last scrape (fleet_exporter_source_series).",
                     Line(_of(scrape.SERIES).sum()),
                     width=3,
                     sparkline=True,
@@ -133,23 +132,23 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Version",
-                    "Versions that run now (fleet_exporter_build_info); two of them is a rollout.",
+                    "Running versions (fleet_exporter_build_info); two versions indicate a rollout.",
                     Line(shown(process.BUILD).max("version"), "{{version}}"),
                     width=3,
                     text=True,
                 ),
                 table(
                     "Backends",
-                    "Each backend: whether its last reading succeeded and, if not, why; how long it took, what it gave, and "
-                    "when one last succeeded (fleet_exporter_source_*).",
+                    "State of each backend or reason of the failure, duration of the last collection, series, and time "
+                    "since the last success (fleet_exporter_source_*).",
                     _SOURCE,
                     [
                         (Column("state", states=_READ), Line(_why)),
-                        (Column("took", unit="s"), Line(_of(scrape.DURATION).max(*_SOURCE))),
+                        (Column("duration", unit="s"), Line(_of(scrape.DURATION).max(*_SOURCE))),
                         (Column("series", decimals=0), Line(_of(scrape.SERIES).sum(*_SOURCE))),
-                        (Column("left out", decimals=0, limits=[Limit(1, WARN)]), Line(_of(scrape.DROPPED).sum(*_SOURCE))),
+                        (Column("dropped", decimals=0, limits=[Limit(1, WARN)]), Line(_of(scrape.DROPPED).sum(*_SOURCE))),
                         (
-                            Column("last read", unit="s", limits=STALE),
+                            Column("last success", unit="s", limits=STALE),
                             Line(_of(scrape.LAST_SUCCESS).age().max(*_SOURCE)),
                         ),
                     ],
@@ -160,8 +159,8 @@ DASHBOARD = Dashboard(
                 ),
                 timeline(
                     "Backends over time",
-                    "Whether each backend could be read and, if not, why (fleet_exporter_source_failure); a gap is an "
-                    "exporter that was not scraped.",
+                    "State of each backend over time, or reason of the failure (fleet_exporter_source_failure). Gaps: the "
+                    "exporter was not scraped.",
                     Line(_why, "{{source}} {{server}}"),
                     states=_READ,
                     width=12,
@@ -170,28 +169,28 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Readings",
+            "Collection",
             [
                 graph(
-                    "Time of a reading",
-                    "Time the last reading of each backend took (fleet_exporter_source_duration_seconds).",
+                    "Collection duration",
+                    "Duration of the last collection from each backend (fleet_exporter_source_duration_seconds).",
                     Line(_of(scrape.DURATION).max("source"), "{{source}}"),
                     unit="s",
                 ),
                 graph(
                     "Series by source",
-                    "Series that each source gave to the page (fleet_exporter_source_series).",
+                    "Series per source in the last scrape (fleet_exporter_source_series).",
                     Line(_of(scrape.SERIES).sum("source"), "{{source}}"),
                     unit="short",
                     stacked=True,
                 ),
                 graph(
-                    "Not understood, not kept",
-                    "How often something was no event, was over a cap, or had a state that this version does not know "
+                    "Parse errors and limit hits",
+                    "Unparseable messages, items over a cardinality limit, and RayJob states unknown to this version "
                     "(fleet_events_unparsed_total, fleet_overflow_total, ray_job_unknown_states_total).",
-                    _events(samples.UNPARSED, "no event: {{reason}}", "reason"),
-                    _events(samples.REFUSED, "over the cap: {{kind}}", "kind"),
-                    _events(jobs.UNKNOWN, "unknown {{field}} of a RayJob", "field"),
+                    _events(samples.UNPARSED, "parse error: {{reason}}", "reason"),
+                    _events(samples.REFUSED, "over limit: {{kind}}", "kind"),
+                    _events(jobs.UNKNOWN, "unknown RayJob {{field}}", "field"),
                     unit="short",
                     bars=True,
                 ),
@@ -202,8 +201,8 @@ DASHBOARD = Dashboard(
             [
                 table(
                     "Streams",
-                    "Each stream: how it is read, up to where, and what is left; up to where Loki has it "
-                    "(fleet_stream_followed, fleet_stream_position, fleet_journal_position and their like).",
+                    "How each stream is read, position and lag of the exporter, and position and lag of Loki "
+                    "(fleet_stream_*, fleet_journal_*).",
                     ["stream"],
                     [
                         (
@@ -223,9 +222,9 @@ DASHBOARD = Dashboard(
                     height=9,
                 ),
                 graph(
-                    "Behind",
-                    "Messages still to be read, and still to be copied to Loki, by stream (fleet_stream_unread_messages, "
-                    "fleet_journal_pending_messages); the line is where an alert is given.",
+                    "Lag",
+                    "Messages not yet read and not yet copied to Loki, by stream (fleet_stream_unread_messages, "
+                    "fleet_journal_pending_messages); line: alert threshold.",
                     Line(_stream(UNREAD).max("stream"), "{{stream}} unread"),
                     Line(_stream(journal.PENDING).max("stream"), "{{stream}} not in Loki"),
                     unit="short",
@@ -234,57 +233,55 @@ DASHBOARD = Dashboard(
                     height=9,
                 ),
                 graph(
-                    "Delay",
-                    "95th percentile of the time from the stream's storing of an event to its being seen here, and to "
-                    "Loki's having it (fleet_event_delay_seconds, fleet_journal_delay_seconds).",
-                    Line(shown(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} seen"),
+                    "Delay (p95)",
+                    "p95 of the time from storage in the stream to receipt by the exporter and by Loki "
+                    "(fleet_event_delay_seconds, fleet_journal_delay_seconds).",
+                    Line(shown(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} received"),
                     Line(_stream(journal.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
                     unit="s",
                     width=8,
                 ),
                 graph(
-                    "Taken up anew",
-                    "How often a stream's reading was taken up anew, by reason, a connection was lost, or a follower was "
-                    "started again (fleet_stream_restarts_total, fleet_connection_losses_total, "
-                    "fleet_exporter_follower_restarts_total).",
+                    "Restarts and reconnects",
+                    "Consumer restarts by reason, lost NATS connections, and watcher restarts "
+                    "(fleet_stream_restarts_total, fleet_connection_losses_total, fleet_exporter_follower_restarts_total).",
                     _events(RESTARTS, "{{reason}}", "reason"),
                     _events(LOSSES, "connection lost"),
-                    _events(scrape.RESTARTS, "{{source}} started again", "source"),
+                    _events(scrape.RESTARTS, "{{source}} watcher restarted", "source"),
                     unit="short",
                     width=8,
                     bars=True,
                 ),
                 graph(
-                    "Messages missed",
-                    "Messages deleted before they were read or copied, dropped since they came too fast, refused by Loki, "
-                    "or passed over since they came again (fleet_stream_skipped_messages_total, "
-                    "fleet_dropped_messages_total, fleet_journal_missed_messages_total and their like).",
-                    _events(SKIPPED, "deleted before they were read"),
-                    _events(DROPPED, "too fast"),
-                    _events(journal.MISSED, "deleted before they were copied"),
-                    _events(journal.DROPPED, "refused by Loki"),
-                    _events(REPEATED, "came again"),
+                    "Lost messages",
+                    "Messages deleted before they were read or copied, dropped at overflow, rejected by Loki, or "
+                    "redelivered and skipped (fleet_stream_skipped_messages_total, fleet_dropped_messages_total, "
+                    "fleet_journal_missed_messages_total and related counters).",
+                    _events(SKIPPED, "deleted before read"),
+                    _events(DROPPED, "overflow"),
+                    _events(journal.MISSED, "deleted before copied"),
+                    _events(journal.DROPPED, "rejected by Loki"),
+                    _events(REPEATED, "redelivered"),
                     unit="short",
                     width=8,
                     bars=True,
                 ),
                 graph(
                     "Copied to Loki",
-                    "Events copied to Loki a second by stream, and pushes that failed and were tried again "
+                    "Events copied to Loki per second by stream, and failed pushes that were retried "
                     "(fleet_journal_entries_total, fleet_journal_retries_total).",
                     Line(_stream(journal.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
                     Line(shown(journal.RETRIES).rate(RATE).sum(), "failed pushes"),
                     unit="ops",
-                    columns=[Column("failed pushes", colour=BAD)],
+                    columns=[Column("failed pushes", color=BAD)],
                     width=12,
                 ),
                 graph(
-                    "Listeners",
-                    "Clients that follow the live stream (fleet_listeners), and how often one was let go for being too "
-                    "slow or a push to Grafana Live failed (fleet_listeners_dropped_total, "
-                    "fleet_grafana_live_failures_total).",
+                    "Stream clients",
+                    "Clients of the live stream (fleet_listeners), clients disconnected because they were too slow, and "
+                    "failed pushes to Grafana Live (fleet_listeners_dropped_total, fleet_grafana_live_failures_total).",
                     Line(shown(broadcast.LISTENERS).sum(), "listeners"),
-                    _events(broadcast.TOO_SLOW, "too slow, let go"),
+                    _events(broadcast.TOO_SLOW, "disconnected, too slow"),
                     _events(grafana_live.FAILED, "failed pushes to Grafana Live"),
                     unit="short",
                     width=12,

@@ -1,4 +1,4 @@
-"""Every query that a dashboard sends, as it sends it where "all" is chosen for every variable: for tests and benchmarks."""
+"""Every query of a dashboard with all variables set to "All", for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from dashboards.grafana.fields import Document
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
-"""Not $1, which is label_replace's."""
+"""Not $1, which belongs to label_replace."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One query: `where` is the panel's title and the query's letter, the variable or the annotation it belongs to."""
+    """One query. `where` is the panel title and query letter, or the name of the variable or annotation."""
 
     dashboard: str
     where: str
@@ -23,13 +23,13 @@ class Question:
     text: str
     instant: bool
     most_points: int | None = None
-    """Of each series, where the panel says how many it takes."""
+    """Max. points per series, if the panel sets them."""
     least_step: str = ""
-    """Such as 1d, where the panel says how far apart points are at least."""
+    """Such as 1d, if the panel sets a minimum step."""
 
 
 def questions(document: Document, windows: Mapping[str, str]) -> Iterator[Question]:
-    """The queries of panels, annotations and variables. `windows` gives Grafana's own variables ($__rate_interval)."""
+    """Queries of panels, annotations and variables. `windows` sets Grafana's variables such as $__rate_interval."""
     every = {one["name"]: one.get("allValue", "") for one in document["templating"]["list"]}
     every |= {name.removeprefix("$"): value for name, value in windows.items()}
     uid = document["uid"]
@@ -51,13 +51,13 @@ def questions(document: Document, windows: Mapping[str, str]) -> Iterator[Questi
         if variable["type"] == "query":
             inner = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
             if inner is None:
-                raise ValueError(f"{uid}: the variable {variable['name']} asks for no label's values")
+                raise ValueError(f"{uid}: expected label_values() in the variable {variable['name']}")
             text = f"count by ({inner[2]}) ({filled(inner[1])})"
             yield Question(uid, f"variable {variable['name']}", "prometheus", text, instant=True)
 
 
 def panels(document: Document) -> Iterator[Document]:
-    """All panels but rows, those of collapsed rows too."""
+    """All panels except rows; includes panels of collapsed rows."""
     for panel in document["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]

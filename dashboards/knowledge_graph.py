@@ -1,4 +1,4 @@
-"""Knowledge graph: what the fleet's decision graph holds, how it hangs together, and whether it grows or loses something."""
+"""Dashboard "Knowledge graph": size, structure and growth of the decision graph in Neo4j."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exporter.metrics.promql import Query, Series
 from exporter.sources.neo4j import counts
 
 _STORIES = Link("Stories", View.STORIES)
-_NODES = ApiLink("Nodes of the graph", path="/api/graph/nodes")
-_EVENTS = Link("What was published", View.EVENTS)
+_NODES = ApiLink("Nodes", path="/api/graph/nodes")
+_EVENTS = Link("Events", View.EVENTS)
 _KEY = ("database", "label")
 _PATTERN = ("start", "type", "end")
 
@@ -35,9 +35,10 @@ def _circle(query: Query, label: str) -> Query:
 
 
 def nodes() -> Line:
-    """Labels with their nodes, and each end of a pattern that is no label: `*`, and `other` beyond the cap.
+    """Labels with their node counts, and pattern ends that are not labels: `*`, and `other` above the limit.
 
-    What such an end stands for is not counted: its figure is NaN, which is shown as no data.
+    The nodes of such an end are not counted: the value is NaN, which Grafana displays as no data.
+
     """
     patterns = _of(counts.PATTERN_RELATIONSHIPS)
     ends = [_circle(patterns.sum(end), end) for end in ("start", "end")]
@@ -46,7 +47,7 @@ def nodes() -> Line:
 
 
 def edges() -> Line:
-    """Relationships from label to label; the type is the second figure of an arrow."""
+    """Relationships from label to label; the secondary value of an edge is the type."""
     made = _of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN)
     text = f'label_join({made.text}, "id", " ", "start", "type", "end")'
     made = raw(text, *_PATTERN, "id")
@@ -60,9 +61,9 @@ _nodes_of_all = _of(counts.NODES)
 DASHBOARD = Dashboard(
     view=View.GRAPH,
     title="Knowledge graph",
-    description="What the decision graph in Neo4j holds, how it hangs together, and whether it grows or loses something.",
+    description="What does the decision graph in Neo4j contain, and does it grow or shrink?",
     variables=[
-        variables.of("database", "database", "Database", "Databases of Neo4j.", shown(counts.NODES)),
+        variables.of("database", "database", "Database", "Neo4j databases.", shown(counts.NODES)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("neo4j"), STORY_MARKS],
@@ -73,7 +74,7 @@ DASHBOARD = Dashboard(
                 *source_health("neo4j", "Neo4j", width=3),
                 stat(
                     "Nodes",
-                    "Nodes of the graph (count store).",
+                    "Nodes in the graph (count store).",
                     Line(_nodes_of_all.sum()),
                     width=3,
                     sparkline=True,
@@ -82,7 +83,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Relationships",
-                    "Relationships of the graph (count store).",
+                    "Relationships in the graph (count store).",
                     Line(_of(counts.RELATIONSHIPS).sum()),
                     width=3,
                     sparkline=True,
@@ -90,16 +91,16 @@ DASHBOARD = Dashboard(
                     links=[_NODES, _STORIES],
                 ),
                 stat(
-                    "Growth a minute",
-                    "Nodes more or less a minute, by a straight line through the last quarter of an hour (neo4j_nodes).",
+                    "Growth per minute",
+                    "Change of the number of nodes per minute, linear regression over 15 minutes (neo4j_nodes).",
                     _a_minute(counts.NODES, window="15m"),
                     width=3,
                     decimals=1,
                     links=[_EVENTS],
                 ),
                 stat(
-                    "Of the hour's highest",
-                    "Nodes there are now, of the most there were within an hour; the alert is that it has lost a tenth.",
+                    "Nodes vs 1 h max",
+                    "Current nodes divided by the maximum of the last hour. Color: threshold of Neo4jGraphShrinking.",
                     Line((_nodes_of_all / _nodes_of_all.max_over("1h")).min()),
                     unit="percentunit",
                     width=3,
@@ -109,7 +110,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Last change",
-                    "Time since a reading saw other counts than the one before it (neo4j_counts_changed_timestamp_seconds).",
+                    "Time since the counts changed between two collections (neo4j_counts_changed_timestamp_seconds).",
                     Line(_of(counts.LAST_CHANGE).age().min()),
                     unit="s",
                     width=3,
@@ -121,7 +122,7 @@ DASHBOARD = Dashboard(
                     Line(_of(counts.INFO).max("version", "edition"), "{{version}} {{edition}}"),
                     width=3,
                     text=True,
-                    links=[Link("The exporter", View.EXPORTER)],
+                    links=[Link("Exporter", View.EXPORTER)],
                 ),
             ],
         ),
@@ -129,10 +130,10 @@ DASHBOARD = Dashboard(
             "The graph",
             [
                 node_graph(
-                    "Labels and their relationships",
-                    "A circle for each label with its nodes, an arrow for each type of relationship with how many there are "
-                    "(neo4j_label_nodes, neo4j_pattern_relationships). Where both ends of a type are mixed, the count store "
-                    "tells one at a time, and the other is *.",
+                    "Labels and relationships",
+                    "Labels with their number of nodes, and relationship types with their number of relationships "
+                    "(neo4j_label_nodes, neo4j_pattern_relationships). The count store stores one labeled end per "
+                    "pattern; * is any label.",
                     nodes(),
                     edges(),
                     width=12,
@@ -140,11 +141,11 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Labels",
-                    "Nodes by label, and their growth a minute (neo4j_label_nodes).",
+                    "Nodes by label, and growth per minute (neo4j_label_nodes).",
                     _KEY,
                     [
                         (Column("nodes", decimals=0), Line(_of(counts.LABEL_NODES).max(*_KEY))),
-                        (Column("a minute", decimals=1), Line((_of(counts.LABEL_NODES).slope(RATE) * 60).max(*_KEY))),
+                        (Column("per minute", decimals=1), Line((_of(counts.LABEL_NODES).slope(RATE) * 60).max(*_KEY))),
                     ],
                     key_columns=[Column("label", links=[_NODES, _STORIES]), Column("database", width=90)],
                     sort="nodes",
@@ -153,12 +154,12 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Relationships",
-                    "Relationships by type and the labels at their ends (neo4j_pattern_relationships), and their growth.",
+                    "Relationships by type and end labels, and growth per minute (neo4j_pattern_relationships).",
                     _PATTERN,
                     [
                         (Column("count", decimals=0), Line(_of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN))),
                         (
-                            Column("a minute", decimals=1),
+                            Column("per minute", decimals=1),
                             Line((_of(counts.PATTERN_RELATIONSHIPS).slope(RATE) * 60).sum(*_PATTERN)),
                         ),
                     ],
@@ -174,7 +175,7 @@ DASHBOARD = Dashboard(
             [
                 graph(
                     "Nodes by label",
-                    "Nodes by label (count store); a node with several labels is counted under each.",
+                    "Nodes by label (count store). A node with several labels is counted once per label.",
                     Line(_of(counts.LABEL_NODES).sum("label"), "{{label}}"),
                     unit="short",
                     links=[_NODES, _STORIES],
@@ -188,8 +189,8 @@ DASHBOARD = Dashboard(
                     links=[_NODES, _STORIES],
                 ),
                 graph(
-                    "Growth a minute",
-                    "Nodes and relationships more or less a minute; below the axis something is deleted.",
+                    "Growth per minute",
+                    "Change of nodes by label, and of relationships, per minute; below 0, more are deleted than created.",
                     _a_minute(counts.LABEL_NODES, "label", legend="{{label}}"),
                     _a_minute(counts.RELATIONSHIPS, legend="relationships"),
                     unit="short",
@@ -198,18 +199,18 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Size and work",
+            "Size and transactions",
             [
                 graph(
                     "Size",
-                    "All nodes and all relationships (count store).",
+                    "Total nodes and relationships (count store).",
                     Line(_of(counts.NODES).sum("database"), "{{database}} nodes"),
                     Line(_of(counts.RELATIONSHIPS).sum("database"), "{{database}} relationships"),
                     unit="short",
                 ),
                 graph(
-                    "Of the hour's highest",
-                    "Nodes of the most there were within an hour; the line is the alert's.",
+                    "Nodes vs 1 h max",
+                    "Current nodes divided by the maximum of the last hour; line: threshold of Neo4jGraphShrinking.",
                     Line((_nodes_of_all / _nodes_of_all.max_over("1h")).min("database"), "{{database}}"),
                     unit="percentunit",
                     limits=[Limit(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
@@ -219,14 +220,14 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Transactions",
-                    "Transactions in progress, the exporter's own left out (SHOW TRANSACTIONS).",
+                    "Transactions in progress, without the exporter's own (SHOW TRANSACTIONS).",
                     Line(_of(counts.TRANSACTIONS).sum("database"), "{{database}}"),
                     unit="short",
                 ),
                 graph(
                     "Labels and types",
-                    "Labels and relationship types in use or once used (db.labels, db.relationshipTypes): a new one is a "
-                    "new kind of knowledge, or a spelling mistake.",
+                    "Labels and relationship types, including unused ones (db.labels, db.relationshipTypes). A new one "
+                    "may be a typo.",
                     Line(_of(counts.LABELS).sum("database"), "{{database}} labels"),
                     Line(_of(counts.TYPES).sum("database"), "{{database}} types"),
                     unit="short",

@@ -1,4 +1,4 @@
-"""The whole fleet on one page: what is up, what is wrong, and how much is going on?"""
+"""Dashboard "Overview": what is up, what is wrong, and how busy the fleet is."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _FIRING = 'ALERTS{alertstate="firing", product="fleet-exporter"'
 
 
 def _alerts(severity: str) -> Line:
-    """How many alerts fire; 0 only where Prometheus has our rules, of which the Watchdog always fires."""
+    """Number of firing alerts; 0 only if Prometheus has these rules, because Watchdog always fires."""
     firing = f'count({_FIRING}, severity="{severity}"}})'
     return Line(raw(f'{firing} or 0 * count({_FIRING}, alertname="Watchdog"}})'))
 
 
 def _worst(up: Series, *labels: str) -> Query:
-    """1 where all are down, 2 where some are, 3 where none is."""
+    """1 if all are down, 2 if some are down, 3 if none is down."""
     return up.min(*labels) + up.max(*labels) + 1
 
 
 _agents = shown(registry.AGENTS, system=fleet.SYSTEM)
-_service = [Link("The service's address and calls", View.COMMUNICATIONS, {"service": "service"})]
+_service = [Link("Addresses and calls", View.COMMUNICATIONS, {"service": "service"})]
 _to_agents = [Link("Agents", View.AGENTS)]
 _to_vllm = [Link("vLLM", View.VLLM)]
 _to_events = [Link("Events", View.EVENTS)]
@@ -56,7 +56,7 @@ _to_events = [Link("Events", View.EVENTS)]
 DASHBOARD = Dashboard(
     view=View.OVERVIEW,
     title="Overview",
-    description="What of the fleet is up, what is wrong, and how much is going on.",
+    description="Is the fleet up, is anything wrong, and how busy is it?",
     variables=[
         variables.of("namespace", "namespace", "Namespace", "Namespaces of the workloads.", shown(STATUS)),
         variables.of(
@@ -66,7 +66,7 @@ DASHBOARD = Dashboard(
             "Workloads that have pods.",
             shown(STATUS, namespace=chosen("namespace")),
         ),
-        variables.of("service", "service", "Service", "Services that are called.", shown(probe.UP)),
+        variables.of("service", "service", "Service", "Services that the exporter checks.", shown(probe.UP)),
     ],
     annotations=[alert_marks(), STORY_MARKS],
     rows=[
@@ -75,8 +75,8 @@ DASHBOARD = Dashboard(
             [
                 stat(
                     "Backends",
-                    "Whether each backend could be read (fleet_exporter_source_up), and whether Prometheus could scrape the "
-                    "exporter (up). A backend that is not configured is not shown. Each leads to its dashboard.",
+                    "State of each backend (fleet_exporter_source_up) and of the exporter itself (up). Backends that are "
+                    "not configured are not shown. Each value links to its dashboard.",
                     Line(_worst(Series('up{job=~"$job", instance=~"$instance"}', frozenset())), "Exporter"),
                     *(Line(_worst(shown(scrape.UP, source=source)), name) for name, (source, _) in _BACKENDS.items()),
                     states=workloads.STATES,
@@ -91,8 +91,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Services and expected workloads",
-                    "Whether each service answers at all of its addresses (fleet_service_up), and whether each workload "
-                    "that the configuration expects has all its pods ready (fleet_expected_workload_status).",
+                    "Whether each service answers at all of its addresses (fleet_service_up), and whether all pods of "
+                    "each expected workload are ready (fleet_expected_workload_status).",
                     Line(_worst(shown(probe.UP, service=chosen("service")), "service"), "{{service}}"),
                     Line(labelled(workloads.EXPECTED, "service", "$1", "workload", "(.*)"), "{{workload}} (pods)"),
                     states=workloads.STATES,
@@ -104,7 +104,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Critical alerts",
-                    "Alerts that fire and call for somebody at once (ALERTS); no data where Prometheus has not our rules.",
+                    "Firing critical alerts (ALERTS), which need an immediate response; no data if Prometheus does not "
+                    "have these rules.",
                     _alerts("critical"),
                     width=3,
                     decimals=0,
@@ -112,15 +113,16 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Warnings",
-                    "Alerts that fire and can wait for working hours (ALERTS); no data where Prometheus has not our rules.",
+                    "Firing warnings (ALERTS), which can wait for working hours; no data if Prometheus does not have "
+                    "these rules.",
                     _alerts("warning"),
                     width=3,
                     decimals=0,
                     limits=[Limit(1, WARN)],
                 ),
                 stat(
-                    "Agents at work",
-                    "Agents that deliberate now (fleet_agents, state deliberating).",
+                    "Deliberating agents",
+                    "Agents that are deliberating (fleet_agents, state deliberating).",
                     Line(shown(registry.AGENTS, system=fleet.SYSTEM, state="deliberating").sum()),
                     width=3,
                     decimals=0,
@@ -128,9 +130,9 @@ DASHBOARD = Dashboard(
                     links=_to_agents,
                 ),
                 stat(
-                    "Answers that fail",
-                    "Share of the agents' answers of the last hour that failed (fleet_agent_responses_total); no data where "
-                    "none was given. Coloured from where the error budget is spent faster than the target allows.",
+                    "Failed answers",
+                    "Share of agent answers in the last hour that failed (fleet_agent_responses_total); no data without "
+                    "answers. Colored if the error budget burns faster than the target allows.",
                     Line(error_budgets.FAILING),
                     unit="percentunit",
                     width=3,
@@ -138,8 +140,8 @@ DASHBOARD = Dashboard(
                     links=_to_agents,
                 ),
                 stat(
-                    "Stories under way",
-                    "Stories that the events tell of and that are not done (fleet_stories).",
+                    "Stories in progress",
+                    "Stories that are not done (fleet_stories).",
                     Line(shown(fleet.STORIES.now, stage=is_not("DONE")).sum() | shown(fleet.STORIES.now).sum() * 0),
                     width=3,
                     decimals=0,
@@ -148,7 +150,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Events",
-                    "Events a minute (fleet_events_total).",
+                    "Events per minute (fleet_events_total).",
                     Line(shown(fleet.EVENTS).rate(RATE).sum() * 60),
                     unit="cpm",
                     width=3,
@@ -156,8 +158,8 @@ DASHBOARD = Dashboard(
                     links=_to_events,
                 ),
                 stat(
-                    "vLLM latency, p95",
-                    "95th percentile of the time of a request to vLLM (vllm_request_duration_seconds); no data without one.",
+                    "vLLM latency (p95)",
+                    "p95 of the request duration of vLLM (vllm_request_duration_seconds); no data without requests.",
                     Line(shown(vllm.DURATION.metric).quantile(0.95, window=RATE)),
                     unit="s",
                     width=3,
@@ -167,7 +169,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Tokens",
-                    "Tokens that vLLM generates a second (vllm_generation_tokens_total).",
+                    "Tokens generated by vLLM per second (vllm_generation_tokens_total).",
                     Line(shown(vllm.GENERATION_TOKENS.metric).rate(RATE).sum()),
                     unit="cps",
                     width=3,
@@ -176,7 +178,7 @@ DASHBOARD = Dashboard(
                 ),
                 firing_alerts(
                     "Alerts",
-                    "What fires, or waits to, by Prometheus's own account; each leads to its runbook and its dashboard.",
+                    "Firing and pending alerts from Prometheus. Each links to its runbook and dashboard.",
                     matcher='{product="fleet-exporter", severity!="none"}',
                     width=8,
                     height=10,
@@ -186,30 +188,30 @@ DASHBOARD = Dashboard(
         ),
         error_budgets.ROW,
         Row(
-            "What is going on",
+            "Activity",
             [
                 graph(
                     "Agents by state",
-                    "Agents by the state that events tell of (fleet_agents).",
+                    "Agents by state (fleet_agents).",
                     Line(_agents.sum("state"), "{{state}}"),
                     unit="short",
                     stacked=True,
-                    columns=[Column(state, colour=colour) for state, (_, colour) in AGENT_STATES.items()],
+                    columns=[Column(state, color=color) for state, (_, color) in AGENT_STATES.items()],
                 ),
                 graph(
                     "Events by family",
-                    "Events a second by family (fleet_events_total).",
+                    "Events per second by family (fleet_events_total).",
                     Line(shown(fleet.EVENTS).rate(RATE).sum("family"), "{{family}}"),
                     unit="ops",
                     links=_to_events,
                 ),
                 graph(
-                    "Ray jobs and vLLM's requests",
-                    "RayJobs that run, and requests that vLLM executes and lets wait (ray_jobs, vllm_requests_running, "
-                    "vllm_requests_waiting).",
-                    Line(shown(jobs.JOBS, state="Running").sum(), "Ray jobs"),
-                    Line(shown(vllm.RUNNING.metric).sum(), "requests in execution"),
-                    Line(shown(vllm.WAITING.metric).sum(), "requests waiting"),
+                    "RayJobs and vLLM requests",
+                    "RayJobs in state Running, and vLLM requests that are running and waiting (ray_jobs, "
+                    "vllm_requests_running, vllm_requests_waiting).",
+                    Line(shown(jobs.JOBS, state="Running").sum(), "RayJobs"),
+                    Line(shown(vllm.RUNNING.metric).sum(), "running requests"),
+                    Line(shown(vllm.WAITING.metric).sum(), "waiting requests"),
                     unit="short",
                     links=[Link("Ray jobs", View.RAY_JOBS), *_to_vllm],
                 ),

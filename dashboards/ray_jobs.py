@@ -1,4 +1,4 @@
-"""Ray jobs: what runs for the agents, what failed and why, and has the cluster room for it?"""
+"""Dashboard "Ray jobs": RayJobs, failures and their reasons, and cluster capacity."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _STATES = {
     "Running": ("running", ACCENT),
     "Complete": ("complete", OK),
     "Failed": ("failed", BAD),
-    "ValidationFailed": ("refused", BAD),
+    "ValidationFailed": ("invalid", BAD),
     "Suspending": ("suspending", WARN),
     "Suspended": ("suspended", WARN),
     "Retrying": ("retrying", WARN),
     "Waiting": ("waiting", QUIET),
-    "other": ("not known", "#a855f7"),
+    "other": ("unknown", "#a855f7"),
 }
 _RAY_STATES = {
     "New": ("new", QUIET),
@@ -38,7 +38,7 @@ _RAY_STATES = {
     "STOPPED": ("stopped", WARN),
     "SUCCEEDED": ("succeeded", OK),
     "FAILED": ("failed", BAD),
-    "other": ("not known", "#a855f7"),
+    "other": ("unknown", "#a855f7"),
 }
 
 
@@ -63,17 +63,17 @@ _started = _job(jobs.JOB_START)
 _duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)
 _ended = _cluster(jobs.DURATION).part("_count")
 _failed_ones = _job(jobs.JOB_RETRIES).max(*_JOB)
-_why = Link("What it consists of", View.OVERVIEW, {"namespace": "namespace"})
+_why = Link("Pods", View.OVERVIEW, {"namespace": "namespace"})
 _agents = [Link("Agents", View.AGENTS)]
 
 DASHBOARD = Dashboard(
     view=View.RAY_JOBS,
     title="Ray jobs",
-    description="What runs on Ray for the agents, what failed and why, and whether the cluster has room for it.",
+    description="What runs on Ray, what failed and why, and is there capacity?",
     variables=[
         variables.of("namespace", "namespace", "Namespace", "Namespaces of the RayJobs.", shown(jobs.JOBS)),
         variables.of(
-            "rayjob", "rayjob", "RayJob", "RayJobs that exist.", shown(jobs.JOB_CREATED, namespace=chosen("namespace"))
+            "rayjob", "rayjob", "RayJob", "Existing RayJobs.", shown(jobs.JOB_CREATED, namespace=chosen("namespace"))
         ),
         variables.EXPORTER_URL,
     ],
@@ -85,23 +85,23 @@ DASHBOARD = Dashboard(
                 *source_health("rayjob", "RayJobs", width=3),
                 stat(
                     "Running",
-                    "RayJobs that run now (ray_jobs, state Running).",
+                    "RayJobs in state Running (ray_jobs).",
                     _count("Running"),
                     width=3,
                     decimals=0,
                     sparkline=True,
                 ),
                 stat(
-                    "On their way",
-                    "RayJobs that are accepted and do not run: new, initializing, waiting or suspended (ray_jobs).",
+                    "Waiting",
+                    "Accepted RayJobs that are not running: new, initializing, waiting or suspended (ray_jobs).",
                     _count("New|Initializing|Waiting|Suspending|Suspended"),
                     width=3,
                     decimals=0,
                     sparkline=True,
                 ),
                 stat(
-                    "Tried again",
-                    "RayJobs that exist with at least one attempt that failed (ray_job_failed_attempts).",
+                    "Retried",
+                    "Existing RayJobs with at least one failed attempt (ray_job_failed_attempts).",
                     Line((_failed_ones > 0).count() | _failed_ones.count() * 0),
                     width=3,
                     decimals=0,
@@ -109,7 +109,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Completed",
-                    "Attempts that succeeded in the time shown (ray_job_duration_seconds_count, outcome succeeded).",
+                    "Attempts that succeeded in the time range (ray_job_duration_seconds_count, outcome succeeded).",
                     Line(_cluster(jobs.DURATION, outcome="succeeded").part("_count").increase(RANGE).sum()),
                     width=3,
                     decimals=0,
@@ -117,8 +117,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Failed",
-                    "Attempts that failed in the time shown (ray_job_duration_seconds_count, outcome failed); no data "
-                    "before the first.",
+                    "Attempts that failed in the time range (ray_job_duration_seconds_count, outcome failed); no data "
+                    "before the first failure.",
                     Line(_cluster(jobs.DURATION, outcome="failed").part("_count").increase(RANGE).sum()),
                     width=3,
                     decimals=0,
@@ -126,17 +126,16 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Mean duration",
-                    "Mean time of the attempts that ended in the time shown (ray_job_duration_seconds); no data where none "
-                    "did.",
+                    "Mean duration of attempts that finished in the time range (ray_job_duration_seconds); no data if "
+                    "none finished.",
                     Line(_cluster(jobs.DURATION).part("_sum").increase(RANGE).sum().share_of(_ended.increase(RANGE).sum())),
                     unit="s",
                     width=3,
                 ),
                 table(
                     "RayJobs",
-                    "Each RayJob that exists: its state as KubeRay and as Ray have it, how long it ran or runs, the "
-                    "attempts that failed, and why (ray_job_deployment_status, ray_job_status, "
-                    "ray_job_failure_reason_info).",
+                    "Existing RayJobs: KubeRay state, Ray state, duration, failed attempts and failure reason "
+                    "(ray_job_deployment_status, ray_job_status, ray_job_failure_reason_info).",
                     _JOB,
                     [
                         (
@@ -144,19 +143,19 @@ DASHBOARD = Dashboard(
                             Line(_state(jobs.JOB_DEPLOYMENT, _STATES)),
                         ),
                         (
-                            Column("Ray says", states=worded(_RAY_STATES), width=110),
+                            Column("Ray state", states=worded(_RAY_STATES), width=110),
                             Line(_state(jobs.JOB_STATUS, _RAY_STATES)),
                         ),
-                        (Column("began", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
+                        (Column("started", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
                         (Column("duration", unit="s"), Line(_duration)),
                         (Column("failed attempts", limits=[Limit(1, WARN)], decimals=0), Line(_failed_ones)),
                         (Column("retries allowed", decimals=0), Line(_job(jobs.JOB_BACKOFF).max(*_JOB))),
                         (
-                            Column("why", hidden=True),
+                            Column("reason info", hidden=True),
                             Line(_job(jobs.JOB_REASON).max(*_JOB, "reason")),
                         ),
                         (
-                            Column("for", hidden=True),
+                            Column("job info", hidden=True),
                             Line(_job(jobs.JOB_INFO).max(*_JOB, "raycluster", "role")),
                         ),
                     ],
@@ -166,8 +165,8 @@ DASHBOARD = Dashboard(
                         Column(
                             "rayjob",
                             links=[
-                                Link("Only this one", View.RAY_JOBS, {"rayjob": "rayjob"}),
-                                ApiLink("Its end and the driver's log", path="/api/ray/jobs/{namespace}/{rayjob}"),
+                                Link("Only this RayJob", View.RAY_JOBS, {"rayjob": "rayjob"}),
+                                ApiLink("Finished job and driver log", path="/api/ray/jobs/{namespace}/{rayjob}"),
                             ],
                         ),
                         Column("role", links=_agents),
@@ -179,13 +178,13 @@ DASHBOARD = Dashboard(
                 ),
                 timeline(
                     "States",
-                    "Each RayJob's state over time, by KubeRay's account (ray_job_deployment_status); a gap is a RayJob "
-                    "that did not exist, or an exporter that could not read it.",
+                    "KubeRay state of each RayJob over time (ray_job_deployment_status). Gaps: the RayJob did not exist, "
+                    "or the exporter could not read it.",
                     Line(_recorded.max(*_JOB), "{{namespace}}/{{rayjob}}"),
                     states=worded(_STATES),
                     width=24,
                     height=10,
-                    links=[Link("Only this one", View.RAY_JOBS, {"rayjob": "rayjob"})],
+                    links=[Link("Only this RayJob", View.RAY_JOBS, {"rayjob": "rayjob"})],
                 ),
             ],
         ),
@@ -194,49 +193,48 @@ DASHBOARD = Dashboard(
             [
                 graph(
                     "RayJobs by state",
-                    "RayJobs that exist, by state of the resource (ray_jobs).",
+                    "Existing RayJobs by state (ray_jobs).",
                     Line(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
                     unit="short",
                     width=8,
                     stacked=True,
-                    columns=[Column(state, colour=colour) for state, (_, colour) in _STATES.items()],
+                    columns=[Column(state, color=color) for state, (_, color) in _STATES.items()],
                 ),
                 graph(
-                    "Attempts that ended",
-                    "Finished attempts by outcome (ray_job_duration_seconds_count), and failed ones that are retried "
-                    "(ray_job_attempt_failures_total).",
+                    "Finished attempts",
+                    "Finished attempts by outcome (ray_job_duration_seconds_count), and failed attempts including retried "
+                    "ones (ray_job_attempt_failures_total).",
                     Line(_ended.increase(RATE).sum("outcome"), "{{outcome}}"),
-                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(RATE).sum(), "failed, retries included"),
+                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(RATE).sum(), "failed, including retries"),
                     unit="short",
                     width=8,
                     bars=True,
                     stacked=True,
                     columns=[
-                        Column("succeeded", colour=OK),
-                        Column("failed", colour=BAD),
-                        Column("stopped", colour=WARN),
+                        Column("succeeded", color=OK),
+                        Column("failed", color=BAD),
+                        Column("stopped", color=WARN),
                     ],
                 ),
                 graph(
                     "Durations",
-                    "Time of finished attempts by percentile and outcome (ray_job_duration_seconds).",
+                    "Duration of finished attempts by outcome, p50 and p95 (ray_job_duration_seconds).",
                     Line(_cluster(jobs.DURATION).quantile(0.5, "outcome", window=RATE), "{{outcome}}, p50"),
                     Line(_cluster(jobs.DURATION).quantile(0.95, "outcome", window=RATE), "{{outcome}}, p95"),
                     unit="s",
                     width=8,
                 ),
                 heatmap(
-                    "Durations of attempts",
-                    "Attempts that ended, by their time: the darker a cell, the more of them "
-                    "(ray_job_duration_seconds_bucket).",
+                    "Attempts by duration",
+                    "Finished attempts by duration; darker cells have more attempts (ray_job_duration_seconds_bucket).",
                     Line(_cluster(jobs.DURATION).bucket_rate(RATE).sum("le"), "{{le}}"),
                     unit="s",
                     width=12,
                 ),
                 graph(
-                    "Waiting since their creation",
-                    "Time since the creation of RayJobs that have not begun to run (ray_job_created_timestamp_seconds); the "
-                    "line is the limit of the alert RayJobPending.",
+                    "Time in queue",
+                    "Time since creation of RayJobs that have not started (ray_job_created_timestamp_seconds); line: "
+                    "threshold of RayJobPending.",
                     Line(
                         _job(jobs.JOB_CREATED)
                         .age()
@@ -252,12 +250,12 @@ DASHBOARD = Dashboard(
         ),
         ray_clusters.CLUSTERS,
         Row(
-            "What the jobs told",
+            "Agent answers",
             [
                 logs(
-                    "Answers of jobs",
-                    "What the jobs' agents answered, from the journal in Loki: success, failure with its error, and the "
-                    "time it took; each line's details name story, task and agent.",
+                    "Agent answers of jobs",
+                    "Answers from agents in RayJobs, from Loki: outcome, error and duration. The details of a line "
+                    "include story, task and agent.",
                     events('family="agent"', 'producer=~"ray.*"'),
                     width=24,
                 )

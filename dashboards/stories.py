@@ -1,4 +1,4 @@
-"""Stories and tasks: where is each, what is stuck, how long does it take, and what became of one of them?"""
+"""Dashboard "Stories and tasks": stages, stuck items, durations, and the timeline of a story."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from exporter.sources.fleet.samples import STORIES, TASKS, StageMetrics
 
 _DONE: Final = STORY_STAGES[-1]
 _ENDED: Final = "done|cancelled|completed|failed"
-_COLOURS: Final = dict(
+_COLORS: Final = dict(
     zip(STORY_STAGES, (QUIET, "#a78bfa", "#22d3ee", ACCENT, WARN, "#facc15", OK), strict=True)
 )  # fmt: skip
-_STAGES: Final = {str(place): (stage, _COLOURS[stage]) for place, stage in enumerate(STORY_STAGES, 1)}
-_STORY_LINKS: Final = (ApiLink("Stories and their stages", path="/api/stories"), Link("Events", View.EVENTS))
-_TASK_LINKS: Final = (ApiLink("Tasks and their stages", path="/api/fleet/tasks"), Link("Who works on them", View.AGENTS))
-_AGENTS: Final = Link("Who works on them", View.AGENTS)
+_STAGES: Final = {str(place): (stage, _COLORS[stage]) for place, stage in enumerate(STORY_STAGES, 1)}
+_STORY_LINKS: Final = (ApiLink("Stories by stage", path="/api/stories"), Link("Events", View.EVENTS))
+_TASK_LINKS: Final = (ApiLink("Tasks by stage", path="/api/fleet/tasks"), Link("Agents", View.AGENTS))
+_AGENTS: Final = Link("Agents", View.AGENTS)
 
 _stories = Staged(
-    "stories", STORIES, STORY_STAGES, _STORY_LINKS, [Column(stage, colour=colour) for stage, colour in _COLOURS.items()]
+    "stories", STORIES, STORY_STAGES, _STORY_LINKS, [Column(stage, color=color) for stage, color in _COLORS.items()]
 )
 _tasks = Staged("tasks", TASKS, tuple(TASK_MOVES), _TASK_LINKS)
 
@@ -38,7 +38,7 @@ def _at_work(metrics: StageMetrics, ended: str) -> Query:
 
 
 def _journey() -> Logs:
-    """The place of each story's stage, where it changes; some services call it a state, some a phase."""
+    """The position of each story's stage whenever it changes. Services name the field state, phase or stage."""
     places = [f'eq .stage "{stage}"}}}}{place}' for place, stage in enumerate(STORY_STAGES, 1)]
     place = f"{{{{if {'{{else if '.join(places)}{{{{end}}}}"
     return Logs(
@@ -56,9 +56,9 @@ _lead = shown(STORIES.seconds).part("_sum").increase(RANGE).sum().share_of(_fini
 DASHBOARD = Dashboard(
     view=View.STORIES,
     title="Stories and tasks",
-    description="Where stories and tasks are, what is stuck, how long they take, and what became of one story.",
+    description="At which stage are stories and tasks, which are stuck, and how long do they take?",
     variables=[
-        variables.text_box("story", "Story", "A story's id, or a regular expression of ids; .+ is every story.", ".+"),
+        variables.text_box("story", "Story", "A story ID or a regular expression; .+ selects all stories.", ".+"),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("fleet"), STORY_MARKS],
@@ -66,43 +66,43 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("fleet", "The fleet's events", width=3),
+                *source_health("fleet", "event streams", width=3),
                 stat(
-                    "Stories at work",
+                    "Stories in progress",
                     f"Stories that are not {_DONE} (fleet_stories).",
                     Line(_at_work(STORIES, _DONE)),
                     width=3, decimals=0, sparkline=True, links=_STORY_LINKS,
                 ),
                 stat(
                     "Oldest in its stage",
-                    f"How long the story that has not moved for longest has been in its stage, {_DONE} left out "
+                    f"Longest time that a story has been in its current stage, without {_DONE} "
                     "(fleet_story_oldest_in_stage_timestamp_seconds).",
                     Line(shown(STORIES.oldest, stage=is_not(_DONE)).age().max()),
                     unit="s", width=3, links=_STORY_LINKS,
                 ),
                 stat(
                     "Done",
-                    f"Stories that came to {_DONE} in the time shown (fleet_story_transitions_total).",
+                    f"Stories that reached {_DONE} in the time range (fleet_story_transitions_total).",
                     Line(_finished | shown(STORIES.moves).increase(RANGE).sum() * 0),
                     width=3, decimals=0, base=OK, links=_STORY_LINKS,
                 ),
                 stat(
                     "Lead time",
-                    "Mean time of a story from its first stage to its last: the time spent in the stages that stories left "
-                    "in the time shown, over the stories done in it (fleet_story_stage_duration_seconds). True where as "
-                    "many begin as end; no data where none was done.",
+                    "Mean time of a story from first to last stage: time spent in stages divided by completed stories, in "
+                    "the time range (fleet_story_stage_duration_seconds). Accurate if as many stories start as finish; no "
+                    "data if none finished.",
                     Line(_lead),
                     unit="s", width=3, links=_STORY_LINKS,
                 ),
                 stat(
-                    "Tasks at work",
-                    "Tasks that are in no last stage: done, cancelled, completed, failed (fleet_tasks).",
+                    "Tasks in progress",
+                    "Tasks that are not done, cancelled, completed or failed (fleet_tasks).",
                     Line(_at_work(TASKS, _ENDED)),
                     width=3, decimals=0, sparkline=True, links=_TASK_LINKS,
                 ),
                 stat(
-                    "Illegal moves",
-                    "Moves of stories and tasks in the time shown that the rules of their stages do not know "
+                    "Invalid transitions",
+                    "Transitions of stories and tasks in the time range that the stage rules do not allow "
                     "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
                     Line(shown(STORIES.illegal).increase(RANGE).sum() + shown(TASKS.illegal).increase(RANGE).sum()),
                     width=3, decimals=0, limits=[Limit(1, BAD)], links=[Link("Events", View.EVENTS)],
@@ -114,40 +114,40 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "One story",
+            "Story timeline",
             [
                 timeline(
-                    "Stories through their stages",
-                    "Each story's stage from the moment it came to it, by its events in Loki; the variable Story chooses.",
+                    "Stages by story",
+                    "Stage of each story over time, from its events in Loki. Select stories with the variable Story.",
                     _journey(),
                     states=_STAGES,
                     width=24, height=10,
                     links=[
-                        ApiLink("Its whole timeline", path="/api/stories/{story}"),
+                        ApiLink("Timeline", path="/api/stories/{story}"),
                         Link("Only this story", View.STORIES, {"story": "story"}),
-                        Link("Its events, as they come", View.EVENTS, {"story": "story"}),
+                        Link("Events", View.EVENTS, {"story": "story"}),
                     ],
                 ),
                 logs(
-                    "From end to end",
-                    "All that happened to the stories chosen, from Loki: stages, plans, tasks, deliberations and answers.",
+                    "Story events",
+                    "Events of the selected stories from Loki: stages, plans, tasks, deliberations and answers.",
                     events('family=~".+"', 'story=~"$story"'),
                     width=24,
                 ),
             ],
         ),
         Row(
-            "Moves of stories",
+            "Story transitions",
             [
                 _stories.moves(width=12, height=12),
                 graph(
-                    "Stories done and begun",
-                    f"Stories that left {STORY_STAGES[0]} and that came to {_DONE} in each step "
+                    "Started and completed stories",
+                    f"Stories that left {STORY_STAGES[0]} and stories that reached {_DONE}, per graph step "
                     "(fleet_story_transitions_total).",
-                    Line(shown(STORIES.moves, from_stage=STORY_STAGES[0]).increase(RATE).sum(), "begun"),
+                    Line(shown(STORIES.moves, from_stage=STORY_STAGES[0]).increase(RATE).sum(), "started"),
                     Line(shown(STORIES.moves, to_stage=_DONE).increase(RATE).sum(), "done"),
                     unit="short", bars=True, calcs=["sum"], width=12, height=12, links=_STORY_LINKS,
-                    columns=[Column("begun", colour=ACCENT), Column("done", colour=OK)],
+                    columns=[Column("started", color=ACCENT), Column("done", color=OK)],
                 ),
                 _stories.moved(),
                 _stories.stays(),
@@ -155,13 +155,13 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Moves of tasks",
+            "Task transitions",
             [
                 _tasks.moves(width=12, height=12),
                 graph(
-                    "Illegal moves",
-                    "Moves in each step that the rules do not know (fleet_story_illegal_transitions_total, "
-                    "fleet_task_illegal_transitions_total).",
+                    "Invalid transitions",
+                    "Transitions that the stage rules do not allow, per graph step "
+                    "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
                     Line(shown(STORIES.illegal).increase(RATE).sum(), "stories"),
                     Line(shown(TASKS.illegal).increase(RATE).sum(), "tasks"),
                     unit="short", bars=True, calcs=["sum"], width=12, height=12, links=[Link("Events", View.EVENTS)],

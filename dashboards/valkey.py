@@ -1,4 +1,4 @@
-"""ValKey: does the cache answer, does it keep what it should keep, and who asks it for what?"""
+"""Dashboard "ValKey": availability, keys, memory and commands of the cache."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _lookups = _hits + at(info.MISSES).increase("15m").sum("server")
 DASHBOARD = Dashboard(
     view=View.VALKEY,
     title="ValKey",
-    description="Whether the cache answers, keeps what it should keep, and who asks it for what.",
+    description="Does the cache answer, does it retain its keys, and which commands does it serve?",
     variables=[
         variables.of(
-            "server", "server", "Server", "ValKey servers, those that are down too.", shown(scrape.UP, source="valkey")
+            "server", "server", "Server", "ValKey servers, including those that are down.", shown(scrape.UP, source="valkey")
         ),
         variables.EXPORTER_URL,
     ],
@@ -36,7 +36,7 @@ DASHBOARD = Dashboard(
                 *source_health("valkey", "ValKey", width=3),
                 stat(
                     "Keys",
-                    "Keys of all databases (INFO dbN keys).",
+                    "Keys in all databases (INFO dbN keys).",
                     Line(at(info.DB_KEYS).sum()),
                     width=3,
                     sparkline=True,
@@ -44,15 +44,15 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Memory",
-                    "Memory the allocator holds (INFO used_memory).",
+                    "Memory allocated by the server (INFO used_memory).",
                     Line(at(info.MEMORY_USED).sum()),
                     unit="bytes",
                     width=3,
                     sparkline=True,
                 ),
                 stat(
-                    "Share of the limit",
-                    "Memory over maxmemory; no data where no limit is set, which a cache of permanent data wants.",
+                    "Memory limit used",
+                    "Used memory divided by maxmemory; no data without maxmemory, the usual setting for permanent data.",
                     Line((USED / LIMIT).max()),
                     unit="percentunit",
                     width=3,
@@ -60,7 +60,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Hit ratio",
-                    "Share of lookups of the last 15 minutes that found their key; no data without lookups.",
+                    "Share of key lookups in the last 15 minutes that found the key; no data without lookups.",
                     Line((_hits / (_lookups > 0)).min()),
                     unit="percentunit",
                     width=3,
@@ -68,8 +68,8 @@ DASHBOARD = Dashboard(
                     below=True,
                 ),
                 stat(
-                    "Thrown out",
-                    "Keys evicted in the last hour (INFO evicted_keys). Where permanent data is kept, any is too many.",
+                    "Evicted keys",
+                    "Keys evicted in the last hour (INFO evicted_keys). Permanent data must never be evicted.",
                     Line(at(info.EVICTED).increase("1h").sum()),
                     width=3,
                     limits=[Limit(1, BAD)],
@@ -86,11 +86,11 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Use",
+            "Usage",
             [
                 graph(
                     "Commands",
-                    "Calls a second by command, the ten busiest, and all together (INFO cmdstat_* calls, "
+                    "Calls per second of the ten busiest commands, and of all commands (INFO cmdstat_* calls, "
                     "total_commands_processed).",
                     Line(
                         at(info.COMMAND_CALLS).rate(RATE).sum("command").highest(10),
@@ -98,20 +98,21 @@ DASHBOARD = Dashboard(
                     ),
                     rate(info.COMMANDS, "all"),
                     unit="ops",
-                    columns=[Column("all", colour=QUIET)],
+                    columns=[Column("all", color=QUIET)],
                 ),
                 graph(
                     "Lookups",
-                    "Lookups a second that found their key, and that did not (INFO keyspace_hits, keyspace_misses).",
+                    "Lookups per second that found the key (hits) and did not (misses) (INFO keyspace_hits, "
+                    "keyspace_misses).",
                     rate(info.HITS, "hits"),
                     rate(info.MISSES, "misses"),
                     unit="ops",
                     stacked=True,
-                    columns=[Column("hits", colour=OK), Column("misses", colour=WARN)],
+                    columns=[Column("hits", color=OK), Column("misses", color=WARN)],
                 ),
                 graph(
-                    "Time in a command",
-                    "Mean time of a call by command (INFO cmdstat_* usec over calls).",
+                    "Command duration",
+                    "Mean duration of a call by command (INFO cmdstat_* usec / calls).",
                     Line(
                         at(info.COMMAND_SECONDS).rate(RATE).sum("command")
                         / (at(info.COMMAND_CALLS).rate(RATE).sum("command") > 0),
@@ -126,45 +127,44 @@ DASHBOARD = Dashboard(
             [
                 table(
                     "Key groups",
-                    "Keys by the first two segments of their names, as SCAN gives them (option valkey.key_groups); the "
-                    "link lists them with their times to live.",
+                    "Keys by the first two segments of their names, from SCAN (option valkey.key_groups). The link lists "
+                    "the keys and their TTLs.",
                     ["server", "group"],
                     [
                         (Column("keys", decimals=0), Line(at(keys.GROUP_KEYS).sum("server", "group"))),
                         (
-                            Column("with a time to live", unit="percentunit", bar=True),
+                            Column("with TTL", unit="percentunit", bar=True),
                             Line(at(keys.GROUP_EXPIRING).max("server", "group")),
                         ),
-                        (Column("mean time to live", unit="s"), Line(at(keys.GROUP_TTL).max("server", "group"))),
+                        (Column("mean TTL", unit="s"), Line(at(keys.GROUP_TTL).max("server", "group"))),
                     ],
-                    key_columns=[Column("group", links=[ApiLink("Keys now", path="/api/cache/keys")])],
+                    key_columns=[Column("group", links=[ApiLink("Current keys", path="/api/cache/keys")])],
                     sort="keys",
                     width=12,
                     height=9,
                 ),
                 graph(
-                    "Keys, and those with a time to live",
-                    "Keys by database (INFO dbN keys, expires), and members of the named collections (SCARD, LLEN).",
+                    "Keys and keys with TTL",
+                    "Keys by database (INFO dbN keys, expires), and members of the configured collections (SCARD, LLEN).",
                     Line(at(info.DB_KEYS).sum("db"), "{{db}} keys"),
-                    Line(at(info.DB_EXPIRING).sum("db"), "{{db}} with a time to live"),
+                    Line(at(info.DB_EXPIRING).sum("db"), "{{db}} with TTL"),
                     Line(at(keys.COLLECTION_SIZE).sum("key"), "{{key}}"),
                     unit="short",
                     width=12,
                     height=9,
                 ),
                 graph(
-                    "Keys lost",
-                    "Keys a second whose time was up, and that were thrown out for lack of memory "
-                    "(INFO expired_keys, evicted_keys).",
+                    "Expired and evicted keys",
+                    "Keys per second that expired, and that were evicted to free memory (INFO expired_keys, evicted_keys).",
                     rate(info.EXPIRED, "expired"),
                     rate(info.EVICTED, "evicted"),
                     unit="ops",
-                    columns=[Column("evicted", colour=BAD)],
+                    columns=[Column("evicted", color=BAD)],
                     width=12,
                 ),
                 graph(
-                    "Time to live",
-                    "Mean time to live of keys that have one (INFO dbN avg_ttl).",
+                    "Mean TTL",
+                    "Mean TTL of keys with a TTL (INFO dbN avg_ttl).",
                     Line(at(info.DB_TTL).max("server", "db"), "{{server}} {{db}}"),
                     unit="s",
                     width=12,

@@ -1,4 +1,4 @@
-"""vLLM: are requests answered in time, what do they wait for, and is there room for more?"""
+"""Dashboard "vLLM": latency, queue, errors and capacity of vLLM servers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_b
 
 def _spread(title: str, what: str, concept: concepts.Concept) -> Panel:
     buckets = at(concept).bucket_rate(RATE).sum("le")
-    description = f"Requests a second by {what}: the darker a cell, the more of them ({concept.metric.name}_bucket)."
+    description = f"Requests per second by {what}; darker cells have more requests ({concept.metric.name}_bucket)."
     return heatmap(title, description, Line(buckets, "{{le}}"), unit="s", width=12)
 
 
 _requests = at(concepts.DURATION).part("_count")
 _finished = at(concepts.FINISHED).rate(RATE).sum()
-# A server that never failed has no series of failures: that is 0, and not no data.
+# A server without failures has no failure series: 0, not "no data".
 _failed = at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum() | _finished * 0
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
@@ -37,21 +37,21 @@ _slow = Limit(thresholds.LATENCY_SECONDS, WARN)
 _queue = Limit(thresholds.VLLM_WAITING, WARN)
 
 FAILING: Final = Line(_failed.share_of(_finished))
-"""The share of requests that end with an error or are broken off."""
+"""Share of requests that end with reason error or abort."""
 
 DASHBOARD = Dashboard(
     view=View.VLLM,
     title="vLLM",
-    description="Whether requests to vLLM are answered in time, what they wait for, and whether there is room for more.",
+    description="Are requests served in time, what do they wait for, and is there capacity?",
     variables=[
         variables.of(
-            "server", "server", "Server", "vLLM servers, those that are down too.", shown(scrape.UP, source="vllm")
+            "server", "server", "Server", "vLLM servers, including those that are down.", shown(scrape.UP, source="vllm")
         ),
         variables.of(
             "model",
             "model",
             "Model",
-            "Models that these servers serve.",
+            "Models of these servers.",
             shown(concepts.RUNNING.metric, server=chosen("server")),
         ),
     ],
@@ -63,16 +63,17 @@ DASHBOARD = Dashboard(
                 *source_health("vllm", "vLLM", width=3),
                 stat(
                     "Requests",
-                    "Requests finished a minute (vllm_request_duration_seconds_count); 0 is a server that nobody asks.",
+                    "Finished requests per minute (vllm_request_duration_seconds_count); 0 if the servers receive no "
+                    "requests.",
                     Line(_requests.rate(RATE).sum() * 60),
                     unit="cpm",
                     width=3,
                     sparkline=True,
                 ),
                 stat(
-                    "Latency, p95",
-                    "95th percentile of the time of a request (vllm_request_duration_seconds); no data without requests. "
-                    "The alert VllmSlow compares that of ten minutes, of each model on each server, with the same limit.",
+                    "Latency (p95)",
+                    "p95 of the request duration (vllm_request_duration_seconds); no data without requests. Color: "
+                    "threshold of VllmSlow, which evaluates ten minutes per server and model.",
                     quantile(concepts.DURATION, ""),
                     unit="s",
                     width=3,
@@ -80,17 +81,17 @@ DASHBOARD = Dashboard(
                     sparkline=True,
                 ),
                 stat(
-                    "First token, p95",
-                    "95th percentile of the time to the first token (vllm_time_to_first_token_seconds).",
+                    "First token (p95)",
+                    "p95 of the time to first token (vllm_time_to_first_token_seconds); no data without requests.",
                     quantile(concepts.TIME_TO_FIRST_TOKEN, ""),
                     unit="s",
                     width=3,
                     sparkline=True,
                 ),
                 stat(
-                    "Waiting",
-                    "Requests that wait for a place, of all engines (vllm_requests_waiting); in colour from as many as the "
-                    "alert VllmQueueGrowing bears of one engine.",
+                    "Waiting requests",
+                    "Waiting requests on all engines (vllm_requests_waiting). Color: threshold of VllmQueueGrowing, which "
+                    "applies to one engine.",
                     Line(at(concepts.WAITING).sum()),
                     width=3,
                     limits=[_queue],
@@ -99,7 +100,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "KV cache",
-                    "Share of the KV cache in use, of the fullest engine (vllm_kv_cache_usage_ratio).",
+                    "KV cache usage of the fullest engine (vllm_kv_cache_usage_ratio).",
                     Line(at(concepts.KV_CACHE).max()),
                     unit="percentunit",
                     width=3,
@@ -107,8 +108,8 @@ DASHBOARD = Dashboard(
                     sparkline=True,
                 ),
                 stat(
-                    "Requests that fail",
-                    "Share of the requests that end with the reason error or abort (vllm_requests_finished_total); no data "
+                    "Failed requests",
+                    "Share of requests that end with reason error or abort (vllm_requests_finished_total); no data "
                     "without requests.",
                     FAILING,
                     unit="percentunit",
@@ -116,47 +117,47 @@ DASHBOARD = Dashboard(
                     limits=[Limit(thresholds.VLLM_FAILURE_RATIO, BAD)],
                 ),
                 graph(
-                    "Latency of requests",
-                    "Time of a request from arrival to end (vllm_request_duration_seconds), by percentile; the line is the "
-                    "limit of the alert VllmSlow.",
+                    "Request duration",
+                    "Time from arrival to completion, p50 and p95 (vllm_request_duration_seconds); line: threshold of "
+                    "VllmSlow.",
                     *(quantile(concepts.DURATION, name, share) for share, name in SHARES),
                     unit="s",
                     limits=[_slow],
                 ),
                 graph(
                     "Queue",
-                    "Requests in execution and waiting, over all engines (vllm_requests_running, vllm_requests_waiting, "
-                    "vllm_requests_swapped); the line is where the alert VllmQueueGrowing begins to look at one engine.",
+                    "Running and waiting requests on all engines (vllm_requests_running, vllm_requests_waiting, "
+                    "vllm_requests_swapped); line: threshold of VllmQueueGrowing, which applies to one engine.",
                     Line(at(concepts.RUNNING).sum(), "running"),
                     Line(at(concepts.WAITING).sum(), "waiting"),
-                    Line(at(concepts.WAITING_BY_REASON).sum("reason"), "waiting for {{reason}}"),
+                    Line(at(concepts.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
                     Line(at(concepts.SWAPPED).sum(), "swapped out"),
                     unit="short",
                     limits=[_queue],
-                    columns=[Column("running", colour=ACCENT), Column("waiting", colour=WARN)],
+                    columns=[Column("running", color=ACCENT), Column("waiting", color=WARN)],
                 ),
                 graph(
                     "Tokens",
-                    "Tokens a second: of prompts, in all and by where they came from, and generated "
-                    "(vllm_prompt_tokens_total, vllm_prompt_tokens_by_source_total, vllm_generation_tokens_total).",
+                    "Prompt tokens (total and by source) and generated tokens per second (vllm_prompt_tokens_total, "
+                    "vllm_prompt_tokens_by_source_total, vllm_generation_tokens_total).",
                     rate(concepts.PROMPT_TOKENS, "prompts"),
-                    rate(concepts.TOKENS_BY_SOURCE, "prompts from {{origin}}", "origin"),
+                    rate(concepts.TOKENS_BY_SOURCE, "prompt tokens from {{origin}}", "origin"),
                     rate(concepts.GENERATION_TOKENS, "generated"),
                     unit="cps",
-                    columns=[Column("generated", colour=OK)],
+                    columns=[Column("generated", color=OK)],
                 ),
             ],
         ),
         Row(
             "Latency",
             [
-                _spread("Time of a request", "their time from arrival to end", concepts.DURATION),
-                _spread("Time to the first token", "their time to the first token", concepts.TIME_TO_FIRST_TOKEN),
+                _spread("Requests by duration", "time from arrival to completion", concepts.DURATION),
+                _spread("Requests by time to first token", "time to first token", concepts.TIME_TO_FIRST_TOKEN),
                 graph(
-                    "Where the time goes, p95",
-                    "95th percentile of each part of a request (vllm_request_queue_time_seconds, …_prefill_time_seconds, "
-                    "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds), and of the HTTP "
-                    "requests around them where the server tells it (vllm_http_request_duration_seconds).",
+                    "Latency by phase (p95)",
+                    "p95 of each phase of a request (vllm_request_queue_time_seconds, …_prefill_time_seconds, "
+                    "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds), and of HTTP "
+                    "requests if the server reports them (vllm_http_request_duration_seconds).",
                     quantile(concepts.QUEUE_TIME, "waiting"),
                     quantile(concepts.TIME_TO_FIRST_TOKEN, "first token"),
                     quantile(concepts.PREFILL_TIME, "prefill"),
@@ -166,16 +167,17 @@ DASHBOARD = Dashboard(
                     unit="s",
                 ),
                 graph(
-                    "Time between tokens",
-                    "Time between two tokens by percentile (vllm_inter_token_latency_seconds), and the mean time a token of "
-                    "a request (vllm_request_time_per_output_token_seconds).",
+                    "Inter-token latency",
+                    "Time between two tokens, p50 and p95 (vllm_inter_token_latency_seconds), and p95 of a request's mean "
+                    "time per output token (vllm_request_time_per_output_token_seconds).",
                     *(quantile(concepts.INTER_TOKEN, name, share) for share, name in SHARES),
-                    quantile(concepts.TIME_PER_TOKEN, "mean of a request, p95"),
+                    quantile(concepts.TIME_PER_TOKEN, "request mean, p95"),
                     unit="s",
                 ),
                 graph(
-                    "Latency by model, p95",
-                    "95th percentile of the time of a request by server and model (vllm_request_duration_seconds).",
+                    "Latency by model (p95)",
+                    "p95 of the request duration by server and model (vllm_request_duration_seconds); line: threshold of "
+                    "VllmSlow.",
                     Line(at(concepts.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
                     unit="s",
                     limits=[_slow],
@@ -184,40 +186,39 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Ends and errors",
+            "Finish reasons and errors",
             [
                 graph(
-                    "Ends of requests",
-                    "Requests finished a second by reason (vllm_requests_finished_total).",
+                    "Finish reasons",
+                    "Finished requests per second by reason (vllm_requests_finished_total).",
                     rate(concepts.FINISHED, "{{finished_reason}}", "finished_reason"),
                     unit="reqps",
                     stacked=True,
                     columns=[
-                        Column("stop", colour=OK),
-                        Column("length", colour=ACCENT),
-                        Column("error", colour=BAD),
-                        Column("abort", colour=WARN),
+                        Column("stop", color=OK),
+                        Column("length", color=ACCENT),
+                        Column("error", color=BAD),
+                        Column("abort", color=WARN),
                     ],
                 ),
                 graph(
-                    "Answers with server errors",
-                    "Share of a server's HTTP answers that are of status 5xx (vllm_http_requests_total); no line where it "
-                    "was asked nothing.",
+                    "HTTP 5xx ratio",
+                    "Share of HTTP responses with status 5xx by server (vllm_http_requests_total); no data without traffic.",
                     Line((_server_errors | _answers * 0).share_of(_answers), "{{server}}"),
                     unit="percentunit",
                     limits=[Limit(thresholds.VLLM_HTTP_ERROR_RATIO, BAD)],
                 ),
                 graph(
-                    "Preempted, refused, corrupted",
-                    "Requests a second that were pushed out of execution, refused by a queue limit, or had NaN in their "
-                    "logits (vllm_preemptions_total, vllm_admission_rejections_total, vllm_corrupted_requests_total); the "
-                    "line is the limit on preemptions.",
+                    "Preemptions and rejections",
+                    "Requests per second that were preempted, rejected by a queue limit, or had NaN in their logits "
+                    "(vllm_preemptions_total, vllm_admission_rejections_total, vllm_corrupted_requests_total); line: "
+                    "threshold of VllmPreempting.",
                     rate(concepts.PREEMPTIONS, "preempted"),
-                    rate(concepts.REJECTIONS, "refused: {{reason}}", "reason"),
+                    rate(concepts.REJECTIONS, "rejected: {{reason}}", "reason"),
                     rate(concepts.CORRUPTED, "corrupted"),
                     unit="reqps",
                     limits=[Limit(thresholds.PREEMPTIONS_A_SECOND, WARN)],
-                    columns=[Column("corrupted", colour=BAD)],
+                    columns=[Column("corrupted", color=BAD)],
                 ),
             ],
         ),
@@ -226,7 +227,7 @@ DASHBOARD = Dashboard(
             [
                 table(
                     "Engines",
-                    "Each engine as it is now: whether it says that it is well and awake, and how full it is.",
+                    "Current state of each engine: requests, KV cache usage, health and sleep state.",
                     ENGINE,
                     [
                         (Column("running", decimals=0), Line(at(concepts.RUNNING).max(*ENGINE))),
@@ -246,14 +247,14 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Servers",
-                    "Each server: whether it can be read, how its KV cache is set up (vllm_cache_config_info), and how many "
-                    "figures it does not tell (vllm_concept_missing).",
+                    "Servers: state, KV cache configuration (vllm_cache_config_info), and number of missing metrics "
+                    "(vllm_concept_missing).",
                     ["server"],
                     [
                         (Column("read", states=UP_DOWN), Line(of_server(scrape.UP, source="vllm").min("server"))),
-                        (Column("not told", decimals=0), Line(MISSING.count("server"))),
+                        (Column("missing metrics", decimals=0), Line(MISSING.count("server"))),
                         (
-                            Column("set up", hidden=True),
+                            Column("configuration", hidden=True),
                             Line(of_server(page.CACHE_CONFIG).max("server", *_CONFIGURED)),
                         ),
                     ],

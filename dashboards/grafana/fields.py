@@ -1,4 +1,4 @@
-"""How values look: units, colours, thresholds, words for states, links. Plain pieces of Grafana's field configuration."""
+"""Grafana field configuration: units, colors, thresholds, value mappings, links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WARN: Final = "#f59e0b"
 BAD: Final = "#ef4444"
 ACCENT: Final = "#3b82f6"
 QUIET: Final = "#64748b"
-"""Neither good nor bad: no data, not watched, at rest."""
+"""Neutral: no data, disabled, idle."""
 
 NO_DATA: Final = "no data"
 UP_DOWN: Final = {"1": ("up", OK), "0": ("down", BAD)}
@@ -25,45 +25,46 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Limit:
-    """From `value` on (or down to it, with `below`) a number has that colour; graphs draw a line there."""
+    """Values of at least `value` (at most, with `below`) have this color; graphs draw a line there."""
 
     value: float
-    colour: str = BAD
+    color: str = BAD
 
 
 def steps(limits: Sequence[Limit], *, base: str = OK, below: bool = False) -> Document:
-    """Thresholds: `base` colour up to the first limit. `below`: what is under a limit has its colour, the rest `base`."""
+    """Thresholds: color `base` below the first limit. With `below`, values under a limit have its color, others `base`."""
     ordered = sorted(limits, key=lambda limit: limit.value)
     if below:
-        colours = [limit.colour for limit in ordered] + [base]
+        colors = [limit.color for limit in ordered] + [base]
         values = [None, *(limit.value for limit in ordered)]
     else:
-        colours = [base] + [limit.colour for limit in ordered]
+        colors = [base] + [limit.color for limit in ordered]
         values = [None, *(limit.value for limit in ordered)]
     return {
         "mode": "absolute",
-        "steps": [{"color": colour, "value": value} for colour, value in zip(colours, values, strict=True)],
+        "steps": [{"color": color, "value": value} for color, value in zip(colors, values, strict=True)],
     }
 
 
 def words(states: Mapping[str, tuple[str, str]] | None = None) -> list[Document]:
-    """Value mappings: words and colours for numbers or texts, and "no data" for what is not a number."""
+    """Value mappings: texts and colors for numbers or texts, and "no data" for null and NaN."""
     nothing = {"type": "special", "options": {"match": "null+nan", "result": {"text": NO_DATA, "color": QUIET, "index": 0}}}
     if not states:
         return [nothing]
     options = {
-        value: {"text": text, "color": colour, "index": index}
-        for index, (value, (text, colour)) in enumerate(states.items(), 1)
+        value: {"text": text, "color": color, "index": index}
+        for index, (value, (text, color)) in enumerate(states.items(), 1)
     }
     return [{"type": "value", "options": options}, nothing]
 
 
 @dataclass(frozen=True)
 class Link:
-    """From a value to another dashboard, with variables set from the value's labels.
+    """Link from a value to another dashboard, with variables set from the value's labels.
 
     `variables` maps a variable of the other dashboard to a label of the value (a column, in a table). Data source, job,
-    instance and the time shown come along.
+    instance and time range are passed on.
+
     """
 
     title: str
@@ -71,7 +72,7 @@ class Link:
     variables: Mapping[str, str] | None = None
 
     def document(self, *, of_row: bool) -> Document:
-        """As Grafana has it; in a table a label is a field of the row."""
+        """The link in Grafana's JSON; in a table, a label is a field of the row."""
         place = "${{__data.fields.{}}}" if of_row else "${{__field.labels.{}}}"
         parts = ["${prometheus_datasource:queryparam}", "${job:queryparam}", "${instance:queryparam}", "${__url_time_range}"]
         parts += [f"var-{name}={place.format(label)}" for name, label in (self.variables or {}).items()]
@@ -80,16 +81,17 @@ class Link:
 
 @dataclass(frozen=True)
 class ApiLink(Link):
-    """From a value to the exporter's own API, which knows what no label may hold: tasks, stories, errors.
+    """Link from a value to the exporter's API, which has details that are never labels: tasks, stories, errors.
 
-    `path` may name labels of the value, as `/api/agents/{agent}`. The dashboard needs the variable `EXPORTER_URL`.
+    `path` can contain labels of the value, such as `/api/agents/{agent}`. The dashboard needs the variable `EXPORTER_URL`.
+
     """
 
     view: View = View.EXPORTER
     path: str = "/"
 
     def document(self, *, of_row: bool) -> Document:
-        """As Grafana has it; opened beside the dashboard."""
+        """The link in Grafana's JSON; opens in a new tab."""
         place = "${__data.fields.%s}" if of_row else "${__field.labels.%s}"
         path = re.sub(r"{(\w+)}", lambda found: place % found.group(1), self.path)
         return {"title": self.title, "url": f"${{exporter_url:raw}}{path}", "targetBlank": True}
@@ -97,7 +99,7 @@ class ApiLink(Link):
 
 @dataclass(frozen=True)
 class Column:
-    """How one column of a table, or one series of a graph, differs from the rest. `name` is what its head says."""
+    """Overrides for one table column or one series of a graph, matched by its displayed `name`."""
 
     name: str
     unit: str | None = None
@@ -109,10 +111,10 @@ class Column:
     decimals: int | None = None
     bar: bool = False
     hidden: bool = False
-    colour: str | None = None
+    color: str | None = None
 
     def document(self) -> Document:
-        """An override of Grafana's, by the field's name."""
+        """The field override in Grafana's JSON."""
         properties: list[Document] = []
 
         def put(identity: str, value: object) -> None:
@@ -135,8 +137,8 @@ class Column:
             put("links", [link.document(of_row=True) for link in self.links])
         if self.width is not None:
             put("custom.width", self.width)
-        if self.colour is not None:
-            put("color", {"mode": "fixed", "fixedColor": self.colour})
+        if self.color is not None:
+            put("color", {"mode": "fixed", "fixedColor": self.color})
         if self.hidden:
             put("custom.hideFrom", {"viz": True, "legend": True, "tooltip": True})
         return {"matcher": {"id": "byName", "options": self.name}, "properties": properties}

@@ -1,4 +1,4 @@
-"""Where panels stand: rows of a title and its panels, packed into Grafana's 24 columns."""
+"""Panel layout: titled rows of panels on Grafana's 24-column grid."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ COLUMNS = 24
 
 
 class LayoutError(ValueError):
-    """One sentence: which row does not fill the 24 columns, or has panels of unequal heights side by side."""
+    """A row does not fill the 24 columns, or has adjacent panels of unequal height; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A heading and its panels, from left to right and from top to bottom; a collapsed one is opened by a click.
+    """A title and its panels, left to right, top to bottom; a collapsed row opens on click.
 
-    Panels without a width share what their line has left. `title` may be empty in a dashboard's first row.
+    Panels without a width share the remaining columns of their line. `title` may be empty in a dashboard's first row.
+
     """
 
     title: str
@@ -30,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Place:
-    """A panel's rectangle on the grid."""
+    """A panel's position and size on the grid."""
 
     x: int
     y: int
@@ -39,16 +40,18 @@ class Place:
 
 
 def places(row: Row, top: int) -> list[Place]:
-    """One place for each panel of the row. Raises LayoutError."""
+    """One position for each panel of the row. Raises LayoutError."""
     made: list[Place] = []
     for line in _lines(row):
         heights = {panel.height for panel in line}
         if len(heights) != 1:
-            raise LayoutError(f"{row.title or 'the first row'}: {_titles(line)} stand side by side with unequal heights")
+            raise LayoutError(f"{row.title or 'the first row'}: expected equal heights, {_titles(line)} differ")
         free = COLUMNS - sum(panel.width or 0 for panel in line)
         open_ends = [panel for panel in line if panel.width is None]
         if (free and not open_ends) or (open_ends and (free <= 0 or free % len(open_ends))):
-            raise LayoutError(f"{row.title or 'the first row'}: {_titles(line)} do not fill {COLUMNS} columns")
+            raise LayoutError(
+                f"{row.title or 'the first row'}: expected {COLUMNS} columns, {_titles(line)} do not fill them"
+            )
         x = 0
         for panel in line:
             width = panel.width or free // len(open_ends)
@@ -59,7 +62,7 @@ def places(row: Row, top: int) -> list[Place]:
 
 
 def _lines(row: Row) -> list[list[Panel]]:
-    """A line ends where its widths reach 24, or before a panel of another height."""
+    """Lines end when their widths reach 24, or before a panel of another height."""
     lines: list[list[Panel]] = []
     used = COLUMNS
     for panel in row.panels:

@@ -1,4 +1,4 @@
-"""What a panel asks: queries kept to the job and the instances that the dashboard shows, and their legends."""
+"""Queries of a panel, restricted to the dashboard's jobs and instances, and their legends."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, QueryError, Series, like, series
 
 RATE = "$__rate_interval"
-"""The window of every rate that is drawn over time: Grafana makes it four scrapes at least."""
+"""The window of rates over time; Grafana makes it at least four scrape intervals."""
 RANGE = "$__range"
-"""The window of a figure for the whole time shown."""
+"""The window of values for the whole time range."""
 
 _NAMED = re.compile(r"{{\s*(\w+)\s*}}")
 
 
 def shown(metric: Metric, **matchers: str | Matcher) -> Series:
-    """A metric's series of the exporters that the dashboard's variables `job` and `instance` name."""
+    """A metric's series from the exporters selected by the variables `job` and `instance`."""
     return series(metric, **matchers, job=like("$job"), instance=like("$instance"))
 
 
 def kept(recording: Recording, **matchers: str | Matcher) -> Series:
-    """A recorded series of the jobs that the dashboard's variable `job` names; it belongs to no instance."""
+    """The series of a recording rule for the jobs selected by the variable `job`; it has no instance."""
     return recording.series.where(**matchers, job=like("$job"))
 
 
 def chosen(variable: str) -> Matcher:
-    """A label's value is one of those chosen for a variable of the dashboard."""
+    """Matches the selected values of a dashboard variable."""
     return like(f"${variable}")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One query of a panel. `legend` names its series by their labels (`{{consumer}}`); refused if they lack them."""
+    """One Prometheus query of a panel. `legend` names its series by labels (`{{consumer}}`); missing labels raise an
+    error.
+    """
 
     query: Query
     legend: str = ""
@@ -43,28 +45,31 @@ class Line:
     def __post_init__(self) -> None:
         for label in _NAMED.findall(self.legend):
             if label not in self.query.labels:
-                raise QueryError(f"the legend {self.legend!r} names {label}, which {self.query.text} does not have")
+                raise QueryError(f"legend {self.legend!r}: expected a label of {self.query.text}, got {label}")
 
 
 @dataclass(frozen=True)
 class Logs:
-    """LogQL for a panel that needs Loki; such panels are left out where there is none. `legend` names a metric's series."""
+    """LogQL for a panel that needs Loki; omitted from dashboards without Loki. `legend` names the series of a metric
+    query.
+    """
 
     text: str
     legend: str = ""
 
 
 def raw(text: str, *labels: str) -> Query:
-    """PromQL that `exporter.promql` has no words for, and the labels that its series have."""
+    """PromQL that `exporter.metrics.promql` cannot express, with the labels of its series."""
     return Expression(text, frozenset(labels), atomic=False)
 
 
 def labelled(query: Query, label: str, value: str, source: str = "", pattern: str = "") -> Query:
-    """The query with one label more. `value` may hold `$1` of what `pattern` finds in the label `source` as a whole.
+    """The query with one more label. `value` can refer to `$1` of the anchored `pattern` on the label `source`.
 
-    Series whose `source` does not match get no such label; without a source every series gets the value.
+    Series whose `source` does not match do not get the label; without a source all series get the value.
+
     """
     if source and source not in query.labels:
-        raise QueryError(f"{query.text} has no label {source} to make {label} of")
+        raise QueryError(f"label_replace: expected a label of {query.text}, got {source} as source of {label}")
     told = pattern.replace("\\", "\\\\").replace('"', '\\"')
     return Expression(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{told}")', query.labels | {label})

@@ -1,4 +1,4 @@
-"""What a reader chooses at the top of a dashboard."""
+"""Variables at the top of a dashboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.metrics.promql import Query
 
 @dataclass(frozen=True)
 class Variable:
-    """The values of a label, to choose one or several from; `query` gives the series that have it."""
+    """A variable with the values of a label; `query` returns the series that have it."""
 
     name: str
     label: str
@@ -20,10 +20,10 @@ class Variable:
     description: str
     query: str
     optional: bool = False
-    """Whether some of the series shown lack the label, so that "all" must match them too."""
+    """Some series lack the label, so "All" must match them too."""
 
     def document(self) -> dict[str, Any]:
-        """As Grafana has it."""
+        """The variable in Grafana's JSON."""
         definition = f"label_values({self.query}, {self.label})"
         return {
             "type": "query",
@@ -45,27 +45,27 @@ class Variable:
 
 
 def of(name: str, label: str, title: str, description: str, series: Query, *, optional: bool = False) -> Variable:
-    """A variable with the values of a label of some series. Raises ValueError where they do not have it."""
+    """A variable with the values of a label. Raises ValueError if the series do not have the label."""
     if label not in series.labels:
-        raise ValueError(f"the variable {name} asks {series.text} for {label}, which it does not have")
+        raise ValueError(f"variable {name}: expected a label of {series.text}, got {label}")
     return Variable(name, label, title, description, series.text, optional)
 
 
 JOB: Final = Variable(
-    "job", "job", "Job", "Jobs of Prometheus that scrape a fleet-exporter.", query=process.BUILD.name
+    "job", "job", "Job", "Prometheus jobs that scrape a fleet-exporter.", query=process.BUILD.name
 )  # fmt: skip
 INSTANCE: Final = Variable(
-    "instance", "instance", "Instance", "Exporters of that job.", query=f'{process.BUILD.name}{{job=~"$job"}}'
+    "instance", "instance", "Instance", "Exporters of the selected jobs.", query=f'{process.BUILD.name}{{job=~"$job"}}'
 )
 
 
 def data_source(kind: str, title: str) -> dict[str, Any]:
-    """The choice of a data source of a kind: prometheus or loki."""
+    """The data source variable of a kind: prometheus or loki."""
     return {
         "type": "datasource",
         "name": f"{kind}_datasource",
         "label": title,
-        "description": f"Which {kind.capitalize()} is asked.",
+        "description": f"{kind.capitalize()} data source.",
         "query": kind,
         "current": {"text": "default", "value": "default"} if kind == "prometheus" else {"text": "", "value": ""},
         "options": [],
@@ -78,7 +78,7 @@ def data_source(kind: str, title: str) -> dict[str, Any]:
 
 
 def text_box(name: str, title: str, description: str, value: str = "") -> dict[str, Any]:
-    """A line to write a search text into, and what stands there at first."""
+    """A text box variable with an initial value."""
     return {
         "type": "textbox",
         "name": name,
@@ -92,5 +92,5 @@ def text_box(name: str, title: str, description: str, value: str = "") -> dict[s
 
 
 EXPORTER_URL: Final = text_box(
-    "exporter_url", "Exporter", "Where a browser reaches the exporter's API, for links to it.", urls.EXPORTER_URL
+    "exporter_url", "Exporter", "URL of the exporter for links from the browser.", urls.EXPORTER_URL
 )

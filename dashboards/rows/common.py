@@ -1,4 +1,4 @@
-"""What several dashboards show in the same way: whether their source can be read, alerts as marks, states as words."""
+"""Elements shared by dashboards: source health, alert and story annotations, state sets as texts."""
 
 from __future__ import annotations
 
@@ -24,31 +24,33 @@ AGENT_STATES: Mapping[str, tuple[str, str]] = {
 
 
 STALE: Sequence[Limit] = (Limit(60, WARN), Limit(300, BAD))
-"""Seconds since a reading, from which what is shown is old."""
+"""Data age in seconds, with the color from there on."""
 
 
 def coded(metric: Metric, states: Sequence[str], *by: str, label: str = "state", **matchers: str | Matcher) -> Query:
-    """A state set as one series for each `by`, whose value is the place of its state in `states`, from 1."""
-    # A sum of two replicas' codes would be a third state.
+    """A state set as one series per `by`, whose value is the position of its state in `states`, from 1."""
+    # The sum of two replicas' values would be a third state.
     return places([shown(metric, **matchers, **{label: state}) for state in states]).max(*by)
 
 
 def worded(states: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Words and colours for the values that `coded` gives."""
+    """Texts and colors for the values that `coded` returns."""
     return {str(place): word for place, word in enumerate(states.values(), 1)}
 
 
 def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -> list[Panel]:
-    """Two figures for the head of a dashboard: whether its source can be read, and how old what is shown is.
+    """Two stat panels for the first row of a dashboard: state of the source, and age of its data.
 
-    `sources` is a regular expression over the names of sources. A source that is off is "not watched", not down.
+    `sources` is a regular expression of source names. A disabled source has no data; it is not down.
+
     """
-    link = Link("Why", View.EXPORTER)
+    link = Link("Exporter", View.EXPORTER)
     up = shown(scrape.UP, source=like(sources))
     return [
         stat(
-            f"{what} can be read",
-            f"Whether the last reading of {what} succeeded (fleet_exporter_source_up); no data where it is not watched.",
+            f"{what.removeprefix('the ').capitalize() if what.islower() else what} status",
+            f"Whether the last collection from {what} succeeded (fleet_exporter_source_up); no data if the source is "
+            "disabled.",
             Line(up.min()),
             states=UP_DOWN,
             width=width,
@@ -57,8 +59,8 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
             background=True,
         ),
         stat(
-            "Age of what is shown",
-            f"Time since the last reading of {what} that succeeded (fleet_exporter_source_last_success_timestamp_seconds).",
+            "Data age",
+            f"Time since the last successful collection from {what} (fleet_exporter_source_last_success_timestamp_seconds).",
             Line(shown(scrape.LAST_SUCCESS, source=like(sources)).age().max()),
             unit="s",
             limits=STALE,
@@ -70,7 +72,7 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
 
 
 def alert_marks(component: str = ".+") -> Annotation:
-    """Where alerts of a component fired."""
+    """Firing alerts of a component as annotations."""
     text = f'ALERTS{{alertstate="firing", product="fleet-exporter", component=~"{component}", severity!="none"}}'
     return Annotation(
         "Alerts",
@@ -88,4 +90,4 @@ STORY_MARKS = Annotation(
     title="{{from_stage}} → {{to_stage}}",
     shown=False,
 )
-"""Where a story went from one stage to another, by Prometheus alone."""
+"""Stage transitions of stories, from Prometheus alone."""

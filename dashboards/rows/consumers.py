@@ -23,7 +23,7 @@ PENDING_LIMITS: Final = (Limit(thresholds.CONSUMER_PENDING, WARN),)
 REPEATED_LIMITS: Final = (Limit(thresholds.REDELIVERIES_A_SECOND, WARN),)
 LINKS: Final = (
     Link("Only this consumer", View.COMMUNICATIONS, {"stream": "stream", "consumer": "consumer"}),
-    Link("What was published", View.EVENTS),
+    Link("Events", View.EVENTS),
 )
 _WHICH = "{{stream}} {{consumer}}"
 
@@ -128,11 +128,11 @@ BEHIND: Final = Row(
             width=12,
         ),
         graph(
-            "Refused and given up",
-            "Deliveries a second that a consumer refused, gave up for good, or had as often as it allows (advisories).",
-            _rate(delivery.NAKS, "{{consumer}} refused"),
-            _rate(delivery.TERMINATIONS, "{{consumer}} given up"),
-            _rate(delivery.MAX_DELIVERIES, "{{consumer}} delivered too often"),
+            "Naks and terminations",
+            "Naks, terminations, and messages that reached max_deliver, per second (advisories).",
+            _rate(delivery.NAKS, "{{consumer}} naks"),
+            _rate(delivery.TERMINATIONS, "{{consumer}} terminated"),
+            _rate(delivery.MAX_DELIVERIES, "{{consumer}} max deliveries"),
             unit="ops",
             width=12,
         ),
@@ -141,8 +141,7 @@ BEHIND: Final = Row(
 
 SETTINGS_TABLE: Final = table(
     "Consumer configuration",
-    "Each consumer's configuration and its position in the stream by sequence (config, delivered, ack_floor). "
-    "No data where there is no limit.",
+    "Configuration of each consumer and its stream sequences (config, delivered, ack_floor). No data without a limit.",
     KEY,
     [
         (

@@ -17,9 +17,9 @@ from exporter.sources.costs import samples as ledger
 
 _KEY = ("agent", "model")
 _BUDGET_LIMITS = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))
-_AGENT = Link("The agent", View.AGENTS, {"agent": "agent"})
-_LEDGER = ApiLink("The ledger's sums", path="/api/costs")
-_MODEL = Link("The model", View.VLLM, {"model": "model"})
+_AGENT = Link("Agent", View.AGENTS, {"agent": "agent"})
+_LEDGER = ApiLink("Ledger", path="/api/costs")
+_MODEL = Link("Model", View.VLLM, {"model": "model"})
 
 VARIABLES: Final = (
     variables.of("model", "model", "Model", "Models in the ledger.", shown(ledger.INVOCATIONS)),
@@ -69,8 +69,8 @@ def head() -> list[Panel]:
 def _by_day() -> Panel:
     made = graph(
         "Cost per day, 30 days",
-        "US dollars by day and model, independent of the time range (fleet_cost_usd_total). Days that Prometheus did not "
-        "scrape completely are too low; /api/costs has the ledger's own sums.",
+        "US dollars by day and model, independent of the time range (fleet_cost_usd_total). Days with missing scrapes are "
+        "too low; /api/costs has the exact sums of the ledger.",
         Line(_cost.increase("1d").sum("model"), "{{model}}"),
         unit="currencyUSD",
         stacked=True,
@@ -145,7 +145,7 @@ COSTS: Final = Row(
                 (Column("cost", unit="currencyUSD", decimals=4), Line(_cost.increase(RANGE).sum(*_KEY))),
                 (Column("invocations", decimals=0), Line(_all_calls)),
                 (
-                    Column("each", unit="currencyUSD", decimals=5),
+                    Column("per invocation", unit="currencyUSD", decimals=5),
                     Line(_cost.increase(RANGE).sum(*_KEY).share_of(_all_calls)),
                 ),
                 (

@@ -1,4 +1,4 @@
-"""Rows about what councils do: how long they deliberate and how that ends, and how well and how fast agents answer."""
+"""Rows about councils: duration and outcome of deliberations; outcome, duration and tokens of answers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 
-EVENTS_OF_ROLE: Final = Link("Its events", View.EVENTS, {"role": "role"})
+EVENTS_OF_ROLE: Final = Link("Events", View.EVENTS, {"role": "role"})
 SLOW: Final = [Limit(thresholds.DELIBERATION_SECONDS, WARN)]
 _ENDINGS: Final = [
-    Column("completed", colour=OK), Column("failed", colour=BAD), Column("timeout", colour=WARN),
+    Column("completed", color=OK), Column("failed", color=BAD), Column("timeout", color=WARN),
 ]  # fmt: skip
 
 
 def of_roles(metric: Metric, **matchers: str | Matcher) -> Series:
-    """Of the roles chosen."""
+    """Series of the selected roles."""
     return shown(metric, role=chosen("role"), **matchers)
 
 
 def success(window: str, *by: str) -> Query:
-    """Share of the answers that did not fail; nothing where there were none."""
+    """Share of answers that did not fail; no data without answers."""
     answers = of_roles(fleet.RESPONSES).rate(window).sum(*by)
     failed = of_roles(fleet.RESPONSES, outcome="failed").rate(window).sum(*by) | answers * 0
     return (answers - failed).share_of(answers)
@@ -39,7 +39,7 @@ def mean(metric: Metric, window: str, *by: str) -> Query:
 
 
 def _quantiles(metric: Metric, *by: str) -> list[Line]:
-    """Median and 95th percentile; each point of the latter leads to a task by its exemplar."""
+    """p50 and p95; exemplars of p95 link to tasks."""
     name = " ".join(f"{{{{{label}}}}}" for label in by)
     return [
         Line(of_roles(metric).quantile(0.95, *by, window=RATE), f"{name} p95", exemplar=True),
@@ -51,36 +51,35 @@ DELIBERATIONS: Final = Row(
     "Deliberations",
     [
         graph(
-            "Under way",
-            "Deliberations under way by role (fleet_open_deliberations).",
+            "In progress",
+            "Deliberations in progress by role (fleet_open_deliberations).",
             Line(of_roles(fleet.OPEN_DELIBERATIONS).sum("role"), "{{role}}"),
             width=8, unit="short", decimals=0, links=[EVENTS_OF_ROLE],
         ),
         graph(
-            "Ended",
-            "Deliberations that ended in each step, by how (fleet_deliberations_total); unknown ended without "
-            "anyone having said how many agents were asked.",
+            "Finished",
+            "Finished deliberations per graph step by outcome (fleet_deliberations_total); unknown: the number of agents "
+            "was not published.",
             Line(of_roles(fleet.DELIBERATIONS).increase(RATE).sum("outcome"), "{{outcome}}"),
             width=8, unit="short", stacked=True, bars=True, columns=_ENDINGS, calcs=["sum"],
         ),
         graph(
-            "Agents asked",
-            "Agents asked in deliberations a second, and those that answered or failed "
-            "(fleet_deliberation_agents_total): what is asked and neither is still awaited, or lost.",
+            "Agents per outcome",
+            "Agents that received a task, answered and failed, per second (fleet_deliberation_agents_total). The "
+            "difference has not answered yet, or its answer is lost.",
             Line(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
             width=8, unit="ops",
-            columns=[Column("asked", colour=ACCENT), Column("answered", colour=OK), Column("failed", colour=BAD)],
+            columns=[Column("asked", color=ACCENT), Column("answered", color=OK), Column("failed", color=BAD)],
         ),
         graph(
-            "Time of a deliberation",
-            "From its start to its end, by role (fleet_deliberation_duration_seconds), and from where on an "
-            "alert says that one is slow.",
+            "Deliberation duration",
+            "Time from start to end by role, p50 and p95 (fleet_deliberation_duration_seconds); line: alert threshold.",
             *_quantiles(fleet.DELIBERATION_SECONDS, "role"),
             unit="s", limits=SLOW, links=[EVENTS_OF_ROLE], width=12,
         ),
         heatmap(
-            "Deliberations by time",
-            "How many deliberations a second took how long (fleet_deliberation_duration_seconds).",
+            "Deliberations by duration",
+            "Deliberations per second by duration; darker cells have more (fleet_deliberation_duration_seconds).",
             Line(of_roles(fleet.DELIBERATION_SECONDS).bucket_rate(RATE).sum("le"), "{{le}}"),
             unit="s", width=12,
         ),
@@ -92,40 +91,39 @@ ANSWERS: Final = Row(
     [
         graph(
             "Answers",
-            "Answers a second by outcome (fleet_agent_responses_total).",
+            "Answers per second by outcome (fleet_agent_responses_total).",
             Line(of_roles(fleet.RESPONSES).rate(RATE).sum("outcome"), "{{outcome}}"),
             unit="ops", stacked=True, columns=_ENDINGS,
         ),
         graph(
-            "Answers that succeed",
-            "Share of each role's answers that did not fail (fleet_agent_responses_total); an alert fires where "
-            "most fail.",
+            "Successful answers",
+            "Share of answers that did not fail, by role (fleet_agent_responses_total); line: alert threshold.",
             Line(success(RATE, "role"), "{{role}}"),
             unit="percentunit", maximum=1, below=True, links=[EVENTS_OF_ROLE],
             limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD)], calcs=["lastNotNull", "min"],
         ),
         graph(
-            "Time of an answer by role",
-            "Time an agent took, by its own account (fleet_agent_response_duration_seconds); dots are tasks.",
+            "Answer duration by role",
+            "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "role"),
             unit="s", links=[EVENTS_OF_ROLE],
         ),
         graph(
-            "Time of an answer by model",
-            "The same by model (fleet_agent_response_duration_seconds); dots are tasks.",
+            "Answer duration by model",
+            "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "model"),
-            unit="s", links=[Link("The servers that run it", View.VLLM, {"model": "model"})],
+            unit="s", links=[Link("Servers of this model", View.VLLM, {"model": "model"})],
         ),
         graph(
-            "Tokens of an answer",
-            "Mean and 95th percentile of the tokens of an answer, prompt included (fleet_agent_response_tokens).",
+            "Tokens per answer",
+            "Tokens per answer including the prompt, mean and p95 (fleet_agent_response_tokens).",
             Line(mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
             Line(of_roles(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
             unit="short", decimals=0,
         ),
         graph(
             "Tokens",
-            "Tokens a second by role (fleet_agent_response_tokens_sum).",
+            "Tokens per second by role (fleet_agent_response_tokens_sum).",
             Line(of_roles(fleet.RESPONSE_TOKENS).part("_sum").rate(RATE).sum("role"), "{{role}}"),
             unit="short", stacked=True,
         ),

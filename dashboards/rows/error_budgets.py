@@ -1,4 +1,4 @@
-"""The row about error budgets: how fast they are being spent, and from where an alert is given."""
+"""Row about error budgets: burn rates and alert thresholds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from exporter.sources.vllm import concepts as vllm
 
 
 def _failing(window: str) -> Query:
-    """The share of answers that failed; what ends in approval, rejection or a question to a person is neither."""
+    """Share of answers that failed; approvals, rejections and questions to a person are not counted."""
     ended = shown(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).sum()
-    # A fleet in which nothing ever failed has no series of failures: that is 0, and not no data.
+    # A fleet without failures has no failure series: 0, not "no data".
     failed = shown(fleet.RESPONSES, outcome="failed").increase(window).sum() | ended * 0
     return failed.share_of(ended)
 
 
 def _slow(window: str) -> Query:
-    """The share of requests that took longer than the target."""
+    """Share of requests that took longer than the target."""
     duration = shown(vllm.DURATION.metric)
     everything = duration.part("_count").increase(window).sum()
     quick = duration.bucket(thresholds.LATENCY_SECONDS).increase(window).sum()
@@ -41,20 +41,19 @@ def _burning(share: Callable[[str], Query], target: float) -> list[Line]:
 _FACTORS = [Limit(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]
 
 FAILING: Final = _failing("1h")
-"""The share of the last hour's answers that failed."""
+"""Share of answers in the last hour that failed."""
 FAILING_LIMITS: Final = [
-    Limit(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.colour) for limit in _FACTORS
+    Limit(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.color) for limit in _FACTORS
 ]
-"""From where such a share spends the budget faster than the target allows."""
+"""Colored if the budget burns faster than the target allows."""
 
 ROW: Final = Row(
     "Error budgets",
     [
         graph(
-            "Agents' answers: burn rate",
-            "How much faster than the target allows answers fail, over windows of different length "
-            "(fleet_agent_responses_total); at 1 the budget lasts as long as it should, and the lines are where the "
-            "alert FleetSuccessBudgetBurning looks.",
+            "Agent answers: burn rate",
+            "Burn rate of failed answers over several windows (fleet_agent_responses_total). At 1 the budget lasts "
+            "exactly for its period. Lines: thresholds of FleetSuccessBudgetBurning.",
             *_burning(_failing, thresholds.TASK_SUCCESS_TARGET),
             unit="none",
             limits=_FACTORS,
@@ -62,9 +61,9 @@ ROW: Final = Row(
             width=12,
         ),
         graph(
-            "vLLM's latency: burn rate",
-            "How much faster than the target allows requests take too long (vllm_request_duration_seconds); the "
-            "lines are where the alert VllmLatencyBudgetBurning looks.",
+            "vLLM latency: burn rate",
+            "Burn rate of slow requests over several windows (vllm_request_duration_seconds). Lines: thresholds of "
+            "VllmLatencyBudgetBurning.",
             *_burning(_slow, thresholds.LATENCY_TARGET),
             unit="none",
             limits=_FACTORS,

@@ -1,4 +1,4 @@
-"""Events as Loki has them from the journal: one line each of what happened, who said so, and what about."""
+"""Events from Loki, one line each: type, outcome, publisher, story, task, agent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _LINE: Final = (
     "{{if .agent}}  {{.agent}}{{end}}"
     "  {{trunc 400 __line__}}"
 )
-"""What a line of the journal is made into: its labels and metadata first, then as much of the event as fits."""
+"""Format of a line: labels and structured metadata first, then the start of the event."""
 
 
 def events(selector: str, *stages: str, containing: str = "") -> Logs:
-    """Lines of the streams that `selector` leaves, through further LogQL stages; the text may be anywhere in a line.
+    """Lines of the streams that `selector` selects, after further LogQL stages.
 
-    `containing` is a regular expression without regard to case, or a variable that holds one.
+    `containing` is a case-insensitive regular expression, or a variable with one, that matches anywhere in the line.
+
     """
     text = " | ".join((f"{{{selector}}}", *stages, f"line_format `{_LINE}`"))
     return Logs(f"{text} |~ `(?i){containing}`" if containing else text)

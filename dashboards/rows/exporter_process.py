@@ -1,4 +1,4 @@
-"""The row about the exporter's processes: which versions run since when, and what they use."""
+"""Row about exporter processes: version, uptime and resource usage."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PROCESS: Final = Row(
     [
         table(
             "Exporters",
-            "Each exporter: its version, its part of the fleet, since when it runs, and its open files "
-            "(fleet_exporter_build_info, fleet_exporter_shard, process_*).",
+            "Version, shard, uptime and open files of each exporter (fleet_exporter_build_info, fleet_exporter_shard, "
+            "process_*).",
             ["job", "instance"],
             [
                 (
@@ -33,8 +33,8 @@ PROCESS: Final = Row(
                     Line(shown(process.BUILD).max("job", "instance", "version", "python_version")),
                 ),
                 (Column("shard", decimals=0), Line(shown(process.SHARD).max("job", "instance"))),
-                (Column("of", decimals=0), Line(shown(process.SHARDS).max("job", "instance"))),
-                (Column("running for", unit="s"), Line(_process("start_time_seconds").age().max("job", "instance"))),
+                (Column("shards", decimals=0), Line(shown(process.SHARDS).max("job", "instance"))),
+                (Column("uptime", unit="s"), Line(_process("start_time_seconds").age().max("job", "instance"))),
                 (
                     Column("open files", unit="percentunit", limits=[Limit(0.8, WARN)], bar=True),
                     Line((_process("open_fds") / _process("max_fds")).max("job", "instance")),
@@ -46,7 +46,7 @@ PROCESS: Final = Row(
         ),
         graph(
             "CPU",
-            "CPU time of the process a second (process_cpu_seconds_total); 1 is one core.",
+            "CPU usage of the process (process_cpu_seconds_total); 1 is one core.",
             Line(_process("cpu_seconds_total").rate(RATE).sum("instance"), "{{instance}}"),
             unit="percentunit",
             width=7,

@@ -1,4 +1,4 @@
-"""The row about Ray's clusters: their state, their workers, and the GPUs there are for them."""
+"""Row about RayClusters: state, workers, and GPU capacity."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from exporter.sources.workloads import samples as workloads
 
 _CLUSTER = ("namespace", "raycluster")
 _CONDITIONS = {
-    "RayClusterProvisioned": "all pods were ready",
+    "RayClusterProvisioned": "all pods ready",
     "HeadPodReady": "head ready",
-    "ReplicaFailure": "pods refused",
+    "ReplicaFailure": "replica failure",
 }
 _CLUSTER_STATES = {
     "New": ("new", QUIET),
     "ready": ("ready", OK),
     "suspended": ("suspended", WARN),
     "failed": ("failed", BAD),
-    "other": ("not known", "#a855f7"),
+    "other": ("unknown", "#a855f7"),
 }
 
 
@@ -39,12 +39,12 @@ def _workers(what: str) -> Line:
 
 
 CLUSTERS: Final = Row(
-    "Room",
+    "Capacity",
     [
         table(
             "RayClusters",
-            "Each RayCluster: its state, its workers, its conditions, and what its pods ask for "
-            "(ray_cluster_state, ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
+            "State, workers, conditions and requested resources of each RayCluster (ray_cluster_state, "
+            "ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
             _CLUSTER,
             [
                 (
@@ -66,15 +66,13 @@ CLUSTERS: Final = Row(
                 (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
                 (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
             ],
-            key_columns=[
-                Column("namespace", links=[Link("What it consists of", View.OVERVIEW, {"namespace": "namespace"})])
-            ],
+            key_columns=[Column("namespace", links=[Link("Pods", View.OVERVIEW, {"namespace": "namespace"})])],
             width=24,
             height=5,
         ),
         graph(
             "Workers",
-            "Workers wanted and ready by cluster, and the most that it may have (ray_cluster_workers_*).",
+            "Desired, ready and maximum workers by cluster (ray_cluster_workers_*).",
             _workers("desired"),
             _workers("ready"),
             _workers("max"),
@@ -82,20 +80,20 @@ CLUSTERS: Final = Row(
         ),
         stat(
             "KubeRay",
-            "Whether the Kubernetes API serves KubeRay's kinds (ray_kind_served); without them there is nothing to "
-            "show here, and nothing wrong.",
+            "Whether the Kubernetes API serves the KubeRay resources (ray_kind_served). Without KubeRay, this dashboard "
+            "has no data.",
             Line(shown(SERVED).max("kind"), "{{kind}}"),
             states=YES_NO,
             names=True,
             height=8,
-            links=[Link("How Kubernetes is read", View.EXPORTER)],
+            links=[Link("Exporter", View.EXPORTER)],
         ),
         graph(
             "GPUs",
-            "GPUs of the nodes, and those asked for by pods on them, by pool (fleet_node_pool_gpus_allocatable, "
-            "fleet_node_pool_gpus_requested); no data where there is no node with GPUs, or nodes are not read.",
-            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
-            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
+            "Allocatable and requested GPUs by node pool (fleet_node_pool_gpus_allocatable, "
+            "fleet_node_pool_gpus_requested); no data without GPU nodes, or if the exporter does not read nodes.",
+            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
+            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
             unit="short",
         ),
     ],

@@ -1,4 +1,4 @@
-"""The row about the fleet's services that are called: who answers, how fast, and what each says of its own work."""
+"""Row about services: health, round-trip time, councils and jobs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _KEY = ("service", "address")
 _HEALTH = {
     probe.Health.SERVING: ("serving", OK),
     probe.Health.NOT_SERVING: ("not serving", BAD),
-    probe.Health.UNKNOWN: ("does not say", WARN),
-    probe.Health.NONE: ("has no health service", QUIET),
+    probe.Health.UNKNOWN: ("unknown", WARN),
+    probe.Health.NONE: ("no health service", QUIET),
 }
 _REASONS = {"0": ("none", QUIET)} | {str(place): (reason, BAD) for place, reason in enumerate(Reason, 1)}
-LINKS: Final = (Link("The service's pods and agents", View.OVERVIEW, {"service": "service"}),)
+LINKS: Final = (Link("Pods and agents", View.OVERVIEW, {"service": "service"}),)
 
 
 def _of(metric: Metric) -> Series:
@@ -39,16 +39,16 @@ _addresses = _of(probe.UP) * 0
 _states = {str(place): word for place, word in enumerate(_HEALTH.values(), 1)}
 
 SERVICES: Final = Row(
-    "Services that are called",
+    "Services",
     [
         table(
             "Services",
-            "Every address of every service, asked over gRPC or HTTP (grpc.health.v1, GetStatus); what a service does not "
-            "tell of itself is no data.",
+            "Every address of every service, checked over gRPC or HTTP (grpc.health.v1, GetStatus). No data for values "
+            "that the service does not report.",
             _KEY,
             [
-                (Column("answers", states=UP_DOWN), _each(probe.UP)),
-                (Column("says", states=_states), Line(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health"))),
+                (Column("up", states=UP_DOWN), _each(probe.UP)),
+                (Column("health", states=_states), Line(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health"))),
                 (Column("failure", states=_REASONS), Line(coded(probe.FAILURE, tuple(Reason), *_KEY, label="reason"))),
                 (
                     Column("round trip", unit="s", limits=[Limit(thresholds.RTT_SECONDS, WARN)]),
@@ -58,10 +58,10 @@ SERVICES: Final = Row(
                     Column("addresses"),
                     Line(_addresses.matching("+", shown(probe.INSTANCES), "job", "instance", "service").max(*_KEY)),
                 ),
-                (Column("running for", unit="s"), Line(_of(probe.STARTED).age().max(*_KEY))),
-                (Column("deliberations under way"), _each(probe.ACTIVE)),
+                (Column("uptime", unit="s"), Line(_of(probe.STARTED).age().max(*_KEY))),
+                (Column("deliberations"), _each(probe.ACTIVE)),
                 (
-                    Column("deliberations a minute", decimals=2),
+                    Column("deliberations per minute", decimals=2),
                     Line((_of(probe.DELIBERATIONS).rate(RATE) * 60).sum(*_KEY)),
                 ),
                 (Column("mean deliberation", unit="s"), _each(probe.MEAN)),
@@ -74,7 +74,7 @@ SERVICES: Final = Row(
         ),
         graph(
             "Round trip of services",
-            "Time until each address answered (fleet_service_round_trip_seconds); a gap is a look that did not take place.",
+            "Response time of each address (fleet_service_round_trip_seconds). Gaps: no check took place.",
             Line(_of(probe.ROUND_TRIP).max(*_KEY), "{{service}} {{address}}"),
             unit="s",
             limits=[Limit(thresholds.RTT_SECONDS, WARN)],
@@ -83,8 +83,8 @@ SERVICES: Final = Row(
         ),
         graph(
             "Councils and jobs",
-            "What the orchestrator and the Ray executor say they hold: councils, agents on the roster, jobs that run "
-            "(GetStatus, ListCouncils, GetActiveJobs).",
+            "Councils, agents and running jobs reported by the orchestrator and the Ray executor (GetStatus, "
+            "ListCouncils, GetActiveJobs).",
             Line(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
             Line(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
             Line(_of(probe.JOBS).sum("role"), "{{role}} jobs"),

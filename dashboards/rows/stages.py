@@ -1,4 +1,4 @@
-"""What stories and tasks have alike: a row of their stages, how long they stay there, and the moves between them."""
+"""Panels for stories and tasks: items per stage, time in stage, and transitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.sources.fleet.samples import StageMetrics
 
 @dataclass(frozen=True)
 class Staged:
-    """`things` in the plural; `order` of those stages that have one; `link` to each of them."""
+    """`things` is a plural; `order` lists the ordered stages; `links` apply to each stage."""
 
     things: str
     metrics: StageMetrics
@@ -23,22 +23,21 @@ class Staged:
     columns: Sequence[Column] = ()
 
     def table(self, *, width: int, height: int) -> Panel:
-        """Stages in their order with what is in each and for how long."""
+        """Stages in order, with their items and the time in stage."""
         metrics, things = self.metrics, self.things
         entered = shown(metrics.moves).increase(RANGE)
         return table(
             f"{things.capitalize()} by stage",
-            f"{things.capitalize()} in each stage, since when the oldest is there, how long those that left it in the time "
-            f"shown had been there, and how many came and left ({metrics.now.name}, {metrics.seconds.name}, "
-            f"{metrics.moves.name}).",
+            f"Current {things} by stage and age of the oldest; time in stage of {things} that left, and transitions, in "
+            f"the time range ({metrics.now.name}, {metrics.seconds.name}, {metrics.moves.name}).",
             ["stage"],
             [
                 (Column("#", decimals=0, width=50), self.places()),
                 (Column(things, decimals=0), Line(shown(metrics.now).sum("stage"))),
                 (Column("oldest", unit="s"), Line(shown(metrics.oldest).min("stage").age())),
-                (Column("stay p50", unit="s"), Line(shown(metrics.seconds).quantile(0.5, "stage", window=RANGE))),
-                (Column("stay p95", unit="s"), Line(shown(metrics.seconds).quantile(0.95, "stage", window=RANGE))),
-                (Column("came", decimals=0), Line(_by_stage(entered, "to_stage"))),
+                (Column("time p50", unit="s"), Line(shown(metrics.seconds).quantile(0.5, "stage", window=RANGE))),
+                (Column("time p95", unit="s"), Line(shown(metrics.seconds).quantile(0.95, "stage", window=RANGE))),
+                (Column("entered", decimals=0), Line(_by_stage(entered, "to_stage"))),
                 (Column("left", decimals=0), Line(_by_stage(entered, "from_stage"))),
             ],
             key_columns=[Column("stage", links=self.links)],
@@ -46,66 +45,66 @@ class Staged:
         )  # fmt: skip
 
     def over_time(self, *, width: int, height: int) -> Panel:
-        """How many were in each stage."""
+        """Items per stage over time."""
         return graph(
             f"{self.things.capitalize()} over time",
-            f"{self.things.capitalize()} in each stage ({self.metrics.now.name}).",
+            f"{self.things.capitalize()} by stage ({self.metrics.now.name}).",
             Line(shown(self.metrics.now).sum("stage"), "{{stage}}"),
             unit="short", decimals=0, stacked=True, width=width, height=height, links=self.links, columns=self.columns,
         )  # fmt: skip
 
     def moves(self, *, width: int, height: int) -> Panel:
-        """Stages as circles, moves in the time shown as arrows."""
+        """Stages as nodes, transitions in the time range as edges."""
         return node_graph(
-            f"Moves of {self.things}",
-            f"Stages with the {self.things} that are there now, and moves from one to another in the time shown "
-            f"({self.metrics.now.name}, {self.metrics.moves.name}).",
+            f"Transitions of {self.things}",
+            f"Stages with their current {self.things}, and transitions in the time range ({self.metrics.now.name}, "
+            f"{self.metrics.moves.name}).",
             self.nodes(), self.edges(), width=width, height=height,
         )  # fmt: skip
 
     def nodes(self) -> Line:
-        """Stages with how many are there; both ends of every way are among them, whether or not anything moved."""
+        """Stages with their current items; includes both stages of every transition, even one that did not occur."""
         moved = shown(self.metrics.moves).increase(RANGE)
         ends = [_circles(moved, side) for side in ("from_stage", "to_stage")]
         there = _circles(shown(self.metrics.now), "stage").text
         return Line(raw(" or ".join([there, *(f"{end.text} * 0" for end in ends)]), "id", "title"))
 
     def edges(self) -> Line:
-        """Ways that were taken, and how often."""
+        """Transitions with their counts."""
         ways = shown(self.metrics.moves).increase(RANGE).sum("from_stage", "to_stage")
         arrows = labelled(labelled(ways, "source", "$1", "from_stage", "(.*)"), "target", "$1", "to_stage", "(.*)")
         named = f'label_join({arrows.text}, "id", " → ", "source", "target")'
         return Line(raw(f"sum by (id, source, target) ({named}) > 0", "id", "source", "target"))
 
     def moved(self, *, width: int | None = None) -> Panel:
-        """Moves in each step of time."""
+        """Transitions per graph step."""
         return graph(
-            f"Moves of {self.things} over time",
-            f"Moves in each step, from one stage to another ({self.metrics.moves.name}).",
+            f"{self.things.capitalize()} transitions over time",
+            f"Transitions per graph step, by previous and new stage ({self.metrics.moves.name}).",
             Line(shown(self.metrics.moves).increase(RATE).sum("from_stage", "to_stage"), "{{from_stage}} → {{to_stage}}"),
             unit="short", stacked=True, bars=True, width=width, links=self.links, calcs=["sum"],
         )  # fmt: skip
 
     def stays(self, *, width: int | None = None) -> Panel:
-        """95th percentile of the time in a stage."""
+        """p95 of the time in a stage."""
         return graph(
-            f"Stay of {self.things}",
-            f"How long {self.things} had been in the stage that they left: 95 of 100 less ({self.metrics.seconds.name}).",
+            f"Time in stage, {self.things} (p95)",
+            f"p95 of the time that {self.things} spent in the stage they left ({self.metrics.seconds.name}).",
             Line(shown(self.metrics.seconds).quantile(0.95, "stage", window=RATE), "{{stage}}"),
             unit="s", width=width, links=self.links, columns=self.columns,
         )  # fmt: skip
 
     def stays_heat(self, *, width: int | None = None) -> Panel:
-        """How long they stay, whatever the stage."""
+        """Time in stage, all stages."""
         return heatmap(
-            f"{self.things.capitalize()} by stay",
-            f"How many {self.things} a second left a stage after how long ({self.metrics.seconds.name}).",
+            f"{self.things.capitalize()} by time in stage",
+            f"{self.things.capitalize()} per second that left a stage, by time in stage ({self.metrics.seconds.name}).",
             Line(shown(self.metrics.seconds).bucket_rate(RATE).sum("le"), "{{le}}"),
             unit="s", width=width,
         )  # fmt: skip
 
     def places(self) -> Line:
-        """The number of each stage in the order; other stages come after it."""
+        """The position of each stage in the order; other stages come last."""
         every = shown(self.metrics.now).max("stage")
         known = [
             raw(f"{shown(self.metrics.now, stage=stage).max('stage').text} * 0 + {place}", "stage")

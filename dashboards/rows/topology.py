@@ -1,8 +1,8 @@
-"""Who tells whom: publishers, subjects and the services that consume them, as circles and arrows.
+"""Message topology: publishers, subjects and consuming services as nodes and edges.
 
-No label says which stream a followed event came from, so publishers and consumers meet at the subject: a filter that is
-the subject itself, or a wildcard that ends in `>` or `*` and covers it. Every end of an arrow is a circle, because both
-are made of the same two metrics: what was seen (fleet_events_total), and what consumers are set to (nats_consumer_info).
+No label has the stream of a received event, so publishers and consumers are joined at the subject: a filter that equals
+the subject, or a wildcard ending in `>` or `*` that matches it. Both ends of every edge are nodes, because both come from
+the same two metrics: received events (fleet_events_total) and consumer configuration (nats_consumer_info).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
 
 _MOST_FILTERS = 4
-"""Filters of one consumer that are drawn."""
+"""Max. filters drawn per consumer."""
 _WILDCARDS = (
     (r"([^.]+)\..+", "$1.>"),
     (r"([^.]+\.[^.]+)\..+", "$1.>"),
     (r"([^.]+\.[^.]+\.[^.]+)\..+", "$1.>"),
     (r"([^.]+\.[^.]+)\.[^.]+", "$1.*"),
 )
-"""The wildcards that cover a subject, as what to make of it."""
+"""The wildcards that match a subject, as label_replace templates."""
 
 
 def _set_to(filters: Matcher | str) -> Series:
@@ -28,7 +28,7 @@ def _set_to(filters: Matcher | str) -> Series:
 
 
 def _filters() -> Query:
-    """What consumers are set to, once for each of their filters, which is the subject then."""
+    """Consumer configuration, once per filter, with the filter as label subject."""
     parts = []
     for place in range(_MOST_FILTERS):
         before = f"(?:[^,]+,){{{place}}}"
@@ -42,7 +42,7 @@ def _filters() -> Query:
 _CONSUMER = ("job", "instance", "stream", "consumer")
 _PUBLISHED = shown(fleet.EVENTS).rate(RATE)
 _CONSUMED = _filters().matching("*", shown(nats_consumers.DELIVERED).rate(RATE), *_CONSUMER).sum("subject", "service")
-"""Deliveries a second. A consumer with several filters has an arrow from each, and all its deliveries on every one."""
+"""Deliveries per second. A consumer with several filters has an edge from each, with all its deliveries on each edge."""
 
 
 def _circle(query: Query, kind: str, label: str, subtitle: str) -> Query:
@@ -58,10 +58,10 @@ def _arrow(query: Query, kinds: tuple[str, str], ends: tuple[str, str]) -> Query
 
 
 def _covered() -> Query:
-    """From each subject to the wildcards that cover it and that somebody consumes."""
+    """From each subject to the consumed wildcards that match it."""
     parts = []
     for pattern, wildcard in _WILDCARDS:
-        # agent.results.* stands for subjects with identifiers, and would cover itself
+        # agent.results.* stands for subjects with IDs, and would match itself
         seen = shown(fleet.EVENTS, subject=unlike(r".*[*]")) if wildcard.endswith("*") else shown(fleet.EVENTS)
         parts.append(labelled(seen.rate(RATE).sum("subject"), "wildcard", wildcard, "subject", pattern))
     covers = raw(" or ".join(part.text for part in parts), "subject", "wildcard")
@@ -70,7 +70,7 @@ def _covered() -> Query:
 
 
 def nodes() -> Line:
-    """Circles, each with messages a second: published, or delivered."""
+    """Nodes with messages per second: published or delivered."""
     published = _circle(_PUBLISHED.sum("subject"), "subject", "subject", "subject")
     filters = _circle(_CONSUMED.sum("subject"), "subject", "subject", "subject")
     parts = [
@@ -82,7 +82,7 @@ def nodes() -> Line:
 
 
 def edges() -> Line:
-    """Arrows, each with messages a second: published, covered by a wildcard, or delivered."""
+    """Edges with messages per second: published, matched by a wildcard, or delivered."""
     parts = [
         _arrow(_PUBLISHED.sum("producer", "subject"), ("publisher", "subject"), ("producer", "subject")),
         _covered(),

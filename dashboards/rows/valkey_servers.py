@@ -1,4 +1,4 @@
-"""Rows about ValKey's servers: what each is, what it refuses, how it saves and how it copies itself to others."""
+"""Rows about ValKey servers: state, memory, errors, persistence and replication."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _OFF_ON = {"0": ("off", QUIET), "1": ("on", OK)}
 
 
 def at(metric: Metric, **matchers: str | Matcher) -> Series:
-    """A metric of the servers that are chosen."""
+    """Series of the selected servers."""
     return shown(metric, server=chosen("server"), **matchers)
 
 
 def rate(metric: Metric, legend: str, *labels: str) -> Line:
-    """How often a second, over all servers that are chosen."""
+    """Rate per second over all selected servers."""
     return Line(at(metric).rate(RATE).sum(*labels), legend)
 
 
@@ -40,19 +40,19 @@ def _each(metric: Metric) -> Line:
 
 
 LIMIT: Final = at(info.MEMORY_MAX).max("server") > 0
-"""The most memory a server may use; nothing where no limit is set."""
+"""The memory limit of a server; no data without maxmemory."""
 USED: Final = at(info.MEMORY_USED).max("server")
 _role = coded(info.ROLE, tuple(_ROLES), "server", label="role", server=chosen("server"))
 _saving = at(info.RDB_RUNNING).max("server") + at(info.AOF_REWRITING).max("server")
 _behind = at(info.REPLICATION_OFFSET).max("server")
-_why = [Link("Why", View.EXPORTER, {"server": "server"})]
+_why = [Link("Exporter", View.EXPORTER, {"server": "server"})]
 
 SERVERS: Final = Row(
     "Servers",
     [
         table(
             "Servers",
-            "Engine, version and role of each server, since when it runs, and how its persistence fares.",
+            "Engine, version, role, uptime and persistence state of each server.",
             ["server"],
             [
                 (
@@ -60,27 +60,27 @@ SERVERS: Final = Row(
                     Line(at(info.SERVER_INFO).max("server", "engine", "version", "mode", "maxmemory_policy")),
                 ),
                 (Column("role", states=worded(_ROLES)), Line(_role)),
-                (Column("running for", unit="s"), Line(at(info.START).age().max("server"))),
+                (Column("uptime", unit="s"), Line(at(info.START).age().max("server"))),
                 (Column("loading", states={"0": ("no", OK), "1": ("yes", WARN)}), _each(info.LOADING)),
                 (
-                    Column("clients of the most", unit="percentunit", bar=True, limits=[Limit(0.8, WARN)]),
+                    Column("max clients used", unit="percentunit", bar=True, limits=[Limit(0.8, WARN)]),
                     Line(at(info.CONNECTED_CLIENTS).max("server") / (at(info.MAX_CLIENTS).max("server") > 0)),
                 ),
                 (Column("fragmentation", decimals=2), _each(info.FRAGMENTATION)),
                 (Column("stale keys", unit="percentunit"), _each(info.EXPIRED_STALE)),
                 (Column("replicas", decimals=0), _each(info.CONNECTED_REPLICAS)),
-                (Column("link to master", states=YES_NO), Line(at(info.MASTER_LINK_UP).min("server"))),
-                (Column("master heard", unit="s"), _each(info.MASTER_LAST_IO)),
+                (Column("master link", states=YES_NO), Line(at(info.MASTER_LINK_UP).min("server"))),
+                (Column("last master contact", unit="s"), _each(info.MASTER_LAST_IO)),
                 (Column("I/O threads", states=_OFF_ON), _each(info.IO_THREADS)),
-                (Column("append-only file", states=_OFF_ON), _each(info.AOF_ENABLED)),
-                (Column("its size", unit="bytes"), _each(info.AOF_SIZE)),
+                (Column("AOF", states=_OFF_ON), _each(info.AOF_ENABLED)),
+                (Column("AOF size", unit="bytes"), _each(info.AOF_SIZE)),
                 (Column("last save", states=YES_NO), Line(at(info.PERSISTENCE_OK).min("server"))),
                 (
                     Column("saving", states={"0": ("no", QUIET), "1": ("yes", ACCENT), "2": ("dump and rewrite", ACCENT)}),
                     Line(_saving.max("server")),
                 ),
                 (Column("last dump", unit="s"), Line(at(info.RDB_LAST_SAVE).age().max("server"))),
-                (Column("changes since", decimals=0), _each(info.RDB_CHANGES)),
+                (Column("unsaved changes", decimals=0), _each(info.RDB_CHANGES)),
                 (Column("keys scanned", decimals=0), _each(keys.SCANNED)),
                 (Column("scan complete", states=YES_NO), _each(keys.COMPLETE)),
             ],
@@ -96,7 +96,7 @@ SERVERS: Final = Row(
         ),
         graph(
             "Memory",
-            "Memory by what holds it (INFO used_memory and its parts); the limit where one is set.",
+            "Memory by use (INFO used_memory and its parts), and the limit if one is set.",
             Line(LIMIT.sum(), "limit"),
             *(
                 Line(at(metric).sum(), legend)
@@ -109,7 +109,7 @@ SERVERS: Final = Row(
                     (info.CLIENT_MEMORY, "clients"),
                     (info.REPLICA_MEMORY, "replicas"),
                     (info.BACKLOG_MEMORY, "replication backlog"),
-                    (info.AOF_BUFFER, "append-only buffer"),
+                    (info.AOF_BUFFER, "AOF buffer"),
                     (info.MEMORY_SCRIPTS, "scripts"),
                 )
             ),
@@ -117,7 +117,7 @@ SERVERS: Final = Row(
         ),
         graph(
             "Clients",
-            "Connections by what they do (INFO clients), and the limit.",
+            "Connections by type (INFO clients), and maxclients.",
             *(
                 Line(at(metric).sum(), legend)
                 for metric, legend in (
@@ -144,11 +144,11 @@ ERRORS: Final = Row(
     "Errors",
     [
         graph(
-            "Refused and failed",
-            "What the server refused or failed, a second: connections over the limit, commands, ACL denials, and error "
-            "replies by their first word (INFO rejected_connections, cmdstat_*, acl_access_denied_*, errorstat_*).",
-            rate(info.REJECTED, "connections over the limit"),
-            rate(info.EVICTED_CLIENTS, "clients thrown out"),
+            "Rejected and failed commands",
+            "Per second: connections over the limit, rejected and failed commands, ACL denials, and error replies by "
+            "prefix (INFO rejected_connections, cmdstat_*, acl_access_denied_*, errorstat_*).",
+            rate(info.REJECTED, "connections over limit"),
+            rate(info.EVICTED_CLIENTS, "evicted clients"),
             rate(info.COMMAND_REJECTED, "rejected {{command}}", "command"),
             rate(info.COMMAND_FAILED, "failed {{command}}", "command"),
             rate(info.DENIED_AUTH, "wrong password"),
@@ -156,18 +156,18 @@ ERRORS: Final = Row(
             rate(info.DENIED_KEY, "key denied"),
             rate(info.DENIED_CHANNEL, "channel denied"),
             rate(info.ERRORS, "reply {{error}}", "error"),
-            rate(info.ERROR_REPLIES, "error replies, all"),
-            rate(info.UNEXPECTED_ERRORS, "errors that should never be"),
+            rate(info.ERROR_REPLIES, "all error replies"),
+            rate(info.UNEXPECTED_ERRORS, "unexpected errors"),
             unit="ops",
             width=12,
         ),
         graph(
-            "Slow and large",
-            "Entries of the slow log and of the log of large replies, and writes that waited for fsync "
-            "(SLOWLOG LEN, COMMANDLOG LEN, INFO aof_delayed_fsync).",
+            "Slow and large commands",
+            "Entries in the slow log and the large-reply log, and writes delayed by fsync (SLOWLOG LEN, COMMANDLOG LEN, "
+            "INFO aof_delayed_fsync).",
             Line(at(valkey.SLOWLOG).sum("server"), "{{server}} slow"),
             Line(at(valkey.LARGE_REPLIES).sum("server"), "{{server}} large"),
-            _often(info.AOF_DELAYED, "waited for fsync"),
+            _often(info.AOF_DELAYED, "delayed by fsync"),
             unit="short",
             width=12,
         ),
@@ -179,9 +179,9 @@ PERSISTENCE: Final = Row(
     "Persistence, network, replicas",
     [
         graph(
-            "Time to save",
-            "Time that the last dump, the last rewrite of the append-only file, and the last fork took; clients "
-            "wait during a fork (INFO rdb_last_bgsave_time_sec, aof_last_rewrite_time_sec, latest_fork_usec).",
+            "Persistence duration",
+            "Duration of the last RDB save, AOF rewrite and fork. Clients wait during a fork (INFO "
+            "rdb_last_bgsave_time_sec, aof_last_rewrite_time_sec, latest_fork_usec).",
             Line(at(info.RDB_DURATION).max("server"), "{{server}} dump"),
             Line(at(info.AOF_REWRITE_DURATION).max("server"), "{{server}} rewrite"),
             Line(at(info.FORK).max("server"), "{{server}} fork"),
@@ -190,7 +190,7 @@ PERSISTENCE: Final = Row(
         ),
         graph(
             "Network",
-            "Bytes a second from and to clients (INFO total_net_input_bytes, total_net_output_bytes).",
+            "Bytes per second from and to clients (INFO total_net_input_bytes, total_net_output_bytes).",
             rate(info.NET_IN, "in"),
             rate(info.NET_OUT, "out"),
             unit="Bps",
@@ -198,13 +198,13 @@ PERSISTENCE: Final = Row(
         ),
         table(
             "Replicas",
-            "Each replica that is connected: when it last acknowledged, and by how many bytes it is behind (INFO "
-            "slaveN lag, offset); no data where there is none.",
+            "Connected replicas: time since the last ack, and replication lag in bytes (INFO slaveN lag, offset); no data "
+            "without replicas.",
             _REPLICA,
             [
-                (Column("last heard", unit="s"), Line(at(info.REPLICA_LAG).max(*_REPLICA))),
+                (Column("last ack", unit="s"), Line(at(info.REPLICA_LAG).max(*_REPLICA))),
                 (
-                    Column("behind", unit="bytes"),
+                    Column("lag", unit="bytes"),
                     Line((at(info.REPLICA_ACKED).max(*_REPLICA)).matching("-", _behind, "server") * -1),
                 ),
             ],
@@ -214,10 +214,10 @@ PERSISTENCE: Final = Row(
         ),
         graph(
             "Replication",
-            "How often a replica was sent everything, or only what it missed, or was refused that (INFO sync_*).",
-            _often(info.RESYNCS_FULL, "sent everything"),
-            _often(info.RESYNCS_PARTIAL, "sent what was missed"),
-            _often(info.RESYNCS_DENIED, "refused what was missed"),
+            "Full resyncs, partial resyncs, and rejected partial resyncs (INFO sync_*).",
+            _often(info.RESYNCS_FULL, "full"),
+            _often(info.RESYNCS_PARTIAL, "partial"),
+            _often(info.RESYNCS_DENIED, "partial, rejected"),
             unit="short",
             width=12,
         ),

@@ -1,4 +1,4 @@
-"""Rows about what the fleet runs on: workloads and their pods, what they ask for and use, and which versions run."""
+"""Rows about workloads: pods, requested and used resources, versions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from exporter.sources.valkey import info as valkey
 from exporter.sources.workloads import samples as workloads
 
 STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD)}
-"""Words for how well something of several parts is: backends, services, workloads."""
+"""Texts and colors for the state of a group: backends, services, workloads."""
 
-_RESOURCES = [Column("limit", colour=QUIET), Column("asked for", colour=ACCENT), Column("used", colour=OK)]
+_RESOURCES = [Column("limit", color=QUIET), Column("requested", color=ACCENT), Column("used", color=OK)]
 _WORKLOAD = ("namespace", "workload")
 _WHO = ("namespace", "kind", "workload")
-_GONE = "no data where the cluster has no metrics-server"
+_GONE = "no data without metrics-server"
 
 
 def _workload(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -44,31 +44,30 @@ _status = coded(
     workloads.STATUS, ("down", "degraded", "up"), *_WHO, namespace=chosen("namespace"), workload=chosen("workload")
 )
 EXPECTED: Final = coded(workloads.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=chosen("namespace"))
-"""The workloads that the configuration expects, as `STATES` has them."""
+"""The expected workloads, with values as in `STATES`."""
 
 TABLE: Final = table(
     "Workloads",
-    "Each workload of the fleet: whether its pods are ready, since when they run, what they ask for and what they use "
-    f"(fleet_workload_*); used: {_GONE}.",
+    f"Workloads: pod readiness, uptime, requested and used resources (fleet_workload_*); used: {_GONE}.",
     _WHO,
     [
         (Column("state", states=STATES, width=90), Line(_status)),
         (Column("ready", decimals=0, width=60), _each(workloads.READY)),
         (Column("pods", decimals=0, width=60), Line(_workload(workloads.PODS).sum(*_WHO))),
-        (Column("running for", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
+        (Column("uptime", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
         (
             Column("restarts, 1 h", decimals=0, limits=[Limit(1, WARN)]),
             Line(_workload(workloads.RESTARTS).increase("1h").sum(*_WHO)),
         ),
-        (Column("CPU asked", decimals=2), _each(workloads.CPU_REQUESTED)),
+        (Column("CPU requested", decimals=2), _each(workloads.CPU_REQUESTED)),
         (Column("CPU used", decimals=2), _each(workloads.CPU_USED)),
-        (Column("memory asked", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
+        (Column("memory requested", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
         (Column("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
         (Column("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
     ],
     key_columns=[
-        Column("namespace", links=[Link("Its Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
-        Column("workload", links=[Link("Its calls", View.COMMUNICATIONS, {"service": "workload"})]),
+        Column("namespace", links=[Link("Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
+        Column("workload", links=[Link("Calls", View.COMMUNICATIONS, {"service": "workload"})]),
     ],
     sort="state",
     descending=False,
@@ -81,34 +80,34 @@ RESOURCES: Final = Row(
     [
         graph(
             "CPU",
-            "Cores that the workloads ask for, may use, and use, and those that Ray's clusters ask for "
-            f"(fleet_workload_cpu_*, ray_cluster_desired_cpu_cores); used: {_GONE}.",
+            "CPU cores: limits, requests and usage of workloads, and requests of RayClusters (fleet_workload_cpu_*, "
+            f"ray_cluster_desired_cpu_cores); used: {_GONE}.",
             Line(_workload(workloads.CPU_LIMIT).sum(), "limit"),
-            Line(_workload(workloads.CPU_REQUESTED).sum(), "asked for"),
+            Line(_workload(workloads.CPU_REQUESTED).sum(), "requested"),
             Line(_workload(workloads.CPU_USED).sum(), "used"),
-            Line(shown(clusters.CLUSTER_CPU).sum(), "asked for by Ray"),
+            Line(shown(clusters.CLUSTER_CPU).sum(), "requested by Ray"),
             unit="short",
             columns=_RESOURCES,
         ),
         graph(
             "Memory",
-            "Memory that the workloads ask for, may use, and use, and that Ray's clusters ask for "
-            f"(fleet_workload_memory_*, ray_cluster_desired_memory_bytes); used: {_GONE}.",
+            "Memory: limits, requests and usage of workloads, and requests of RayClusters (fleet_workload_memory_*, "
+            f"ray_cluster_desired_memory_bytes); used: {_GONE}.",
             Line(_workload(workloads.MEMORY_LIMIT).sum(), "limit"),
-            Line(_workload(workloads.MEMORY_REQUESTED).sum(), "asked for"),
+            Line(_workload(workloads.MEMORY_REQUESTED).sum(), "requested"),
             Line(_workload(workloads.MEMORY_USED).sum(), "used"),
-            Line(shown(clusters.CLUSTER_MEMORY).sum(), "asked for by Ray"),
+            Line(shown(clusters.CLUSTER_MEMORY).sum(), "requested by Ray"),
             unit="bytes",
             columns=_RESOURCES,
         ),
         graph(
             "GPUs",
-            "GPUs that nodes have and that are asked for, by pool, and those that Ray's clusters ask for "
-            "(fleet_node_pool_gpus_*, ray_cluster_desired_gpus); no pool is shown where no node has GPUs or nodes "
-            "are not read. How busy they are is the KV cache's and the queue's to tell, on vLLM's dashboard.",
-            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} has"),
-            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} asked for"),
-            Line(shown(clusters.CLUSTER_GPU).sum(), "asked for by Ray"),
+            "Allocatable and requested GPUs by node pool, and GPUs requested by RayClusters (fleet_node_pool_gpus_*, "
+            "ray_cluster_desired_gpus); no data without GPU nodes, or if the exporter does not read nodes. Dashboard vLLM "
+            "shows GPU load as queue and KV cache usage.",
+            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
+            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
+            Line(shown(clusters.CLUSTER_GPU).sum(), "requested by Ray"),
             unit="short",
             links=[Link("Ray jobs", View.RAY_JOBS), Link("vLLM", View.VLLM)],
         ),
@@ -125,25 +124,25 @@ PODS: Final = Row(
             width=8,
             stacked=True,
             columns=[
-                Column("Running", colour=OK),
-                Column("Pending", colour=WARN),
-                Column("Failed", colour=BAD),
-                Column("Succeeded", colour=ACCENT),
-                Column("Unknown", colour=QUIET),
+                Column("Running", color=OK),
+                Column("Pending", color=WARN),
+                Column("Failed", color=BAD),
+                Column("Succeeded", color=ACCENT),
+                Column("Unknown", color=QUIET),
             ],
         ),
         graph(
-            "Containers in trouble",
-            "Containers that wait, by reason, and that have ended, now or last (fleet_workload_waiting_containers, "
-            "fleet_workload_terminated_containers).",
-            Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waits: {{reason}}"),
-            Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} ended: {{reason}}"),
+            "Waiting and terminated containers",
+            "Waiting containers, and containers that are or were terminated, by reason "
+            "(fleet_workload_waiting_containers, fleet_workload_terminated_containers).",
+            Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waiting: {{reason}}"),
+            Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
             unit="short",
             width=8,
         ),
         graph(
             "Restarts",
-            "Restarts of containers by workload (fleet_workload_restarts_total).",
+            "Container restarts by workload (fleet_workload_restarts_total).",
             Line(_workload(workloads.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
             unit="short",
             width=8,
@@ -151,12 +150,12 @@ PODS: Final = Row(
         ),
         table(
             "Versions of backends",
-            "Versions that the backends tell of themselves (nats_server_info, neo4j_info, valkey_server_info, "
+            "Versions reported by the backends (nats_server_info, neo4j_info, valkey_server_info, "
             "fleet_exporter_build_info).",
             ["component", "version"],
             [
                 (
-                    Column("runs", states={"1": ("yes", OK)}),
+                    Column("running", states={"1": ("yes", OK)}),
                     Line(
                         _version("NATS", nats_account.SERVER)
                         | _version("Neo4j", neo4j.INFO)
@@ -171,17 +170,17 @@ PODS: Final = Row(
         ),
         table(
             "Versions of workloads",
-            "Images that the workloads' pods run (fleet_workload_image_info); two of one workload are a rollout.",
+            "Images of the workloads' pods (fleet_workload_image_info); two images of one workload indicate a rollout.",
             [*_WORKLOAD, "image", "version"],
             [
                 (
-                    Column("runs", states={"1": ("yes", OK)}),
+                    Column("running", states={"1": ("yes", OK)}),
                     Line(_workload(workloads.IMAGE).max(*_WORKLOAD, "image", "version")),
                 )
             ],
             width=16,
             height=8,
-            key_columns=[Column("workload", links=[Link("Only this one", View.OVERVIEW, {"workload": "workload"})])],
+            key_columns=[Column("workload", links=[Link("Only this workload", View.OVERVIEW, {"workload": "workload"})])],
             rows=25,
         ),
     ],

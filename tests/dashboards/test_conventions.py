@@ -100,11 +100,18 @@ def test_it_is_of_todays_schema_and_refreshes_and_has_no_null_in_words(document:
 
 
 @every_dashboard
-def test_every_panel_and_variable_says_what_it_is(document: Document) -> None:
+def test_titles_of_narrow_panels_are_not_cut(document: Document) -> None:
+    long = [panel["title"] for panel in panels(document) if panel["gridPos"]["w"] <= 4 and len(panel["title"]) > 24]
+
+    assert long == []
+
+
+@every_dashboard
+def test_every_panel_and_variable_has_a_description(document: Document) -> None:
     for panel in panels(document):
         assert panel["description"].endswith("."), panel["title"]
         assert panel["title"]
-    assert document["description"].endswith(".")
+    assert document["description"].endswith("?") or document["description"].endswith("."), "one sentence"
     for variable in document["templating"]["list"]:
         assert variable["description"].endswith("."), variable["name"]
 

@@ -33,9 +33,9 @@ class Exclusion(NamedTuple):
         return rule == self.rule and dashboard.removesuffix("-without-loki") == self.dashboard and fault.panel in self.panels
 
 
-_RECORDED = "What is recorded belongs to no instance: another exporter's reading continues it."
-_NO_EXPORTERS = "An alert carries neither job nor instance: a restarted exporter must not make another alert of it."
-_SELDOM = "A figure of the last quarter of an hour or of the time shown: in four scrapes too little happens to tell."
+_RECORDED = "Recorded series have no instance: they continue if another exporter takes over."
+_NO_EXPORTERS = "Alerts have neither job nor instance: a restarted exporter must not create a new alert."
+_RARE = "Value over 15 minutes or the time range: four scrapes have too few events."
 
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-job-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
@@ -43,11 +43,13 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-instance-rule", View.AGENTS, ("Agents over time",), _RECORDED),
     Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
-    Exclusion("target-instance-rule", View.EVENTS, ("Time to acknowledge",), _RECORDED),
+    Exclusion("target-instance-rule", View.EVENTS, ("Ack duration (p95)",), _RECORDED),
     Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
-    Exclusion("target-rate-interval-rule", View.AGENTS, ("Answers that succeed", "Councils", "Agents"), _SELDOM),
-    Exclusion("target-rate-interval-rule", View.EVENTS, ("Failures", "Seen after", "Types of events", "Consumers"), _SELDOM),
-    Exclusion("target-rate-interval-rule", View.STORIES, ("Stories by stage", "Tasks by stage"), _SELDOM),
+    Exclusion("target-rate-interval-rule", View.AGENTS, ("Successful answers", "Councils", "Agents"), _RARE),
+    Exclusion(
+        "target-rate-interval-rule", View.EVENTS, ("Failures", "Event delay (p95)", "Event types", "Consumers"), _RARE
+    ),
+    Exclusion("target-rate-interval-rule", View.STORIES, ("Stories by stage", "Tasks by stage"), _RARE),
 )
 
 

@@ -45,11 +45,11 @@ def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        (lambda: Line(shown(GAUGE).max("queue"), "{{server}}"), "names server"),
-        (lambda: Line(shown(GAUGE).sum(), "all {{ queue }}"), "names queue"),
+        (lambda: Line(shown(GAUGE).max("queue"), "{{server}}"), "got server"),
+        (lambda: Line(shown(GAUGE).sum(), "all {{ queue }}"), "got queue"),
         (lambda: shown(GAUGE, stream="x"), "no label stream"),
         (lambda: shown(GAUGE).rate("$__rate_interval"), "is a gauge"),
-        (lambda: labelled(shown(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "no label server"),
+        (lambda: labelled(shown(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "got server"),
     ],
 )
 def test_a_query_of_what_is_not_there_is_refused(made: Any, fault: str) -> None:
@@ -67,16 +67,22 @@ def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() ->
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        (lambda: stat("", "A depth.", DEPTH), "no title"),
-        (lambda: stat("Depth", "a depth", DEPTH), "no sentence"),
-        (lambda: table("Depths", "Depths.", ["server"], [(Column("depth"), DEPTH)]), "depth has no label server"),
+        (lambda: stat("", "A depth.", DEPTH), "expected a title"),
+        (lambda: stat("Depth", "a depth", DEPTH), "ends with a period"),
+        (
+            lambda: table("Depths", "Depths.", ["server"], [(Column("depth"), DEPTH)]),
+            "expected label server in the query of depth",
+        ),
         (
             lambda: table("Depths", "Depths.", ["queue"], [(Column("depth"), Line(shown(GAUGE)))]),
-            "split rows by instance, job, server",
+            "unexpected label instance, job, server in",
         ),
         (lambda: node_graph("Map", "A map.", Line(raw("x", "id")), Line(raw("y", "id", "source", "target"))), "label title"),
         (lambda: node_graph("Map", "A map.", Line(raw("x", "id", "title")), Line(raw("y", "id"))), "label source, target"),
-        (lambda: variables.of("stream", "stream", "Stream", "Streams.", shown(GAUGE)), "asks t_depth.* for stream"),
+        (
+            lambda: variables.of("stream", "stream", "Stream", "Streams.", shown(GAUGE)),
+            "expected a label of t_depth.*got stream",
+        ),
     ],
 )
 def test_a_panel_that_would_mislead_is_refused(made: Any, fault: str) -> None:
@@ -168,13 +174,13 @@ def test_a_gap_in_a_graph_stays_a_gap() -> None:
 @pytest.mark.parametrize(
     ("widths", "fault"),
     [
-        ([(10, 4)], "do not fill 24 columns"),
-        ([(12, 4), (12, 8)], "do not fill 24 columns"),
-        ([(20, 4), (8, 4)], "do not fill 24 columns"),
-        ([(None, 4)] * 5, "do not fill 24 columns"),
-        ([(12, 4), (None, 4), (12, 4)], "do not fill 24 columns"),
-        ([(20, 4), (None, 4), (None, 4), (8, 4)], "do not fill 24 columns"),
-        ([(24, 4), (None, 4), (23, 4), (None, 4)], "do not fill 24 columns"),
+        ([(10, 4)], "expected 24 columns"),
+        ([(12, 4), (12, 8)], "expected 24 columns"),
+        ([(20, 4), (8, 4)], "expected 24 columns"),
+        ([(None, 4)] * 5, "expected 24 columns"),
+        ([(12, 4), (None, 4), (12, 4)], "expected 24 columns"),
+        ([(20, 4), (None, 4), (None, 4), (8, 4)], "expected 24 columns"),
+        ([(24, 4), (None, 4), (23, 4), (None, 4)], "expected 24 columns"),
     ],
 )
 def test_a_line_that_does_not_fill_the_grid_is_refused(widths: list[tuple[int | None, int]], fault: str) -> None:
@@ -263,7 +269,7 @@ def test_without_loki_nothing_asks_it_and_the_rest_still_fills_the_grid() -> Non
 def test_too_many_panels_are_refused() -> None:
     row = Row("", [a_panel(width=12) for _ in range(MOST_PANELS + 1)])
 
-    with pytest.raises(ValueError, match=f"Depths has {MOST_PANELS + 1} panels; {MOST_PANELS} are the most"):
+    with pytest.raises(ValueError, match=f"Depths: expected at most {MOST_PANELS} panels, got {MOST_PANELS + 1}"):
         a_dashboard(row).document()
 
 

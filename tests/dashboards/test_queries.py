@@ -89,7 +89,7 @@ def test_reasons_are_given_for_queries_that_there_are() -> None:
 
 
 def test_every_state_that_is_coded_has_its_word(answers: Answers) -> None:
-    """A number without a word would be shown as a bare number, in no colour."""
+    """A number without a word would be shown as a bare number, in no color."""
     for document in DOCUMENTS:
         for panel in panels(document):
             if panel["type"] != "state-timeline":

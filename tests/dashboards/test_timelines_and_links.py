@@ -74,7 +74,7 @@ def test_a_gap_between_readings_of_prometheus_stays_one() -> None:
 
 
 def test_a_timeline_is_of_one_data_source() -> None:
-    with pytest.raises(ValueError, match="not of both"):
+    with pytest.raises(ValueError, match="got both"):
         timeline("States", "States.", AGENTS, Logs('{a="b"}'), states=STATES)
 
 

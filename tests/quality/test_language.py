@@ -30,13 +30,13 @@ RULE_PAGES = frozenset({"vocabulary.py", "test_language.py", "CONTRIBUTING.md"})
 GENERATED: Final = frozenset({"metrics.md", "configuration.md", "alerts.md", "dashboards.md"})
 
 PER_10_000: Final = {
-    "documentation": 5.0,
-    "generated pages": 51.0,
+    "documentation": 4.0,
+    "generated pages": 3.0,
     "runbooks": 1.0,
     "metric help": 3.0,
     "option help": 3.0,
     "alert texts": 0.0,
-    "dashboards": 117.0,
+    "dashboards": 3.0,
     "messages": 3.0,
 }
 """Odd words in 10 000 words, at most. Lower a number when its area has improved; never raise one. The target is 3."""

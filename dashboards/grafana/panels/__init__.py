@@ -1,4 +1,4 @@
-"""Panels and whole dashboards in Grafana's JSON; nothing outside this package knows grafanalib."""
+"""Panels and dashboards as Grafana JSON; the only package that imports grafanalib."""
 
 from dashboards.grafana.panels.dashboard import Annotation, Dashboard
 from dashboards.grafana.panels.figures import bars, node_graph, stat, table

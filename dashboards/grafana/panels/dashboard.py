@@ -1,4 +1,4 @@
-"""A whole dashboard as the JSON that Grafana provisions from files: the classic model, schema version 42."""
+"""A dashboard in the JSON that Grafana provisions from files: the classic model, schema version 42."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ TAG: Final = "fleet-exporter"
 _evolved: Callable[..., Panel] = attr.evolve
 
 _NOT_GRAFANAS = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
-"""Keys of a dashboard that grafanalib writes and Grafana no longer reads."""
+"""Dashboard keys that grafanalib writes and Grafana no longer reads."""
 _OF_OLD_PANELS = {"cacheTimeout", "editable", "error", "height", "hideTimeOverride", "minSpan", "span"}
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """Marks on every graph: where a Prometheus query has a value, or where Loki has a line."""
+    """Annotations on every graph, at values of a Prometheus query or lines from Loki."""
 
     name: str
     query: Line | Logs
-    colour: str
+    color: str
     title: str
     text: str = ""
     shown: bool = True
 
     def document(self) -> Document:
-        """As Grafana has it."""
-        common: Document = {"name": self.name, "enable": self.shown, "hide": False, "iconColor": self.colour}
+        """The annotation in Grafana's JSON."""
+        common: Document = {"name": self.name, "enable": self.shown, "hide": False, "iconColor": self.color}
         common |= {"titleFormat": self.title, "textFormat": self.text}
         if isinstance(self.query, Logs):
             target = {"refId": "Anno", "expr": self.query.text, "queryType": "range", "maxLines": 200}
@@ -54,7 +54,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One question, its rows, and what can be chosen. `tags` besides the project's own."""
+    """A dashboard: a question, its rows and its variables."""
 
     view: View
     title: str
@@ -66,16 +66,15 @@ class Dashboard:
     refresh: str = "30s"
 
     def document(self, *, loki: bool = True) -> Document:
-        """The dashboard; without `loki` its panels and annotations that ask Loki are left out, and empty rows with them.
+        """The dashboard; without `loki`, panels and annotations that query Loki, and rows that become empty, are omitted.
 
-        Variables that nothing else asks with go too.
+        Variables that are no longer used are omitted too. Raises ValueError if there are more panels than a reader can use.
 
-        Raises ValueError where there are more panels than a reader can take in.
         """
         made = _with_ids(self._rows(loki=loki))
         count = sum(1 for one in made for panel in (one, *getattr(one, "panels", ())) if isinstance(panel, Panel))
         if count > MOST_PANELS:
-            raise ValueError(f"{self.title} has {count} panels; {MOST_PANELS} are the most that a reader can take in")
+            raise ValueError(f"{self.title}: expected at most {MOST_PANELS} panels, got {count}")
         variables: list[Document] = [data_source("prometheus", "Prometheus data source")]
         variables += [data_source("loki", "Loki data source")] * (loki and self.needs_loki)
         marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
@@ -108,7 +107,7 @@ class Dashboard:
 
     @property
     def needs_loki(self) -> bool:
-        """Whether some of it asks Loki."""
+        """Whether any panel queries Loki."""
         marks = any(isinstance(mark.query, Logs) for mark in self.annotations)
         return marks or any(panel.needs_loki for row in self.rows for panel in row.panels)
 
@@ -146,7 +145,7 @@ def _grid(place: Place) -> core.GridPos:
 
 
 def _todays(panel: Document) -> Document:
-    """Without the keys of older Grafanas and without nulls; a row keeps what a row has."""
+    """Removes keys of older Grafana versions and nulls; rows keep the keys of rows."""
     if panel["type"] == "row":
         kept = {key: panel[key] for key in ("type", "title", "collapsed", "gridPos", "id")}
         return kept | {"panels": [_todays(one) for one in panel["panels"]]}

@@ -1,4 +1,4 @@
-"""Panels that show how things stand at the end of the time shown: figures, bars, tables, node graphs."""
+"""Panels with the values at the end of the time range: stat, bar gauge, table, node graph."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ def stat(
     text: bool = False,
     columns: Sequence[Column] = (),
 ) -> Panel:
-    """Figures in large type. `states` are words for values; `names` shows each series' legend, `text` that alone.
+    """A stat panel. `states` maps values to texts; `names` shows each series' legend, `text` shows only the legend.
 
-    `columns` say how single series, by their legends, differ from the rest: where each leads to, say.
+    `columns` are overrides for single series by legend, such as links.
+
     """
     mode = "name" if text else "value_and_name" if names else "value"
-    colour = base or (QUIET if states else ACCENT if not limits else None)
+    color = base or (QUIET if states else ACCENT if not limits else None)
     field: Document = {
         "color": {"mode": "thresholds"},
         "unit": unit,
         "noValue": NO_DATA,
         "mappings": words(states),
-        "thresholds": steps(limits, below=below, **({"base": colour} if colour else {})),
+        "thresholds": steps(limits, below=below, **({"base": color} if color else {})),
         "links": [link.document(of_row=False) for link in links],
     }
     if decimals is not None:
@@ -128,17 +129,20 @@ def table(
     states: Mapping[str, tuple[str, str]] | None = None,
     rows: int | None = None,
 ) -> Panel:
-    """One row for each value of the labels `key`, one column for each query, joined on those labels.
+    """A table with a row per combination of the `key` labels and a column per query, joined on these labels.
 
-    `labels` are further labels that a query may have; they are shown under those heads. Any other label would split a
-    row in two: raises ValueError where a query has one, or lacks one of the key.
+    `labels` maps further labels of the queries to column titles. Other labels would split rows: raises ValueError if a
+    query has one, or lacks one of the key.
+
     """
     shown = dict(labels or {})
     for column, line in columns:
         if missing := set(key) - line.query.labels:
-            raise ValueError(f"{title}: the query of {column.name} has no label {', '.join(sorted(missing))}")
+            raise ValueError(f"{title}: expected label {', '.join(sorted(missing))} in the query of {column.name}")
         if more := line.query.labels - set(key) - shown.keys():
-            raise ValueError(f"{title}: the query of {column.name} would split rows by {', '.join(sorted(more))}")
+            raise ValueError(
+                f"{title}: unexpected label {', '.join(sorted(more))} in the query of {column.name}; it would split rows"
+            )
     letters = string.ascii_uppercase[: len(columns)]
     heads = {f"Value #{letter}": column.name for letter, (column, _) in zip(letters, columns, strict=True)}
     if len(columns) == 1:
@@ -187,16 +191,17 @@ def node_graph(
     height: int = 14,
     unit: str = "short",
 ) -> Panel:
-    """Circles and arrows. `nodes` has labels id and title, `edges` id, source and target; a value is shown at each.
+    """A node graph. `nodes` has the labels id and title, `edges` id, source and target; the value is the main stat.
 
-    Every source and target must be among the nodes: Grafana fails on an arrow to nowhere.
+    Every source and target must be a node: Grafana fails on an edge to a missing node.
+
     """
     for line, needed in ((nodes, {"id", "title"}), (edges, {"id", "source", "target"})):
         if missing := needed - line.query.labels:
-            raise ValueError(f"{title}: {line.query.text} has no label {', '.join(sorted(missing))}")
+            raise ValueError(f"{title}: expected label {', '.join(sorted(missing))} in {line.query.text}")
     made = targets([nodes, edges], instant=True, table=True)
     made[0].refId, made[1].refId = "nodes", "edges"
-    # A renamed field keeps its old name for this panel; a calculated one is new.
+    # A renamed field keeps its previous name in this panel; a calculated field is new.
     transformations: list[Document] = [
         {
             "id": "calculateField",

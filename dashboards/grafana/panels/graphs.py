@@ -1,4 +1,4 @@
-"""Panels with a time axis: lines, heatmaps, states over time."""
+"""Panels with a time axis: time series, heatmap, state timeline."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel, log_targets
 from dashboards.grafana.queries import Line, Logs
 
 MOST_POINTS: Final = 360
-"""Points of each line: one a scrape in three hours. More would be drawn over one another, and asked of Prometheus."""
+"""Points per line: one per scrape in three hours. More would overlap and cost more in Prometheus."""
 MOST_STATES: Final = 150
-"""Points of each row of a timeline: a state that holds for less than that part of the time shown may be passed over."""
+"""Points per row of a timeline: shorter states may not be visible."""
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 
@@ -34,7 +34,7 @@ def graph(
     decimals: int | None = None,
     calcs: Sequence[str] = ("lastNotNull", "max"),
 ) -> Panel:
-    """Lines over time. `limits` are drawn where the alert compares; stack only what are parts of a whole."""
+    """Lines over time, with alert thresholds from `limits`. Stack only the parts of a whole."""
     shading = 25 if stacked or bars else 8
     custom: Document = {
         "drawStyle": "bars" if bars else "line",
@@ -42,7 +42,7 @@ def graph(
         "lineWidth": 1,
         "fillOpacity": 60 if bars else shading,
         "gradientMode": "none",
-        "spanNulls": False,  # a gap is a reading that failed, and must look like one
+        "spanNulls": False,  # a failed collection must be visible as a gap
         "showPoints": "never",
         "pointSize": 4,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
@@ -94,7 +94,7 @@ def graph(
 
 
 def heatmap(title: str, description: str, line: Line, *, unit: str, width: int | None = None, height: int = 8) -> Panel:
-    """How often each bucket of a histogram is met. The query gives increases by `le`."""
+    """Rate of each histogram bucket over time. The query returns increases by `le`."""
     options: Document = {
         "calculate": False,
         "cellGap": 1,
@@ -109,7 +109,7 @@ def heatmap(title: str, description: str, line: Line, *, unit: str, width: int |
             "fill": ACCENT,
         },
         "exemplars": {"color": "rgba(255,0,255,0.7)"},
-        "filterValues": {"le": 1e-9},  # cells of nothing stay empty
+        "filterValues": {"le": 1e-9},  # hide empty cells
         "legend": {"show": True},
         "rowsFrame": {"layout": "auto"},
         "tooltip": {"mode": "single", "yHistogram": True, "showColorScale": True},
@@ -141,14 +141,15 @@ def timeline(
     links: Sequence[Link] = (),
     rows: int = 20,
 ) -> Panel:
-    """One row for each series, coloured by its state over time. `rows` a page.
+    """A state timeline with one row per series; `rows` per page.
 
-    A gap between readings of Prometheus is no data; Loki has a point where a state begins, and it lasts until the next.
+    Gaps between Prometheus samples are no data. Loki has one point per state change, which lasts until the next.
+
     """
     from_prometheus = [line for line in lines if isinstance(line, Line)]
     from_loki = [line for line in lines if isinstance(line, Logs)]
     if from_prometheus and from_loki:
-        raise ValueError(f"{title}: a timeline is of Prometheus or of Loki, not of both")
+        raise ValueError(f"{title}: expected only Prometheus or only Loki queries, got both")
     options: Document = {
         "alignValue": "left",
         "mergeValues": True,
@@ -159,7 +160,7 @@ def timeline(
         "tooltip": {"mode": "single", "sort": "none"},
     }
     field: Document = {
-        # By thresholds, equal values would be merged to their threshold and the words lost (grafana/grafana#41075).
+        # In threshold mode, Grafana merges equal values and loses the texts (grafana/grafana#41075).
         "color": {"mode": "fixed", "fixedColor": QUIET},
         "custom": {
             "fillOpacity": 80,

@@ -1,8 +1,8 @@
-"""A panel in the shape that today's Grafana has, on grafanalib's base class.
+"""Panels in the JSON of current Grafana versions, on grafanalib's base class.
 
-grafanalib's own classes of 0.7.1 write the shapes of older Grafanas: thresholds whose first step is the text "null",
-gauges and heatmaps without options, tables with what version 38 of the schema took away. Its base class, its layout
-types and its encoder are sound, and all that is used.
+The panel classes of grafanalib 0.7.1 write JSON of older versions: thresholds whose first step is the text "null",
+gauges and heatmaps without options, tables with keys removed in schema version 38. Only its base class, layout types
+and encoder are used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOKI = {"type": "loki", "uid": "${loki_datasource}"}
 
 @attr.s
 class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
-    """A panel of any `type`; `needs_loki` marks one that is left out where there is no Loki."""
+    """A panel of any `type`; `needs_loki` marks panels omitted without Loki."""
 
     type: str = attr.ib(default="", kw_only=True)
     options: Document = attr.ib(factory=dict, kw_only=True)
@@ -32,7 +32,7 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
     needs_loki: bool = attr.ib(default=False, kw_only=True)
 
     def to_json_data(self) -> Document:
-        """As Grafana has it."""
+        """The panel in Grafana's JSON."""
         document: Document = self.panel_json({"type": self.type, "options": self.options})
         document["fieldConfig"] = {"defaults": self.field, "overrides": self.overrides}
         return document
@@ -40,22 +40,22 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
 
 @attr.s
 class Target(core.Target):  # type: ignore[misc]  # as above
-    """A query; drops what only Graphite and Grafana before 8 read."""
+    """A query without the keys that only Graphite and Grafana before 8 read."""
 
     extra: Document = attr.ib(factory=dict, kw_only=True)
 
     def to_json_data(self) -> Document:
-        """As Grafana has it."""
+        """The query in Grafana's JSON."""
         document: Document = {"refId": self.refId, "expr": self.expr, "datasource": self.datasource} | self.extra
         return document
 
 
 _panel: Callable[..., Panel] = Panel
-_target: Callable[..., Target] = Target  # mypy knows nothing of what they inherit
+_target: Callable[..., Target] = Target  # grafanalib has no type annotations
 
 
 def targets(lines: Sequence[Line], *, instant: bool = False, table: bool = False, names: str = "") -> list[Target]:
-    """Prometheus queries, A, B, C … or by `names`; `instant` asks for the end of the time shown alone."""
+    """Prometheus queries named A, B, C … or by `names`; `instant` queries only the end of the time range."""
     made = []
     for name, line in zip(names or string.ascii_uppercase, lines, strict=False):
         extra: Document = {
@@ -94,9 +94,9 @@ def panel(
     datasource: Mapping[str, str] = PROMETHEUS,
     extra: Document | None = None,
 ) -> Panel:
-    """Any panel. Raises ValueError without title or description: a reader must be able to tell what it shows."""
+    """Any panel. Raises ValueError without a title or a description."""
     if not title or not description.endswith("."):
-        raise ValueError(f"the panel {title!r} has no title, or its description is no sentence")
+        raise ValueError(f"panel {title!r}: expected a title and a description that ends with a period")
     return _panel(
         type=kind,
         title=title,

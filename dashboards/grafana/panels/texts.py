@@ -1,4 +1,4 @@
-"""Panels of words: notes, the fleet's events from Loki, alerts that fire."""
+"""Text panels: notes, log lines from Loki, firing alerts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dashboards.grafana.queries import Logs
 
 
 def note(title: str, content: str, *, width: int | None = None, height: int = 3) -> Panel:
-    """Markdown: what a dashboard is for, and where to go from it."""
+    """Markdown: purpose of a dashboard, and links to others."""
     made = panel(
-        "text", title, "What this dashboard answers.", [], options={"mode": "markdown", "content": content}, field={},
+        "text", title, "Purpose of this dashboard.", [], options={"mode": "markdown", "content": content}, field={},
         width=width, height=height,
     )  # fmt: skip
     made.transparent = True
@@ -57,7 +57,7 @@ def logs(
 
 
 def firing_alerts(title: str, description: str, *, matcher: str, width: int | None = None, height: int = 8) -> Panel:
-    """Alerts that fire or wait to, as Prometheus has them; `matcher` such as `{product="fleet-exporter"}`."""
+    """Firing and pending alerts from Prometheus; `matcher` such as `{product="fleet-exporter"}`."""
     options: Document = {
         "alertInstanceLabelFilter": matcher,
         "alertName": "",
