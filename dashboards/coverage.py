@@ -10,7 +10,7 @@ from exporter.metrics.metric import Metric
 from exporter.source import LOOKUP_UP
 from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
-from exporter.sources.rayjob import clusters, jobs
+from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 from exporter.sources.valkey import info as valkey
 from exporter.sources.valkey import keys
 from exporter.sources.vllm import concepts as vllm
@@ -27,6 +27,13 @@ UNSHOWN: Final[Mapping[Metric, str]] = {
     nats_streams.REPLICA_OFFLINE: "An offline replica is not current, which is shown.",
     nats_streams.FIRST: "The age of a stream's oldest message is shown, which is more useful than its sequence.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
+    services.SERVICE_STATUS: "The applications, which have an alert, say whether requests are served.",
+    services.SERVICE_CONDITION: "Explains an alert about applications; named in its runbook.",
+    services.ENDPOINTS: "The runbook of the alert about applications asks for it.",
+    services.SERVICE_INFO: "Joins a RayService to its RayCluster, which is shown.",
+    cron_jobs.LAST_SCHEDULED: "The RayJobs that it creates are shown.",
+    cron_jobs.SUSPENDED: "Set by people on purpose; the RayJobs that it creates are shown.",
+    cron_jobs.CRON_JOB_INFO: "The schedule is a line of the RayCronJob's specification.",
     clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",
     LOOKUP_UP: "Lookups are optional; the metrics of a failed lookup are absent, and the log has the reason.",
     keys.KEY_MEMORY: "The size of a configured key is shown; its memory is proportional.",

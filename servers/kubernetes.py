@@ -170,19 +170,19 @@ class Kubernetes:
         reply = self.create(f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})
         return str(reply["status"]["token"])
 
-    def apply_ray_crds(self) -> None:
-        """Make RayJob and RayCluster known; returns when both are served."""
-        for crd in ray_crds():
+    def apply_ray_crds(self, version: str = "v1") -> None:
+        """Make KubeRay's kinds known in that version; returns when all are served."""
+        for crd in ray_crds(version):
             self.create(CRDS, crd)
-        served = [f"/apis/{GROUP}/v1/{plural}" for plural in KINDS]
+        served = [f"/apis/{GROUP}/{version}/{plural}" for plural in KINDS]
         wait_for(lambda: all(self.request("GET", path)[0] == 200 for path in served), what="RayJobs to be served")
 
     def delete_ray_crds(self) -> None:
-        """Forget both kinds and every object of theirs; returns when they and their definitions are gone."""
+        """Forget these kinds and every object of theirs; returns when they and their definitions are gone."""
         definitions = [f"{CRDS}/{plural}.{GROUP}" for plural in KINDS]
         for path in definitions:
             self.request("DELETE", path)
-        gone = [*definitions, *(f"/apis/{GROUP}/v1/{plural}" for plural in KINDS)]
+        gone = [*definitions, *(f"/apis/{GROUP}/{one}/{plural}" for plural in KINDS for one in ("v1", "v1alpha1"))]
         wait_for(lambda: all(self.request("GET", path)[0] == 404 for path in gone), what="RayJobs to be forgotten")
 
     def stop_api(self) -> None:

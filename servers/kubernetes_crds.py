@@ -1,4 +1,4 @@
-"""Custom resource definitions, as little of them as a server needs: KubeRay's two, and three of the Prometheus Operator's.
+"""Custom resource definitions, as little of them as a server needs: KubeRay's four, and three of the Prometheus Operator's.
 
 KubeRay's take any spec and any status. The operator's know the fields that this project writes and a few beside them, so
 that a server which is asked to be strict refuses a misspelt one.
@@ -11,7 +11,7 @@ from typing import Any
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "ray.io"
-KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
+KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster", "rayservices": "RayService", "raycronjobs": "RayCronJob"}
 MONITORING_GROUP = "monitoring.coreos.com"
 
 Schema = dict[str, Any]
@@ -51,9 +51,9 @@ def _definition(group: str, version: str, plural: str, kind: str, properties: Ma
     }
 
 
-def ray_crds() -> list[dict[str, Any]]:
-    """apiextensions.k8s.io/v1 objects for RayJob and RayCluster v1 with a status subresource."""
-    return [_definition(GROUP, "v1", plural, kind, {"spec": _ANY, "status": _ANY}) for plural, kind in KINDS.items()]
+def ray_crds(version: str = "v1") -> list[dict[str, Any]]:
+    """apiextensions.k8s.io/v1 objects for KubeRay's kinds, in that version alone, with a status subresource."""
+    return [_definition(GROUP, version, plural, kind, {"spec": _ANY, "status": _ANY}) for plural, kind in KINDS.items()]
 
 
 _KEY_OF_SECRET = _object(("key",), name=_TEXT, key=_TEXT, optional=_SWITCH)

@@ -1,4 +1,4 @@
-"""RayJobs and RayClusters, as reported by the Kubernetes API."""
+"""RayJobs, RayClusters, RayServices and RayCronJobs, as reported by the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alerts.rules import sources
 from alerts.thresholds import RAY_JOB_NEWS_SECONDS, RAY_JOB_PENDING_SECONDS
 from alerts.view import View
 from exporter.metrics.promql import like, series
-from exporter.sources.rayjob import clusters, jobs
+from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 
 _JOB = ("namespace", "rayjob")
 _WHICH = "{{ $labels.namespace }}/{{ $labels.rayjob }}"
@@ -91,5 +91,32 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.RAY_JOBS,
         variables=("namespace",),
         for_="2m",
+    ),
+    Rule(
+        name="RayServiceUnhealthy",
+        query=(series(services.APPLICATIONS, status=like("DEPLOY_FAILED|UNHEALTHY")) > 0).without("max", "status"),
+        severity=Severity.CRITICAL,
+        component=Component.RAY,
+        summary="RayService application is unhealthy",
+        description=(
+            f"{{{{ $labels.namespace }}}}/{{{{ $labels.rayservice }}}} has {COUNT} Serve applications that are unhealthy or "
+            "failed to deploy, for 5 minutes; their requests fail."
+        ),
+        view=View.RAY_JOBS,
+        variables=("namespace",),
+        for_="5m",
+    ),
+    Rule(
+        name="RayCronJobInvalid",
+        query=series(cron_jobs.INVALID).equals(1),
+        severity=Severity.WARNING,
+        component=Component.RAY,
+        summary="RayCronJob is invalid",
+        description=(
+            "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; it creates no RayJob until it is corrected."
+        ),
+        view=View.RAY_JOBS,
+        variables=("namespace",),
+        for_="5m",
     ),
 )

@@ -171,12 +171,26 @@ def _failure(error: Exception) -> SourceError:
 
 
 class Watch:
-    """Keeps one scope of one kind (`path`, all namespaces or one, or what a label selector picks) in an ObjectStore."""
+    """Keeps one scope of one kind (`path`, all namespaces or one, or what a label selector picks) in an ObjectStore.
 
-    def __init__(self, cluster: Cluster, path: str, store: ObjectStore[Any], *, selector: str = "") -> None:
+    `fallbacks` are paths of the same kind under older versions of its API, in the order in which they are tried if `path`
+    is not served.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        path: str,
+        store: ObjectStore[Any],
+        *,
+        selector: str = "",
+        fallbacks: Sequence[str] = (),
+    ) -> None:
         self._cluster = cluster
         self._selected = {"labelSelector": selector} if selector else {}
+        self._paths = (path, *fallbacks)
         self._path = path
+        self._scope = path
         self._store = store
         self._settled = asyncio.Event()
         self.served: bool | None = None
@@ -184,6 +198,11 @@ class Watch:
         self.problem: SourceError | None = SourceError(Reason.TIMEOUT, f"the first list of {path} is not complete")
         """Why what the store holds may be old or incomplete; None while it is current."""
         self.lists = 0
+
+    @property
+    def path(self) -> str:
+        """The path that is watched now."""
+        return self._path
 
     async def wait_synced(self) -> None:
         """Returns when the first list is complete, or it is known why there is none."""
@@ -203,8 +222,12 @@ class Watch:
                 version = ""
                 continue
             except NotServed:
-                self._store.clear(self._path)
-                version, self.served, self.problem = "", False, None
+                version = ""
+                self._path = self._paths[(self._paths.index(self._path) + 1) % len(self._paths)]
+                if self._path != self._paths[0]:
+                    continue
+                self._store.clear(self._scope)
+                self.served, self.problem = False, None
                 self._settled.set()
                 await asyncio.sleep(_ABSENT_SECONDS)
                 continue
@@ -228,11 +251,11 @@ class Watch:
             body = await self._read(query)
             # Decoding and rendering take a few milliseconds a page; between pages other work goes on.
             page = msgspec.json.decode(body, type=_List)
-            rows |= self._store.rows(self._path, page.items or ())
+            rows |= self._store.rows(self._scope, page.items or ())
             token = page.metadata.continue_
             if not token:
                 break
-        self._store.replace(self._path, rows)
+        self._store.replace(self._scope, rows)
         self.lists += 1
         self.served, self.problem = True, None
         self._settled.set()
@@ -270,7 +293,7 @@ class Watch:
                         raise Gone
                     raise SourceError(Reason.UNREACHABLE, f"the Kubernetes API ended a watch of {self._path} ({about.code})")
                 if event.type != "BOOKMARK":
-                    self._store.change(self._path, event.type, event.object)
+                    self._store.change(self._scope, event.type, event.object)
                 yield about.metadata.resourceVersion or version
         finally:
             _leave(reply)

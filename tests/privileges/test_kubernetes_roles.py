@@ -24,6 +24,7 @@ from tests.support.pages import eventually, run, samples_of, series
 NAMESPACE = "fleet"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 USAGE = ("metrics.k8s.io", "pods", "list")
+OPTIONAL_KINDS = ("rayservices", "raycronjobs")
 ONE_JOB = ("ray.io", "rayjobs", "get")
 ROLES = [name for name in blocks() if name.startswith("kubernetes-")]
 SHOWN = {
@@ -202,6 +203,8 @@ def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role: str,
                 assert isinstance(source, Rayjob)
                 with pytest.raises(SourceError, match="403"):
                     await source.job(NAMESPACE, "train")
+            elif right[1] in OPTIONAL_KINDS:
+                await shows(f'fleet_exporter_lookup_up{{source="rayjob",server="",lookup="{right[1]}"}}', 0.0)
             elif role == "kubernetes-nodes":
                 await eventually(lambda: _lacks_pools(source))
             else:

@@ -202,6 +202,24 @@ def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
         run(story(server))
 
 
+def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
+    async def story(server: Kubernetes) -> None:
+        async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, timeout=5))) as page_where:
+            await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 0)
+            await asyncio.to_thread(server.apply_ray_crds, "v1alpha1")
+            body = {"apiVersion": "ray.io/v1alpha1", "kind": "RayJob", "metadata": {"name": "old"}, "spec": {}}
+            server.create("/apis/ray.io/v1alpha1/namespaces/default/rayjobs", body)
+            page = await page_where(lambda page: 'ray_job_failed_attempts{namespace="default",rayjob="old"}' in page)
+            assert page['ray_kind_served{kind="RayJob"}'] == 1
+
+            await asyncio.to_thread(server.delete_ray_crds)
+            page = await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 0)
+            assert not any(name.startswith("ray_job_failed_attempts") for name in page)
+
+    with kubernetes_servers.start() as server:
+        run(story(server))
+
+
 CORRELATION = Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story")
 KINDS = st.one_of(
     st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text()), st.dictionaries(st.text(), st.text())

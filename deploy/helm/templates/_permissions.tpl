@@ -2,7 +2,7 @@
 
 {{- define "fleet-exporter.rules.rayjob" -}}
 - apiGroups: [ray.io]
-  resources: [rayjobs, rayclusters]
+  resources: [rayjobs, rayclusters, rayservices, raycronjobs]
   verbs: [list, watch]
 # GET /api/ray/jobs/<namespace>/<name> reads one RayJob.
 - apiGroups: [ray.io]

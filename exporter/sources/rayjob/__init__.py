@@ -1,4 +1,7 @@
-"""KubeRay's RayJobs and RayClusters (`ray.io/v1`), followed by list and watch; a scrape asks the API nothing.
+"""KubeRay's RayJobs, RayClusters, RayServices and RayCronJobs, followed by list and watch; a scrape asks the API nothing.
+
+`ray.io/v1` is read, or `v1alpha1` where KubeRay is too old for it. RayServices and RayCronJobs are optional: an account
+that may not read them loses nothing else.
 
 A shard keeps and shows the objects that are its own by namespace and name, which are known before an object is made and
 stay when it is made anew. It is told of all of them, as the API cannot select by a hash.
@@ -19,15 +22,20 @@ from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.values import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
-from exporter.source import Source, SourceOptions, Target
-from exporter.sources.rayjob import clusters, jobs, logs
+from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
+from exporter.sources.rayjob import clusters, cron_jobs, jobs, logs, services
 from exporter.sources.rayjob.clusters import Clusters
+from exporter.sources.rayjob.cron_jobs import CronJobs
 from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs, job_state
 from exporter.sources.rayjob.objects import Key, ray_job
+from exporter.sources.rayjob.rendered import Texts
+from exporter.sources.rayjob.services import Services
 
 SERVED = gauge("ray_kind_served", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
 
-_KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster"}
+_KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster", "rayservices": "RayService", "raycronjobs": "RayCronJob"}
+_OPTIONAL = ("rayservices", "raycronjobs")
+_VERSIONS = ("v1", "v1alpha1")
 
 
 class RayjobOptions(SourceOptions):
@@ -55,8 +63,14 @@ class RayjobSnapshot:
     """The RayJobs and RayClusters of this shard, and what was counted about them."""
 
     jobs: dict[Key, JobRow]
-    clusters: list[tuple[str, ...]]
+    clusters: list[Texts]
     """The lines of every RayCluster, one text for each of clusters.METRICS."""
+    services: list[Texts]
+    """As `clusters`, for every RayService."""
+    cron_jobs: list[Texts]
+    """As `clusters`, for every RayCronJob."""
+    lookups: dict[str, bool]
+    """Whether an optional kind is read; empty on every shard but the first."""
     attempts: tuple[Sample, ...]
     unknown_states: dict[str, int]
     """Values of a state field that this version does not know, by field."""
@@ -68,7 +82,9 @@ class Rayjob(Source, Target[RayjobSnapshot]):
     """Watches RayJobs and RayClusters of one Kubernetes cluster."""
 
     kind: ClassVar[str] = "rayjob"
-    metrics: ClassVar[tuple[Metric, ...]] = (*jobs.METRICS, *clusters.METRICS, SERVED)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *jobs.METRICS, *clusters.METRICS, *services.METRICS, *cron_jobs.METRICS, SERVED, LOOKUP_UP
+    )  # fmt: skip
     options_type: ClassVar[type[SourceOptions]] = RayjobOptions
     is_sharded: ClassVar[bool] = True
 
@@ -77,11 +93,17 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         self.options = options
         correlation = Correlation(options.agent_label, options.task_label, options.role_label, options.story_label)
         self._jobs, self._clusters = Jobs(correlation, shard), Clusters(shard)
+        self._services, self._cron_jobs = Services(shard), CronJobs(shard)
         self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
-        stores: dict[str, ObjectStore[Any]] = {"rayjobs": self._jobs, "rayclusters": self._clusters}
+        stores: dict[str, ObjectStore[Any]] = {
+            "rayjobs": self._jobs,
+            "rayclusters": self._clusters,
+            "rayservices": self._services,
+            "raycronjobs": self._cron_jobs,
+        }
         scopes = [f"namespaces/{name}/" for name in options.namespaces] or [""]
         self._watches = tuple(
-            (plural, Watch(self._cluster, f"/apis/ray.io/v1/{scope}{plural}", store))
+            (plural, _watch(self._cluster, f"{scope}{plural}", store))
             for plural, store in stores.items()
             for scope in scopes
         )
@@ -103,13 +125,20 @@ class Rayjob(Source, Target[RayjobSnapshot]):
             await watch.wait_synced()
 
     async def collect(self) -> RayjobSnapshot:
-        for _, watch in self._watches:
-            if watch.problem is not None:
+        lookups = dict.fromkeys(_OPTIONAL, True)
+        for plural, watch in self._watches:
+            if watch.problem is None:
+                continue
+            if plural not in _OPTIONAL:
                 raise watch.problem.again()
+            lookups[plural] = False
         served = {_KINDS[plural]: bool(watch.served) for plural, watch in self._watches}
         return RayjobSnapshot(
             jobs=self._jobs.rows_now(),
             clusters=self._clusters.rows_now(),
+            services=self._services.rows_now() if lookups["rayservices"] else [],
+            cron_jobs=self._cron_jobs.rows_now() if lookups["raycronjobs"] else [],
+            lookups=lookups if self.shard.is_first else {},
             attempts=tuple(self._jobs.attempts.samples()),
             unknown_states=dict(self._jobs.unknown_states),
             served=served if self.shard.is_first else {},
@@ -120,12 +149,17 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         yield from snapshot.attempts
         yield from jobs.unknown_samples(snapshot.unknown_states)
         yield from clusters.samples(snapshot.clusters)
+        yield from services.samples(snapshot.services)
+        yield from cron_jobs.samples(snapshot.cron_jobs)
+        for lookup, succeeded in snapshot.lookups.items():
+            yield LOOKUP_UP(succeeded, source=self.kind, server=self.server, lookup=lookup)
         for kind, is_served in snapshot.served.items():
             yield SERVED(is_served, kind=kind)
 
     async def job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """One RayJob as the API server has it now, and its last log lines; None where there is none. Raises SourceError."""
-        path = f"/apis/ray.io/v1/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
+        version = next(watch.path for plural, watch in self._watches if plural == "rayjobs").split("/")[3]
+        path = f"/apis/ray.io/{version}/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
         try:
             reply = await self._cluster.get(path, {})
             try:
@@ -163,6 +197,11 @@ class Rayjob(Source, Target[RayjobSnapshot]):
             "logs": lines,
             "logs_error": problem,
         }
+
+
+def _watch(cluster: Cluster, path: str, store: ObjectStore[Any]) -> Watch:
+    path, *fallbacks = (f"/apis/ray.io/{version}/{path}" for version in _VERSIONS)
+    return Watch(cluster, path, store, fallbacks=fallbacks)
 
 
 def job_view(key: Key, row: JobRow) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-import msgspec
 
 from exporter.clients.quantity import quantity
 from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample, Unit, gauge, labels, state_set
-from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayCluster, key_of, known, ray_cluster
+from exporter.sources.rayjob.objects import NEW, OTHER, RayCluster, known, ray_cluster
+from exporter.sources.rayjob.rendered import RenderedObjects, Texts, joined
 
 CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
 CONDITIONS: Final = (
@@ -43,7 +41,7 @@ METRICS: Final[tuple[Metric, ...]] = (
 )  # fmt: skip
 
 
-def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
+def cluster_texts(cluster: RayCluster) -> Texts:
     """As `job_texts`, for a RayCluster and METRICS; a figure that is not reported is absent, not 0."""
     meta, status = cluster.metadata, cluster.status
     who = labels(namespace=meta.namespace, raycluster=meta.name)
@@ -70,40 +68,13 @@ def cluster_texts(cluster: RayCluster) -> tuple[str, ...]:
     )
 
 
-class Clusters:
-    """An ObjectStore of RayClusters; those of other shards are passed over."""
+class Clusters(RenderedObjects[RayCluster]):
+    """The RayClusters of a shard."""
 
     def __init__(self, shard: Shard = WHOLE) -> None:
-        self._shard = shard
-        self._scopes: dict[str, dict[Key, tuple[str, ...]]] = defaultdict(dict)
-
-    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, tuple[str, ...]]:  # noqa: ARG002 - the protocol's
-        clusters = [ray_cluster(raw) for raw in objects]
-        keyed = [(key_of(cluster.metadata), cluster) for cluster in clusters]
-        return {key: cluster_texts(cluster) for key, cluster in keyed if self._shard.owns(*key)}
-
-    def replace(self, scope: str, rows: dict[Key, tuple[str, ...]]) -> None:
-        self._scopes[scope] = rows
-
-    def clear(self, scope: str) -> None:
-        self._scopes.pop(scope, None)
-
-    def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
-        cluster = ray_cluster(raw)
-        key = key_of(cluster.metadata)
-        if not self._shard.owns(*key):
-            return
-        if kind == "DELETED":
-            self._scopes[scope].pop(key, None)
-        elif kind in ("ADDED", "MODIFIED"):
-            self._scopes[scope][key] = cluster_texts(cluster)
-
-    def rows_now(self) -> list[tuple[str, ...]]:
-        """The lines of every RayCluster, one text for each of METRICS."""
-        return [texts for scope in self._scopes.values() for texts in scope.values()]
+        super().__init__(ray_cluster, cluster_texts, shard)
 
 
-def samples(rows: Sequence[tuple[str, ...]]) -> Iterable[Sample]:
+def samples(rows: Sequence[Texts]) -> Iterable[Sample]:
     """Every RayCluster's lines, joined metric by metric."""
-    for metric, texts in zip(METRICS, zip(*rows, strict=True), strict=bool(rows)):
-        yield metric.lines("".join(texts))
+    return joined(METRICS, rows)

@@ -1,4 +1,4 @@
-"""RayJob and RayCluster objects as typed records: JSON → records, pure. An object without a status is a new one."""
+"""KubeRay's objects as typed records: JSON → records, pure. An object without a status is a new one."""
 
 from __future__ import annotations
 
@@ -72,6 +72,48 @@ class RayCluster(msgspec.Struct, frozen=True):
     status: RayClusterStatus = RayClusterStatus()
 
 
+class AppStatus(msgspec.Struct, frozen=True):
+    """One Serve application of a RayService."""
+
+    status: str | None = None
+
+
+class ActiveService(msgspec.Struct, frozen=True, rename="camel"):
+    application_statuses: dict[str, AppStatus] | None = None
+    ray_cluster_name: str | None = None
+
+
+class RayServiceStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """`numServeEndpoints` is written with a capital N by KubeRay before 1.3."""
+
+    service_status: str | None = None
+    active_service_status: ActiveService = ActiveService()
+    num_serve_endpoints: int | None = None
+    old_serve_endpoints: int | None = msgspec.field(name="NumServeEndpoints", default=None)
+    conditions: list[Condition] | None = None
+
+
+class RayService(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    status: RayServiceStatus = RayServiceStatus()
+
+
+class RayCronJobSpec(msgspec.Struct, frozen=True):
+    schedule: str = ""
+    suspend: bool = False
+
+
+class RayCronJobStatus(msgspec.Struct, frozen=True, rename="camel"):
+    last_schedule_time: str | None = None
+    schedule_status: str | None = None
+
+
+class RayCronJob(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: RayCronJobSpec = RayCronJobSpec()
+    status: RayCronJobStatus = RayCronJobStatus()
+
+
 class _Identity(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
 
@@ -90,6 +132,22 @@ def ray_cluster(raw: bytes | msgspec.Raw) -> RayCluster:
         return msgspec.json.decode(raw, type=RayCluster)
     except msgspec.ValidationError:
         return RayCluster(metadata=_identity(raw))
+
+
+def ray_service(raw: bytes | msgspec.Raw) -> RayService:
+    """As `ray_job`, for a RayService."""
+    try:
+        return msgspec.json.decode(raw, type=RayService)
+    except msgspec.ValidationError:
+        return RayService(metadata=_identity(raw))
+
+
+def ray_cron_job(raw: bytes | msgspec.Raw) -> RayCronJob:
+    """As `ray_job`, for a RayCronJob."""
+    try:
+        return msgspec.json.decode(raw, type=RayCronJob)
+    except msgspec.ValidationError:
+        return RayCronJob(metadata=_identity(raw))
 
 
 def _identity(raw: bytes | msgspec.Raw) -> Metadata:

@@ -1,4 +1,4 @@
-"""RayJobs and RayClusters."""
+"""RayJobs, RayClusters, RayServices and RayCronJobs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from tests.alerts.case import Case, case, unread
 
 _JOB = 'namespace="n",rayjob="j"'
 _CLUSTER = 'namespace="n",raycluster="c"'
+_SERVICE = 'namespace="n",rayservice="s"'
+_CRON_JOB = 'namespace="n",raycronjob="c"'
 
 CASES = {
     "RayJobsUnreadable": unread("rayjob", because="workloads"),
@@ -93,5 +95,18 @@ CASES = {
     "RayClusterFailed": case(
         {f'ray_cluster_state{{{_CLUSTER},state="failed"}}': "1x120"},
         {f'ray_cluster_state{{{_CLUSTER},state="failed"}}': "0x120"},
+    ),
+    "RayServiceUnhealthy": case(
+        {f'ray_service_applications{{{_SERVICE},status="UNHEALTHY"}}': "1x120"},
+        {f'ray_service_applications{{{_SERVICE},status="UNHEALTHY"}}': "0x120"},
+        deploying={
+            f'ray_service_applications{{{_SERVICE},status="DEPLOYING"}}': "1x120",
+            f'ray_service_applications{{{_SERVICE},status="UNHEALTHY"}}': "0x120",
+        },
+        unhealthy_for_a_moment={f'ray_service_applications{{{_SERVICE},status="UNHEALTHY"}}': "0x117 1x3"},
+    ),
+    "RayCronJobInvalid": case(
+        {f"ray_cron_job_validation_failed{{{_CRON_JOB}}}": "1x120"},
+        {f"ray_cron_job_validation_failed{{{_CRON_JOB}}}": "0x120"},
     ),
 }

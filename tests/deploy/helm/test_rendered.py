@@ -89,10 +89,8 @@ def test_every_pod_is_hardened(render: Render, case: Path) -> None:
             assert container["resources"]["limits"]["memory"]
 
 
-RAY = {
-    ("list", "ray.io", "rayjobs"), ("watch", "ray.io", "rayjobs"), ("get", "ray.io", "rayjobs"),
-    ("list", "ray.io", "rayclusters"), ("watch", "ray.io", "rayclusters"),
-}  # fmt: skip
+RAY_KINDS = ("rayjobs", "rayclusters", "rayservices", "raycronjobs")
+RAY = {("get", "ray.io", "rayjobs"), *((verb, "ray.io", kind) for verb in ("list", "watch") for kind in RAY_KINDS)}
 PODS = {("list", "", "pods"), ("watch", "", "pods")}
 NODES = {("list", "", "nodes"), ("watch", "", "nodes")}
 USAGE = {("list", "metrics.k8s.io", "pods")}

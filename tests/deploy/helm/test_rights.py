@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from servers.kubernetes import Kubernetes
+from servers.kubernetes_crds import KINDS
 from servers.process import wait_for
 from tests.deploy.helm.conftest import Helm
 from tests.deploy.helm.releases import Release, namespace, release
@@ -37,7 +38,7 @@ class Fleet:
 
 def populate(server: Kubernetes, agents: str, models: str) -> None:
     """One of everything that is read."""
-    for kind, plural in (("RayJob", "rayjobs"), ("RayCluster", "rayclusters")):
+    for plural, kind in KINDS.items():
         body = {"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": "train"}, "spec": {}}
         server.create(f"{RAY}/{agents}/{plural}", body)
     pod = {"metadata": {"name": "planner"}, "spec": {"containers": [{"name": "c", "image": "planner:1"}]}}
@@ -109,8 +110,7 @@ def test_everything_else_is_forbidden(fleet: Fleet) -> None:
             "secrets", "configmaps", "services", "events", "serviceaccounts", "persistentvolumeclaims",
         )),
         *(("GET", path, None) for path in (
-            "/api/v1/pods", "/api/v1/secrets", "/api/v1/namespaces", "/apis/ray.io/v1/rayjobs",
-            "/apis/ray.io/v1/rayclusters",
+            "/api/v1/pods", "/api/v1/secrets", "/api/v1/namespaces", *(f"/apis/ray.io/v1/{plural}" for plural in KINDS),
             "/apis/discovery.k8s.io/v1/endpointslices", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             f"{core}/{other}/pods", f"{core}/{models}/pods", f"{core}/{own}/pods", f"{core}/{agents}/pods/planner",
             f"{core}/{agents}/pods/planner/log", "/api/v1/nodes/helm-node", "/api/v1/nodes/helm-node/proxy/metrics",
@@ -123,7 +123,7 @@ def test_everything_else_is_forbidden(fleet: Fleet) -> None:
             f"{SLICES}/{models}/endpointslices/vllm-1", "/api/v1/nodes/helm-node",
         )),
         *(("POST", path, {}) for path in (
-            f"{RAY}/{agents}/rayjobs", f"{RAY}/{agents}/rayclusters", f"{core}/{agents}/pods", "/api/v1/nodes",
+            *(f"{RAY}/{agents}/{plural}" for plural in KINDS), f"{core}/{agents}/pods", "/api/v1/nodes",
             f"{core}/{agents}/pods/planner/exec", f"{core}/{agents}/pods/planner/eviction", f"{core}/{own}/secrets",
             f"{core}/{own}/serviceaccounts/fleet-exporter/token", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
         )),
@@ -156,7 +156,7 @@ def test_the_server_lists_exactly_those_permissions(fleet: Fleet) -> None:
     assert listed(fleet.agents) == nodes | {
         ("get", "ray.io", "rayjobs"),
         ("list", "metrics.k8s.io", "pods"),
-        *((verb, "ray.io", kind) for verb in ("list", "watch") for kind in ("rayjobs", "rayclusters")),
+        *((verb, "ray.io", kind) for verb in ("list", "watch") for kind in KINDS),
         *((verb, "", "pods") for verb in ("list", "watch")),
     }
 
@@ -184,7 +184,7 @@ def test_without_namespaces_the_permissions_are_cluster_wide(
     config = {"rayjob": {"in_cluster": True}, "workloads": {"in_cluster": True}}
     with release(server, helm_command, tmp_path, {"config": config}) as installed:
         token = installed.token()
-        open_to_it = ["/api/v1/pods", "/apis/ray.io/v1/rayjobs", "/apis/ray.io/v1/rayclusters"]
+        open_to_it = ["/api/v1/pods", *(f"/apis/ray.io/v1/{plural}" for plural in KINDS)]
         wait_for(
             lambda: all(server.request("GET", path, token=token)[0] == 200 for path in open_to_it),
             what="the role to be known",
