@@ -6,26 +6,28 @@ import asyncio
 from typing import Any
 
 import neo4j
+from pydantic import SecretStr
 
 from benchmarks.figure import Figure, awaited_median
 from exporter.config.options import Address
-from exporter.sources.neo4j import Neo4j
+from exporter.sources.neo4j import Neo4jDatabase, Neo4jOptions
 from servers import neo4j as servers
 
 
-class _Counting(Neo4j):
-    """The source, with its queries counted: one query is one round trip of RUN and PULL."""
+class _Counting(Neo4jDatabase):
+    """The target, with its queries counted: one query is one round trip of RUN and PULL."""
 
-    async def _query(self, text: str, **parameters: Any) -> list[neo4j.Record]:
+    async def query(self, text: str, **parameters: Any) -> list[neo4j.Record]:
         queries.append(text)
-        return await super()._query(text, **parameters)
+        return await super().query(text, **parameters)
 
 
 queries: list[str] = []
 
 
 async def _measure(server: servers.Neo4j) -> tuple[int, int, float]:
-    source = _Counting.model_validate({"uri": Address(server.url), "password": server.password})
+    options = Neo4jOptions(uri=Address(server.url), password=SecretStr(server.password))
+    source = _Counting(options, "neo4j")
     await source.collect()
     first = len(queries)
     queries.clear()

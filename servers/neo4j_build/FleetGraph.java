@@ -1,5 +1,6 @@
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.neo4j.configuration.GraphDatabaseInternalSettings;
 import org.neo4j.configuration.GraphDatabaseSettings;
@@ -9,7 +10,10 @@ import org.neo4j.dbms.api.DatabaseManagementService;
 import org.neo4j.dbms.api.DatabaseManagementServiceBuilder;
 import org.neo4j.io.ByteUnit;
 
-/** Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT [HOST], the password in NEO4J_PASSWORD. */
+/**
+ * Serves one Neo4j Community database over Bolt: FleetGraph FOLDER PORT [HOST], the password in NEO4J_PASSWORD.
+ * The system property `procedures` limits which ones the server has, separated by commas.
+ */
 public class FleetGraph {
     public static void main(String[] arguments) {
         try {
@@ -44,6 +48,7 @@ public class FleetGraph {
             .setConfig(BoltConnector.enabled, bolt)
             .setConfig(BoltConnector.listen_address, address)
             .setConfig(GraphDatabaseSettings.auth_enabled, true)
+            .setConfig(GraphDatabaseSettings.procedure_allowlist, List.of(System.getProperty("procedures", "*").split(",")))
             .setConfig(GraphDatabaseSettings.pagecache_memory, ByteUnit.mebiBytes(64))
             .setConfig(GraphDatabaseSettings.udc_enabled, false)
             .setConfig(GraphDatabaseInternalSettings.netty_server_shutdown_quiet_period, 0) // else a stop takes 10 s

@@ -13,7 +13,7 @@ from demo.scenario.fleet import ROLES
 from demo.scenario.services import Services as Played
 from exporter.config.options import Address
 from exporter.sources.journal import Journal, JournalOptions
-from exporter.sources.services import Services
+from exporter.sources.services import Services, ServicesOptions
 from exporter.sources.vllm import Vllm
 from servers import loki as loki_servers
 from servers import nats as nats_servers
@@ -92,7 +92,7 @@ def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
 
 def test_an_http_service_is_asked_for_its_url_alone() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, ["GET /metrics"]) as before:
-        up = collected(Services(http={"ray-serve": f"{before.url}/metrics"}))
+        up = collected(Services(ServicesOptions.model_validate({"http": {"ray-serve": f"{before.url}/metrics"}})))
 
     assert [value for name, value in up.items() if name.startswith("fleet_service_up")] == [1]
     assert (before.passed, before.refused) == ({"GET /metrics"}, set())
@@ -126,9 +126,10 @@ def test_grpc_services_are_asked_by_the_documented_methods() -> None:
         server.add_generic_rpc_handlers(Played().handlers())
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
-        source = Services(grpc={"orchestrator": address, "ray-executor": address, "planning": address})
+        services = {"orchestrator": address, "ray-executor": address, "planning": address}
+        source = Services(ServicesOptions.model_validate({"grpc": services}))
         try:
-            return series(await source.collect()), listed
+            return series(source.samples(await source.collect())), listed
         finally:
             await source.close()
             await server.stop(0)

@@ -11,7 +11,7 @@ from neo4j.exceptions import ClientError, Neo4jError
 from pydantic import SecretStr
 
 from exporter.config.options import Address
-from exporter.sources.neo4j import Neo4j
+from exporter.sources.neo4j import Neo4j, Neo4jOptions
 from servers.neo4j import Neo4j as Server
 from tests.privileges.documented import block
 from tests.support.pages import collected, run
@@ -37,7 +37,7 @@ def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
 
 def source(server: Server) -> Neo4j:
     given = {"uri": Address(server.url), "user": "fleet_exporter", "password": SecretStr(PASSWORD)}
-    return Neo4j.model_validate(given)
+    return Neo4j(Neo4jOptions.model_validate(given))
 
 
 def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administrator: neo4j.Driver) -> None:
@@ -56,9 +56,9 @@ def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administr
 )  # fmt: skip
 def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
     async def main() -> None:
-        reader = source(neo4j_server)
+        [reader] = source(neo4j_server).targets()
         try:
-            await reader._query(write)
+            await reader.query(write)
         finally:
             await reader.close()
 

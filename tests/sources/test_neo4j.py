@@ -14,18 +14,26 @@ from pydantic import SecretStr
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.neo4j import Neo4j
-from exporter.sources.neo4j.counts import ANY, OTHER, UNLABELED, Counts, Schema, capped, quoted
+from exporter.settings import SettingsError, load
+from exporter.sources.neo4j import Neo4j, Neo4jDatabase, Neo4jOptions, Neo4jSnapshot
+from exporter.sources.neo4j.counts import ANY, OTHER, UNLABELED, Counts, largest
+from exporter.sources.neo4j.failures import reason_of_code
+from exporter.sources.neo4j.schema import Schema, quoted
 from servers import neo4j as neo4j_servers
 from servers.neo4j import Neo4j as Server
-from tests.support.pages import collected, samples_of, series
+from tests.support.pages import collected, series
 from tests.support.servers import required
 
 
 def source(server: Server, **more: object) -> Neo4j:
     # A JVM that has just started compiles its first plans slowly.
     given = {"uri": Address(server.url), "password": SecretStr(server.password), "timeout": 60, **more}
-    return Neo4j.model_validate(given)
+    return Neo4j(Neo4jOptions.model_validate(given))
+
+
+def database(server: Server, **more: object) -> Neo4jDatabase:
+    [target] = source(server, **more).targets()
+    return target
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +80,8 @@ def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: neo4j.S
 
 def test_the_count_query_touches_the_count_store_alone(neo4j_server: Server, session: neo4j.Session) -> None:
     names = tuple(f"N{number}" for number in range(5))
-    schema = Schema(names, names, tuple((name, name) for name in names), tuple((name, name) for name in names))
+    ends = [pattern for name in names for pattern in ((name, name, ""), ("", name, name))]
+    schema = Schema((*((name, "", "") for name in names), *(("", name, "") for name in names), *ends))
     plans = [session.run("EXPLAIN " + query).consume().plan for query in schema.queries]
 
     def operators(node: dict[str, Any]) -> Iterator[str]:
@@ -85,46 +94,111 @@ def test_the_count_query_touches_the_count_store_alone(neo4j_server: Server, ses
     }  # fmt: skip
 
 
+def test_a_query_has_few_counts_and_new_patterns_leave_full_queries_as_they_are() -> None:
+    """A plan is compiled for each new text, in a time that grows faster than the number of its counts."""
+
+    def row(labels: list[str]) -> dict[str, Any]:
+        return {"labels": labels, "types": [], "nodes": [], "relationships": []}
+
+    labels = [f"N{number}" for number in range(56)]
+    before = Schema.of(row(labels), limit=100)
+    after = Schema.of(row([*labels, "A"]), limit=100, known=before)
+
+    assert max(query.count("COUNT {") for query in before.queries) <= 12
+    assert after.queries[:4] == before.queries[:4]
+    assert after.labels == {*labels, "A"}
+
+
 def test_a_change_of_counts_is_dated(neo4j_server: Server, session: neo4j.Session) -> None:
-    async def read() -> tuple[dict[str, float], dict[str, float]]:
-        reader = source(neo4j_server)
-        before = series(await reader.collect())
+    async def read() -> tuple[Neo4jSnapshot, Neo4jSnapshot]:
+        reader = database(neo4j_server)
+        before = await reader.collect()
         await asyncio.to_thread(lambda: session.run("CREATE (:Brand:New)").consume())
-        await reader.collect()
-        after = series(await reader.collect())
+        after = await reader.collect()
         await reader.close()
         return before, after
 
     before, after = asyncio.run(read())
 
-    assert 'neo4j_counts_changed_timestamp_seconds{database="neo4j"}' not in before
-    assert after['neo4j_counts_changed_timestamp_seconds{database="neo4j"}'] > 0
+    assert before.last_change is None
+    assert after.last_change is not None
 
 
-def test_nodes_with_several_labels_and_without_any_are_in_the_patterns() -> None:
-    with neo4j_servers.start() as server:
+GRAPH = """
+UNWIND range(1, 7) AS i CREATE (:Person:Employee)-[:KNOWS]->(:Person:Employee)
+UNWIND range(1, 3) AS i CREATE ()-[:POINTS_TO]->(:Company)
+CREATE ()-[:BARE]->()
+"""
+PATTERN_COUNTS = """
+MATCH (a)-[r]->(b) WITH CASE labels(a) WHEN [] THEN [$none] ELSE labels(a) END AS starts, type(r) AS type,
+CASE labels(b) WHEN [] THEN [$none] ELSE labels(b) END AS ends UNWIND starts AS start UNWIND ends AS end
+RETURN start, type, end, count(*) AS count
+"""
+
+
+@pytest.mark.parametrize(
+    "procedures",
+    [("*",), ("db.labels", "db.relationshipTypes", "db.schema.visualization", "dbms.components")],
+    ids=["db.stats.retrieve", "count subqueries"],
+)
+def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tuple[str, ...]) -> None:
+    """Nodes with several labels and with none, a new label, a new type, and new ends of a known type."""
+    with neo4j_servers.start(procedures=procedures) as server:
         auth = (server.user, server.password)
         with neo4j.GraphDatabase.driver(server.url, auth=auth) as driver, driver.session() as session:
-            session.run("UNWIND range(1, 7) AS i CREATE (:Person:Employee)-[:KNOWS]->(:Person:Employee)").consume()
-            session.run("UNWIND range(1, 3) AS i CREATE ()-[:POINTS_TO]->(:Company)").consume()
 
-            async def read() -> tuple[dict[str, float], dict[str, float]]:
-                reader = source(server)
-                first = series(await samples_of(reader))
-                await asyncio.to_thread(lambda: session.run("UNWIND range(1, 40) AS i CREATE (:Decision)").consume())
-                second = series(await samples_of(reader))
+            def change(text: str) -> dict[tuple[str, str, str], int]:
+                for line in filter(None, text.split("\n")):
+                    session.run(line).consume()
+                rows = session.run(PATTERN_COUNTS, none=UNLABELED)
+                return {(row["start"], row["type"], row["end"]): row["count"] for row in rows}
+
+            async def read() -> list[tuple[Any, Any]]:
+                reader = database(server, schema_refresh_interval=86400)
+                found = []
+                for text in (
+                    GRAPH,
+                    "UNWIND range(1, 40) AS i CREATE (:Decision)",
+                    "MATCH (d:Decision) CREATE (d)-[:FOLLOWS]->(d)",
+                    "MATCH (d:Decision), (c:Company) WITH d, c LIMIT 2 CREATE (d)-[:POINTS_TO]->(c)",
+                ):
+                    expected = await asyncio.to_thread(change, text)
+                    found.append((expected, (await reader.collect()).counts))
                 await reader.close()
-                return first, second
+                return found
 
-            first, second = asyncio.run(read())
+            found = asyncio.run(read())
 
-    def pattern(start: str, kind: str, end: str) -> float:
-        return first[f'neo4j_pattern_relationships{{database="neo4j",start="{start}",type="{kind}",end="{end}"}}']
+    assert [dict(counts.patterns) for _, counts in found] == [expected for expected, _ in found]
+    assert found[0][1].patterns["Employee", "KNOWS", "Person"] == 7
+    assert found[0][1].patterns[UNLABELED, "BARE", UNLABELED] == 1
+    assert found[1][1].labels["Decision"] == 40
 
-    labels = ("Person", "Employee")
-    assert [pattern(start, "KNOWS", end) for start in labels for end in labels] == [7, 7, 7, 7]
-    assert pattern(UNLABELED, "POINTS_TO", "Company") == 3
-    assert second['neo4j_label_nodes{database="neo4j",label="Decision"}'] == 40  # new, and counted at once
+
+def test_each_database_is_a_target_of_its_own(neo4j_server: Server, session: neo4j.Session) -> None:
+    """Community has one database that can be counted, so the other one is missing."""
+
+    async def read() -> None:
+        present, absent = source(neo4j_server, databases="Neo4j,archive").targets()
+        assert (present.server, absent.server) == (
+            f"127.0.0.1:{neo4j_server.port}/neo4j",
+            f"127.0.0.1:{neo4j_server.port}/archive",
+        )
+        page = series(present.samples(await present.collect()))
+        assert page['neo4j_nodes{database="neo4j"}'] > 0
+        with pytest.raises(SourceError) as caught:
+            await absent.collect()
+        assert caught.value.reason is Reason.CONFIG
+        for target in (present, absent):
+            await target.close()
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("databases", ["a,A", "neo4j,system", ""])
+def test_databases_that_cannot_be_told_apart_or_counted_are_refused(databases: str) -> None:
+    with pytest.raises(SettingsError, match=r"neo4j\.databases"):
+        load({"neo4j.uri": "bolt://x", "neo4j.databases": databases}, {})
 
 
 def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
@@ -146,9 +220,9 @@ def test_an_empty_database_is_zero_and_not_unread() -> None:
 
 def test_it_cannot_write(neo4j_server: Server) -> None:
     async def write() -> None:
-        reader = source(neo4j_server)
+        reader = database(neo4j_server)
         try:
-            await reader._query("CREATE (:Mistake)")
+            await reader.query("CREATE (:Mistake)")
         finally:
             await reader.close()
 
@@ -158,13 +232,27 @@ def test_it_cannot_write(neo4j_server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
-    [({"password": SecretStr("wrong")}, Reason.UNAUTHORIZED), ({"database": "absent"}, Reason.MALFORMED)],
+    [({"password": SecretStr("wrong")}, Reason.UNAUTHORIZED), ({"databases": ("absent",)}, Reason.CONFIG)],
 )
 def test_what_is_refused_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
     with pytest.raises(SourceError) as caught:
         collected(source(neo4j_server, **changed))
 
     assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("Neo.ClientError.Security.AuthenticationRateLimit", Reason.UNAUTHORIZED),
+        ("Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration", Reason.TIMEOUT),
+        ("Neo.TransientError.Transaction.Terminated", Reason.TIMEOUT),
+        ("Neo.TransientError.General.DatabaseUnavailable", Reason.UNREACHABLE),
+        ("Neo.ClientError.Statement.SyntaxError", Reason.MALFORMED),
+    ],
+)
+def test_the_reason_is_that_of_the_status_code(code: str, reason: Reason) -> None:
+    assert reason_of_code(code) is reason
 
 
 @given(st.text(min_size=1))
@@ -176,15 +264,16 @@ def test_a_name_cannot_leave_its_quotes(name: str) -> None:
 
 
 def test_patterns_that_only_one_side_tells() -> None:
-    schema = Schema(("A", "B"), ("T",), (("A", "T"), ("B", "T")), (("T", "A"), ("T", "B")))
-    counts = Counts.of(schema, [4, 3, 2, 2, 3, 2, 1, 1, 2])
+    ends = (("A", "T", ""), ("B", "T", ""), ("", "T", "A"), ("", "T", "B"))
+    schema = Schema((("A", "", ""), ("B", "", ""), ("", "T", ""), *ends))
+    counts = Counts.of_queries(schema, [4, 3, 2, 2, 3, 2, 1, 1, 2])
 
-    assert counts.patterns() == {("A", "T", ANY): 2, ("B", "T", ANY): 1, (ANY, "T", "A"): 1, (ANY, "T", "B"): 2}
+    assert counts.pairs() == {("A", "T", ANY): 2, ("B", "T", ANY): 1, (ANY, "T", "A"): 1, (ANY, "T", "B"): 2}
 
 
 @given(st.dictionaries(st.text(), st.integers(min_value=0)), st.integers(min_value=1, max_value=10))
 def test_a_cap_loses_no_count(counts: dict[str, int], limit: int) -> None:
     counts.pop(OTHER, None)
 
-    assert sum(capped(counts, limit).values()) == sum(counts.values())
-    assert len(capped(counts, limit)) <= limit + 1
+    assert sum(largest(counts, limit, OTHER).values()) == sum(counts.values())
+    assert len(largest(counts, limit, OTHER)) <= limit + 1

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from exporter.errors import Reason
-from exporter.sources.services import Services, health_pb2, orchestrator_pb2, ray_executor_pb2
+from exporter.settings import SettingsError, load
+from exporter.sources.services import Services, ServicesOptions, health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health
 from servers import nats as nats_servers
 from tests.support.pages import collected, listener, run, series
@@ -103,9 +104,9 @@ def ray_executor() -> grpc.GenericRpcHandler:
 
 
 async def page(**options: Any) -> dict[str, float]:
-    source = Services.model_validate({"deadline": 1, **options})
+    source = Services(ServicesOptions.model_validate({"deadline": 1, **options}))
     try:
-        return series(await source.collect())
+        return series(source.samples(await source.collect()))
     finally:
         await source.close()
 
@@ -181,6 +182,12 @@ def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
         run(main(garbage))
 
 
+def test_one_name_for_a_grpc_and_an_http_service_is_refused() -> None:
+    """Both would be the same series."""
+    with pytest.raises(SettingsError, match="got web in grpc and http"):
+        load({"services.grpc": "web=h:1", "services.http": "web=http://h:1/"}, {})
+
+
 def test_tls(certificates: Path) -> None:
     async def main() -> None:
         healthy = health(health_pb2.HealthCheckResponse.SERVING)
@@ -210,7 +217,7 @@ def test_http_services_by_url() -> None:
 
     with listener(replies("200 OK")) as fine, listener(replies("503 No")) as broken:
         urls = {"workspace": f"http://u:hunter2@127.0.0.1:{fine}/healthz", "web": f"http://127.0.0.1:{broken}/"}
-        found = collected(Services(http=urls))
+        found = collected(Services(ServicesOptions.model_validate({"http": urls})))
 
     assert found[f'fleet_service_up{{service="workspace",address="127.0.0.1:{fine}"}}'] == 1
     assert found[f'fleet_service_up{{service="web",address="127.0.0.1:{broken}"}}'] == 0

@@ -1,47 +1,61 @@
 """Neo4j, Community edition included: counts from the count store alone, in read mode, under a transaction timeout.
 
-A reading is two queries, every count in one and the transactions in the other; version and schema are asked first and
-then again every `schema_seconds`. No APOC, no scan: a test holds the plan of the count query against that.
+The procedure db.stats.retrieve returns the whole count store. If the user may not call it, count subqueries for the
+labels, types and ends of the schema do; they are compiled one by one, so the first collection is slow. No APOC, no scan.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
-from pydantic import PrivateAttr, SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from exporter.config.address import Address, Neo4jAddress
-from exporter.config.options import Seconds, Secret, option
-from exporter.errors import Reason, SourceError
+from exporter.config.options import Names, Seconds, Secret, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacySource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.neo4j import counts
+from exporter.sources.neo4j.counts import Counts, GraphCounts, Limits
+from exporter.sources.neo4j.failures import failure
+from exporter.sources.neo4j.schema import Schema
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver, Record
 
-_UNAUTHORIZED = ("Neo.ClientError.Security",)
 _COMPONENTS = "CALL dbms.components() YIELD name, versions, edition RETURN versions[0] AS version, edition LIMIT 1"
 _CALLS = (
     # Subqueries, since an aggregation with a key has no row at all in an empty database.
     "CALL { CALL db.labels() YIELD label RETURN collect(label) AS labels } "
     "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
 )
+_STATISTICS = (
+    f"{_CALLS} CALL db.stats.retrieve('GRAPH COUNTS') YIELD data "
+    "RETURN labels, types, data.nodes AS nodes, data.relationships AS relationships"
+)
 _NAMES = f"{_CALLS} RETURN labels, types"
 """Read from the token stores at every collection, so that a new label or type is counted at once."""
 _SCHEMA = f"{_CALLS} CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
+_NO_PROCEDURE = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Procedure.ProcedureNotFound")
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
 
 
-class Neo4j(LegacySource):
-    """One database of one Neo4j deployment."""
+def _distinct(databases: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in databases)  # Neo4j compares them so
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"expected each database once, got {','.join(databases)!r}; list at least one, and none twice")
+    if "system" in names:
+        raise ValueError("expected databases with a graph, got 'system'; remove it, since it cannot be counted")
+    return names
 
-    kind: ClassVar[str] = "neo4j"
-    metrics: ClassVar[tuple[Metric, ...]] = counts.METRICS
+
+class Neo4jOptions(SourceOptions):
+    """One Neo4j server or cluster, and any of its databases."""
 
     uri: Annotated[
         Neo4jAddress,
@@ -49,102 +63,145 @@ class Neo4j(LegacySource):
     ] = Address("")
     user: Annotated[str, option("User name.", env="NEO4J_USER")] = "neo4j"
     password: Annotated[Secret, option("Password.", env="NEO4J_PASSWORD")] = SecretStr("")
-    database: Annotated[str, option("Database to count.", env="NEO4J_DATABASE")] = "neo4j"
+    databases: Annotated[
+        Names,
+        AfterValidator(_distinct),
+        option("Databases to count; each is collected and reported on its own.", env="NEO4J_DATABASE"),
+    ] = ("neo4j",)
     ca_file: Annotated[Path | None, option("CA certificate that signed the server's, for TLS.")] = None
     max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
     max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
     max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500
-    schema_seconds: Annotated[
-        Seconds, option("Interval between full schema reads, in seconds; a new label or type triggers one.")
+    schema_refresh_interval: Annotated[
+        Seconds,
+        option("Interval between full schema reads in seconds, if the user may not call db.stats.retrieve."),
     ] = 300.0
-
-    _driver: AsyncDriver | None = PrivateAttr(None)
-    _component: tuple[str, str] = PrivateAttr(("", ""))
-    _schema: counts.Schema = PrivateAttr(counts.Schema())
-    _schema_until: float = PrivateAttr(0.0)
-    _last: tuple[Any, ...] | None = PrivateAttr(None)
-    _changed: float | None = PrivateAttr(None)
 
     @property
     def enabled(self) -> bool:
         return bool(self.uri.get_secret_value())
 
+
+@dataclass(frozen=True)
+class Neo4jSnapshot:
+    """One database."""
+
+    database: str
+    version: str
+    edition: str
+    counts: GraphCounts
+    labels: int
+    """Labels, including unused ones; `types` likewise."""
+    types: int
+    transactions: int | None
+    """Open transactions, excluding the exporter's own; None if the user may not list them."""
+    last_change: float | None
+    """Time of the last collection in which a count changed, in seconds since 1970; None before the first change."""
+
+
+class Neo4jDatabase(Target[Neo4jSnapshot]):
+    """One database and the connection to it."""
+
+    kind: ClassVar[str] = "neo4j"
+    metrics: ClassVar[tuple[Metric, ...]] = counts.METRICS
+
+    def __init__(self, options: Neo4jOptions, database: str) -> None:
+        self.timeout = options.timeout
+        self.max_series = options.max_series
+        self.database = database
+        self._options = options
+        self._limits = Limits(options.max_labels, options.max_types, options.max_patterns)
+        self._driver: AsyncDriver | None = None
+        self._component: tuple[str, str] | None = None
+        self._has_statistics = True
+        self._schema = Schema()
+        self._schema_until = 0.0
+        self._uncounted: dict[str, tuple[int, int]] = {}
+        """As the counts were when the schema was read."""
+        self._last: Counts | None = None
+        self._changed: float | None = None
+
     @property
     def server(self) -> str:
-        return self.uri.server
+        """host:port, and the database if several are configured, so that every target has a name of its own."""
+        server = self._options.uri.server
+        return f"{server}/{self.database}" if len(self._options.databases) > 1 else server
 
-    async def collect(self) -> Iterable[Sample]:
+    async def collect(self) -> Neo4jSnapshot:
         import neo4j.exceptions as errors
 
         try:
             return await self._read()
-        except errors.UnsupportedServerProduct as error:  # another protocol answers, or a server without ours
-            raise SourceError(Reason.MALFORMED, f"Neo4j at {self.server}: {error}") from None
-        except errors.ConfigurationError as error:
-            raise SourceError(Reason.CONFIG, f"Neo4j at {self.server}: {error}") from None
-        except errors.ClientError as error:
-            denied = str(error.code).startswith(_UNAUTHORIZED)
-            reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
-            raise SourceError(reason, f"Neo4j at {self.server}: {error.message}") from None
-        except errors.Neo4jError as error:
-            timed_out = "Timeout" in str(error.code) or "Terminated" in str(error.code)
-            reason = Reason.TIMEOUT if timed_out else Reason.UNREACHABLE
-            raise SourceError(reason, f"Neo4j at {self.server}: {error.message}") from None
-        except errors.ServiceUnavailable as error:
-            # The driver has one error for nobody there and for somebody else there.
-            foreign = "handshake" in str(error).lower() or "protocol" in str(error).lower()
-            reason = Reason.MALFORMED if foreign else Reason.UNREACHABLE
-            raise SourceError(reason, f"Neo4j at {self.server}: {error}") from None
-        except errors.DriverError as error:
-            raise SourceError(Reason.UNREACHABLE, f"Neo4j at {self.server}: {error}") from None
+        except (errors.Neo4jError, errors.DriverError, ValueError) as error:
+            raise failure(self.server, error) from error
 
-    async def _read(self) -> list[Sample]:
-        database = self.database
-        names = (await self._query(_NAMES))[0]
-        known = (self._schema.labels, self._schema.types)
-        if time.monotonic() >= self._schema_until or known != (_sorted(names["labels"]), _sorted(names["types"])):
-            component = (await self._query(_COMPONENTS))[0]
+    async def _read(self) -> Neo4jSnapshot:
+        found = await self._statistics() if self._has_statistics else None
+        if found is None:
+            found = await self._count_by_schema()
+        if self._component is None:
+            [component] = await self.query(_COMPONENTS)
             self._component = (component["version"], component["edition"])
-            self._schema = _schema((await self._query(_SCHEMA))[0], limit=self.max_patterns)
-            self._schema_until = time.monotonic() + self.schema_seconds
-        row = [count for query in self._schema.queries for count in (await self._query(query))[0]["counts"]]
-        counted = counts.Counts.of(self._schema, row)
-        found = list(
-            counts.count_samples(
-                database,
-                counted,
-                max_labels=self.max_labels,
-                max_types=self.max_types,
-                max_patterns=self.max_patterns,
-            )
-        )
-        open_transactions = await self._transactions()
-        version, edition = self._component
-        found.append(counts.INFO(1, server=self.server, database=database, version=version, edition=edition))
-        found.append(counts.LABELS(len(self._schema.labels), database=database))
-        found.append(counts.TYPES(len(self._schema.types), database=database))
-        if open_transactions is not None:
-            found.append(counts.TRANSACTIONS(open_transactions, database=database))
-        self._note_change((counted.nodes, counted.relationships, counted.labels, counted.types))
-        if self._changed is not None:
-            found.append(counts.LAST_CHANGE(self._changed, database=database))
-        return found
-
-    def _note_change(self, seen: tuple[Any, ...]) -> None:
-        if self._last is not None and seen != self._last:
+        if self._last is not None and found != self._last:
             self._changed = time.time()
-        self._last = seen
+        self._last = found
+        version, edition = self._component
+        return Neo4jSnapshot(
+            database=self.database,
+            version=version,
+            edition=edition,
+            counts=found.limited(self._limits),
+            labels=len(found.labels),
+            types=len(found.types),
+            transactions=await self._transactions(),
+            last_change=self._changed,
+        )
 
-    async def _transactions(self) -> int | None:
-        """Transactions in progress but this one; None where the account may not see them."""
+    async def _statistics(self) -> Counts | None:
+        """Every count; None if the user may not call the procedure or the server does not have it."""
         import neo4j.exceptions as errors
 
         try:
-            return max(int((await self._query(_TRANSACTIONS, database=self.database))[0]["open"]) - 1, 0)
+            [record] = await self.query(_STATISTICS)
+        except errors.ClientError as error:
+            if error.code not in _NO_PROCEDURE:
+                raise
+            self._has_statistics = False
+            return None
+        return Counts.of_statistics(record.data())
+
+    async def _count_by_schema(self) -> Counts:
+        [names] = await self.query(_NAMES)
+        if time.monotonic() >= self._schema_until or not self._schema.knows(names["labels"], names["types"]):
+            await self._read_schema()
+        found = await self._counted()
+        if found.uncounted() != self._uncounted:  # a type has new labels at its ends
+            await self._read_schema()
+            found = await self._counted()
+            self._uncounted = found.uncounted()
+        return found
+
+    async def _read_schema(self) -> None:
+        [record] = await self.query(_SCHEMA)
+        self._schema = Schema.of(record, limit=self._limits.patterns, known=self._schema)
+        self._schema_until = time.monotonic() + self._options.schema_refresh_interval
+
+    async def _counted(self) -> Counts:
+        row = [count for query in self._schema.queries for count in (await self.query(query))[0]["counts"]]
+        return Counts.of_queries(self._schema, row)
+
+    async def _transactions(self) -> int | None:
+        """Open transactions except for this one; None if the user may not list them."""
+        import neo4j.exceptions as errors
+
+        try:
+            [record] = await self.query(_TRANSACTIONS, database=self.database)
         except errors.ClientError:
             return None
+        return max(int(record["open"]) - 1, 0)
 
-    async def _query(self, text: str, **parameters: Any) -> list[Record]:
+    async def query(self, text: str, **parameters: Any) -> list[Record]:
+        """The rows of one Cypher query, run in read mode. Raises the driver's errors."""
         import neo4j
 
         driver = self._connected()
@@ -156,12 +213,13 @@ class Neo4j(LegacySource):
         if self._driver is None:
             import neo4j
 
+            options = self._options
             trust: dict[str, Any] = {}
-            if self.ca_file:
-                trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(self.ca_file)), "encrypted": True}
+            if options.ca_file:
+                trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(options.ca_file)), "encrypted": True}
             self._driver = neo4j.AsyncGraphDatabase.driver(
-                self.uri.without_credentials,  # its errors repeat the whole address
-                auth=(self.uri.user or self.user, self.uri.password or self.password.get_secret_value()),
+                options.uri.without_credentials,  # its errors repeat the whole address
+                auth=(options.uri.user or options.user, options.uri.password or options.password.get_secret_value()),
                 user_agent="fleet-exporter",
                 connection_timeout=self.timeout,
                 connection_acquisition_timeout=self.timeout,
@@ -173,34 +231,41 @@ class Neo4j(LegacySource):
             )
         return self._driver
 
+    def samples(self, snapshot: Neo4jSnapshot) -> Iterable[Sample]:
+        database = snapshot.database
+        yield from counts.samples(database, snapshot.counts)
+        yield counts.INFO(
+            1,
+            server=self._options.uri.server,
+            database=database,
+            version=snapshot.version,
+            edition=snapshot.edition,
+        )
+        yield counts.LABELS(snapshot.labels, database=database)
+        yield counts.TYPES(snapshot.types, database=database)
+        if snapshot.transactions is not None:
+            yield counts.TRANSACTIONS(snapshot.transactions, database=database)
+        if snapshot.last_change is not None:
+            yield counts.LAST_CHANGE(snapshot.last_change, database=database)
+
     async def close(self) -> None:
         driver, self._driver = self._driver, None
-        self._schema_until = 0.0
+        self._component, self._has_statistics, self._schema_until = None, True, 0.0
         if driver is not None:
             await driver.close()
 
 
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(names))
+class Neo4j(Source):
+    """Every configured database, each a target of its own."""
 
+    kind: ClassVar[str] = Neo4jDatabase.kind
+    metrics: ClassVar[tuple[Metric, ...]] = Neo4jDatabase.metrics
+    options_type: ClassVar[type[SourceOptions]] = Neo4jOptions
 
-def _schema(record: Record, *, limit: int) -> counts.Schema:
-    """The schema procedures' one row; at most `limit` pairs a side, since each is a count to be asked."""
-    names = {node.element_id: next(iter(node.labels), "") for node in record["nodes"]}
-    starts, ends = set(), set()
-    for relationship in record["relationships"]:
-        if relationship.start_node is not None and (label := names.get(relationship.start_node.element_id)):
-            starts.add((label, relationship.type))
-        if relationship.end_node is not None and (label := names.get(relationship.end_node.element_id)):
-            ends.add((relationship.type, label))
-    # The procedure leaves out relationships with an unlabeled end: their types are counted with every label.
-    shown = {name for _, name in starts} & {name for name, _ in ends}
-    for name in set(record["types"]) - shown:
-        starts |= {(label, name) for label in record["labels"]}
-        ends |= {(name, label) for label in record["labels"]}
-    return counts.Schema(
-        labels=_sorted(record["labels"]),
-        types=_sorted(record["types"]),
-        starts=tuple(sorted(starts)[:limit]),
-        ends=tuple(sorted(ends)[:limit]),
-    )
+    def __init__(self, options: Neo4jOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._targets = tuple(Neo4jDatabase(options, database) for database in options.databases)
+
+    def targets(self) -> Sequence[Neo4jDatabase]:
+        return self._targets

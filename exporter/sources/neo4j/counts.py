@@ -1,21 +1,19 @@
-"""Rows of count-store queries → samples: pure. Caps keep the largest; what is over is one row called `other`."""
+"""Replies of the count store → counts → samples: pure. Limits keep the largest; the rest is one row called `other`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from exporter.metrics.metric import Metric, Sample, Unit, gauge, info
+from exporter.sources.neo4j.schema import Pattern, Schema
 
 OTHER: Final = "other"
 ANY: Final = "*"
 UNLABELED: Final = "(unlabeled)"
 """The end of relationships whose node has no label."""
-_COUNTS_PER_QUERY: Final = 12
-Pattern = tuple[str, str, str]
-"""(label of the start, relationship type, label of the end)"""
+K = TypeVar("K", bound=Hashable)
 
 INFO = info("neo4j_info", "Version and edition (dbms.components).", "server", "database", "version", "edition")
 NODES = gauge("neo4j_nodes", "Nodes (count store).", "database")
@@ -43,64 +41,80 @@ METRICS: Final[tuple[Metric, ...]] = (
 )  # fmt: skip
 
 
-def quoted(name: str) -> str:
-    """A label or type as Cypher takes it, whatever characters it has."""
-    return "`" + name.replace("`", "``") + "`"
+@dataclass(frozen=True)
+class Limits:
+    """How many labels, types and patterns are told apart."""
+
+    labels: int
+    types: int
+    patterns: int
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What is there to count: labels, types, and which labels a type's relationships start from and end at."""
+class GraphCounts:
+    """What one database holds, within the limits."""
 
-    labels: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    starts: tuple[tuple[str, str], ...] = ()
-    """(label, type) pairs"""
-    ends: tuple[tuple[str, str], ...] = ()
-    """(type, label) pairs"""
-
-    @property
-    def queries(self) -> list[str]:
-        """Queries for every count, each answered by the count store: together a list in the order of `Counts.of`.
-
-        A query has few counts, because its plan is compiled once per text and takes time that grows faster than the
-        number of its subqueries.
-
-        Count subqueries of one node or one relationship with at most one labelled end never touch the graph; a pattern
-        labelled at both ends would (`patterns` tells how those are known all the same).
-        """
-        counts = ["MATCH (n)", "MATCH ()-[r]->()"]
-        counts += [f"MATCH (n:{quoted(label)})" for label in self.labels]
-        counts += [f"MATCH ()-[r:{quoted(name)}]->()" for name in self.types]
-        counts += [f"MATCH (:{quoted(label)})-[r:{quoted(name)}]->()" for label, name in self.starts]
-        counts += [f"MATCH ()-[r:{quoted(name)}]->(:{quoted(label)})" for name, label in self.ends]
-        parts = [counts[first : first + _COUNTS_PER_QUERY] for first in range(0, len(counts), _COUNTS_PER_QUERY)]
-        return [f"RETURN [{', '.join(f'COUNT {{ {count} }}' for count in part)}] AS counts" for part in parts]
+    nodes: int
+    relationships: int
+    labels: Mapping[str, int]
+    types: Mapping[str, int]
+    patterns: Mapping[Pattern, int]
+    """Relationships by (start label, type, end label)."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of one reading, by what they count."""
+    """The count of every pattern with at most one labeled end."""
 
     nodes: int
     relationships: int
-    labels: dict[str, int]
-    types: dict[str, int]
-    starts: dict[tuple[str, str], int]
-    ends: dict[tuple[str, str], int]
+    by_pattern: Mapping[Pattern, int]
 
     @classmethod
-    def of(cls, schema: Schema, row: Sequence[int]) -> Counts:
-        """The list that `Schema.queries` give together. Raises ValueError when it has another length."""
-        rest = iter(row)
-        nodes, relationships = next(rest), next(rest)
-        groups = (schema.labels, schema.types, schema.starts, schema.ends)
-        if len(row) != 2 + sum(len(group) for group in groups):
-            raise ValueError(f"expected one count per label, type and pattern, got {len(row)} counts")
-        labels, types, starts, ends = (dict(zip(group, islice(rest, len(group)), strict=True)) for group in groups)
-        return cls(nodes, relationships, labels, types, starts, ends)  # type: ignore[arg-type]
+    def of_statistics(cls, reply: Mapping[str, Any]) -> Counts:
+        """The row of db.stats.retrieve('GRAPH COUNTS') with all labels and types. Raises ValueError without totals."""
+        found: dict[Pattern, int] = {(label, "", ""): 0 for label in reply["labels"]}
+        found |= {("", name, ""): 0 for name in reply["types"]}
+        for row in reply["nodes"]:
+            found[row.get("label", ""), "", ""] = row["count"]
+        totals = ("", "", "")
+        nodes = found.pop(totals, None)
+        for row in reply["relationships"]:
+            found[row.get("startLabel", ""), row.get("relationshipType", ""), row.get("endLabel", "")] = row["count"]
+        relationships = found.pop(totals, None)
+        if nodes is None or relationships is None:
+            raise ValueError("expected the count of all nodes and of all relationships, got none")
+        return cls(nodes, relationships, found)
 
-    def patterns(self) -> dict[Pattern, int]:
+    @classmethod
+    def of_queries(cls, schema: Schema, row: Sequence[int]) -> Counts:
+        """The lists that `Schema.queries` give, joined. Raises ValueError if there is not one count per pattern."""
+        if len(row) != 2 + len(schema.patterns):
+            raise ValueError(f"expected one count per label, type and pattern, got {len(row)} counts")
+        return cls(row[0], row[1], dict(zip(schema.patterns, row[2:], strict=True)))
+
+    @property
+    def labels(self) -> dict[str, int]:
+        return {start: count for (start, name, _), count in self.by_pattern.items() if not name}
+
+    @property
+    def types(self) -> dict[str, int]:
+        return {name: count for (start, name, end), count in self.by_pattern.items() if name and not (start or end)}
+
+    def uncounted(self) -> dict[str, tuple[int, int]]:
+        """For each type, how many relationships no known start label, and no known end label, accounts for.
+
+        Negative if nodes have several labels. A change means that the type has new labels at its ends.
+        """
+        starts, ends = dict.fromkeys(self.types, 0), dict.fromkeys(self.types, 0)
+        for (start, name, end), count in self.by_pattern.items():
+            if name and start:
+                starts[name] += count
+            elif name and end:
+                ends[name] += count
+        return {name: (total - starts[name], total - ends[name]) for name, total in self.types.items()}
+
+    def pairs(self) -> dict[Pattern, int]:
         """Relationships by (start label, type, end label), as far as the count store can tell.
 
         It counts one labeled end at a time. If all relationships of a type start from nodes with a label, the count per
@@ -109,8 +123,11 @@ class Counts:
         """
         found: dict[Pattern, int] = {}
         for name, total in self.types.items():
-            starts = {label: count for (label, kind), count in self.starts.items() if kind == name and count}
-            ends = {label: count for (kind, label), count in self.ends.items() if kind == name and count}
+            one_ended = [
+                (start, end, count) for (start, kind, end), count in self.by_pattern.items() if kind == name and count
+            ]
+            starts = {start: count for start, _, count in one_ended if start}
+            ends = {end: count for _, end, count in one_ended if end}
             for side in (starts, ends):
                 # With several labels per node the sum can reach the total although some nodes have none.
                 if (unlabeled := total - sum(side.values())) > 0:
@@ -124,30 +141,32 @@ class Counts:
                 found |= {(ANY, name, end): count for end, count in ends.items()}
         return found
 
+    def limited(self, limits: Limits) -> GraphCounts:
+        """The largest counts, the rest as `other`."""
+        return GraphCounts(
+            nodes=self.nodes,
+            relationships=self.relationships,
+            labels=largest(self.labels, limits.labels, OTHER),
+            types=largest(self.types, limits.types, OTHER),
+            patterns=largest(self.pairs(), limits.patterns, (OTHER, OTHER, OTHER)),
+        )
 
-def capped(counts: Mapping[str, int], limit: int) -> dict[str, int]:
-    """The largest `limit` counts, the rest summed as `other`."""
+
+def largest(counts: Mapping[K, int], limit: int, rest: K) -> dict[K, int]:
+    """The largest `limit` counts, and the sum of the others under `rest`."""
     if len(counts) <= limit:
         return dict(counts)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return {**dict(ranked[:limit]), OTHER: sum(count for _, count in ranked[limit:])}
+    return {**dict(ranked[:limit]), rest: sum(count for _, count in ranked[limit:])}
 
 
-def capped_patterns(counts: Mapping[Pattern, int], limit: int) -> dict[Pattern, int]:
-    """As `capped`, for patterns."""
-    if len(counts) <= limit:
-        return dict(counts)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return {**dict(ranked[:limit]), (OTHER, OTHER, OTHER): sum(count for _, count in ranked[limit:])}
-
-
-def count_samples(database: str, counts: Counts, *, max_labels: int, max_types: int, max_patterns: int) -> Iterable[Sample]:
+def samples(database: str, counts: GraphCounts) -> Iterable[Sample]:
     """Every count of one database."""
     yield NODES(counts.nodes, database=database)
     yield RELATIONSHIPS(counts.relationships, database=database)
-    for label, count in capped(counts.labels, max_labels).items():
+    for label, count in counts.labels.items():
         yield LABEL_NODES(count, database=database, label=label)
-    for name, count in capped(counts.types, max_types).items():
+    for name, count in counts.types.items():
         yield TYPE_RELATIONSHIPS(count, database=database, type=name)
-    for (start, name, end), count in capped_patterns(counts.patterns(), max_patterns).items():
+    for (start, name, end), count in counts.patterns.items():
         yield PATTERN_RELATIONSHIPS(count, database=database, start=start, type=name, end=end)

@@ -1,7 +1,7 @@
-"""The fleet's services: gRPC health, what the orchestrator and the Ray executor tell of themselves, and HTTP by URL.
+"""The fleet's services: gRPC health, the status of the orchestrator and the Ray executor, and HTTP by URL.
 
-Every address that a service's name resolves to is asked, all at once, each with its own deadline: two replicas answer
-from memories of their own. A service that fails is a row of its own and harms no other.
+Every address that a service's name resolves to is checked concurrently, each with its own deadline, since replicas share no
+state. A service that fails is a row of its own and affects no other.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import PrivateAttr
+from pydantic import model_validator
 
 from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.fleet.registry import Meet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacySource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
 
 if TYPE_CHECKING:
@@ -34,11 +36,8 @@ if TYPE_CHECKING:
 _NO_ADDRESSES: dict[str, Address] = {}
 
 
-class Services(LegacySource):
+class ServicesOptions(SourceOptions):
     """Any number of gRPC and HTTP services, each with a name."""
-
-    kind: ClassVar[str] = "services"
-    metrics: ClassVar[tuple[Metric, ...]] = METRICS
 
     grpc: Annotated[GrpcAddresses, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
     http: Annotated[HttpAddresses, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
@@ -48,49 +47,79 @@ class Services(LegacySource):
     tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
     ca_file: Annotated[Path | None, option("CA certificate that signed the services', for TLS.")] = None
 
-    _clients: dict[tuple[str, str], GrpcClient] = PrivateAttr(default_factory=dict)
-    _http: httpx.AsyncClient | None = PrivateAttr(None)
-    _meet: list[Meet] = PrivateAttr(default_factory=list)
-    _jobs: tuple[Job, ...] = PrivateAttr(())
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if both := sorted(self.grpc.keys() & self.http.keys()):
+            raise ValueError(f"expected each name once, got {', '.join(both)} in grpc and http; give each its own name")
+        return self
 
     @property
     def enabled(self) -> bool:
         return bool(self.grpc or self.http)
 
-    @property
-    def location(self) -> str:
-        return ", ".join(sorted({*dict(self.grpc), *dict(self.http)}))
 
-    def tell_roster_to(self, meet: Meet) -> None:
-        """Have somebody told who is on the roster, at each reading."""
-        self._meet.append(meet)
+@dataclass(frozen=True)
+class ServicesSnapshot:
+    """One check of every address of every service."""
+
+    at: float
+    """Time of the check, in seconds since 1970."""
+    services: tuple[str, ...]
+    """Every configured name, including those that resolve to no address."""
+    probes: tuple[Probe, ...]
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """The jobs that ran at the last reading (GetActiveJobs)."""
-        return self._jobs
+        """The running jobs of the Ray executors (GetActiveJobs)."""
+        return tuple(job for probe in self.probes for job in probe.jobs or ())
 
-    async def collect(self) -> Iterable[Sample]:
-        asked = [self._ask_grpc(name, address) for name, address in self.grpc.items()]
-        asked += [self._ask_http(name, url) for name, url in self.http.items()]
-        probes = [probe for some in await asyncio.gather(*asked) for probe in some]
+
+class Services(Source, Target[ServicesSnapshot]):
+    """Checks every configured service."""
+
+    kind: ClassVar[str] = "services"
+    metrics: ClassVar[tuple[Metric, ...]] = METRICS
+    options_type: ClassVar[type[SourceOptions]] = ServicesOptions
+
+    def __init__(self, options: ServicesOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._clients: dict[tuple[str, str], GrpcClient] = {}
+        self._http: httpx.AsyncClient | None = None
+        self._meet: list[Meet] = []
+
+    @property
+    def location(self) -> str:
+        return ", ".join(sorted({*self.options.grpc, *self.options.http}))
+
+    def tell_roster_to(self, meet: Meet) -> None:
+        """Report the members of the councils to `meet` at every collection."""
+        self._meet.append(meet)
+
+    async def collect(self) -> ServicesSnapshot:
+        checks = [self._probe_grpc(name, address) for name, address in self.options.grpc.items()]
+        checks += [self._probe_http(name, url) for name, url in self.options.http.items()]
+        probes = tuple(probe for found in await asyncio.gather(*checks) for probe in found)
         for probe in probes:
             for meet in self._meet if probe.roster else ():
                 meet(probe.roster or ())
-        self._jobs = tuple(job for probe in probes for job in probe.jobs or ())
-        return list(samples(probes, [*self.grpc, *self.http], time.time()))
+        return ServicesSnapshot(time.time(), (*self.options.grpc, *self.options.http), probes)
 
-    async def _ask_grpc(self, name: str, address: Address) -> list[Probe]:
+    def samples(self, snapshot: ServicesSnapshot) -> Iterable[Sample]:
+        return samples(snapshot.probes, snapshot.services, snapshot.at)
+
+    async def _probe_grpc(self, name: str, address: Address) -> list[Probe]:
         host, port = address.host, address.port
         try:
-            async with asyncio.timeout(self.deadline):
+            async with asyncio.timeout(self.options.deadline):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
             message = f"{address.location} does not resolve: {getattr(error, 'strerror', None) or error}"
             return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.UNREACHABLE, message=message)]
         hosts = dict.fromkeys((family, str(where[0])) for family, *_, where in found)
         instances = [f"[{ip}]:{port}" if family == socket.AF_INET6 else f"{ip}:{port}" for family, ip in hosts]
-        kind = "orchestrator" if name in self.orchestrators else "ray_executor" if name in self.ray_executors else ""
+        options = self.options
+        kind = "orchestrator" if name in options.orchestrators else "ray_executor" if name in options.ray_executors else ""
         clients = [self._client(instance, host) for instance in instances]
         return list(
             await asyncio.gather(
@@ -109,27 +138,29 @@ class Services(LegacySource):
                 raise SourceError(
                     Reason.CONFIG, "gRPC is not installed; install fleet-exporter with its extra grpc: fleet-exporter[grpc]"
                 ) from None
-            if self.tls:
+            if self.options.tls:
+                ca_file = self.options.ca_file
                 try:
-                    authority = self.ca_file.read_bytes() if self.ca_file else None
+                    authority = ca_file.read_bytes() if ca_file else None
                 except OSError as error:
-                    raise SourceError(Reason.CONFIG, f"services.ca_file {self.ca_file}: {error.strerror}") from None
+                    raise SourceError(Reason.CONFIG, f"services.ca_file {ca_file}: {error.strerror}") from None
                 named = (("grpc.ssl_target_name_override", host),)
                 channel = grpc.aio.secure_channel(instance, grpc.ssl_channel_credentials(authority), options=named)
             else:
                 channel = grpc.aio.insecure_channel(instance)
-            self._clients[key] = GrpcClient(channel, deadline=self.deadline)
+            self._clients[key] = GrpcClient(channel, deadline=self.options.deadline)
         return self._clients[key]
 
-    async def _ask_http(self, name: str, address: Address) -> list[Probe]:
+    async def _probe_http(self, name: str, address: Address) -> list[Probe]:
         import httpx
 
         if self._http is None:
+            ca_file = self.options.ca_file
             try:
-                verify = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+                verify = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
             except (OSError, ssl.SSLError) as error:
-                raise SourceError(Reason.CONFIG, f"services.ca_file {self.ca_file}: {error}") from None
-            self._http = httpx.AsyncClient(timeout=self.deadline, trust_env=False, verify=verify)
+                raise SourceError(Reason.CONFIG, f"services.ca_file {ca_file}: {error}") from None
+            self._http = httpx.AsyncClient(timeout=self.options.deadline, trust_env=False, verify=verify)
         began = time.perf_counter()
         reason, message = None, ""
         try:
@@ -146,8 +177,8 @@ class Services(LegacySource):
             reason = Reason.CONFIG
         except httpx.HTTPError:
             reason = Reason.UNREACHABLE
-        taken = time.perf_counter() - began
-        return [Probe(service=name, instance=address.location, round_trip=taken, reason=reason, message=message)]
+        duration = time.perf_counter() - began
+        return [Probe(service=name, instance=address.location, round_trip=duration, reason=reason, message=message)]
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}

@@ -1,4 +1,4 @@
-"""One gRPC address asked: health first, then what its kind of service tells. Nothing but reads is called."""
+"""Checks one gRPC address: health, then the status methods of its kind of service. Calls read-only methods only."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _HEALTH = {
 
 
 class NotOffered(Exception):
-    """The server does not know the method."""
+    """The server does not have the method."""
 
 
 def reason_of(code: grpc.StatusCode) -> Reason:
-    """The reason for a status that is none of success."""
+    """The reason for an error status."""
     import grpc
 
     return {
@@ -65,7 +65,7 @@ class GrpcClient:
             raise
 
     async def _of_either(self, packages: tuple[str, ...], service: str, method: str, request: Any, reply: type[M]) -> M:
-        """A method under whichever package name the server has it; that is remembered."""
+        """Call a method under the package name that the server knows; it is tried first from then on."""
         known = self._packages.get(service)
         for package in (known,) if known else packages:
             try:
@@ -77,7 +77,7 @@ class GrpcClient:
         raise NotOffered
 
     async def probe(self, service: str, instance: str, kind: str) -> Probe:
-        """Ask everything; what fails makes the whole probe fail, what is not offered is left out."""
+        """Call every method; an error fails the whole probe, a method that the server lacks is left out."""
         import grpc
 
         began = time.perf_counter()
@@ -85,19 +85,19 @@ class GrpcClient:
             health = await self._health()
             round_trip = time.perf_counter() - began
             if kind == "orchestrator":
-                told = await self._orchestrator()
+                reported = await self._orchestrator()
             elif kind == "ray_executor":
-                told = await self._ray_executor()
+                reported = await self._ray_executor()
             else:
-                told = {}
+                reported = {}
         except grpc.aio.AioRpcError as error:
-            taken = time.perf_counter() - began
+            duration = time.perf_counter() - began
             text = error.details() or error.code().name
             return Probe(
-                service=service, instance=instance, round_trip=taken, reason=reason_of(error.code()), message=text[:200]
+                service=service, instance=instance, round_trip=duration, reason=reason_of(error.code()), message=text[:200]
             )
         down = Reason.UNREACHABLE if health is Health.NOT_SERVING else None
-        return Probe(service=service, instance=instance, round_trip=round_trip, health=health, reason=down, **told)
+        return Probe(service=service, instance=instance, round_trip=round_trip, health=health, reason=down, **reported)
 
     async def _health(self) -> Health:
         try:
@@ -119,13 +119,13 @@ class GrpcClient:
             )
         except NotOffered:
             return {}
-        told: dict[str, Any] = {
+        reported: dict[str, Any] = {
             "uptime": float(status.uptime_seconds),
             "deliberations": (("all", status.stats.total_deliberations),),
             "mean": status.stats.avg_deliberation_time_ms / 1000,
             "councils": int(status.stats.active_councils),
         }
-        # Without agents the server raises; an empty council raises too, and then nobody knows the roster.
+        # The server fails for an empty council; then the members are unknown.
         import grpc
 
         try:
@@ -137,14 +137,14 @@ class GrpcClient:
                 orchestrator_pb2.ListCouncilsResponse,
             )
         except (NotOffered, grpc.aio.AioRpcError):
-            return told
-        told["roster"] = tuple(
+            return reported
+        reported["roster"] = tuple(
             Member(agent.agent_id, (agent.role or council.role).upper(), council.model or None)
             for council in councils.councils
             for agent in council.agents
             if agent.agent_id
         )
-        return told
+        return reported
 
     async def _ray_executor(self) -> dict[str, Any]:
         try:
@@ -158,7 +158,7 @@ class GrpcClient:
         except NotOffered:
             return {}
         stats = status.stats
-        told: dict[str, Any] = {
+        reported: dict[str, Any] = {
             "uptime": float(status.uptime_seconds),
             "deliberations": (("completed", stats.completed_deliberations), ("failed", stats.failed_deliberations)),
             "active": int(stats.active_deliberations),
@@ -173,12 +173,12 @@ class GrpcClient:
                 ray_executor_pb2.GetActiveJobsResponse,
             )
         except NotOffered:
-            return told
-        told["jobs"] = tuple(
+            return reported
+        reported["jobs"] = tuple(
             Job(job.job_id, job.name, job.status, job.role.upper() or "UNKNOWN", job.task_id, _seconds(job))
             for job in jobs.jobs
         )
-        return told
+        return reported
 
     async def close(self) -> None:
         await self._channel.close()

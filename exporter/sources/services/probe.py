@@ -1,4 +1,4 @@
-"""What one address of one service answered, and how it becomes samples. Pure."""
+"""The result of checking one address of one service → samples. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels
 
 
 class Health(StrEnum):
-    """NONE answers, and has no health service."""
+    """NONE if the server has no health service."""
 
     SERVING = "serving"
     NOT_SERVING = "not_serving"
@@ -77,7 +77,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """`reason` where it failed; what the service does not tell is None or empty. Times in seconds."""
+    """One check; `reason` if it failed. Values that the service does not report are None or empty. Times in seconds."""
 
     service: str
     instance: str
@@ -95,7 +95,7 @@ class Probe:
 
 
 def samples(probes: Sequence[Probe], services: Iterable[str], now: float) -> Iterable[Sample]:
-    """Everything; a service whose name resolves to nothing has 0 instances."""
+    """Every check; a service whose name does not resolve has 0 instances."""
     instances = Counter(probe.service for probe in probes if probe.instance)
     for service in services:
         yield INSTANCES(instances[service], service=service)

@@ -17,16 +17,16 @@ from starlette.responses import JSONResponse, Response
 from exporter.events.redaction import timestamp
 from exporter.events.values import role_of
 from exporter.metrics.exposition import Format, grouped, rendered
-from exporter.metrics.metric import Kind, Metric
+from exporter.metrics.metric import Kind
 from exporter.scrape import Scraper, State
 from exporter.source import AnySource
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.costs.ledger import CostsSnapshot
-from exporter.sources.neo4j import Neo4j, counts
+from exporter.sources.neo4j import Neo4j, Neo4jSnapshot
 from exporter.sources.rayjob import Rayjob, RayjobSnapshot, job_view
 from exporter.sources.rayjob.jobs import DEPLOYMENT_STATES, JOB_STATES
-from exporter.sources.services import Services
+from exporter.sources.services import Services, ServicesSnapshot
 from exporter.sources.services.probe import Job
 from exporter.sources.taskboard import Taskboard
 from exporter.sources.taskboard.samples import BoardSnapshot, columns_view, stats_view
@@ -73,6 +73,7 @@ class VllmQuery(Parameters):
 
 
 class GraphQuery(Parameters):
+    database: Text | None = Field(None, description="Database; default: the first one of neo4j.databases.")
     label: Text | None = Field(None, description="Node label; selects the patterns that start or end at it.")
 
 
@@ -103,16 +104,6 @@ class Figures:
 
     def named(self, name: str) -> list[tuple[Mapping[str, str], float]]:
         return self._rows.get(name, [])
-
-    def of(self, metric: Metric) -> list[tuple[Mapping[str, str], float]]:
-        return self.named(metric.name)
-
-    def one(self, metric: Metric) -> float | None:
-        rows = self.of(metric)
-        return rows[0][1] if rows else None
-
-    def by(self, metric: Metric, label: str) -> dict[str, float]:
-        return {labels[label]: value for labels, value in self.of(metric)}
 
 
 def _source_view(state: State) -> dict[str, Any]:
@@ -208,8 +199,10 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
         responses=documented(404, 502),
     )
     async def ray_jobs(query: Annotated[RayJobsQuery, Query()]) -> list[dict[str, Any]]:
-        executor = next((source for source in scraper.sources if isinstance(source, Services)), None)
-        found = [_running_job(job) for job in executor.jobs] if executor is not None else []
+        found: list[dict[str, Any]] = []
+        for executor in (source for source in scraper.sources if isinstance(source, Services)):
+            checks: list[ServicesSnapshot] = await current(executor)
+            found += [_running_job(job) for one in checks for job in one.jobs]
         if not found or any(isinstance(source, Rayjob) for source in scraper.sources):
             source = on(Rayjob, "--rayjob.kubeconfig or --rayjob.in-cluster")
             snapshots: list[RayjobSnapshot] = await current(source)
@@ -243,22 +236,23 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
         responses=documented(404, 502),
     )
     async def graph(query: Annotated[GraphQuery, Query()]) -> dict[str, Any]:
-        found = await figures(on(Neo4j, "--neo4j.uri or NEO4J_URI"))
-        patterns = [
-            {name: labels[name] for name in ("start", "type", "end")} | {"relationships": value}
-            for labels, value in found.of(counts.PATTERN_RELATIONSHIPS)
-        ]
-        nodes = found.by(counts.LABEL_NODES, "label")
-        if query.label is not None:
-            nodes = {label: value for label, value in nodes.items() if label == query.label}
-            patterns = [pattern for pattern in patterns if query.label in (pattern["start"], pattern["end"])]
+        snapshots: list[Neo4jSnapshot] = await current(on(Neo4j, "--neo4j.uri or NEO4J_URI"))
+        found = next((one for one in snapshots if query.database in (None, one.database)), None)
+        if found is None:
+            raise HTTPException(404, f"database {query.database} is not among the collected ones; set --neo4j.databases")
+        labels = {name: count for name, count in found.counts.labels.items() if query.label in (None, name)}
         return {
-            "nodes": found.one(counts.NODES),
-            "relationships": found.one(counts.RELATIONSHIPS),
-            "labels": nodes,
-            "types": found.by(counts.TYPE_RELATIONSHIPS, "type"),
-            "patterns": patterns,
-            "last_change": timestamp(found.one(counts.LAST_CHANGE)),
+            "database": found.database,
+            "nodes": found.counts.nodes,
+            "relationships": found.counts.relationships,
+            "labels": labels,
+            "types": found.counts.types,
+            "patterns": [
+                {"start": start, "type": name, "end": end, "relationships": count}
+                for (start, name, end), count in found.counts.patterns.items()
+                if query.label in (None, start, end)
+            ],
+            "last_change": timestamp(found.last_change),
         }
 
     @routes.get("/api/cache/keys", summary="ValKey's key groups (--valkey.key-groups)", responses=documented(404, 502))

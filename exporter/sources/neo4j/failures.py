@@ -1,0 +1,61 @@
+"""Errors of the Neo4j driver by type and status code → the reasons that the page shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from exporter.errors import Reason, SourceError
+
+if TYPE_CHECKING:
+    from neo4j.exceptions import DriverError, Neo4jError
+
+_SECURITY: Final = "Neo.ClientError.Security."
+_CLIENT: Final = "Neo.ClientError."
+_BY_CODE: Final = {
+    "Neo.ClientError.Database.DatabaseNotFound": Reason.CONFIG,
+    "Neo.ClientError.Transaction.TransactionTimedOut": Reason.TIMEOUT,
+    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration": Reason.TIMEOUT,
+    "Neo.ClientError.Transaction.Terminated": Reason.TIMEOUT,
+    "Neo.ClientError.Transaction.LockClientStopped": Reason.TIMEOUT,
+    "Neo.TransientError.Transaction.Terminated": Reason.TIMEOUT,
+    "Neo.TransientError.Transaction.LockClientStopped": Reason.TIMEOUT,
+}
+
+
+def reason_of_code(code: str) -> Reason:
+    """The reason for a status code of the server, such as Neo.ClientError.Security.Unauthorized."""
+    if code.startswith(_SECURITY):
+        return Reason.UNAUTHORIZED
+    return _BY_CODE.get(code, Reason.MALFORMED if code.startswith(_CLIENT) else Reason.UNREACHABLE)
+
+
+def failure(server: str, error: Neo4jError | DriverError | ValueError) -> SourceError:
+    """The sentence and reason for an error of the driver; ValueError is what it raises for an unknown host."""
+    import neo4j.exceptions as errors
+
+    if isinstance(error, errors.Neo4jError):
+        return SourceError(reason_of_code(str(error.code)), f"Neo4j at {server}: {error.message}")
+    if isinstance(error, errors.UnsupportedServerProduct):  # another protocol, or a server without ours
+        reason = Reason.MALFORMED
+    elif isinstance(error, errors.ConfigurationError):
+        reason = Reason.CONFIG
+    elif isinstance(error, errors.ServiceUnavailable):
+        reason = _reason_of_connection(error)
+    else:
+        reason = Reason.UNREACHABLE
+    return SourceError(reason, f"Neo4j at {server}: {error}")
+
+
+def _reason_of_connection(error: BaseException) -> Reason:
+    """The driver has one type for every failed connection; the error that it comes from has the network's own type.
+
+    If none of those is of the network, something accepted the connection and does not speak Bolt.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return Reason.TIMEOUT
+        if isinstance(cause, OSError):
+            return Reason.UNREACHABLE
+        cause = cause.__cause__ or cause.__context__
+    return Reason.MALFORMED

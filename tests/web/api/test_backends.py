@@ -1,0 +1,26 @@
+"""The API's views of vLLM and Neo4j, whose values are those of the collected snapshots."""
+
+from __future__ import annotations
+
+import httpx
+import neo4j
+
+from servers.neo4j import Neo4j as Server
+from tests.support.process import exporter
+
+
+def test_a_graphs_counts_by_database_and_label(neo4j_server: Server) -> None:
+    auth = (neo4j_server.user, neo4j_server.password)
+    variables = {"NEO4J_URI": neo4j_server.url, "NEO4J_PASSWORD": neo4j_server.password, "NEO4J_DATABASE": "neo4j,archive"}
+    with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
+        driver.execute_query("CREATE (:Shelf)-[:HOLDS]->(:Book), (:Shelf)")
+        with exporter("--neo4j.timeout=60", variables=variables) as running:
+            url = f"{running.url}/api/graph/nodes"
+            found = httpx.get(url, params={"label": "Shelf"}, timeout=30).json()
+            absent = httpx.get(url, params={"database": "archive"}, timeout=30)
+        driver.execute_query("MATCH (n:Shelf|Book) DETACH DELETE n")
+
+    assert (found["database"], found["labels"]) == ("neo4j", {"Shelf": 2})
+    assert found["types"]["HOLDS"] == 1
+    assert found["patterns"] == [{"start": "Shelf", "type": "HOLDS", "end": "Book", "relationships": 1}]
+    assert absent.status_code == 404
