@@ -1,1 +1,1 @@
-"""What a scrape costs, measured on real servers, beside a bare client or a peer in the same run."""
+"""Cost of a scrape on real servers, next to a bare client or a peer in the same run."""

@@ -1,4 +1,4 @@
-"""`make bench`: takes every figure and writes the table of `benchmarks/README.md`."""
+"""`make bench`: run all measurements and write the table of `benchmarks/README.md`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PARTS = (
     "workloads",
     "neo4j",
     "whole",
-    "tap",
+    "event_consumer",
     "fleet",
     "files",
     "queries",
     "scaling",
 )
 _README = Path(__file__).parent / "README.md"
-_HEADINGS = "| what | measured | beside it | bar | met |\n|---|---|---|---|---|"
+_HEADINGS = "| measurement | result | reference | limit | met |\n|---|---|---|---|---|"
 _START, _END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts; all of them by default")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to run; default: all")
     chosen = parser.parse_args().parts or PARTS
     figures = []
     for name in chosen:

@@ -1,4 +1,4 @@
-"""A measured figure beside its bar, and how it is taken: several times, the median told."""
+"""A measurement with its limit; the median of several runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ROUNDS = 7
 class Figure:
     what: str
     measured: str
-    bar: str
+    limit: str
     met: bool
-    beside: str = ""
+    reference: str = ""
 
     @property
     def row(self) -> str:
-        return f"| {self.what} | {self.measured} | {self.beside} | {self.bar} | {'yes' if self.met else '**no**'} |"
+        return f"| {self.what} | {self.measured} | {self.reference} | {self.limit} | {'yes' if self.met else '**no**'} |"
 
 
 def median(work: Callable[[], object], *, rounds: int = ROUNDS) -> float:
@@ -49,4 +49,4 @@ def resident_bytes(pid: int | str = "self") -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} tells no VmRSS")
+    raise ValueError(f"process {pid}: expected VmRSS in /proc/{pid}/status, got none")

@@ -1,4 +1,4 @@
-"""The systems that live in files: a ledger of a million rows, a broker of twenty million, a board of 20 000 tasks."""
+"""File-based sources: a ledger of a million rows, a broker database of twenty million, a board of 20 000 tasks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _broker(path: Path) -> None:
 
 
 async def _first_and_later(source: AnySource) -> tuple[float, float]:
-    """Seconds of the first reading, and of a scrape after it."""
+    """Seconds of the first collection, and of a scrape after it."""
     began = time.perf_counter()
     following = asyncio.create_task(source.run())
     await source.wait_synced()
@@ -76,7 +76,7 @@ async def _first_and_later(source: AnySource) -> tuple[float, float]:
 def _figure(what: str, first: float, later: float, most_first: float, most_later: float) -> Figure:
     return Figure(
         what,
-        f"first reading {first:.1f} s, then {later * 1000:.1f} ms a scrape",
+        f"first collection {first:.1f} s, then {later * 1000:.1f} ms per scrape",
         f"≤ {most_first:.0f} s, then ≤ {most_later * 1000:.0f} ms",
         first <= most_first and later <= most_later,
     )
@@ -100,13 +100,13 @@ async def _board(root: Path) -> tuple[float, float, list[float]]:
     following = asyncio.create_task(source.run())
     await source.wait_synced()
     first, later, delays = time.perf_counter() - began, await awaited_median(lambda: samples_of(source)), []
-    await asyncio.sleep(3)  # until the files are old enough to be taken for written, and the watch has begun
+    await asyncio.sleep(3)  # until the files are old enough to be considered written, and the watch has started
     with listening_to([source.live]) as listening:
         for number in range(CHANGES):
             changed = time.perf_counter()
-            beside = root / "inbox" / "new.tmp"
-            beside.write_text(_task(TASKS + number, "new"))
-            beside.rename(root / "inbox" / f"new-{number}.yaml")
+            temporary = root / "inbox" / "new.tmp"
+            temporary.write_text(_task(TASKS + number, "new"))
+            temporary.rename(root / "inbox" / f"new-{number}.yaml")
             await listening.next()
             delays.append(time.perf_counter() - changed)
     following.cancel()
@@ -122,15 +122,15 @@ def figures() -> list[Figure]:
         _broker(root / "broker.db")
         broker = asyncio.run(_first_and_later(Broker(BrokerOptions(database=root / "broker.db", timeout=60))))
         first, later, delays = asyncio.run(_board(root / "board"))
-    told = delays[int(len(delays) * 0.99)]
+    p99 = delays[int(len(delays) * 0.99)]
     return [
         _figure(f"ledger of {ROWS:,} rows", *ledger, 10, 0.010),
         _figure(f"broker of {AGENTS:,} agents and {BROKER_ROWS:,} rows", *broker, 10, 0.050),
         _figure(f"board of {TASKS:,} task files", first, later, 10, 0.010),
         Figure(
-            f"a file's change to the live stream, {TASKS:,} files, p99",
-            f"{told * 1000:.0f} ms (median {delays[len(delays) // 2] * 1000:.0f} ms)",
+            f"file change to live stream, {TASKS:,} files, p99",
+            f"{p99 * 1000:.0f} ms (median {delays[len(delays) // 2] * 1000:.0f} ms)",
             "≤ 100 ms",
-            told <= 0.1,
+            p99 <= 0.1,
         ),
     ]

@@ -1,4 +1,4 @@
-"""Following events: how late an event is seen and copied, a million events, a million forged."""
+"""Events: delay to the metrics page, the live stream and Loki; a million events; a million malicious messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 async def _to_the_page(url: str, page: str) -> list[float]:
-    """From the sending of an event to the end of the first scrape that shows it."""
+    """Seconds from sending an event to the end of the first scrape that includes it."""
     bus = await nats.connect(url)
     subject = "planning.probe"
     head = f'fleet_events_total{{family="planning",subject="{subject}"'
@@ -55,7 +55,7 @@ async def _to_the_page(url: str, page: str) -> list[float]:
 
 
 async def _to_the_stream(page: str) -> list[float]:
-    """From the sending of each event without an envelope to its coming out of the live stream."""
+    """Seconds from sending each event without an envelope to its arrival in the live stream."""
     delays = []
     async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", f"{page}/api/events/stream") as reply:
         async for line in reply.aiter_lines():
@@ -79,7 +79,7 @@ def _how_late() -> list[Figure]:
     page, stream = _percentile(paged, 0.99), _percentile(streamed, 0.99)
     return [
         Figure(
-            f"event to /metrics at {RATE:,} events/s, p99, the scrape included",
+            f"event to /metrics at {RATE:,} events/s, p99, including the scrape",
             f"{page * 1000:.1f} ms (median {statistics.median(paged) * 1000:.1f} ms)",
             "≤ 10 ms",
             page <= 0.010,
@@ -140,15 +140,15 @@ def _a_million() -> Figure:
         sending.wait()
     grown = (after - before) / 2**20
     return Figure(
-        "1,000,000 events followed",
+        "1,000,000 events consumed",
         f"{taken:.0f} s; memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after",
-        "≤ 60 s, memory flat",
+        "≤ 60 s, constant memory",
         taken <= 60 and grown < 20,
     )
 
 
 def _hostile(chance: random.Random, number: int) -> Message:
-    """Random bytes, deep JSON, forged agents, roles, stories, producers and subjects."""
+    """Random bytes, deeply nested JSON, forged agents, roles, stories, producers and subjects."""
     kind = number % 5
     name = f"{chance.getrandbits(64):x}"
     if kind == 0:
@@ -175,19 +175,19 @@ def _hostile(chance: random.Random, number: int) -> Message:
 def _a_million_hostile() -> Figure:
     fleet, chance = Fleet(), random.Random(1)
 
-    def told(numbers: range) -> tuple[float, int]:
+    def published(numbers: range) -> tuple[float, int]:
         for number in numbers:
             fleet.apply(parsed(_hostile(chance, number)))
         fleet.expire(1_763_632_800.0 + numbers.stop / 1000)
         lines = rendered(grouped(samples(state_of(fleet, 1_763_632_800.0))), Format.TEXT).count(b"\n")
         return resident_bytes() / 2**20, lines
 
-    before, some = told(range(1, MILLION // 5))
-    after, many = told(range(MILLION // 5, MILLION))
+    before, some = published(range(1, MILLION // 5))
+    after, many = published(range(MILLION // 5, MILLION))
     return Figure(
-        "1,000,000 hostile messages",
+        "1,000,000 malicious messages",
         f"memory {before:.0f} MiB after a fifth, {after:.0f} MiB after all; {some:,} then {many:,} lines",
-        "memory flat, series at their cap",
+        "constant memory, series at their limit",
         after - before < 20 and many < 12_000,
     )
 

@@ -1,7 +1,7 @@
-"""A day of a fleet of 200 agents as OpenMetrics text: every metric, declared or recorded, in as many series as would be.
+"""A day of a fleet of 200 agents as OpenMetrics text: all metrics and recording rules, with a realistic number of series.
 
-Written in pieces of two hours, as Prometheus keeps its blocks, so that no piece is large. Numbers move as real ones do:
-counters rise, states take turns, one of each set at a time.
+Written in pieces of two hours, the block size of Prometheus, to limit memory. Values change realistically: counters
+increase, and one state of each state set is 1 at a time.
 """
 
 from __future__ import annotations
@@ -83,14 +83,16 @@ _VALUES: Mapping[str, Sequence[str]] = {
 
 
 def pieces(until: int) -> Iterator[tuple[int, int]]:
-    """Begin and end, in seconds since 1970, of each two-hour piece of the day before `until`, aligned as blocks are."""
+    """Start and end, in seconds since 1970, of each two-hour block of the day before `until`, aligned as Prometheus
+    blocks.
+    """
     begin = until - HOURS * 3600
     for start in range(begin - begin % PIECE, until, PIECE):
         yield max(start, begin), min(start + PIECE, until)
 
 
 def write(path: Path, begin: int, end: int) -> int:
-    """Write what was scraped in that time. Gives the number of samples."""
+    """Write the samples of that time. Returns their number."""
     times = range(begin - begin % STEP + STEP, end, STEP)
     written = 0
     seen = set()
@@ -119,7 +121,7 @@ def write(path: Path, begin: int, end: int) -> int:
 
 
 def _label_sets(names: Collection[str]) -> Iterator[dict[str, str]]:
-    """The labels of each series that has labels of these names, those of one thing together."""
+    """Label sets for these label names; labels of one object stay together."""
     open_labels = sorted(names)
     parts: list[Sequence[Mapping[str, str]]] = []
     for thing, entities in _ENTITIES:
@@ -132,7 +134,7 @@ def _label_sets(names: Collection[str]) -> Iterator[dict[str, str]]:
 
 
 def _series(metric: Metric, labels: Mapping[str, str], place: int, times: range) -> Iterator[tuple[str, list[str]]]:
-    """The text before the value, and "value time" of each scrape, of each series of one label set."""
+    """The text before the value, and "value time" of each scrape, for each series of a label set."""
     own = "".join(f'{label}="{value}",' for label, value in labels.items())
     if metric.states:
         for index, state in enumerate(metric.states):

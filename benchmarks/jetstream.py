@@ -1,4 +1,4 @@
-"""10 000 consumers in 10 streams, beside the bare list requests that they take."""
+"""10 000 consumers in 10 streams, next to the bare list requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STREAMS, CONSUMERS = 10, 1000
 
 
 async def _bare(client: Client) -> None:
-    """The requests, one after the other, with their replies decoded."""
+    """Seconds of the requests, in sequence, with decoded replies."""
     streams = json.loads((await client.request("$JS.API.STREAM.LIST", b'{"offset":0}')).data)["streams"]
     for stream in streams:
         offset, total = 0, 1
@@ -58,7 +58,7 @@ async def _measure(url: str) -> tuple[float, float, int]:
 
     await page()
     ours, bare = [], []
-    for _ in range(5):  # in turns, so that both meet the same machine
+    for _ in range(5):  # alternating, so that both run under the same load
         bare.append(await awaited_median(lambda: _bare(client), rounds=1))
         ours.append(await awaited_median(page, rounds=1))
     await scraper.close()

@@ -1,4 +1,4 @@
-"""50 labels and 100 types: the queries that a reading is."""
+"""50 labels and 100 types: the queries of a collection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from servers import neo4j as servers
 
 
 class _Counting(Neo4jDatabase):
-    """The target, with its queries counted: one query is one round trip of RUN and PULL."""
+    """The target with a query counter; one query is one round trip of RUN and PULL."""
 
     async def query(self, text: str, **parameters: Any) -> list[neo4j.Record]:
         queries.append(text)

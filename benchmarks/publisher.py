@@ -1,6 +1,6 @@
-"""`python -m benchmarks.publisher URL NUMBER RATE`: the simulated fleet's events from a process of its own.
+"""`python -m benchmarks.publisher URL NUMBER RATE`: publishes the simulated fleet's events from a separate process.
 
-RATE is events a second, 0 for as fast as it goes. Each event carries the time of its sending as `sent`.
+RATE is in events per second; 0 is unlimited. The field `sent` of each event has its send time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOGETHER = 10
 
 
 async def prepare(url: str) -> None:
-    """The fleet's streams, in memory, so that the disk is not what is measured."""
+    """The fleet's streams in memory storage, to exclude the disk."""
     client = await nats.connect(url)
     for name, subjects in STREAMS.items():
         await client.jetstream().add_stream(name=name, subjects=[subjects], storage="memory", max_msgs=2_000_000)
@@ -51,7 +51,7 @@ async def publish(url: str, number: int, rate: float) -> None:
 
 
 def started(url: str, number: int, rate: float = 0) -> subprocess.Popen[bytes]:
-    """The process that publishes so many events, so many a second; as fast as it can where that is 0."""
+    """A process that publishes `number` events at `rate` per second, 0 for unlimited."""
     return subprocess.Popen([sys.executable, "-m", "benchmarks.publisher", url, str(number), str(rate)])
 
 

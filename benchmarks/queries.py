@@ -1,4 +1,4 @@
-"""Every query of every panel, on a day of a fleet of 200 agents, in a real Prometheus: the slowest is told."""
+"""Every query of every panel on a day of a fleet of 200 agents, in a real Prometheus; reports the slowest."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from servers import prometheus
 
 BAR = 0.1
 POINTS = 500
-"""Points of a graph half a screen wide."""
+"""Points of a graph of half the screen width."""
 
 _DAYS = {"1d": 86400}
 _WINDOWS = {
-    "$__rate_interval": "4m",  # what Grafana takes for a day on half a screen: a step and a scrape
+    "$__rate_interval": "4m",  # Grafana's values for a day on half a screen: step and rate interval
     "$__interval": "3m",
     "$__range": "24h",
     "$__auto": "4m",
@@ -29,7 +29,7 @@ _WINDOWS = {
 
 
 def _asked() -> tuple[tuple[str, Question], ...]:
-    """The Prometheus queries of all panels, each with its dashboard's title and its place."""
+    """The Prometheus queries of all panels, by dashboard title and panel."""
     return tuple(
         (f"{dashboard.title} / {question.where}", question)
         for dashboard in all_dashboards()
@@ -67,7 +67,7 @@ def figures() -> list[Figure]:
 
 
 def _blocks(folder: Path, until: int) -> int:
-    """Write the history and make blocks of it. Gives the number of samples."""
+    """Write the history and create blocks of it. Returns the number of samples."""
     tool = prometheus.promtool()
     samples = 0
     for begin, end in fleet_history.pieces(until):
@@ -80,7 +80,7 @@ def _blocks(folder: Path, until: int) -> int:
 
 
 def _seconds(client: httpx.Client, one: Question, until: int) -> float:
-    """Median time of one query, as a client meets it."""
+    """Median seconds of one query over HTTP."""
     begin = until - fleet_history.HOURS * 3600
     step = max((until - begin) // (one.most_points or POINTS), _DAYS.get(one.least_step, 0))
     at = {"time": until - 60} if one.instant else {"start": begin, "end": until - 60, "step": step}

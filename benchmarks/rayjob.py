@@ -1,4 +1,6 @@
-"""20 000 RayJobs on a real API server: first sync, page, memory, other pages meanwhile, and a change's way to the page."""
+"""20 000 RayJobs on a real API server: first sync, page, memory, pages of other sources during the sync, delay of a
+change.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _BEAT = gauge("bench_beat", "Always there.")
 
 
 class _Beat(Source, Target[int]):
-    """A quick source, whose page must come while the jobs are being listed."""
+    """A fast source, whose page must not wait while the jobs are listed."""
 
     kind: ClassVar[str] = "beat"
     metrics: ClassVar[tuple[Metric, ...]] = (_BEAT,)
@@ -131,17 +133,17 @@ async def _measure(server: Kubernetes) -> list[Figure]:
             f"{took * 1000:.0f} ms",
             "≤ 200 ms",
             took <= 0.2,
-            f"the bare list with json: {bare * 1000:.0f} ms",
+            f"bare list request with json: {bare * 1000:.0f} ms",
         ),
-        Figure("memory of a RayJob", f"{memory / 1024:.1f} KiB", "≤ 4 KiB", memory <= 4096),
+        Figure("memory per RayJob", f"{memory / 1024:.1f} KiB", "≤ 4 KiB", memory <= 4096),
         Figure(
             f"first sync of {JOBS:,} RayJobs",
-            f"{synced:.1f} s; another source's page meanwhile: median {statistics.median(pages) * 1000:.1f} ms, "
+            f"{synced:.1f} s; pages of another source during the sync: median {statistics.median(pages) * 1000:.1f} ms, "
             f"longest {max(pages) * 1000:.0f} ms",
             "≤ 9 s, other pages not blocked",
             synced <= 9 and max(pages) < 0.5,
         ),
-        Figure("scrapes until a change is on the page", f"{scrapes}", "the next scrape", scrapes <= 1),
+        Figure("scrapes until a change is exported", f"{scrapes}", "next scrape", scrapes <= 1),
     ]
 
 

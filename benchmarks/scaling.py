@@ -1,6 +1,6 @@
-"""How cost grows: agents to 100 000, and consumers and RayJobs divided among 1, 2 and 4 exporters.
+"""Growth of cost: up to 100 000 agents; consumers and RayJobs divided among 1, 2 and 4 exporters.
 
-Each measurement has a process of its own, so that none profits from memory which another one left.
+Each measurement runs in a new process, to exclude reused memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class Cost(NamedTuple):
-    """Of one page: seconds, lines, bytes as text and as gzip; and the memory of what it is made from, in bytes."""
+    """Cost of a page: seconds, lines, bytes as text and as gzip, and bytes of memory for its source data."""
 
     seconds: float
     lines: int
@@ -64,7 +64,7 @@ class Cost(NamedTuple):
 
 
 def _apart(work: Callable[..., T], *arguments: object) -> T:
-    """The result of a function called in a fresh process."""
+    """The result of a function called in a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
@@ -78,7 +78,7 @@ def _cost(seconds: float, page: bytes, memory: int) -> Cost:
 
 
 def agents(number: int) -> Cost:
-    """Every agent with as much history as is kept, in as many roles as the fleet has; three are asked at a time."""
+    """Agents with full history, in as many roles as the fleet has; three per task."""
     process.tune_garbage_collection()
     before = resident_bytes()
     fleet = Fleet(Caps(agents=number))
@@ -94,7 +94,7 @@ def agents(number: int) -> Cost:
 
 
 def jobs(shard: Shard) -> Cost:
-    """Every RayJob goes by, as the API server sends it; the shard keeps its own."""
+    """Every RayJob is received, as from the API server; the shard stores only its own."""
     process.tune_garbage_collection()
 
     def job(number: int) -> msgspec.Raw:
@@ -119,7 +119,7 @@ def jobs(shard: Shard) -> Cost:
 
 
 def consumers(url: str, shard: Shard) -> Cost:
-    """The requests included."""
+    """Includes the requests."""
     process.tune_garbage_collection()
 
     async def measure() -> Cost:
@@ -168,15 +168,15 @@ def _agents() -> Iterable[Figure]:
     costs = {number: _apart(agents, number) for number in AGENTS}
     for number, cost in costs.items():
         each = cost.seconds / number
-        slope = f"{each * 1e6:.1f} µs and {cost.memory / number / 1024:.1f} KiB an agent"
+        slope = f"{each * 1e6:.1f} µs and {cost.memory / number / 1024:.1f} KiB per agent"
         yield Figure(
-            f"page of {number:,} agents, {HISTORY} answers each", cost.text, "≤ 20 µs, ≤ 8 KiB an agent",
+            f"page of {number:,} agents, {HISTORY} answers each", cost.text, "≤ 20 µs, ≤ 8 KiB per agent",
             each <= 20e-6 and cost.memory / number <= 8 * 1024, slope,
         )  # fmt: skip
 
 
 def _divided(what: str, whole: int, measured: Callable[[Shard], Cost]) -> Iterable[Figure]:
-    """For each number of shards the one with the largest page, next to its share of what all of them show."""
+    """For each number of shards, the shard with the largest page and its share of all lines."""
     alone: Cost | None = None
     for count in SHARDS:
         costs = [measured(Shard(number, count)) for number in range(count)]
@@ -186,7 +186,7 @@ def _divided(what: str, whole: int, measured: Callable[[Shard], Cost]) -> Iterab
         yield Figure(
             f"page of {whole:,} {what}, the largest of {count} shard{'s'[: count > 1]}",
             f"{largest.text}, {largest.memory / 2**20:.0f} MiB",
-            "≤ 2 of an even share of the whole's time",
+            "≤ 2 of an even share of the time of one shard",
             largest.seconds <= 2 * alone.seconds / count,
             f"{largest.seconds / whole / share * 1e6:.1f} µs each; {share:.0%} of all lines",
         )

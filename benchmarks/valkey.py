@@ -1,4 +1,4 @@
-"""A ValKey with 100 000 keys: the page over HTTP, next to a bare INFO, and the commands that a scrape is."""
+"""A ValKey with 100 000 keys: the page over HTTP, next to a bare INFO, and the commands of a scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter as a process with all sources: start, rest, and a hung backend."""
+"""The exporter as a process with all sources: startup, idle memory, and an unresponsive backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SOURCES = 6
 
 
 def _installed() -> Path:
-    """Python in an environment with what `pip install .` brings and no more: development tools would be imported too."""
+    """Python in an environment with the runtime dependencies only, to exclude development tools."""
     wanted = [_ROOT / "pyproject.toml", _ROOT / "requirements.lock"]
 
     def build(folder: Path) -> None:
@@ -73,12 +73,12 @@ def figures() -> list[Figure]:
             cache.process.resume()
     whole = sorted(starts)[2]
     return [
-        Figure("start to the first complete page, five backends and the events", f"{whole:.2f} s", "≤ 1.5 s", whole <= 1.5),
-        Figure("at rest, five backends and the events connected", f"{resident:.1f} MiB", "≤ 120 MiB", resident <= 120),
+        Figure("startup to the first complete page, five backends and events", f"{whole:.2f} s", "≤ 1.5 s", whole <= 1.5),
+        Figure("idle memory, five backends and events connected", f"{resident:.1f} MiB", "≤ 120 MiB", resident <= 120),
         Figure(
-            "a hung backend, budget 2.0 s",
+            "unresponsive backend, scrape timeout 2.0 s",
             f"first page {first:.2f} s, later pages {later * 1000:.0f} ms",
-            "first page at its budget, later pages unharmed",
+            "first page at its timeout, later pages unaffected",
             first <= 2.2 and later < 0.2 and 'neo4j_nodes{database="neo4j"}' in page,
             f"before: {calm * 1000:.0f} ms",
         ),
@@ -86,7 +86,7 @@ def figures() -> list[Figure]:
 
 
 def _start(http: httpx.Client, variables: dict[str, str], python: Path) -> float:
-    """Seconds from starting the process to the end of a page on which every source is up."""
+    """Seconds from process start to the end of a page on which every source is up."""
     began = time.perf_counter()
     with exporter(variables=variables, python=python) as process:
         while True:

@@ -1,4 +1,4 @@
-"""10 000 pods of 500 Deployments, given to the store as the Kubernetes API lists them."""
+"""10 000 pods of 500 Deployments, passed to the store as in list responses of the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _page(store: Pods) -> bytes:
 def figures() -> list[Figure]:
     store, raw = Pods(), [_pod(number, 0) for number in range(PODS)]
     before = resident_bytes()
-    for start in range(0, PODS, 500):  # a page of the API's list
+    for start in range(0, PODS, 500):  # a page of the list response
         for one in raw[start : start + 500]:
             store.change("", "ADDED", one)
     page = _page(store)
@@ -56,7 +56,7 @@ def figures() -> list[Figure]:
     each = (resident_bytes() - before) / PODS / 1024
 
     def changed() -> None:
-        for number in range(0, PODS, 20):  # a pod of every twentieth has changed since the last scrape
+        for number in range(0, PODS, 20):  # one pod in twenty has changed since the last scrape
             store.change("", "MODIFIED", _pod(number, 1))
         _page(store)
 
@@ -69,5 +69,5 @@ def figures() -> list[Figure]:
             "≤ 150 ms",
             calm <= 0.15 and busy <= 0.15,
         ),
-        Figure("memory of a pod", f"{each:.1f} KiB", "≤ 3 KiB", each <= 3),
+        Figure("memory per pod", f"{each:.1f} KiB", "≤ 3 KiB", each <= 3),
     ]

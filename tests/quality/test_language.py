@@ -30,7 +30,7 @@ RULE_PAGES = frozenset({"vocabulary.py", "test_language.py", "CONTRIBUTING.md"})
 GENERATED: Final = frozenset({"metrics.md", "configuration.md", "alerts.md", "dashboards.md"})
 
 PER_10_000: Final = {
-    "documentation": 4.0,
+    "documentation": 3.0,
     "generated pages": 3.0,
     "runbooks": 1.0,
     "metric help": 3.0,
