@@ -16,7 +16,7 @@ from benchmarks.figure import Figure
 from demo.scenario.fleet import STREAMS
 from exporter.clients.nats import NatsServer
 from exporter.config.options import Address
-from exporter.events.consumer import Tap
+from exporter.events.consumer import EventConsumer
 from exporter.events.model import Message
 from exporter.metrics import process
 from exporter.sources.fleet import FleetEvents, FleetOptions
@@ -66,10 +66,10 @@ class _Counting:
         self.seen = 0
         self.live = asyncio.Event()
 
-    def begins(self) -> None:
+    def reset(self) -> None:
         pass
 
-    def caught_up(self) -> None:
+    def on_replay_complete(self) -> None:
         self.live.set()
 
     def message(self, message: Message, *, live: bool) -> None:  # noqa: ARG002 - the protocol's
@@ -82,7 +82,7 @@ class _Counting:
 async def _consumed(url: str) -> float:
     """The event consumer: all streams discovered, read in order, deliveries checked."""
     counting = _Counting()
-    consumer = Tap(NatsServer(url=(Address(url),)), timeout=5, lookback=1, streams=(), listener=counting)
+    consumer = EventConsumer(NatsServer(url=(Address(url),)), timeout=5, lookback=1, streams=(), listener=counting)
     running = asyncio.create_task(consumer.run())
     await counting.live.wait()
 

@@ -1,6 +1,6 @@
-"""Events to whoever listens now: each listener has a queue of its own, and one that is too slow is let go and told.
+"""Live events: each client has its own queue; a client that reads too slowly is disconnected.
 
-Every source that has events to tell has one LiveStream; a listener may follow several at once.
+Each source with events has one EventBroadcaster; a client can subscribe to several.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LISTENERS = 200
 
 
 class TooManyListeners(Exception):
-    """There is no room for another client of the live stream."""
+    """The maximum number of clients of the live stream is connected."""
 
 
 class Listening:
-    """One listener's queue; `dropped` is set when it could not keep up."""
+    """Queue of one client; `dropped` is set when the client read too slowly."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE)
@@ -47,11 +47,11 @@ class Listening:
         return True
 
     async def next(self) -> Event | None:
-        """The next event; None when it was let go."""
+        """The next event; None after disconnection."""
         return await self._queue.get()
 
     def waiting(self, most: int) -> list[Event]:
-        """What is there already, without waiting."""
+        """Queued events, without waiting."""
         found: list[Event] = []
         while len(found) < most and not self._queue.empty():
             event = self._queue.get_nowait()
@@ -63,7 +63,7 @@ class Listening:
 
 
 class Recent:
-    """The last events, for those who come to look: bounded by number and by bytes."""
+    """Recent events, bounded by number and bytes."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -76,12 +76,12 @@ class Recent:
             self._bytes -= self._events.popleft().size
 
     def newest(self, number: int) -> list[Event]:
-        """At most that many, the oldest of them first."""
+        """At most that many, oldest first."""
         return list(self._events)[-number:] if number else []
 
 
-class LiveStream:
-    """What one source tells, and who listens."""
+class EventBroadcaster:
+    """Live events of one source, and its clients."""
 
     def __init__(self) -> None:
         self.listeners: set[Listening] = set()
@@ -90,7 +90,7 @@ class LiveStream:
         self.too_slow = 0
 
     def publish(self, event: Event) -> None:
-        """Remember an event and pass it on."""
+        """Store an event and send it to all clients."""
         self.recent.add(event)
         if not self.listeners:
             return
@@ -102,20 +102,20 @@ class LiveStream:
 
 @runtime_checkable
 class Tells(Protocol):
-    """A source with events to tell."""
+    """A source with live events."""
 
     @property
-    def live(self) -> LiveStream: ...
+    def live(self) -> EventBroadcaster: ...
 
 
-def is_full(streams: Sequence[LiveStream]) -> bool:
-    """Whether there is no room for another client; a dropped one counts until its connection is closed."""
+def is_full(streams: Sequence[EventBroadcaster]) -> bool:
+    """Whether the limit is reached; a dropped client counts until its connection is closed."""
     return any(stream.clients >= _LISTENERS for stream in streams)
 
 
 @contextmanager
-def listening_to(streams: Sequence[LiveStream]) -> Iterator[Listening]:
-    """A listener for the time of the context. Raises TooManyListeners."""
+def listening_to(streams: Sequence[EventBroadcaster]) -> Iterator[Listening]:
+    """A client for the duration of the context. Raises TooManyListeners."""
     if is_full(streams):
         raise TooManyListeners
     one = Listening()
@@ -130,7 +130,7 @@ def listening_to(streams: Sequence[LiveStream]) -> Iterator[Listening]:
             stream.listeners.discard(one)
 
 
-def newest(streams: Sequence[LiveStream], number: int) -> list[Event]:
-    """The last events of all of them, the oldest first."""
+def newest(streams: Sequence[EventBroadcaster], number: int) -> list[Event]:
+    """Recent events of all broadcasters, oldest first."""
     found = [event for stream in streams for event in stream.recent.newest(number)]
     return sorted(found, key=lambda event: event.stored)[-number:] if number else []

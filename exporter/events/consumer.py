@@ -1,8 +1,8 @@
-"""The live reader of the fleet's streams: each in the way that does it no harm.
+"""Live consumer of the fleet's streams, without side effects on them.
 
-A stream that keeps its messages (limits) is read in order by an ephemeral consumer, from where reading stopped. One that
-gives each message away (work queue, interest) is only listened to: a consumer there would take messages from the fleet.
-A subject that no stream covers is never subscribed to, since that would keep its publishers waiting.
+Streams with limits retention are read in order by an ephemeral consumer, from the last position. Work-queue and
+interest streams are read with a plain subscription, because a consumer would take messages from the fleet. Subjects
+without a stream are not subscribed to: publishers would wait for an ack that a subscription cannot give.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exporter.errors import Reason, SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 from exporter.events.replay import messages_since
-from exporter.events.streams import Followed, How, how_to_read, wanted
+from exporter.events.streams import How, StreamCursor, how_to_read, wanted
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -28,37 +28,38 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 10.0
-"""Seconds between two looks at the list of streams; an advisory of a change brings the next one forward."""
+"""Seconds between two lists of the streams; an advisory about a change triggers one immediately."""
 _AT_ONCE = 200
-"""Messages taken before other tasks have their turn: about two milliseconds."""
+"""Messages processed before other tasks run: about two milliseconds."""
 _PAUSES = (0.1, 0.5, 1.0, 2.0)
 
 ACK_SAMPLES = "$JS.EVENT.METRIC.CONSUMER.ACK.>"
 CONSUMER_ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.>"
 STREAM_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.>"
-# Not $JS.EVENT.ADVISORY.>: that brings the audit of every API request too, whole replies, and makes the server write them.
+# Not $JS.EVENT.ADVISORY.>: that includes an audit advisory with the whole reply for every API request.
 
 
 class Listener(Protocol):
-    """Who is told of what the tap reads."""
+    """Receives the messages from the consumer."""
 
-    def begins(self) -> None:
-        """The past is read from its beginning; what was heard before is void."""
+    def reset(self) -> None:
+        """The replay starts from the beginning; discard all state."""
 
-    def caught_up(self) -> None:
-        """The past has been read; what follows is live."""
+    def on_replay_complete(self) -> None:
+        """The replay is complete; further messages are live."""
 
     def message(self, message: Message, *, live: bool) -> None: ...
 
     def advisory(self, data: bytes) -> None:
-        """An acknowledgement sample or an advisory about a consumer, as the server sends it."""
+        """An ack sample or an advisory about a consumer, as published by the server."""
 
 
-class Tap:
-    """Reads until cancelled and tells its listener.
+class EventConsumer:
+    """Reads until cancelled and passes messages to its listener.
 
-    `problem` is why nothing is read now, None while all is well; `tried` is set once that is known. `losses` counts
-    connections that were lost.
+    `problem` is why nothing can be read, None if healthy; `tried` is set after the first attempt. `losses` counts lost
+    connections.
+
     """
 
     def __init__(
@@ -80,13 +81,15 @@ class Tap:
         self._caught_up = False
         self._began = 0.0
         self._unread: set[str] = set()
-        self.followed: dict[str, Followed] = {}
+        self.followed: dict[str, StreamCursor] = {}
         self.tried = asyncio.Event()
-        self.problem: SourceError | None = SourceError(Reason.UNREACHABLE, "the first connection to NATS is not made yet")
+        self.problem: SourceError | None = SourceError(
+            Reason.UNREACHABLE, "the first connection to NATS is not established yet"
+        )
         self.losses = 0
 
     async def run(self) -> None:
-        """Connect, read, and connect again when the connection is lost; for ever."""
+        """Connect, read, and reconnect forever."""
         attempt = 0
         while True:
             try:
@@ -108,12 +111,12 @@ class Tap:
 
     @property
     def refusal(self) -> SourceError | None:
-        """Why not one stream can be read, where it is for the account that none can."""
+        """Why no stream can be read, if the account has no permission for any."""
         streams = tuple(self.followed.values())
         return streams[0].refusal if streams and all(stream.refusal for stream in streams) else None
 
     async def _read(self) -> None:
-        """Until the connection is lost."""
+        """Read until the connection is lost."""
         client = self.connection.client
         for subject in (ACK_SAMPLES, CONSUMER_ADVISORIES, STREAM_ADVISORIES):
             await client.subscribe(subject, cb=self._advised)
@@ -126,7 +129,7 @@ class Tap:
                 found = self._follow(stream)
                 found.position = last.get(found.name, 0)
             self._caught_up = True
-            self._listener.caught_up()
+            self._listener.on_replay_complete()
         lost, reached = self.connection.lost, self._reached()
         while not lost.is_set():
             await self._adopt(streams, offline, reached)
@@ -135,17 +138,17 @@ class Tap:
             await first_of(lost, self._look, within=_LOOK_AGAIN)
             self._look.clear()
             if not lost.is_set():
-                # Noted before the streams are asked for: readers go on meanwhile, past what the answer will say.
+                # Taken before the list request, because readers continue during it and pass the listed sequences.
                 reached = self._reached()
                 streams, offline = await self._list()
 
     async def _list(self) -> tuple[list[Stream], list[str]]:
-        """(streams to read, names of streams that are offline)."""
+        """(streams to read, names of offline streams)."""
         found, offline, _ = await self.connection.stream_list()
         return wanted(found, self._names, offline), offline
 
     async def _read_back(self, last: Mapping[str, int]) -> None:
-        self._listener.begins()
+        self._listener.reset()
         async for messages in messages_since(
             self.connection, last, time.time() + self.connection.clock.ahead - self._lookback
         ):
@@ -154,23 +157,25 @@ class Tap:
                     self._listener.message(message, live=False)
                 await asyncio.sleep(0)
 
-    def _follow(self, stream: Stream) -> Followed:
+    def _follow(self, stream: Stream) -> StreamCursor:
         config = stream.config
-        found = Followed(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
+        found = StreamCursor(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
         if (known := self.followed.get(config.name)) is not None:
             found.restarts, found.skipped, found.repeated = known.restarts, known.skipped, known.repeated
         self.followed[config.name] = found
         return found
 
     def _reached(self) -> dict[str, int]:
-        """The last sequence read of each stream."""
+        """The last sequence read from each stream."""
         return {name: stream.position for name, stream in self.followed.items()}
 
     async def _adopt(self, streams: Sequence[Stream], offline: Collection[str], reached: Mapping[str, int]) -> None:
-        """Begin with new streams, begin again with those created again, let go of those that are gone.
+        """Start new streams, restart recreated ones, stop removed ones.
 
-        A stream that is offline keeps its position, and its reader tries on: what it holds was read before.
-        `reached` is how far each had been read before the streams were listed.
+        An offline stream keeps its position, and its reader retries: its messages were read before. `reached` has the
+        position
+        of each stream before the list request.
+
         """
         here = {stream.config.name: stream for stream in streams}
         await self._forget_absent(here, offline)
@@ -178,7 +183,7 @@ class Tap:
             known = self.followed.get(name)
             if known is None:
                 known = self._follow(stream)
-                if name in self._unread:  # it was offline at the start: what is older was counted by the process before
+                if name in self._unread:  # offline at startup: older messages were counted by the previous process
                     known.since = self._began
             elif not known.follows(stream):
                 await self._let_go(name)
@@ -187,7 +192,7 @@ class Tap:
                 known.position = position
                 known.restarts["recreated"] += not position
             if known.position and reached.get(name, 0) > stream.state.last_seq:
-                # Sequences jumped back under the same name: what the stream holds now is all new.
+                # The sequence went back without a new stream: all messages in the stream are new.
                 await self._let_go(name)
                 known.position = 0
                 known.restarts["sequence"] += 1
@@ -208,8 +213,8 @@ class Tap:
                 await self._let_go(name)
                 del self.followed[name]
 
-    async def _read_stream(self, followed: Followed) -> None:
-        """Read on from the position; a consumer that is lost is replaced at once."""
+    async def _read_stream(self, followed: StreamCursor) -> None:
+        """Read from the position on; a lost consumer is replaced immediately."""
         attempt = 0
         while True:
             start = Start(sequence=followed.position + 1, time=None if followed.position else followed.since)
@@ -239,7 +244,7 @@ class Tap:
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)] if attempt else 0)
             attempt += 1
 
-    async def _take(self, followed: Followed, messages: Sequence[Message]) -> None:
+    async def _take(self, followed: StreamCursor, messages: Sequence[Message]) -> None:
         for start in range(0, len(messages), _AT_ONCE):
             for message in messages[start : start + _AT_ONCE]:
                 sequence = message.sequence
@@ -251,7 +256,7 @@ class Tap:
                 self._listener.message(message, live=True)
             await asyncio.sleep(0)
 
-    async def _subscribe(self, followed: Followed) -> None:
+    async def _subscribe(self, followed: StreamCursor) -> None:
         name = followed.name
 
         async def take(message: Msg) -> None:
@@ -259,7 +264,7 @@ class Tap:
 
         client = self.connection.client
         self._subscriptions[name] = [await client.subscribe(subject, cb=take) for subject in followed.subjects]
-        await client.flush()  # from here on nothing is missed
+        await client.flush()  # no message is missed from here on
 
     async def _let_go(self, name: str) -> None:
         if (reader := self._readers.pop(name, None)) is not None:

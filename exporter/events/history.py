@@ -1,4 +1,4 @@
-"""What streams still hold, read in either direction from a position: no consumer of JetStream reads backwards."""
+"""Stored messages, in either direction from a position; JetStream consumers cannot read backwards."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from exporter.events.replay import StreamRange, messages_since
 
 _CHUNK: Final = 500
 _CHUNK_MESSAGES: Final = 5000
-"""Messages that one step back through a stream reads; fewer at first, since most answers are short."""
+"""Messages per backward step; fewer at first, because most requests are small."""
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of one stream's messages held; of a larger chunk the older part is read again later."""
+"""Bytes held per stream; the older part of a larger chunk is read again later."""
 _AFTER_ALL_STREAMS: Final = "\U0010ffff"
 _CLOCK_STEP: Final = 2e-6
-"""Seconds; start times have microseconds, stored times are floats with a quarter of one."""
+"""Seconds; start times have microseconds, stored times are floats with a resolution of 0.25 µs."""
 
 
 class Place(NamedTuple):
-    """A position in the order of storing, total over all streams: the place of one message, or between two."""
+    """A position in storage order, total over all streams: at a message, or between two."""
 
     stored: float
     stream: str
@@ -36,12 +36,12 @@ class Place(NamedTuple):
 
     @classmethod
     def before(cls, stored: float) -> Place:
-        """Before every message stored at that time."""
+        """Before all messages stored at that time."""
         return cls(stored, "", -1)
 
     @classmethod
     def after(cls, stored: float) -> Place:
-        """After every message stored at that time."""
+        """After all messages stored at that time."""
         return cls(stored, _AFTER_ALL_STREAMS, 0)
 
 
@@ -49,14 +49,14 @@ Keep = Callable[[Message], bool]
 
 
 class Step(NamedTuple):
-    """Messages to keep, in reading order, and the place up to which everything has been examined."""
+    """Matching messages in reading order, and the position up to which all messages were examined."""
 
     messages: Sequence[Message]
     reached: Place
 
 
 class _Backwards:
-    """One stream, read from a sequence down: chunks are read forwards, each below the one before."""
+    """A stream, read from a sequence down: chunks are read forwards, each before the previous one."""
 
     def __init__(self, connection: Connection, stream: str, first: int, last: int) -> None:
         self._connection = connection
@@ -69,7 +69,7 @@ class _Backwards:
         self.is_complete = last < first
 
     async def load(self, start: Place, since: float, keep: Keep) -> None:
-        """Read the next chunk below; `lowest` is then the time from which on everything has been examined."""
+        """Read the next chunk; afterwards all messages from `lowest` on have been examined."""
         bottom = max(self._first, self._next - self._span + 1)
         chunk: deque[Message] = deque()
         held, number, lowest = 0, 0, None
@@ -95,11 +95,11 @@ class _Backwards:
         if lowest is not None:
             self.lowest = lowest
         self.is_complete = bottom <= self._first or (lowest is not None and lowest < since)
-        # Deleted messages leave gaps of any size; they are crossed in ever larger steps.
+        # Deleted messages leave gaps of any size; steps grow to cross them.
         self._span = max(self._span // 2, _CHUNK) if number >= _CHUNK_MESSAGES else self._span * 2
 
     def take_above(self, stored: float) -> list[Message]:
-        """The held messages stored after that time, removed."""
+        """Removes and returns the held messages stored after that time."""
         taken: list[Message] = []
         while self.held and self.held[-1].stored > stored:
             taken.append(self.held.pop())
@@ -107,14 +107,14 @@ class _Backwards:
 
 
 class History:
-    """Streams with their first and last sequence when this was made; later messages are not read."""
+    """Streams with their first and last sequence at creation; later messages are not read."""
 
     def __init__(self, connection: Connection, streams: Mapping[str, tuple[int, int]]) -> None:
         self._connection = connection
         self._streams = streams
 
     async def newer(self, start: Place, until: float, keep: Keep) -> AsyncGenerator[Step, None]:
-        """Messages after a place and up to a time, oldest first. Raises SourceError."""
+        """Messages after a position, up to a time, oldest first. Raises SourceError."""
         last = {stream: last for stream, (_, last) in self._streams.items()}
         async with aclosing(messages_since(self._connection, last, max(start.stored - _CLOCK_STEP, 0.0))) as batches:
             async for batch in batches:
@@ -126,7 +126,7 @@ class History:
                     return
 
     async def older(self, start: Place, since: float, keep: Keep) -> AsyncGenerator[Step, None]:
-        """Messages before a place and from a time on, newest first. Raises SourceError."""
+        """Messages before a position, from a time on, newest first. Raises SourceError."""
         streams = [
             _Backwards(self._connection, stream, first, await self._last_at(stream, start.stored, last))
             for stream, (first, last) in self._streams.items()
@@ -137,7 +137,7 @@ class History:
             for one in unread:
                 if one.lowest is None or one.lowest == top:
                     await one.load(start, since, keep)
-            # What is stored after the lowest time of every stream cannot be followed by anything still unread.
+            # No unread message is newer than the lowest examined time of every stream.
             lows = [one.lowest for one in streams if not one.is_complete]
             if any(low is None for low in lows):
                 continue
@@ -150,7 +150,7 @@ class History:
             yield Step(found, min(start, Place.after(bound)))
 
     async def _last_at(self, stream: str, stored: float, last: int) -> int:
-        """The last sequence stored up to a time, give or take those of the same microsecond."""
+        """The last sequence stored up to a time; ± messages of the same microsecond."""
         reader = StreamReader(self._connection, stream, Start(time=stored + _CLOCK_STEP))
         try:
             await reader.open()

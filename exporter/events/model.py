@@ -1,7 +1,7 @@
-"""One message → Event or Unparsed: pure, tolerant, no clock. Nothing here raises.
+"""One message → Event or Unparsed. Pure, tolerant, no clock, never raises.
 
-Two eras of the fleet speak at once: payloads come bare or in an envelope, fields under two names, times in eight shapes.
-What cannot be understood is None; what is no JSON object at all is Unparsed, with a reason.
+The fleet publishes two formats: bare payloads and envelopes, fields under two names, timestamps in eight formats.
+Unknown values are None; a message that is not a JSON object is Unparsed, with a reason.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from exporter.events.timestamps import TIME_FIELDS, event_time, has_unreadable_t
 from exporter.events.values import count, duration, error_text, identifier, is_unreadable_count, role_of, role_of_agent
 
 LARGEST = 1024 * 1024
-"""Bytes of a body that is still decoded; the fleet's own servers refuse larger ones."""
+"""Max. bytes of a decoded body; the fleet's NATS servers reject larger ones."""
 
 
 class Outcome(StrEnum):
-    """How what an event tells of has ended; NONE for events that tell of no end."""
+    """Outcome of the reported work; NONE for events without one."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     NEEDS_HUMAN = "needs_human"
     NONE = "none"
 
-    __hash__ = str.__hash__  # an Enum's own is a Python function, called for every event several times
+    __hash__ = str.__hash__  # Enum's own is a Python function, called several times per event
 
 
 _OUTCOMES = {
@@ -50,11 +50,11 @@ _OUTCOMES = {
 }
 
 ANSWERS = frozenset({"agent.response.completed", "agent.response.failed", "agent.response"})
-"""Kinds of event by which an agent tells how it did what it was asked."""
+"""Event kinds in which an agent reports the outcome of its task."""
 
 
 class Unreadable(StrEnum):
-    """Why a message is no event."""
+    """Why a message could not be parsed."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -63,7 +63,7 @@ class Unreadable(StrEnum):
 
 
 class ValueField(StrEnum):
-    """What a value of an event that cannot be read was meant to say."""
+    """The field of an unparseable value."""
 
     TIME = "time"
     DURATION = "duration"
@@ -74,9 +74,10 @@ class ValueField(StrEnum):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A message as it was read; sequence 0 and stream "" where it came outside any stream's numbering.
+    """A message as received; sequence 0 and stream "" for plain subscriptions.
 
-    `stored` is when the server stored it, or when it was seen where the server does not say: seconds since 1970.
+    `stored` is the server's time, or the time of receipt if the server reports none, in seconds since 1970.
+
     """
 
     subject: str
@@ -87,12 +88,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event of the fleet. None is "not said"; texts that people wrote are not cut here, identifiers are.
+    """An event of the fleet. None is an absent value; IDs are cut, texts are not.
 
-    `subject` is as published, `kind` the one name of what happened, whichever of its names was used. `time` is when it
-    happened by its own account, only where that is believable beside `stored`. `duration` is in seconds, `size` in
-    bytes. `payload` is the body's inner object as decoded: of any shape, never to be trusted. `unreadable` names the
-    values that are there and cannot be read.
+    `subject` is as published; `kind` is the canonical name of the event. `time` is the event's own time, if plausible
+    compared with `stored`. `duration` is in seconds, `size` in bytes. `payload` is the decoded inner object: any shape,
+    untrusted. `unreadable` names the fields whose values could not be parsed.
+
     """
 
     subject: str
@@ -122,7 +123,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unparsed(msgspec.Struct, frozen=True, gc=False):
-    """A message that is no event."""
+    """A message that could not be parsed."""
 
     subject: str
     reason: Unreadable
@@ -133,7 +134,7 @@ class Unparsed(msgspec.Struct, frozen=True, gc=False):
 
 
 def parsed(message: Message) -> Event | Unparsed:  # noqa: C901, PLR0912, PLR0915 - one pass over the fields, the hot path
-    """The event that a message tells of."""
+    """The event in a message."""
     data = message.data
     size = len(data)
     if not size:
@@ -163,10 +164,10 @@ def parsed(message: Message) -> Event | Unparsed:  # noqa: C901, PLR0912, PLR091
     ceremony = identifier(get("ceremony_id")) or identifier(metadata.get("ceremony_id"))
     role = role_of(get("role") or get("actor_role") or get("role_in_charge") or get("validator_role"))
     if task is not None and ":" in task:
-        told = _told_by_task(task)
-        ceremony = ceremony or told.get("ceremony")
-        story = story or told.get("story")
-        role = role or role_of(told.get("role"))
+        parts = _parts_of_task_id(task)
+        ceremony = ceremony or parts.get("ceremony")
+        story = story or parts.get("story")
+        role = role or role_of(parts.get("role"))
     if story is None:
         story = identifier(metadata.get("story_id"))
     agent = identifier(get("agent_id")) or identifier(proposal.get("author_id"))
@@ -238,7 +239,7 @@ _FIELDS = dict.fromkeys(TIME_FIELDS, ValueField.TIME) | {
 
 
 def _proposal(text: str, dropped: frozenset[str]) -> tuple[Any, frozenset[str]]:
-    """A proposal that is written as its JSON text, and the fields dropped so far; None if it is another text."""
+    """A proposal published as JSON text, and the fields dropped so far; None for any other text."""
     try:
         value, more = decoded(text)
     except ValueError:
@@ -246,8 +247,8 @@ def _proposal(text: str, dropped: frozenset[str]) -> tuple[Any, frozenset[str]]:
     return value, dropped | more
 
 
-def _told_by_task(task: str) -> dict[str, str]:
-    """`ceremony-C:story-S:role-R` in its parts; a part of no known name is passed over."""
+def _parts_of_task_id(task: str) -> dict[str, str]:
+    """The parts of `ceremony-C:story-S:role-R`; unknown parts are ignored."""
     found = {}
     for part in task.split(":"):
         name, dash, value = part.partition("-")
@@ -260,8 +261,8 @@ def _outcome(body: dict[str, Any], by_subject: str) -> Outcome:
     if body.get("success") is False:
         return Outcome.FAILED
     status = body.get("status")
-    told = _OUTCOMES.get(status.lower()) if type(status) is str else None
-    return told or _OUTCOMES.get(by_subject, Outcome.NONE)
+    outcome = _OUTCOMES.get(status.lower()) if type(status) is str else None
+    return outcome or _OUTCOMES.get(by_subject, Outcome.NONE)
 
 
 def _tokens(proposal: dict[str, Any], body: dict[str, Any]) -> int | None:

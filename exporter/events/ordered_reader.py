@@ -1,7 +1,7 @@
-"""One stream read in order without a trace: an ephemeral pull consumer that acknowledges nothing and vanishes when left.
+"""Ordered reader of one stream: an ephemeral pull consumer without acks, deleted after use.
 
-It is asked for messages in batches, so a slow reader slows nobody and holds no more than a batch; what would be lost
-(the consumer gone, a delivery skipped, silence where heartbeats are due) is read again from the next sequence.
+Messages are requested in batches, which bounds memory and does not slow down the server. After a loss (consumer gone,
+delivery skipped, missed heartbeats) reading restarts from the next sequence.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 BATCH = 500
 _BYTES = 16 * 1024 * 1024
-"""The most that one request brings, larger than the largest message that servers are set up for."""
+"""Max. bytes per request; larger than the max_payload of common configurations."""
 _EXPIRES = 30.0
 _HEARTBEAT = 2.0
 _SILENCE = 3 * _HEARTBEAT
 _NANO = 1_000_000_000
 _VANISHES_AFTER = 60.0
-"""Seconds after which the server drops a consumer that nobody asks for messages."""
+"""Seconds without a request after which the server deletes the consumer."""
 
 
 _DOTS = 8
-"""In the reply subject of a delivery without a domain."""
+"""Position in the reply subject of a delivery without a domain."""
 
 _REQUEST_IS_OVER = ("batch completed", "message size exceeds maxbytes")
-"""What servers say with status 409 when a request has ended and all is well; every other 409 is about the consumer."""
+"""Status 409 descriptions of requests that ended normally; every other 409 concerns the consumer."""
 
 
 class Lost(Exception):
-    """The consumer is gone or skipped a delivery; a new one goes on where it was."""
+    """The consumer is gone or skipped a delivery; a new one continues at the same position."""
 
 
 class StreamGone(Exception):
-    """There is no such stream any more."""
+    """The stream does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to begin: at a sequence, or at a time in seconds since 1970 where that is given."""
+    """Where to start: at a sequence, or at a time in seconds since 1970 if set."""
 
     sequence: int = 1
     time: float | None = None
@@ -66,9 +66,10 @@ class Start:
 
 
 class StreamReader:
-    """Messages of one stream from a Start on, in batches as they come.
+    """Messages of one stream from a Start on, in batches.
 
-    `position` is the last sequence read, `pending` how many are waiting after it, by the server's count.
+    `position` is the last sequence read, `pending` the number of unread messages reported by the server.
+
     """
 
     def __init__(self, connection: Connection, stream: str, start: Start) -> None:
@@ -88,7 +89,7 @@ class StreamReader:
         self.pending = 0
 
     async def open(self) -> None:
-        """Create the consumer; `pending` is then what there is to read. Raises StreamGone or SourceError."""
+        """Create the consumer; sets `pending`. Raises StreamGone or SourceError."""
         await self.close()
         config: dict[str, Any] = {
             "name": self._name,
@@ -112,7 +113,7 @@ class StreamReader:
         self._subscription = await client.subscribe(self._inbox, cb=self._take)
 
     async def batches(self) -> AsyncIterator[list[Message]]:
-        """What has arrived, again and again, for ever. Raises Lost or SourceError."""
+        """Batches of received messages, forever. Raises Lost or SourceError."""
         while True:
             if self._wanted <= BATCH // 2:
                 await self._pull()
@@ -140,7 +141,7 @@ class StreamReader:
         await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _take(self, message: Msg) -> None:
-        # As little as can be done for each message: what it is, is seen to for all that have arrived together.
+        # Minimal work per message; parsing is done per batch.
         if message.reply:
             self._arrived.append(message)
         else:
@@ -148,7 +149,7 @@ class StreamReader:
         self._something.set()
 
     def _in_order(self, arrived: Sequence[Msg]) -> list[Message]:
-        """The messages up to the first delivery that is missing."""
+        """The messages before the first missing delivery."""
         self._wanted -= len(arrived)
         stream, delivered = self._stream, self._delivered
         found = []
@@ -170,9 +171,9 @@ class StreamReader:
         return found
 
     def _status(self, headers: Mapping[str, str]) -> None:
-        """What the server says of a request: alive, over with so many messages not sent, or no such consumer."""
+        """Handles a status message: heartbeat, end of a request, or missing consumer."""
         status = headers.get("Status", "")
-        if status == "100":  # all is quiet; said with how many messages there have been
+        if status == "100":  # idle heartbeat, with the number of delivered messages
             last = headers.get("Nats-Last-Consumer", "")
             if last.isdecimal() and int(last) > self._delivered + len(self._arrived):
                 self._failure = Lost("gap")
@@ -185,7 +186,7 @@ class StreamReader:
             self._failure = Lost("consumer")
 
     async def close(self) -> None:
-        """Take the consumer away; where that cannot be said to the server, it vanishes by itself."""
+        """Delete the consumer; if that fails, the server deletes it after the inactive threshold."""
         subscription, self._subscription = self._subscription, None
         if subscription is None or not self._connection.is_open:
             return

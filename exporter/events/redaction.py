@@ -1,4 +1,4 @@
-"""An event as people and other programs get to see it: secrets taken out, long texts cut. Pure."""
+"""Events as shown to people and programs: secrets removed, long texts cut. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from exporter.events.model import Event
 
 REDACT = ("password", "secret", "token", "api_key", "apikey", "authorization", "credentials", "private_key")
-"""Fields whose values nobody needs to see; `tokens`, which counts, is none of them."""
+"""Fields whose values are redacted; `tokens` is a count and is kept."""
 
 TEXT_LIMIT = 2000
-"""Characters shown of a text unless an option says otherwise."""
+"""Default max. characters of a text."""
 
 REDACTED = "[redacted]"
 _DEEPEST = 12
@@ -30,7 +30,7 @@ def timestamp(moment: float | None) -> str | None:
 
 @functools.lru_cache(maxsize=8)
 def _named_values(redact: frozenset[str]) -> re.Pattern[str]:
-    """`"name": value`, `name=value` and the like within a text, quotes escaped any number of times."""
+    """Matches `"name": value`, `name=value` and similar in a text, with quotes escaped any number of times."""
     names = "|".join(re.escape(name) for name in sorted(redact, key=len, reverse=True)) or r"(?!)"
     quote = r"""(?:\\*["'])"""
     value = r"""(?:(\\*)"(?:(?!\3").)*\3"|'[^']*'|[^\s,;&}\]"']+)"""
@@ -38,7 +38,7 @@ def _named_values(redact: frozenset[str]) -> re.Pattern[str]:
 
 
 def redacted_text(text: str, redact: Collection[str]) -> str:
-    """A text in which the values of the named fields are replaced, also within JSON that is not parsed."""
+    """A text with the values of the named fields replaced, including in unparsed JSON."""
     lowered = text.lower()
     if not any(name in lowered for name in redact):
         return text
@@ -46,7 +46,7 @@ def redacted_text(text: str, redact: Collection[str]) -> str:
 
 
 def shown(value: Any, redact: Collection[str], text_limit: int, depth: int = 0) -> Any:
-    """JSON of any shape, fit to be shown: values of the keys in `redact` (lower case) replaced, texts cut, depth bounded."""
+    """JSON for display: values of keys in `redact` (lower case) replaced, texts cut, depth bounded."""
     if isinstance(value, str):
         value = redacted_text(value, redact)
         return value if len(value) <= text_limit else f"{value[:text_limit]}… ({len(value)} characters)"
@@ -65,7 +65,7 @@ def shown(value: Any, redact: Collection[str], text_limit: int, depth: int = 0) 
 
 
 def event_view(event: Event, redact: Collection[str], text_limit: int) -> dict[str, Any]:
-    """One event as a JSON object: what is not known is null, times are RFC 3339, durations seconds, sizes bytes."""
+    """One event as a JSON object: unknown values are null, times RFC 3339, durations seconds, sizes bytes."""
     return {
         "time": timestamp(event.time if event.time is not None else event.stored),
         "stored": timestamp(event.stored),
@@ -93,7 +93,7 @@ def event_view(event: Event, redact: Collection[str], text_limit: int) -> dict[s
 
 
 def summary(event: Event, longest: int = 160) -> str:
-    """What happened, in a few words for a line of a list."""
+    """A one-line summary of the event."""
     body = event.payload
     parts = []
     before, after = body.get("from_state") or body.get("from_phase"), body.get("to_state") or body.get("to_phase")
@@ -107,9 +107,9 @@ def summary(event: Event, longest: int = 160) -> str:
         parts.append(event.error)
     proposal = body.get("proposal")
     text = proposal.get("content") if isinstance(proposal, dict) else proposal
-    for told in (text, body.get("title"), body.get("message"), body.get("action"), body.get("reason")):
-        if isinstance(told, str) and told and told != event.error:
-            parts.append(" ".join(told[: longest * 2].split()))
+    for text_field in (text, body.get("title"), body.get("message"), body.get("action"), body.get("reason")):
+        if isinstance(text_field, str) and text_field and text_field != event.error:
+            parts.append(" ".join(text_field[: longest * 2].split()))
             break
     line = " · ".join(parts)
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""What the streams still hold, of several streams at once, in the order in which it was stored."""
+"""Stored messages of several streams, in storage order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 
 
 class StreamRange:
-    """One stream's messages from a Start up to a sequence, in batches."""
+    """Messages of one stream from a Start up to a sequence, in batches."""
 
     def __init__(self, connection: Connection, stream: str, start: Start, last: int) -> None:
         self._connection = connection
@@ -25,7 +25,7 @@ class StreamRange:
         self._ended = False
 
     async def next_batch(self) -> list[Message]:
-        """More messages; empty at the end. A consumer that is lost is replaced; a stream that is gone has ended."""
+        """The next batch; empty at the end. A lost consumer is replaced; a deleted stream ends."""
         while not self._ended:
             try:
                 if self._batches is None:
@@ -44,7 +44,7 @@ class StreamRange:
             except SourceError as error:
                 if error.reason is not Reason.UNAUTHORIZED:
                     raise
-                break  # this stream is not ours to read; the others are
+                break  # no permission for this stream; continue with the others
             assert self._reader is not None
             self._start = Start(sequence=batch[-1].sequence + 1)
             self._ended = self._reader.pending == 0 or batch[-1].sequence >= self._last
@@ -59,15 +59,16 @@ class StreamRange:
 async def messages_since(
     connection: Connection, last: Mapping[str, int], since: float
 ) -> AsyncGenerator[Sequence[Message], None]:
-    """Messages of the streams in `last`, each up to that sequence, stored since a time: batches, in order of storing.
+    """Messages of the streams in `last` up to the given sequences, stored since a time; batches in storage order.
 
-    Holds one batch of each stream at a time. Raises SourceError when the connection is lost.
+    Holds one batch per stream. Raises SourceError if the connection is lost.
+
     """
     tails = [StreamRange(connection, stream, Start(time=since), sequence) for stream, sequence in last.items()]
     try:
         held = {tail: batch for tail in tails if (batch := await tail.next_batch())}
         while held:
-            # What is older than the newest of every batch cannot be preceded by anything still to come.
+            # Messages older than the newest message of every batch are complete.
             until = min(batch[-1].stored for batch in held.values())
             ready = []
             for tail, batch in tuple(held.items()):

@@ -1,4 +1,4 @@
-"""Which streams are followed, how each is read so that it does no harm, and how well that goes. Pure."""
+"""Which streams are read, how, and their state. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _BUCKETS = ("KV_", "OBJ_")
 
 
 class How(StrEnum):
-    """CONSUMER in order from where reading stopped; SUBSCRIPTION as it comes, unnumbered; REFUSED by the account.
+    """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: no permission.
 
-    OFFLINE exists, and no server that has it answers.
+    OFFLINE: the stream exists, but its servers do not answer.
+
     """
 
     CONSUMER = "consumer"
@@ -26,10 +27,11 @@ class How(StrEnum):
 
 
 @dataclass(slots=True)
-class Followed:
-    """One stream that is read, and what went wrong with it so far.
+class StreamCursor:
+    """Position and state of one stream.
 
-    `since`, in seconds since 1970, is where reading starts if no message was read yet; None is the first message.
+    `since`, in seconds since 1970, is the start if no message was read yet; None is the first message.
+
     """
 
     name: str
@@ -45,7 +47,7 @@ class Followed:
     refusal: SourceError | None = None
 
     def follows(self, stream: Stream) -> bool:
-        """Whether it is still that stream, read in that way."""
+        """Whether it is still the same stream, read in the same mode."""
         return self.created == stream.created and self.subjects == tuple(stream.config.subjects or ())
 
 
@@ -54,9 +56,10 @@ def how_to_read(stream: Stream) -> How:
 
 
 def wanted(streams: Sequence[Stream], names: Sequence[str], offline: Collection[str] = ()) -> list[Stream]:
-    """The streams with events: those named, or all but key-value and object buckets and copies of others that exist.
+    """Streams with events: the named ones, or all except key-value and object buckets and copies of existing streams.
 
-    A copy of a stream that is `offline` is still a copy.
+    A copy of an `offline` stream is still a copy.
+
     """
     existing = {stream.config.name for stream in streams}.union(offline)
     found = []

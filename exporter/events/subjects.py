@@ -1,4 +1,4 @@
-"""What a subject means: family, kind, the service that publishes it, and the form of it that may be a label."""
+"""Meaning of a subject: family, kind, publishing service, and its form as a label value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import functools
 from typing import NamedTuple
 
 OTHER = "other"
-"""What stands for a label value that is beyond a cap or of no known form."""
+"""Label value for unknown values and values over a limit."""
 
 FAMILIES = ("planning", "orchestration", "agent", "context", "workflow", "task", "vllm", "agile", OTHER)
 
 
 class Known(NamedTuple):
-    """`kind`: one name for what happened; `label`: the subject without identifiers; `producer`: by the subject alone."""
+    """`kind`: canonical event name; `label`: the subject without IDs; `producer`: derived from the subject."""
 
     kind: str
     family: str
@@ -29,13 +29,13 @@ _SAME = {
     "deliberation.failed": "orchestration.deliberation.failed",
     "agent.response.completed.backlog-review.role": "agent.response.completed",
 }
-"""One kind under two subjects."""
+"""Two subjects of the same kind."""
 
 _WITH_ID = {"agent.results": "agent.response", "vllm.streaming": "vllm.streaming"}
-"""Subjects that end in an identifier, and the kind they are."""
+"""Subjects that end in an ID, and their kinds."""
 
 ONE_FOR_MANY = frozenset({"agile.events"})
-"""Subjects that carry many kinds, told apart by the body's `event_type`."""
+"""Subjects of several kinds, distinguished by `event_type` in the body."""
 
 _PRODUCERS = {
     "planning.backlog_review.deliberations": "backlog-review-processor",
@@ -58,12 +58,12 @@ _ENDINGS = ("completed", "failed", "approved", "rejected", "complete")
 _REMEMBERED = 4096
 
 _LONGEST_LABEL = 120
-"""Characters of a subject that become a label; the fleet's own are at most 60 long."""
+"""Max. characters of a subject label; the fleet's own have at most 60."""
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def known(subject: str, event_type: str) -> Known:
-    """All that the subject says; `event_type` counts only where the subject is ONE_FOR_MANY."""
+    """The parsed subject; `event_type` is only used for ONE_FOR_MANY subjects."""
     parts = subject.split(".")
     first = parts[0]
     family = _FAMILY_OF_FIRST.get(first, OTHER)
@@ -75,7 +75,7 @@ def known(subject: str, event_type: str) -> Known:
         kind = f"agile.{event_type.lower()}"
     ending = next((part for part in reversed(parts) if part in _ENDINGS), "")
     outcome = "completed" if ending == "complete" else ending
-    if pair == "orchestration.plan":  # an echo of planning's own event
+    if pair == "orchestration.plan":  # repeats planning's own event
         outcome = "approved"
     if len(label) > _LONGEST_LABEL:
         label = f"{label[: _LONGEST_LABEL - 1]}…"

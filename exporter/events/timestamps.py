@@ -1,8 +1,8 @@
-"""Times as programs write them → seconds since 1970. Pure, and nothing here raises.
+"""Timestamps of other programs → seconds since 1970. Pure, never raises.
 
-Read: ISO 8601 with any offset, with a space instead of `T`, slashes or no zone (UTC); epoch seconds, milliseconds,
-microseconds and nanoseconds as number or text; JavaScript's `Date`, Go's `time.Time`, RFC 2822 and `asctime`. A date with
-day and month in an ambiguous order (`11/10/2025`) is not read.
+Accepted: ISO 8601 with any offset, with a space instead of `T`, slashes or no zone (UTC); epoch seconds, milliseconds,
+microseconds and nanoseconds as number or text; JavaScript's `Date`, Go's `time.Time`, RFC 2822 and `asctime`. Dates
+with ambiguous day and month (`11/10/2025`) are not accepted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNREADABLE = gauge(
     "source",
     "field",
 )
-"""Shared by the sources that read values other programs wrote."""
+"""Shared by the sources that parse values of other programs."""
 
 TIME_FIELDS = (
     "timestamp",
@@ -38,9 +38,9 @@ TIME_FIELDS = (
     "time",
 )
 _EARLIER, _LATER = 86400.0, 60.0
-"""How far an event's own time may be from the server's and still be believed: it may be late in coming, hardly early."""
+"""Max. seconds by which an event's own time may be before and after the server's."""
 _NAIVE = 300.0
-"""The same for a time without a zone: hours off, it is another zone's."""
+"""The same for times without a zone; larger differences indicate another zone."""
 
 _LONGEST = 80
 _EPOCH = re.compile(r"\d{9,19}(?:\.\d+)?")
@@ -58,7 +58,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def event_time(body: dict[str, Any], stored: float) -> float | None:
-    """When it happened, by the first of its time fields that has a value; None if that is implausible."""
+    """The event's time, from the first time field with a value; None if implausible."""
     for name in TIME_FIELDS:
         if name in body:
             value = body[name]
@@ -68,7 +68,7 @@ def event_time(body: dict[str, Any], stored: float) -> float | None:
 
 
 def has_unreadable_time(body: dict[str, Any]) -> bool:
-    """Whether the time field that `event_time` takes is there and is no time in any known form."""
+    """Whether the time field used by `event_time` is present but not in a known format."""
     value = next((body[name] for name in TIME_FIELDS if body.get(name) is not None), None)
     return value is not None and instant(value)[0] is None
 
@@ -82,9 +82,10 @@ def _believable(value: Any, stored: float) -> float | None:
 
 
 def instant(value: Any) -> tuple[float | None, bool]:
-    """(seconds since 1970, whether a zone was given); None for what is no time.
+    """(seconds since 1970, whether a zone was given); None if it is not a timestamp.
 
-    A number too small for a date (an event loop's own clock) and Go's zero time are no times.
+    Numbers too small for a date (such as an event loop's clock) and Go's zero time are not timestamps.
+
     """
     if type(value) is str:
         text = value.strip()
@@ -113,7 +114,7 @@ def _seconds(moment: datetime) -> tuple[float | None, bool]:
 
 
 def _from_text(text: str) -> tuple[float | None, bool]:
-    """What `fromisoformat` does not read."""
+    """Formats that `fromisoformat` does not accept."""
     try:
         if found := _ISO.fullmatch(text):
             year, month, day, hour, minute, second, fraction, zone = found.groups()
@@ -132,7 +133,7 @@ def _with(moment: datetime, fraction: str | None, zone: str | None) -> datetime:
 
 
 def _zone(text: str) -> timezone:
-    """UTC, GMT, Z or an offset. Raises ValueError for another one."""
+    """UTC, GMT, Z or an offset. Raises ValueError for other zones."""
     found = _ZONE.fullmatch(text)
     if found is None or not text:
         raise ValueError(text)
@@ -144,7 +145,7 @@ def _zone(text: str) -> timezone:
 
 
 def _worded(text: str) -> tuple[float | None, bool]:
-    """A date with the month's name, in any order: `Thu Nov 20 2025 10:00:00 GMT+0100 (CET)`. Raises ValueError."""
+    """A date with a month name, in any order: `Thu Nov 20 2025 10:00:00 GMT+0100 (CET)`. Raises ValueError."""
     found: dict[str, Any] = {}
     words = re.sub(r"\([^)]*\)", " ", text).replace(",", " ").split()
     for word in [part for one in words for part in (one.split("-") if re.fullmatch(r"\d+-[A-Za-z]+-\d+", one) else [one])]:
@@ -161,14 +162,14 @@ def _worded(text: str) -> tuple[float | None, bool]:
         else:
             name, value = "zone", word
             if "zone" in found and lower.isalpha():
-                continue  # the name of an offset that stands before it
+                continue  # the name of the preceding offset
         if name in found:
             raise ValueError(text)
         found[name] = value
     if not {"year", "month", "day"} <= found.keys():
         raise ValueError(text)
     clock = _CLOCK.fullmatch(found.get("clock", "0:00"))
-    assert clock is not None  # as it was matched above
+    assert clock is not None  # as matched above
     hour, minute, second = (int(part or 0) for part in clock.groups()[:3])
     moment = datetime(int(found["year"]), int(found["month"]), int(found["day"]), hour, minute, second)
     return _seconds(_with(moment, clock[4], found.get("zone")))

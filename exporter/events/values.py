@@ -1,4 +1,4 @@
-"""Single values of an event's body → what they mean, or None. Pure, and nothing here raises."""
+"""Values of an event's body → typed values or None. Pure, never raises."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _ROLES = {
     "PRODUCT_OWNER": "PO",
 }
 ROLES = tuple(dict.fromkeys(_ROLES.values()))
-"""The roles that the fleet is known to have; others are taken as they come, in capitals."""
+"""The fleet's known roles; other names are used in upper case."""
 
 
 UNKNOWN_ROLE = "unknown"
-"""The label of what has no role, or none that was said."""
+"""Label of events without a role."""
 
 
 def identifier(value: Any) -> str | None:
-    """A text or number as an identifier, at most 200 characters; None for null, empty, true, lists and the like."""
+    """A text or number as an ID, at most 200 characters; None for null, empty, true, lists and the like."""
     if value is None:
         return None
     if type(value) is str:
         return value[:_LONGEST_ID].strip() or None
-    if type(value) in (int, float) and abs(value) < 1e18:  # NaN is not
+    if type(value) in (int, float) and abs(value) < 1e18:  # excludes NaN
         return str(int(value)) if value == int(value) else str(value)
     return None
 
 
 def role_of(value: Any) -> str | None:
-    """A role under its one name, in capitals."""
+    """A role under its canonical name, in upper case."""
     if type(value) is not str or not value or len(value) > 40:
         return None
     upper = value.strip().upper()
@@ -51,13 +51,13 @@ def role_of(value: Any) -> str | None:
 
 
 def role_of_agent(agent: str) -> str | None:
-    """`agent-dev-002` is a DEV; only roles that are known are believed."""
+    """`agent-dev-002` is DEV; only known roles are derived from names."""
     parts = agent.split("-")
     return _ROLES.get(parts[1].upper()) if len(parts) > 2 and parts[0] == "agent" else None
 
 
 def duration(milliseconds: Any) -> float | None:
-    """Milliseconds, as number or text, as seconds; None for what is no duration: negative, endless, longer than a month."""
+    """Milliseconds (number or text) as seconds; None if invalid: negative, infinite, longer than a month."""
     value = _number(milliseconds)
     return value / 1000.0 if value is not None and 0 <= value <= _LONGEST_DURATION * 1000 else None
 
@@ -85,5 +85,5 @@ def error_text(value: Any) -> str | None:
 
 
 def objects(value: Any, limit: int = 100) -> Iterable[dict[str, Any]]:
-    """The objects in a list; nothing for anything else."""
+    """The objects in a list; nothing for other values."""
     return (item for item in value[:limit] if type(item) is dict) if type(value) is list else ()

@@ -1,4 +1,4 @@
-"""Agents and their councils, from what they answer and what others say of them. Pure: every time comes with the event."""
+"""Agents and their councils, from events. Pure: all times come from the events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.fleet.limits import Capped
 from exporter.fleet.registry import Member
 
 HISTORY = 10
-"""Tasks remembered of each agent."""
+"""Tasks kept per agent."""
 
 
 _ANSWERS = ANSWERS | {"orchestration.task.completed", "orchestration.task.failed"}
@@ -24,11 +24,13 @@ _LISTS = {
     "planning.backlog_review.deliberations.complete": "agent_deliberations",
     "orchestration.deliberation.completed": "results",
 }
-"""Events that speak of agents in a list, and the field that it is in."""
+"""Event kinds with a list of agents, and the name of that field."""
 
 
 class AgentState(StrEnum):
-    """IDLE has been silent since its last task; UNKNOWN is only spoken of; UNRESPONSIVE was asked and does not answer."""
+    """IDLE: no task since `idle` seconds. UNKNOWN: only mentioned by others. UNRESPONSIVE: has a task and does not
+    answer.
+    """
 
     IDLE = "idle"
     DELIBERATING = "deliberating"
@@ -39,7 +41,7 @@ class AgentState(StrEnum):
 
 
 class Done(NamedTuple):
-    """One task of an agent's: duration in seconds, time in seconds since 1970."""
+    """A completed task of an agent; duration in seconds, `at` in seconds since 1970."""
 
     task: str | None
     story: str | None
@@ -52,7 +54,7 @@ class Done(NamedTuple):
 
 @dataclass(slots=True)
 class Agent:
-    """`since` is when `state` began, `seen` when the agent was last heard of, both in seconds since 1970."""
+    """`since` is the start of `state`, `seen` the last event of the agent, both in seconds since 1970."""
 
     id: str
     role: str
@@ -80,7 +82,7 @@ class Agent:
 
 @dataclass(slots=True)
 class Council:
-    """What is known of a role's council beside its agents; `expected` is how many agents its tasks are given to."""
+    """A role's council, without its agents; `expected` is the number of agents that its tasks are sent to."""
 
     role: str
     seen: float
@@ -89,8 +91,8 @@ class Council:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """In seconds: after which silence an agent counts as idle, as unresponsive, and as gone."""
+class AgentTimeouts:
+    """Seconds of silence until an agent counts as idle, as unresponsive, and is removed."""
 
     idle: float = 300.0
     unresponsive: float = 30.0
@@ -98,7 +100,7 @@ class Patience:
 
 
 class KnownAgents(Capped[str, Agent]):
-    """Agents by id, and by role: a small council is found among very many agents without a look at the others."""
+    """Agents by ID and by role, which keeps council lookups fast."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -120,7 +122,7 @@ class KnownAgents(Capped[str, Agent]):
         return agent
 
     def give_role(self, agent: Agent, role: str) -> None:
-        """An agent that is known has, from now on, this role."""
+        """Set the role of a known agent."""
         if role != agent.role:
             self._leaves_its_role(agent)
             agent.role = role
@@ -134,15 +136,15 @@ class KnownAgents(Capped[str, Agent]):
 
 
 class Agents:
-    """Every agent of the fleet that was heard of, at most `limit`."""
+    """All agents seen in events, at most `limit`."""
 
-    def __init__(self, limit: int, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, limit: int, timeouts: AgentTimeouts) -> None:
+        self._timeouts = timeouts
         self.known = KnownAgents(limit)
         self.councils: Capped[str, Council] = Capped(100)
 
     def apply(self, event: Event) -> None:
-        """Take note of an event that names an agent, a council, or agents in its lists."""
+        """Apply an event that names an agent, a council, or agents in a list."""
         kind = event.kind
         if kind in _ANSWERS:
             self._answered(event)
@@ -153,10 +155,10 @@ class Agents:
         elif kind in _LISTS:
             self._mentioned(event, event.payload.get(_LISTS[kind]))
 
-    def _heard(self, event: Event) -> Agent | None:
+    def _touch(self, event: Event) -> Agent | None:
         if event.agent is None:
             return None
-        agent = self.known.heard(event.agent, event.stored)
+        agent = self.known.touch(event.agent, event.stored)
         if agent is None:
             agent = Agent(event.agent, event.role or UNKNOWN_ROLE, seen=event.stored, since=event.stored)
             if not self.known.add(event.agent, agent):
@@ -168,7 +170,7 @@ class Agents:
         return agent
 
     def _answered(self, event: Event) -> None:
-        agent = self._heard(event)
+        agent = self._touch(event)
         if agent is None:
             return
         failed = event.outcome is Outcome.FAILED
@@ -185,21 +187,22 @@ class Agents:
         self._expects(event, event.payload.get("num_agents"))
 
     def _asked(self, event: Event) -> None:
-        agent = self._heard(event)
+        agent = self._touch(event)
         if agent is not None:
             self._deliberates(agent, event.task, event.story, event.stored)
 
     @staticmethod
     def _deliberates(agent: Agent, task: str | None, story: str | None, at: float) -> None:
-        # Another task asked of who has not answered the one before does not end the silence.
+        # A further task does not end the silence of an agent that has not answered the previous one.
         if agent.state is not AgentState.DELIBERATING:
             agent.since = at
         agent.state, agent.task, agent.story = AgentState.DELIBERATING, task, story
 
     def peers_deliberate(self, event: Event, asked: int) -> None:
-        """The first answer to a task says that its author's council was asked: the others are still at it.
+        """Mark the other agents of a council as deliberating: the first answer implies that all received the task.
 
-        Said only where the council is no larger than the number asked; otherwise nobody knows which of them were.
+        Skipped if the council has more agents than the task was sent to, because the recipients are unknown.
+
         """
         if event.role is None:
             return
@@ -211,9 +214,9 @@ class Agents:
                 self._deliberates(agent, event.task, event.story, event.stored)
 
     def meet(self, members: Iterable[Member], at: float) -> None:
-        """Agents on the roster are there: idle, where nothing more is known of them."""
+        """Add registered agents; they are idle until an event says otherwise."""
         for member in members:
-            agent = self.known.heard(member.agent, at)
+            agent = self.known.touch(member.agent, at)
             if agent is None:
                 agent = Agent(member.agent, member.role or UNKNOWN_ROLE, seen=at, since=at, state=AgentState.IDLE)
                 if not self.known.add(member.agent, agent):
@@ -225,7 +228,7 @@ class Agents:
     def _expects(self, event: Event, number: object) -> None:
         if event.role is None:
             return
-        council = self.councils.heard(event.role, event.stored)
+        council = self.councils.touch(event.role, event.stored)
         if council is None:
             council = Council(event.role, seen=event.stored)
             if not self.councils.add(event.role, council):
@@ -235,30 +238,30 @@ class Agents:
         council.id = identifier(event.payload.get("council_id")) or council.id
 
     def _mentioned(self, event: Event, listed: object) -> None:
-        """Agents that others speak of are known to be there, and no more."""
+        """Add agents mentioned by others in state UNKNOWN."""
         for item in objects(listed):
             name = identifier(item.get("agent_id"))
-            if name is None or self.known.heard(name, event.stored) is not None:
+            if name is None or self.known.touch(name, event.stored) is not None:
                 continue
             role = role_of(item.get("role")) or event.role or UNKNOWN_ROLE
             self.known.add(name, Agent(name, role, seen=event.stored, since=event.stored))
 
     def state_of(self, agent: Agent, now: float) -> tuple[AgentState, float]:
-        """(state, since when) at a moment: time alone makes the finished idle and the silent unresponsive."""
-        patience = self._patience
-        if agent.state is AgentState.DELIBERATING and now - agent.since > patience.unresponsive:
-            return AgentState.UNRESPONSIVE, agent.since + patience.unresponsive
-        if agent.state in (AgentState.COMPLETED, AgentState.FAILED) and now - agent.since > patience.idle:
-            return AgentState.IDLE, agent.since + patience.idle
+        """(state, since when) at a time; silence alone makes agents idle or unresponsive."""
+        timeouts = self._timeouts
+        if agent.state is AgentState.DELIBERATING and now - agent.since > timeouts.unresponsive:
+            return AgentState.UNRESPONSIVE, agent.since + timeouts.unresponsive
+        if agent.state in (AgentState.COMPLETED, AgentState.FAILED) and now - agent.since > timeouts.idle:
+            return AgentState.IDLE, agent.since + timeouts.idle
         return agent.state, agent.since
 
     def shift(self, seconds: float) -> None:
-        """Move every time: the clock was set."""
+        """Shift all times after a clock change."""
         self.known.shift(seconds)
         self.councils.shift(seconds)
         for agent in self.known:
             agent.since += seconds
 
     def expire(self, now: float) -> None:
-        self.known.expire(now, self._patience.gone)
-        self.councils.expire(now, self._patience.gone)
+        self.known.expire(now, self._timeouts.gone)
+        self.councils.expire(now, self._timeouts.gone)

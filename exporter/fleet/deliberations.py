@@ -1,7 +1,7 @@
-"""Deliberations: one task given to the agents of one role, from the first sign of it to its end. Pure.
+"""Deliberations: one task sent to the agents of one role, from start to end. Pure.
 
-No service of the fleet says that one has begun, so the first answer does; its end is the last answer, an event that
-says so, or the time being up.
+No service publishes the start, so it is inferred from the first answer. The end is the last answer, an event, or the
+timeout.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class Ending(StrEnum):
-    """UNKNOWN ended without anyone having said how many agents were asked."""
+    """UNKNOWN: timed out, and the number of agents was never published."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -31,14 +31,14 @@ class Ending(StrEnum):
 
 @dataclass(slots=True)
 class Deliberation:
-    """`started` and `ended` in seconds since 1970, by the agents' clocks; `inferred` where no event told of the start."""
+    """`started` and `ended` in seconds since 1970, by the agents' clocks; `inferred`: no event reported the start."""
 
     task: str
     role: str
     started: float
     seen: float
     opened: float
-    """When its time began to run, by the clock that stamps events: an agent's clock must not decide when it is up."""
+    """Start of the timeout, by the clock that stamps events, because an agent's clock can be wrong."""
     inferred: bool
     story: str | None = None
     asked: int | None = None
@@ -57,11 +57,11 @@ Key = tuple[str, str]
 _ENDS = frozenset({"orchestration.deliberation.completed", "orchestration.deliberation.failed"})
 
 _MOST_AGENTS = 1000
-"""Names remembered of one deliberation."""
+"""Agent names kept per deliberation."""
 
 
 class Deliberations:
-    """Those that are open, those lately ended, and the counts of all."""
+    """Open deliberations, recently ended ones, and counters."""
 
     def __init__(self, limit: int, timeout: float, roles: Admitted) -> None:
         self._timeout = timeout
@@ -75,7 +75,7 @@ class Deliberations:
         self.agents: Counter[tuple[str, str]] = Counter()
 
     def apply(self, event: Event) -> Deliberation | None:
-        """Take note; returns a deliberation that this event was the first sign of."""
+        """Apply an event; returns the deliberation if this event is its first."""
         kind = event.kind
         if event.task is None:
             return None
@@ -84,13 +84,13 @@ class Deliberations:
         if kind == "orchestration.deliberation.started":
             return self._begin(event, started=event.time or event.stored, inferred=False)
         if kind in _ENDS:
-            self._told_ended(event)
+            self._reported_end(event)
         return None
 
     def _begin(self, event: Event, *, started: float, inferred: bool) -> Deliberation | None:
         assert event.task is not None
         key = (event.task, event.role or "")
-        found = self.open.heard(key, event.stored)
+        found = self.open.touch(key, event.stored)
         if found is None:
             if self.recent.get(key) is not None:
                 return None
@@ -120,8 +120,8 @@ class Deliberations:
         if found is None:
             return None
         failed = event.outcome is Outcome.FAILED
-        heard = found.answered | found.failed
-        if agent not in heard and len(heard) < _MOST_AGENTS:
+        responded = found.answered | found.failed
+        if agent not in responded and len(responded) < _MOST_AGENTS:
             (found.failed if failed else found.answered).add(agent)
             self.agents[self._label(found), "failed" if failed else "answered"] += 1
         if found.complete:
@@ -129,8 +129,8 @@ class Deliberations:
             self._end(key, found, ending, at, event.stored)
         return new
 
-    def _told_ended(self, event: Event) -> None:
-        """The task is over for every role it was given to; told of a task never heard of, it still counts."""
+    def _reported_end(self, event: Event) -> None:
+        """End the task for all its roles; an end without a known start is counted too."""
         assert event.task is not None
         ending = Ending.FAILED if event.outcome is Outcome.FAILED else Ending.COMPLETED
         at = event.time or event.stored
@@ -141,13 +141,13 @@ class Deliberations:
                 self._asked(found, event)
                 found.failed.update(_agents_in(event.payload.get("failed_agents")) - found.answered)
                 self._end(key, found, ending, at, event.stored)
-        heard = any(self.recent.get(key) for key in keys) if event.role else event.task in self._recent_tasks
-        if not heard:
-            told = duration(event.payload.get("duration_ms"))
-            started, stored = at - (told or 0.0), event.stored
-            found = Deliberation(event.task, event.role or "", started, stored, stored, told is None, event.story)
+        counted = any(self.recent.get(key) for key in keys) if event.role else event.task in self._recent_tasks
+        if not counted:
+            reported = duration(event.payload.get("duration_ms"))
+            started, stored = at - (reported or 0.0), event.stored
+            found = Deliberation(event.task, event.role or "", started, stored, stored, reported is None, event.story)
             self._asked(found, event)
-            self._end((found.task, found.role), found, ending, at, stored, timed=told is not None)
+            self._end((found.task, found.role), found, ending, at, stored, timed=reported is not None)
 
     def _end(self, key: Key, found: Deliberation, ending: Ending, at: float, seen: float, *, timed: bool = True) -> None:
         self.open.pop(key)
@@ -163,29 +163,29 @@ class Deliberations:
         role = self._label(found)
         self.ended[role, ending] += 1
         if timed and ending is not Ending.UNKNOWN:
-            distribution = self.seconds.get(role)
-            if distribution is None:
-                distribution = self.seconds[role] = Histogram(SECONDS)
-            distribution.observe(found.ended - found.started)
+            histogram = self.seconds.get(role)
+            if histogram is None:
+                histogram = self.seconds[role] = Histogram(SECONDS)
+            histogram.observe(found.ended - found.started)
 
     def start_counting(self) -> None:
-        """Set every count to zero; what is open stays open."""
+        """Set all counters to zero; open deliberations stay open."""
         self.ended = Counter(dict.fromkeys(self.ended, 0))
         self.agents = Counter(dict.fromkeys(self.agents, 0))
-        for distribution in self.seconds.values():
-            distribution.clear()
+        for histogram in self.seconds.values():
+            histogram.clear()
 
     def _label(self, found: Deliberation) -> str:
         return self._roles(found.role or UNKNOWN_ROLE)
 
     def shift(self, seconds: float) -> None:
-        """Move the times that expiry depends on: the clock was set."""
+        """Shift the times that expiry depends on, after a clock change."""
         self.open.shift(seconds)
         for found in self.open:
             found.opened += seconds
 
     def expire(self, now: float) -> None:
-        """End what has been open for too long."""
+        """End deliberations that have timed out."""
         late = []
         for key, found in self.open.items():
             found.opened, found.seen = min(found.opened, now), min(found.seen, now)

@@ -1,6 +1,6 @@
-"""How consumers deal with what they get, from the server's acknowledgement samples and advisories. Pure and bounded.
+"""Deliveries of consumers, from the server's ack samples and advisories. Pure and bounded.
 
-A sample comes for as many acknowledgements as the consumer's `sample_freq` says, an advisory for every refusal.
+The server publishes ack samples at the consumer's `sample_freq`, and an advisory for every nak and termination.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _KNOWN: Final = {_ACK: "ack", _NAK: "nak", _TERMINATED: "terminated", _MAX_DELIV
 
 
 class Advisory(msgspec.Struct, frozen=True):
-    """What samples and advisories about a consumer have in common; `ack_time` in nanoseconds."""
+    """Common fields of samples and advisories about a consumer; `ack_time` in nanoseconds."""
 
     type: str = ""
     stream: str = ""
@@ -60,7 +60,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Consumer:
-    """What one consumer did; `seen` in seconds since 1970."""
+    """Counters of one consumer; `seen` in seconds since 1970."""
 
     stream: str
     name: str
@@ -73,7 +73,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerCounts:
-    """Samples and advisories received, by type, and what each consumer did."""
+    """Samples and advisories by type, and the counters of each consumer."""
 
     types: Mapping[str, int]
     consumers: tuple[Consumer, ...]
@@ -83,7 +83,7 @@ _decoder = msgspec.json.Decoder(Advisory)
 
 
 class Deliveries:
-    """Counts by consumer, as long as there is room."""
+    """Counters by consumer, up to the limit."""
 
     def __init__(self) -> None:
         self._consumers: Capped[tuple[str, str], Consumer] = Capped(_CONSUMERS, grace=3600.0)
@@ -95,7 +95,7 @@ class Deliveries:
         return self._consumers.refused
 
     def apply(self, data: bytes, at: float) -> None:
-        """Take note of a sample or an advisory; one that is of another type is counted, one that is none as unreadable."""
+        """Apply a sample or advisory. Other types are only counted; unparseable messages are counted as unreadable."""
         try:
             advisory = _decoder.decode(data)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
@@ -106,7 +106,7 @@ class Deliveries:
         if kind == "other" or not advisory.stream or not advisory.consumer:
             return
         key = (advisory.stream, advisory.consumer)
-        consumer = self._consumers.heard(key, at)
+        consumer = self._consumers.touch(key, at)
         if consumer is None:
             consumer = Consumer(*key, seen=at)
             if not self._consumers.add(key, consumer):
@@ -121,7 +121,7 @@ class Deliveries:
             consumer.max_deliveries += 1
 
     def counts(self) -> ConsumerCounts:
-        """The counts now, by value."""
+        """A snapshot of the counters."""
         consumers = tuple(replace(consumer, acked=consumer.acked.copy()) for consumer in self._consumers)
         return ConsumerCounts(dict(self._types), consumers)
 

@@ -1,4 +1,4 @@
-"""What keeps memory and series bounded whatever the fleet, or somebody in its name, sends."""
+"""Limits on memory and series, whatever is published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.events.subjects import OTHER
 
 
 class Seen(Protocol):
-    """Something that is kept by the time it was last heard of, in seconds since 1970."""
+    """An item with the time of its last update, in seconds since 1970."""
 
     seen: float
 
@@ -20,10 +20,11 @@ V = TypeVar("V", bound=Seen)
 
 
 class Capped(Generic[K, V]):
-    """At most `limit` things. A new one displaces the one longest unheard of, if that was `grace` seconds ago at least.
-    A grace of 0 lets every new one in.
+    """At most `limit` items. A new item replaces the least recently seen one if that was not seen for `grace` seconds.
+    A grace of 0 always replaces.
 
-    So a flood of invented names cannot push out what is alive; what it could not add is counted in `refused`.
+    This keeps a flood of invented names from evicting active items; rejected items are counted in `refused`.
+
     """
 
     def __init__(self, limit: int, *, grace: float = 300.0) -> None:
@@ -47,8 +48,8 @@ class Capped(Generic[K, V]):
     def get(self, key: K) -> V | None:
         return self._things.get(key)
 
-    def heard(self, key: K, at: float) -> V | None:
-        """The thing, marked as heard of."""
+    def touch(self, key: K, at: float) -> V | None:
+        """The item, marked as seen at `at`."""
         thing = self._things.get(key)
         if thing is not None:
             if at > thing.seen:
@@ -57,7 +58,7 @@ class Capped(Generic[K, V]):
         return thing
 
     def add(self, key: K, thing: V) -> bool:
-        """Keep a new thing; False where there is no room for it."""
+        """Add a new item; False if there is no room."""
         if len(self._things) >= self._limit:
             oldest = next(iter(self._things), None)
             if oldest is None or (self._grace and self._things[oldest].seen > thing.seen - self._grace):
@@ -68,18 +69,19 @@ class Capped(Generic[K, V]):
         return True
 
     def pop(self, key: K) -> V | None:
-        """Let go of a thing; all that goes, goes by here."""
+        """Remove an item; all removals use this method."""
         return self._things.pop(key, None)
 
     def shift(self, seconds: float) -> None:
-        """Move every time by this much: the clock was set."""
+        """Shift all times by this much after a clock change."""
         for thing in self:
             thing.seen += seconds
 
     def expire(self, now: float, silence: float) -> list[V]:
-        """Remove and return what was last heard of more than `silence` seconds ago.
+        """Remove and return items that were last seen more than `silence` seconds ago.
 
-        A time in the future, which a stepping or skewed clock leaves behind, becomes `now`: it must not be kept longer.
+        Times in the future, left by a stepped or skewed clock, are set to `now`, to avoid keeping the item longer.
+
         """
         gone = []
         for key, thing in tuple(self._things.items()):
@@ -92,7 +94,7 @@ class Capped(Generic[K, V]):
 
 
 class Admitted:
-    """Names that may be label values: those known beforehand, and others until the limit; OTHER after that."""
+    """Limits label values: known names and further names up to the limit are kept; others become OTHER."""
 
     def __init__(self, limit: int, known: Iterable[str] = ()) -> None:
         self._names = set(known)

@@ -1,4 +1,4 @@
-"""Agents of every system: the metric and the view they share, and the roster that one source learns for another."""
+"""Agents of all systems: the shared metric and view, and the registry of agents passed from one source to another."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ AGENTS = gauge(
 
 @runtime_checkable
 class KnowsAgents(Protocol):
-    """A source with agents of its own."""
+    """A source with agents."""
 
     def agents(self) -> list[dict[str, Any]]:
-        """Each with at least system, id, role, state, since and task; what is not known is null."""
+        """Each has at least system, id, role, state, since and task; unknown values are null."""
 
 
 class Member(NamedTuple):
-    """An agent that its council has, whatever it does."""
+    """A registered agent of a council, active or not."""
 
     agent: str
     role: str
@@ -37,20 +37,20 @@ Meet = Callable[[Iterable[Member]], None]
 
 @runtime_checkable
 class TakesRoster(Protocol):
-    """A source that wants to know who is there."""
+    """A source that uses registered agents."""
 
     def meet(self, members: Iterable[Member]) -> None: ...
 
 
 @runtime_checkable
 class TellsRoster(Protocol):
-    """A source that learns who is there."""
+    """A source that lists registered agents."""
 
     def tell_roster_to(self, meet: Meet) -> None: ...
 
 
 def introduce(sources: Sequence[object]) -> None:
-    """Connect those who learn the roster with those who want it."""
+    """Connect the sources that list registered agents to the sources that use them."""
     for teller in sources:
         for taker in sources:
             if isinstance(teller, TellsRoster) and isinstance(taker, TakesRoster):

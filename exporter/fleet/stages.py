@@ -1,4 +1,4 @@
-"""Stories and tasks by the stage they are in, how long they stay there, and moves that their rules do not know. Pure."""
+"""Stories and tasks by stage, their time in stage, and invalid transitions. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from exporter.metrics.histogram import Histogram
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 _STAGES = 32
-"""Names of stages that may be labels; the fleet's services know fewer."""
+"""Max. stage names used as labels; the fleet's services use fewer."""
 _FORGOTTEN = 7 * 86400.0
 
 STORY_STAGES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
-"""The stages of a story in their order. Others occur (PLANNED, READY_FOR_EXECUTION), of which no order is known."""
+"""The stages of a story in order. Other stages (PLANNED, READY_FOR_EXECUTION) have no defined order."""
 
 TASK_MOVES = {
     "todo": ("implementing",),
@@ -36,11 +36,13 @@ TASK_MOVES = {
     "done": (),
     "cancelled": (),
 }
-"""The workflow's stages and where each may lead; `cancelled` may follow any that is not an end."""
+"""The workflow's stages and their valid successors; `cancelled` can follow any stage that is not final."""
 
 
 def story_move_is_legal(before: str, after: str) -> bool:
-    """One step forward, or any number back for rework; nothing leaves DONE. Stages of no known order are not judged."""
+    """Valid transitions: one step forward, or any steps back for rework; DONE is final. Stages without an order are not
+    checked.
+    """
     if before not in STORY_STAGES or after not in STORY_STAGES:
         return True
     if before == STORY_STAGES[-1]:
@@ -49,7 +51,7 @@ def story_move_is_legal(before: str, after: str) -> bool:
 
 
 def task_move_is_legal(before: str, after: str) -> bool:
-    """As the workflow's rules have it; stages that are not the workflow's are not judged."""
+    """Valid transitions of the workflow; other stages are not checked."""
     if before not in TASK_MOVES or after not in TASK_MOVES:
         return True
     return after in TASK_MOVES[before] or (after == "cancelled" and bool(TASK_MOVES[before]))
@@ -57,7 +59,7 @@ def task_move_is_legal(before: str, after: str) -> bool:
 
 @dataclass(slots=True)
 class Staged:
-    """A story or task: its stage and since when, in seconds since 1970; `story` and `role` as far as events say."""
+    """A story or task with its stage and the start of the stage, in seconds since 1970; `story` and `role` if known."""
 
     id: str
     stage: str
@@ -71,7 +73,7 @@ class Staged:
 
 
 class Stages:
-    """All stories, or all tasks, at most `limit`; a stage that is over `_STAGES` names counts as `other`."""
+    """All stories or all tasks, at most `limit`; beyond `_STAGES` names, stages count as `other`."""
 
     def __init__(self, limit: int, known: tuple[str, ...]) -> None:
         self.things: Capped[str, Staged] = Capped(limit)
@@ -81,9 +83,9 @@ class Stages:
         self.seconds: dict[str, Histogram] = {}
 
     def enter(self, name: str, stage: str, event: Event) -> Staged | None:
-        """Put a thing into a stage without judging the move; one that is already there stays since when it was."""
+        """Set the stage without checking the transition; keeps the start time if the stage is unchanged."""
         at = event.time or event.stored
-        thing = self.things.heard(name, event.stored)
+        thing = self.things.touch(name, event.stored)
         if thing is None:
             thing = Staged(name, stage, since=at, seen=event.stored)
             if not self.things.add(name, thing):
@@ -98,9 +100,9 @@ class Stages:
         return thing
 
     def move(self, name: str, before: str | None, after: str, event: Event, *, legal: bool) -> None:
-        """A move that an event tells of. What the event says it came from counts, where it says so."""
+        """Apply a transition from an event. The event's previous stage takes precedence over the known one."""
         if self.things.get(name) is None and before and before != after:
-            # Never heard of: how long it was in the stage it comes from is not known.
+            # First event of this item: its time in the previous stage is unknown.
             if self.enter(name, after, event) is None:
                 return
             self.moves[self.names(before), self.names(after)] += 1
@@ -109,7 +111,7 @@ class Stages:
         self.illegal += not legal
 
     def start_counting(self) -> None:
-        """Set every count to zero; each thing stays in its stage."""
+        """Set all counters to zero; items stay in their stages."""
         self.moves = Counter(dict.fromkeys(self.moves, 0))
         self.illegal = 0
         for distribution in self.seconds.values():
@@ -125,7 +127,7 @@ class Stages:
         distribution.observe(at - thing.since)
 
     def by_stage(self) -> dict[str, tuple[int, float]]:
-        """stage → (how many are in it, since when the one longest there is)."""
+        """stage → (number of items, start time of the oldest)."""
         found: dict[str, tuple[int, float]] = {}
         for thing in self.things:
             stage = self.names(thing.stage)
@@ -134,7 +136,7 @@ class Stages:
         return found
 
     def shift(self, seconds: float) -> None:
-        """Move the times that expiry depends on: the clock was set."""
+        """Shift the times that expiry depends on, after a clock change."""
         self.things.shift(seconds)
 
     def expire(self, now: float) -> None:
@@ -142,7 +144,7 @@ class Stages:
 
 
 STORY_MOVES = frozenset({"planning.story.transitioned", "orchestration.phase.changed", "agile.transition"})
-"""Kinds of events that tell of a story's move."""
+"""Event kinds that report a story transition."""
 _CREATIONS = frozenset({"planning.story.created", "agile.case_created"})
 _STORY_KINDS = STORY_MOVES | _CREATIONS | {"planning.plan.approved"}
 
@@ -169,18 +171,18 @@ class Stories(Stages):
             before = before.upper() if before else None
             known = self.things.get(event.story)
             if kind == "orchestration.phase.changed" and known is not None and known.stage == after.upper():
-                return  # the orchestrator's echo of a move that planning told of
+                return  # the orchestrator repeats a transition that planning reported
             after = after.upper()
             self.move(event.story, before, after, event, legal=story_move_is_legal(before or "", after))
         else:
-            story = self.things.heard(event.story, event.stored)
+            story = self.things.touch(event.story, event.stored)
             if story is not None:
                 story.plan = event.plan or story.plan
 
 
 class Tasks(Stages):
     def __init__(self, limit: int) -> None:
-        super().__init__(limit, (*TASK_MOVES, *_TOLD.values(), "deliberating", "deliberated"))
+        super().__init__(limit, (*TASK_MOVES, *_STAGE_OF.values(), "deliberating", "deliberated"))
 
     def apply(self, event: Event) -> None:
         if event.task is None:
@@ -193,8 +195,8 @@ class Tasks(Stages):
                 self.move(event.task, before, after, event, legal=task_move_is_legal(before or "", after))
         elif kind == "workflow.task.completed":
             self.enter(event.task, (_stage(body, "final_state") or "done").lower(), event)
-        elif kind in _TOLD:
-            self.enter(event.task, _TOLD[kind], event)
+        elif kind in _STAGE_OF:
+            self.enter(event.task, _STAGE_OF[kind], event)
         elif kind in ANSWERS and event.agent is not None:
             known = self.things.get(event.task)
             if known is None or known.stage in _BEFORE_DELIBERATION:
@@ -205,7 +207,7 @@ class Tasks(Stages):
                 self.enter(event.task, "failed" if event.outcome is Outcome.FAILED else "deliberated", event)
 
 
-_TOLD = {
+_STAGE_OF = {
     "planning.task.created": "created",
     "planning.task.assigned": "assigned",
     "workflow.task.assigned": "assigned",
@@ -214,7 +216,7 @@ _TOLD = {
     "planning.task.completed": "completed",
     "orchestration.task.failed": "failed",
 }
-"""Events that put a task into a stage of their own."""
+"""Event kinds that imply a stage of a task."""
 
 _BEFORE_DELIBERATION = frozenset({"created", "assigned", "dispatched"})
 

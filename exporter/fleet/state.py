@@ -1,4 +1,4 @@
-"""What the fleet's events add up to: Fleet.apply(event). Pure and bounded: no client, no clock, nothing without a cap."""
+"""State of the fleet from its events: Fleet.apply(event). Pure and bounded: no client, no clock, limits on everything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, Unreadable, ValueField
 from exporter.events.subjects import OTHER, known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
-from exporter.fleet.agents import Agents, Patience
+from exporter.fleet.agents import Agents, AgentTimeouts
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.limits import Admitted
 from exporter.fleet.stages import Stories, Tasks
@@ -23,14 +23,14 @@ RESPONSE_TOKENS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 128
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that is kept of each kind."""
+    """Max. items of each kind."""
 
     agents: int = 500
     stories: int = 5000
     tasks: int = 10_000
     deliberations: int = 5000
     series: int = 1000
-    """Combinations of subject, producer and outcome that events are counted by."""
+    """Combinations of subject, producer and outcome that are counted."""
     roles: int = 20
     models: int = 20
     producers: int = 40
@@ -38,7 +38,7 @@ class Caps:
 
 @dataclass(slots=True)
 class Counts:
-    """Events as they came, parsed or not."""
+    """Counters of events, parsed or not."""
 
     events: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Counts:
     refused: int = 0
 
     def copy(self) -> Counts:
-        """The same counts, by value."""
+        """A copy of the counters."""
         return Counts(
             dict(self.events),
             copied(self.sizes),
@@ -65,7 +65,9 @@ class Counts:
         )
 
     def start_counting(self) -> None:
-        """Set every count to zero and keep its series: a first increment from 0 is seen, one from nothing is not."""
+        """Set all counters to zero and keep their series, because Prometheus does not count a series' first value as an
+        increase.
+        """
         for counts in (self.events, self.unparsed, self.unreadable, self.responses):
             for key in counts:
                 counts[key] = 0  # type: ignore[index]
@@ -74,28 +76,31 @@ class Counts:
                 distribution.clear()
 
 
-_CAPS, _PATIENCE = Caps(), Patience()
+_CAPS, _TIMEOUTS = Caps(), AgentTimeouts()
 
 
 class Fleet:
-    """Agents, councils, deliberations, stories, tasks, and counts of all that was said."""
+    """Agents, councils, deliberations, stories and tasks, and event counters."""
 
-    def __init__(self, caps: Caps = _CAPS, patience: Patience = _PATIENCE, *, deliberation_timeout: float = 300.0) -> None:
+    def __init__(
+        self, caps: Caps = _CAPS, timeouts: AgentTimeouts = _TIMEOUTS, *, deliberation_timeout: float = 300.0
+    ) -> None:
         self._caps = caps
         self.counts = Counts()
         self.roles = Admitted(caps.roles, (*ROLES, UNKNOWN_ROLE))
         self.models = Admitted(caps.models)
         self.producers = Admitted(caps.producers)
-        self.agents = Agents(caps.agents, patience)
+        self.agents = Agents(caps.agents, timeouts)
         self.deliberations = Deliberations(caps.deliberations, deliberation_timeout, self.roles)
         self.stories = Stories(caps.stories)
         self.tasks = Tasks(caps.tasks)
 
     def apply(self, event: Event | Unparsed, seen: float | None = None, *, ahead: float = 0.0) -> None:
-        """Take an event into account. `seen` is when it was read, given for events that were followed as they came.
+        """Apply an event. `seen` is the time of receipt, for live events only.
 
-        `ahead` is by how many seconds the clock that stamps events is ahead of the one that gives `seen` and the times
-        to expire by. What is stamped later than it was read is taken to be of then.
+        `ahead` is how many seconds the clock that stamps events is ahead of the clock of `seen` and of the expiry times.
+        Events stamped after their receipt are treated as stamped at their receipt.
+
         """
         stored = event.stored - ahead if seen is None else min(event.stored - ahead, seen)
         if stored != event.stored:
@@ -157,9 +162,10 @@ class Fleet:
                 distribution.observe_with(value, event.stored, task_id=event.task, story_id=event.story)
 
     def start_counting(self) -> None:
-        """Keep what the past says of the present, and count from here on.
+        """Keep the state from replayed events, and count from here on.
 
-        What is read back at a start was counted by the process before; counted again it would be doubled in `increase()`.
+        The replayed events were counted by the previous process; counting them again would double `increase()`.
+
         """
         self.counts.start_counting()
         self.deliberations.start_counting()
@@ -167,21 +173,21 @@ class Fleet:
         self.tasks.start_counting()
 
     def shift(self, seconds: float) -> None:
-        """Keep all ages when the clock that gives `seen` was set forward by so many seconds, or back if negative."""
+        """Shift all times after the clock of `seen` was set forward (positive) or back (negative) by so many seconds."""
         self.deliberations.shift(seconds)
         self.agents.shift(seconds)
         self.stories.shift(seconds)
         self.tasks.shift(seconds)
 
     def expire(self, now: float) -> None:
-        """Let time pass: end what took too long, let go of what is silent."""
+        """Expire: end timed-out deliberations, remove silent items."""
         self.deliberations.expire(now)
         self.agents.expire(now)
         self.stories.expire(now)
         self.tasks.expire(now)
 
     def refused(self) -> dict[str, int]:
-        """How often something was not kept, or not told apart, because a cap was reached."""
+        """How often an item was not kept, or counted as OTHER, because of a limit."""
         return {
             "role": self.roles.refused,
             "model": self.models.refused,

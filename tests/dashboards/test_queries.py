@@ -20,7 +20,7 @@ from tests.support.demo import RunningDemo
 
 _WINDOWS = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "10m", "$__auto": "5m"}
 Answers = dict[tuple[str, str], list[dict[str, Any]]]
-_PATIENCE = 120
+_TIMEOUTS = 120
 """Seconds for the demo to have sent, and Prometheus to have seen, everything that is asked for."""
 
 DOCUMENTS = [dashboard.document() for dashboard in all_dashboards()]
@@ -73,7 +73,7 @@ def answers(demo_fleet: RunningDemo) -> Iterator[Answers]:
 
         demo_fleet.do(f"break {' '.join(Fault)}")
         with contextlib.suppress(ServerFailed):
-            wait_for(all_have_data, what="every query to have data", deadline=_PATIENCE)
+            wait_for(all_have_data, what="every query to have data", deadline=_TIMEOUTS)
         yield found
         demo_fleet.do(f"restore {' '.join(Fault)}")
 

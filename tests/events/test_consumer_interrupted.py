@@ -115,8 +115,8 @@ def test_sequences_that_jump_back_under_the_same_name_are_read_from_the_beginnin
                 await fleet.says("planning.story.created", story_id="US-1")
                 await reader.shows(CREATED, 1)
                 # As after a restore from a backup: the reader has been further than the stream now reaches.
-                assert reader.source._tap is not None
-                reader.source._tap.followed["PLANNING_EVENTS"].position = 1000
+                assert reader.source._consumer is not None
+                reader.source._consumer.followed["PLANNING_EVENTS"].position = 1000
                 await fleet.stream("OTHER", "other")
                 page = await reader.shows(CREATED, 2)
                 assert page[RESTARTS.format("sequence")] == 1
@@ -153,8 +153,8 @@ def test_messages_that_the_client_drops_are_counted_and_read_again(server: Nats)
                 await reader.page()
                 await own_consumer(fleet)
                 # Room for one message: the others that come with it are dropped, as from a reader that is too slow.
-                assert reader.source._tap is not None
-                for subscription in reader.source._tap.connection.client._subs.values():
+                assert reader.source._consumer is not None
+                for subscription in reader.source._consumer.connection.client._subs.values():
                     if not subscription.subject.endswith(("*", ">")):
                         subscription._pending_bytes_limit = 30
                 for _ in range(200):

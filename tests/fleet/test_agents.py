@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.fleet.agents import Patience
+from exporter.fleet.agents import AgentTimeouts
 from exporter.fleet.state import Caps, Fleet
 from tests.support.story import Story
 
@@ -89,7 +89,7 @@ def test_an_agent_remembers_its_last_ten_tasks() -> None:
 
 
 def test_a_silent_agent_makes_room_for_a_new_one() -> None:
-    story = Story(Fleet(Caps(agents=1), Patience())).answers(1).answers(2, after=301)
+    story = Story(Fleet(Caps(agents=1), AgentTimeouts())).answers(1).answers(2, after=301)
 
     assert list(story.states()) == ["agent-dev-2"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.clients.clock import ServerClock, WallClock
 from exporter.events.model import Message, parsed
-from exporter.fleet.agents import Patience
+from exporter.fleet.agents import AgentTimeouts
 from exporter.fleet.state import Caps, Fleet
 from tests.support.story import NOW, Story
 
@@ -40,7 +40,7 @@ def test_an_agent_of_tomorrow_keeps_no_other_from_expiring() -> None:
 
 
 def test_agents_of_tomorrow_block_no_slot() -> None:
-    fleet = Fleet(Caps(agents=3), Patience())
+    fleet = Fleet(Caps(agents=3), AgentTimeouts())
     for number in range(3):
         fleet.apply(parsed(answer(f"tomorrow{number}", NOW + DAY)), NOW)
     fleet.apply(parsed(answer("today", NOW + 301)), NOW + 301)

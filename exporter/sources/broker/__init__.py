@@ -13,7 +13,7 @@ from exporter.clients.sqlite import Reading, SqliteReader
 from exporter.config.options import Count, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
-from exporter.events.broadcast import LiveStream
+from exporter.events.broadcast import EventBroadcaster
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.broker import dashboard, samples
@@ -50,7 +50,7 @@ class Broker(Source, Target[BrokerSnapshot]):
         self._tables = Tables()
         self._reader = SqliteReader(options.database, wait=options.timeout / 2, begin=self._tables.begin, read=self._read)
         self._snapshot: BrokerSnapshot | None = None
-        self._live = LiveStream()
+        self._live = EventBroadcaster()
         self._last_event: int | None = None
 
     @property
@@ -58,7 +58,7 @@ class Broker(Source, Target[BrokerSnapshot]):
         return str(self._reader.path)
 
     @property
-    def live(self) -> LiveStream:
+    def live(self) -> EventBroadcaster:
         return self._live
 
     async def run(self) -> None:

@@ -16,14 +16,14 @@ from exporter.config.address import Address, HttpAddress
 from exporter.config.options import Count, Names, Options, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events import broadcast
-from exporter.events.broadcast import LiveStream
-from exporter.events.consumer import Tap
+from exporter.events.broadcast import EventBroadcaster
+from exporter.events.consumer import EventConsumer
 from exporter.events.history import History
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
 from exporter.events.streams import How, how_to_read, wanted
 from exporter.fleet import delivery
-from exporter.fleet.agents import Patience
+from exporter.fleet.agents import AgentTimeouts
 from exporter.fleet.delivery import Deliveries
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
@@ -80,13 +80,15 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         self._redact = frozenset(name.lower() for name in options.redact)
         self._clock = WallClock()
         self._deliveries = Deliveries()
-        self._live = LiveStream()
+        self._live = EventBroadcaster()
         self._caught_up = asyncio.Event()
-        self._tap = Tap(options, timeout=options.timeout, lookback=options.lookback, streams=options.streams, listener=self)
+        self._consumer = EventConsumer(
+            options, timeout=options.timeout, lookback=options.lookback, streams=options.streams, listener=self
+        )
         url = options.grafana_url.get_secret_value()
         token = options.grafana_token.get_secret_value()
         self._grafana = GrafanaLive(url, token, options.grafana_stream) if url else None
-        self.begins()
+        self.reset()
 
     @property
     def server(self) -> str:
@@ -99,7 +101,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         return self._fleet
 
     @property
-    def live(self) -> LiveStream:
+    def live(self) -> EventBroadcaster:
         return self._live
 
     @property
@@ -110,14 +112,14 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         """An event as it may be shown."""
         return event_view(event, self._redact, self.options.text_limit)
 
-    def begins(self) -> None:
+    def reset(self) -> None:
         """Start with an empty fleet."""
         options = self.options
         caps = Caps(agents=options.max_agents, stories=options.max_stories, tasks=options.max_tasks)
-        patience = Patience(idle=options.idle_after, unresponsive=options.unresponsive_after, gone=options.agent_ttl)
-        self._fleet = Fleet(caps, patience, deliberation_timeout=options.deliberation_timeout)
+        timeouts = AgentTimeouts(idle=options.idle_after, unresponsive=options.unresponsive_after, gone=options.agent_ttl)
+        self._fleet = Fleet(caps, timeouts, deliberation_timeout=options.deliberation_timeout)
 
-    def caught_up(self) -> None:
+    def on_replay_complete(self) -> None:
         """What comes from here on is counted."""
         self._fleet.expire(self._now())
         self._fleet.start_counting()
@@ -126,7 +128,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
     def message(self, message: Message, *, live: bool) -> None:
         """Take one message into account."""
         event = parsed(message)
-        self._fleet.apply(event, self._now() if live else None, ahead=self._tap.connection.clock.ahead)
+        self._fleet.apply(event, self._now() if live else None, ahead=self._consumer.connection.clock.ahead)
         if not isinstance(event, Unparsed):
             (self._live.publish if live else self._live.recent.add)(event)
 
@@ -147,7 +149,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tap.run(), name="read the streams")
+            group.create_task(self._consumer.run(), name="read the streams")
             if self._grafana is not None:
                 group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
 
@@ -155,7 +157,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         await self._caught_up.wait()
 
     async def collect(self) -> FleetSnapshot:
-        reader, grafana = self._tap, self._grafana
+        reader, grafana = self._consumer, self._grafana
         await reader.tried.wait()
         if problem := reader.problem or reader.refusal:
             raise problem.again()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from exporter.events.broadcast import LiveStream, listening_to
+from exporter.events.broadcast import EventBroadcaster, listening_to
 from exporter.events.model import Event
 from exporter.events.redaction import summary
 from exporter.metrics.metric import Metric, counter
@@ -57,7 +57,7 @@ class GrafanaLive:
         self.pushed = 0
         self.failed = 0
 
-    async def run(self, live: LiveStream) -> None:
+    async def run(self, live: EventBroadcaster) -> None:
         """Push until cancelled; when it was too slow, begin again with what is new."""
         import httpx
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.events.streams import Followed
+from exporter.events.streams import StreamCursor
 from exporter.events.values import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
 from exporter.fleet.deliberations import Deliberations, Ending
@@ -68,7 +68,7 @@ class FleetSnapshot:
     """The fleet's state, and how its events are read and passed on."""
 
     state: StateSnapshot
-    streams: tuple[Followed, ...]
+    streams: tuple[StreamCursor, ...]
     refused_subjects: frozenset[str]
     """Subjects that the account may not subscribe to."""
     disconnects: int

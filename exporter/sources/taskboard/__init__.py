@@ -18,7 +18,7 @@ import msgspec
 from exporter.config.options import Count, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
-from exporter.events.broadcast import LiveStream
+from exporter.events.broadcast import EventBroadcaster
 from exporter.events.model import Event, Outcome
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
@@ -62,14 +62,14 @@ class Taskboard(Source, Target[BoardSnapshot]):
         self._problem: SourceError | None = None
         self._changed, self._tried = asyncio.Event(), asyncio.Event()
         self._paths: set[str] = set()
-        self._live = LiveStream()
+        self._live = EventBroadcaster()
 
     @property
     def server(self) -> str:
         return str(self._root)
 
     @property
-    def live(self) -> LiveStream:
+    def live(self) -> EventBroadcaster:
         return self._live
 
     async def wait_synced(self) -> None:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconn
 from starlette.responses import StreamingResponse
 
 from exporter.errors import SourceError
-from exporter.events.broadcast import Listening, LiveStream, TooManyListeners, is_full, listening_to, newest
+from exporter.events.broadcast import EventBroadcaster, Listening, TooManyListeners, is_full, listening_to, newest
 from exporter.events.model import Event
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, summary
 from exporter.sources.fleet import FleetEvents
@@ -47,7 +47,7 @@ class Stream:
 
     def __init__(
         self,
-        streams: Sequence[LiveStream],
+        streams: Sequence[EventBroadcaster],
         following: FleetEvents | None,
         past: Searches | None,
         wanted: EventFilter,
@@ -152,7 +152,7 @@ def _same_origin(websocket: WebSocket) -> bool:
     return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
 
 
-def router(following: FleetEvents | None, streams: Sequence[LiveStream], past: Searches | None) -> APIRouter:
+def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], past: Searches | None) -> APIRouter:
     """The live routes; 404 where no source has events."""
     routes = APIRouter(tags=["events"])
 

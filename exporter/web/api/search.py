@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from exporter.events.broadcast import LiveStream, newest
+from exporter.events.broadcast import EventBroadcaster, newest
 from exporter.events.history import Place, Step
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.sources.fleet import FleetEvents
@@ -79,7 +79,7 @@ async def until_client_leaves(request: Request, work: Coroutine[Any, Any, T]) ->
 class Searches:
     """Reads past events for clients, from the streams and from the memory of what is in no stream."""
 
-    def __init__(self, following: FleetEvents | None, streams: Sequence[LiveStream], priority: Priority) -> None:
+    def __init__(self, following: FleetEvents | None, streams: Sequence[EventBroadcaster], priority: Priority) -> None:
         self._following = following
         self._streams = streams
         self._priority = priority
