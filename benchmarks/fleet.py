@@ -97,7 +97,7 @@ def _to_loki() -> Figure:
     with servers.start() as server, loki.start() as store:
         process.wait_for(store.answers_queries, what="Loki to answer queries")
         asyncio.run(publisher.prepare(server.url))
-        variables = {"FLEET_EXPORTER_JOURNAL_URL": server.url, "LOKI_URL": store.url}
+        variables = {"FLEET_EXPORTER_LOKI_NATS_URL": server.url, "LOKI_URL": store.url}
         with exporter(variables=variables) as running:
             httpx.get(f"{running.url}/metrics", timeout=30)
             publisher.started(server.url, RATE * SECONDS, RATE).wait()
@@ -106,7 +106,7 @@ def _to_loki() -> Figure:
                 counts = dict.fromkeys(counts, 0.0)
                 for line in httpx.get(f"{running.url}/metrics", timeout=30).text.splitlines():
                     for bound in counts:
-                        if line.startswith("fleet_journal_delay_seconds_bucket") and f'le="{bound}"' in line:
+                        if line.startswith("fleet_exporter_loki_delay_seconds_bucket") and f'le="{bound}"' in line:
                             counts[bound] += float(line.rpartition(" ")[2])
     share = counts["0.1"] / counts["+Inf"]
     return Figure(

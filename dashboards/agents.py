@@ -83,8 +83,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Deliberations",
-                    "Deliberations in progress (fleet_open_deliberations).",
-                    Line(of_roles(fleet.OPEN_DELIBERATIONS).sum()),
+                    "Deliberations in progress (fleet_deliberations_in_progress).",
+                    Line(of_roles(fleet.IN_PROGRESS).sum()),
                     width=3, sparkline=True, decimals=0,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
@@ -107,7 +107,7 @@ DASHBOARD = Dashboard(
                         (Column("agents"), Line(_size)),
                         (Column("ready"), Line(of_roles(fleet.COUNCIL_READY).max("role"))),
                         (Column("expected"), Line(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
-                        (Column("deliberating"), Line(of_roles(fleet.OPEN_DELIBERATIONS).sum("role"))),
+                        (Column("deliberating"), Line(of_roles(fleet.IN_PROGRESS).sum("role"))),
                         (Column("longest", unit="s", limits=SLOW), Line(_longest)),
                         (
                             Column("timed out", decimals=0, limits=[Limit(thresholds.DELIBERATION_TIMEOUTS, WARN)]),

@@ -14,11 +14,11 @@ from dashboards.grafana.queries import RANGE, RATE, Line, chosen, labelled, raw,
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
 from dashboards.rows.services import SERVICES
-from exporter.events.streams import How
+from exporter.events.streams import DeliveryMode
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.fleet.consumer_samples import FOLLOWED
+from exporter.sources.fleet.consumer_samples import STREAM_MODE
 from exporter.sources.jetstream import account as nats_account
 from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
@@ -189,7 +189,7 @@ _STREAMS = Row(
                 (Column("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
                 (
                     Column("read", states=_FOLLOWED),
-                    Line(coded(FOLLOWED, tuple(How), "stream", label="how")),
+                    Line(coded(STREAM_MODE, tuple(DeliveryMode), "stream", label="mode")),
                 ),
             ],
             key_columns=[

@@ -20,7 +20,7 @@ from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.fleet.consumer_samples import FOLLOWED, UNREAD
+from exporter.sources.fleet.consumer_samples import STREAM_LAG, STREAM_MODE
 from exporter.sources.jetstream import ack_estimate
 from exporter.sources.jetstream import consumers as nats_consumers
 
@@ -68,7 +68,7 @@ DASHBOARD = Dashboard(
     variables=[
         variables.of("family", "family", "Family", "First token of the subject.", shown(fleet.EVENTS)),
         variables.of("subject", "subject", "Type", "Subjects without IDs.", of_families(fleet.EVENTS)),
-        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(FOLLOWED)),
+        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(STREAM_MODE)),
         variables.of(
             "role", "role", "Role", "Roles named in events; not all have one.", shown(fleet.COUNCIL_AGENTS), optional=True
         ),
@@ -105,8 +105,8 @@ DASHBOARD = Dashboard(
                 ),
                 _worst(
                     "Event lag (max)",
-                    "Unread messages of the stream with the most unread messages (fleet_stream_unread_messages).",
-                    of_streams(UNREAD).max(), thresholds.EVENTS_BEHIND, Link("Exporter", View.EXPORTER),
+                    "Unread messages of the stream with the most unread messages (fleet_exporter_stream_lag_messages).",
+                    of_streams(STREAM_LAG).max(), thresholds.EVENTS_BEHIND, Link("Exporter", View.EXPORTER),
                 ),
                 _worst(
                     "Parse errors",

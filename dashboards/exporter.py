@@ -14,13 +14,22 @@ from dashboards.rows.common import STALE, alert_marks, coded
 from exporter import scrape
 from exporter.errors import Reason
 from exporter.events import broadcast
-from exporter.events.streams import How
+from exporter.events.streams import DeliveryMode
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
-from exporter.sources import journal
+from exporter.sources import loki
 from exporter.sources.fleet import grafana_live, samples
-from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, LOSSES, POSITION, REPEATED, RESTARTS, SKIPPED, UNREAD
+from exporter.sources.fleet.consumer_samples import (
+    DISCONNECTS,
+    DROPPED,
+    POSITION,
+    REPEATED,
+    RESTARTS,
+    SKIPPED,
+    STREAM_LAG,
+    STREAM_MODE,
+)
 from exporter.sources.rayjob import jobs
 
 _SOURCE = ("source", "server")
@@ -28,10 +37,10 @@ _READ = {"0": ("ok", OK)} | {
     str(place): (str(reason), WARN if reason is Reason.TIMEOUT else BAD) for place, reason in enumerate(Reason, 1)
 }
 _HOW = {
-    How.CONSUMER: ("in order", OK),
-    How.SUBSCRIPTION: ("plain", ACCENT),
-    How.REFUSED: ("refused", BAD),
-    How.OFFLINE: ("offline", BAD),
+    DeliveryMode.CONSUMER: ("in order", OK),
+    DeliveryMode.SUBSCRIPTION: ("plain", ACCENT),
+    DeliveryMode.REFUSED: ("refused", BAD),
+    DeliveryMode.OFFLINE: ("offline", BAD),
 }
 
 
@@ -50,7 +59,7 @@ def _events(metric: Metric, legend: str, *labels: str) -> Line:
 
 _up = _of(scrape.UP)
 _why = coded(scrape.FAILURE, tuple(Reason), *_SOURCE, label="reason", server=chosen("server"))
-_how = coded(FOLLOWED, tuple(_HOW), "stream", label="how", stream=chosen("stream"))
+_how = coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=chosen("stream"))
 _behind = Limit(thresholds.EVENTS_BEHIND, WARN)
 _overview = [Link("Overview", View.OVERVIEW)]
 _to_events = [Link("Events", View.EVENTS)]
@@ -62,7 +71,7 @@ DASHBOARD = Dashboard(
     description="Does the exporter read every backend, does it miss events, and what does it cost?",
     variables=[
         variables.of("server", "server", "Server", "Backends that the exporter reads.", shown(scrape.UP), optional=True),
-        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(FOLLOWED)),
+        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(STREAM_MODE)),
     ],
     annotations=[alert_marks("exporter")],
     rows=[
@@ -97,8 +106,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Event lag",
-                    "Unread messages in the streams (fleet_stream_unread_messages).",
-                    Line(_stream(UNREAD).sum()),
+                    "Unread messages in the streams (fleet_exporter_stream_lag_messages).",
+                    Line(_stream(STREAM_LAG).sum()),
                     width=3,
                     decimals=0,
                     limits=[_behind],
@@ -106,9 +115,9 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Loki lag",
-                    "Messages not yet copied to Loki (fleet_journal_pending_messages); no data if the source journal is "
-                    "disabled.",
-                    Line(_stream(journal.PENDING).sum()),
+                    "Messages not yet copied to Loki "
+                    "(fleet_exporter_loki_pending_messages); no data if the source loki is disabled.",
+                    Line(_stream(loki.PENDING).sum()),
                     width=3,
                     decimals=0,
                     limits=[_behind],
@@ -116,7 +125,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Watcher restarts",
-                    "Watchers that exited and were restarted in the last hour (fleet_exporter_follower_restarts_total).",
+                    "Watchers that exited and were restarted in the last hour (fleet_exporter_watcher_restarts_total).",
                     Line(shown(scrape.RESTARTS).increase("1h").sum()),
                     width=3,
                     decimals=0,
@@ -187,9 +196,9 @@ DASHBOARD = Dashboard(
                 graph(
                     "Parse errors and limit hits",
                     "Unparseable messages, items over a cardinality limit, and RayJob states unknown to this version "
-                    "(fleet_events_unparsed_total, fleet_overflow_total, ray_job_unknown_states_total).",
+                    "(fleet_events_unparsed_total, fleet_exporter_limit_hits_total, ray_job_unknown_states_total).",
                     _events(samples.UNPARSED, "parse error: {{reason}}", "reason"),
-                    _events(samples.REFUSED, "over limit: {{kind}}", "kind"),
+                    _events(samples.LIMIT_HITS, "over limit: {{kind}}", "kind"),
                     _events(jobs.UNKNOWN, "unknown RayJob {{field}}", "field"),
                     unit="short",
                     bars=True,
@@ -202,7 +211,7 @@ DASHBOARD = Dashboard(
                 table(
                     "Streams",
                     "How each stream is read, position and lag of the exporter, and position and lag of Loki "
-                    "(fleet_stream_*, fleet_journal_*).",
+                    "(fleet_exporter_stream_*, fleet_exporter_loki_*).",
                     ["stream"],
                     [
                         (
@@ -210,11 +219,11 @@ DASHBOARD = Dashboard(
                             Line(_how),
                         ),
                         (Column("position", decimals=0), Line(_stream(POSITION).max("stream"))),
-                        (Column("unread", decimals=0, limits=[_behind]), Line(_stream(UNREAD).max("stream"))),
-                        (Column("in Loki", decimals=0), Line(_stream(journal.POSITION).max("stream"))),
+                        (Column("unread", decimals=0, limits=[_behind]), Line(_stream(STREAM_LAG).max("stream"))),
+                        (Column("in Loki", decimals=0), Line(_stream(loki.POSITION).max("stream"))),
                         (
                             Column("not in Loki", decimals=0, limits=[_behind]),
-                            Line(_stream(journal.PENDING).max("stream")),
+                            Line(_stream(loki.PENDING).max("stream")),
                         ),
                     ],
                     key_columns=[Column("stream", links=_to_stream)],
@@ -223,10 +232,10 @@ DASHBOARD = Dashboard(
                 ),
                 graph(
                     "Lag",
-                    "Messages not yet read and not yet copied to Loki, by stream (fleet_stream_unread_messages, "
-                    "fleet_journal_pending_messages); line: alert threshold.",
-                    Line(_stream(UNREAD).max("stream"), "{{stream}} unread"),
-                    Line(_stream(journal.PENDING).max("stream"), "{{stream}} not in Loki"),
+                    "Messages not yet read and not yet copied to Loki, by stream (fleet_exporter_stream_lag_messages, "
+                    "fleet_exporter_loki_pending_messages); line: alert threshold.",
+                    Line(_stream(STREAM_LAG).max("stream"), "{{stream}} unread"),
+                    Line(_stream(loki.PENDING).max("stream"), "{{stream}} not in Loki"),
                     unit="short",
                     limits=[_behind],
                     width=12,
@@ -235,18 +244,19 @@ DASHBOARD = Dashboard(
                 graph(
                     "Delay (p95)",
                     "p95 of the time from storage in the stream to receipt by the exporter and by Loki "
-                    "(fleet_event_delay_seconds, fleet_journal_delay_seconds).",
+                    "(fleet_event_delay_seconds, fleet_exporter_loki_delay_seconds).",
                     Line(shown(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} received"),
-                    Line(_stream(journal.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
+                    Line(_stream(loki.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
                     unit="s",
                     width=8,
                 ),
                 graph(
                     "Restarts and reconnects",
                     "Consumer restarts by reason, lost NATS connections, and watcher restarts "
-                    "(fleet_stream_restarts_total, fleet_connection_losses_total, fleet_exporter_follower_restarts_total).",
+                    "(fleet_exporter_stream_restarts_total, fleet_exporter_nats_disconnects_total, "
+                    "fleet_exporter_watcher_restarts_total).",
                     _events(RESTARTS, "{{reason}}", "reason"),
-                    _events(LOSSES, "connection lost"),
+                    _events(DISCONNECTS, "connection lost"),
                     _events(scrape.RESTARTS, "{{source}} watcher restarted", "source"),
                     unit="short",
                     width=8,
@@ -255,12 +265,12 @@ DASHBOARD = Dashboard(
                 graph(
                     "Lost messages",
                     "Messages deleted before they were read or copied, dropped at overflow, rejected by Loki, or "
-                    "redelivered and skipped (fleet_stream_skipped_messages_total, fleet_dropped_messages_total, "
-                    "fleet_journal_missed_messages_total and related counters).",
+                    "redelivered (fleet_exporter_stream_skipped_messages_total, "
+                    "fleet_exporter_dropped_messages_total, fleet_exporter_loki_missed_messages_total and others).",
                     _events(SKIPPED, "deleted before read"),
                     _events(DROPPED, "overflow"),
-                    _events(journal.MISSED, "deleted before copied"),
-                    _events(journal.DROPPED, "rejected by Loki"),
+                    _events(loki.MISSED, "deleted before copied"),
+                    _events(loki.DROPPED, "rejected by Loki"),
                     _events(REPEATED, "redelivered"),
                     unit="short",
                     width=8,
@@ -269,19 +279,20 @@ DASHBOARD = Dashboard(
                 graph(
                     "Copied to Loki",
                     "Events copied to Loki per second by stream, and failed pushes that were retried "
-                    "(fleet_journal_entries_total, fleet_journal_retries_total).",
-                    Line(_stream(journal.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
-                    Line(shown(journal.RETRIES).rate(RATE).sum(), "failed pushes"),
+                    "(fleet_exporter_loki_entries_total, fleet_exporter_loki_retries_total).",
+                    Line(_stream(loki.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
+                    Line(shown(loki.RETRIES).rate(RATE).sum(), "failed pushes"),
                     unit="ops",
                     columns=[Column("failed pushes", color=BAD)],
                     width=12,
                 ),
                 graph(
                     "Stream clients",
-                    "Clients of the live stream (fleet_listeners), clients disconnected because they were too slow, and "
-                    "failed pushes to Grafana Live (fleet_listeners_dropped_total, fleet_grafana_live_failures_total).",
-                    Line(shown(broadcast.LISTENERS).sum(), "listeners"),
-                    _events(broadcast.TOO_SLOW, "disconnected, too slow"),
+                    "Clients of the live stream (fleet_exporter_stream_clients), clients disconnected "
+                    "because they were too slow, and failed pushes to Grafana Live "
+                    "(fleet_exporter_stream_dropped_clients_total, fleet_exporter_grafana_live_failures_total).",
+                    Line(shown(broadcast.CLIENTS).sum(), "clients"),
+                    _events(broadcast.DROPPED_CLIENTS, "disconnected, too slow"),
                     _events(grafana_live.FAILED, "failed pushes to Grafana Live"),
                     unit="short",
                     width=12,

@@ -31,7 +31,7 @@ _BACKENDS = {
     "Task board": ("taskboard", View.BOARD),
     "Costs": ("costs", View.BOARD),
     "Agent broker": ("broker", View.MONITORING),
-    "Loki": ("journal", View.EXPORTER),
+    "Loki": ("loki", View.EXPORTER),
 }
 _FIRING = 'ALERTS{alertstate="firing", product="fleet-exporter"'
 

@@ -16,7 +16,7 @@ COMMON: Final = (
     "web.listen_address", "web.config_file", "log.level", "log.format", "jetstream.url", "jetstream.user",
     "jetstream.credentials_file", "jetstream.expected", "valkey.url", "valkey.key_groups", "neo4j.uri", "neo4j.user",
     "neo4j.databases", "vllm.url", "rayjob.in_cluster", "rayjob.namespaces", "workloads.in_cluster", "services.grpc",
-    "journal.loki_url", "shard",
+    "loki.url", "shard",
 )  # fmt: skip
 """What most people set."""
 

@@ -52,7 +52,7 @@ LAST_SUCCESS = gauge(
     unit=Unit.TIMESTAMP,
 )
 RESTARTS = counter(
-    "fleet_exporter_follower_restarts_total",
+    "fleet_exporter_watcher_restarts_total",
     "Restarts of a source's watcher after an unexpected exit.",
     "source",
 )

@@ -242,9 +242,10 @@ def _share_servers(merged: dict[str, Any]) -> set[str]:
         if inheritance is None:
             continue
         group, shared = inheritance
+        prefix = options_type(kind).same_server_prefix
         given, own = merged.get(group, {}), merged.get(kind.kind, {})
-        if own.get("url", given.get("url")) == given.get("url"):
-            inherited = {name: given[name] for name in shared.model_fields if name in given}
+        if own.get(f"{prefix}url", given.get("url")) == given.get("url"):
+            inherited = {f"{prefix}{name}": given[name] for name in shared.model_fields if name in given}
             merged[kind.kind] = inherited | own
             shared_paths |= {f"{kind.kind}.{name}" for name, value in inherited.items() if own.get(name, value) == value}
     return shared_paths

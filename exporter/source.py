@@ -37,6 +37,9 @@ class SourceOptions(Options):
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = None
     """The group whose address and credentials these options inherit, and which of its options those are."""
 
+    same_server_prefix: ClassVar[str] = ""
+    """What the names of the inherited options begin with in these options."""
+
     @property
     def enabled(self) -> bool:
         """Whether an address is configured."""

@@ -287,4 +287,4 @@ def test_a_follower_that_ends_is_started_again_and_counted() -> None:
         await scraper.close()
         return page
 
-    assert run(read())['fleet_exporter_follower_restarts_total{source="toy"}'] == 1
+    assert run(read())['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1

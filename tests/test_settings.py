@@ -109,10 +109,10 @@ def test_an_address_shows_no_credentials() -> None:
 def test_secrets_have_no_flag_and_every_option_has_help() -> None:
     secrets = {option.path for option in options() if option.flag is None}
 
-    at_nats = {f"{group}.{name}" for group in ("jetstream", "fleet", "journal") for name in ("password", "token")}
+    at_nats = {f"{group}.{name}" for group in ("jetstream", "fleet") for name in ("password", "token")}
     assert secrets == at_nats | {
-        "fleet.grafana_token", "journal.loki_password", "journal.loki_token", "neo4j.password", "valkey.password",
-        "vllm.token",
+        "fleet.grafana_token", "loki.nats_password", "loki.nats_token", "loki.password", "loki.token", "neo4j.password",
+        "valkey.password", "vllm.token",
     }  # fmt: skip
     assert all(option.help.endswith(".") for option in options())
 

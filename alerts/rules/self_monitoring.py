@@ -12,9 +12,9 @@ from exporter import scrape
 from exporter.metrics import process
 from exporter.metrics.metric import gauge
 from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
-from exporter.sources import journal
+from exporter.sources import loki
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, POSITION, SKIPPED, UNREAD
+from exporter.sources.fleet.consumer_samples import DROPPED, POSITION, SKIPPED, STREAM_LAG, STREAM_MODE
 from exporter.sources.jetstream import streams as nats_streams
 
 _UP = series(gauge("up", "Whether the last scrape of a target succeeded."), job=like(EXPORTER_JOB))
@@ -84,9 +84,9 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetSourceDown",
-        # Sources without a separate alert. Only the journal needs NATS.
+        # Sources without a separate alert. Only Loki needs NATS.
         query=sources.unread("services")
-        | sources.unread("journal").unless(sources.unread("jetstream"), ignoring=sources.ELSEWHERE),
+        | sources.unread("loki").unless(sources.unread("jetstream"), ignoring=sources.ELSEWHERE),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Source cannot be read",
@@ -140,7 +140,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterEventLagHigh",
-        query=series(UNREAD).min_over("5m") >= EVENTS_BEHIND,
+        query=series(STREAM_LAG).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Event lag is high",
@@ -166,7 +166,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetStreamRefused",
-        query=series(FOLLOWED, how="refused").equals(1),
+        query=series(STREAM_MODE, mode="refused").equals(1),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter lacks permission for a stream",
@@ -187,7 +187,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterCardinalityLimit",
-        query=series(fleet.REFUSED).grown("1h"),
+        query=series(fleet.LIMIT_HITS).grown("1h"),
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Cardinality limit reached",
@@ -197,7 +197,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterLokiLagHigh",
-        query=series(journal.PENDING).min_over("5m") >= EVENTS_BEHIND,
+        query=series(loki.PENDING).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Loki forwarding lag is high",
@@ -210,7 +210,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterLokiEntriesLost",
-        query=series(journal.DROPPED).grown("15m") | series(journal.MISSED).grown("15m"),
+        query=series(loki.DROPPED).grown("15m") | series(loki.MISSED).grown("15m"),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events are missing in Loki",

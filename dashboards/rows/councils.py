@@ -52,8 +52,8 @@ DELIBERATIONS: Final = Row(
     [
         graph(
             "In progress",
-            "Deliberations in progress by role (fleet_open_deliberations).",
-            Line(of_roles(fleet.OPEN_DELIBERATIONS).sum("role"), "{{role}}"),
+            "Deliberations in progress by role (fleet_deliberations_in_progress).",
+            Line(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
             width=8, unit="short", decimals=0, links=[EVENTS_OF_ROLE],
         ),
         graph(

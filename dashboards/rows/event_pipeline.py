@@ -13,21 +13,21 @@ from dashboards.grafana.panels import graph, heatmap, table
 from dashboards.grafana.queries import RANGE, RATE, Line, chosen, shown
 from dashboards.rows.common import coded, worded
 from exporter.events import broadcast
-from exporter.events.streams import How
+from exporter.events.streams import DeliveryMode
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Series
-from exporter.sources import journal
+from exporter.sources import loki
 from exporter.sources.fleet import grafana_live
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.fleet.consumer_samples import DROPPED, FOLLOWED, SKIPPED, UNREAD
+from exporter.sources.fleet.consumer_samples import DROPPED, SKIPPED, STREAM_LAG, STREAM_MODE
 
 LIVE: Final = ApiLink("Live events")
 _BEHIND: Final = [Limit(thresholds.EVENTS_BEHIND, WARN)]
 _ANY: Final = [Limit(1, BAD)]
 _HOW: Final[Mapping[str, tuple[str, str]]] = {
-    How.CONSUMER: ("in order", OK), How.SUBSCRIPTION: ("plain", ACCENT), How.REFUSED: ("refused", BAD),
-    How.OFFLINE: ("offline", BAD),
+    DeliveryMode.CONSUMER: ("in order", OK), DeliveryMode.SUBSCRIPTION: ("plain", ACCENT),
+    DeliveryMode.REFUSED: ("refused", BAD), DeliveryMode.OFFLINE: ("offline", BAD),
 }  # fmt: skip
 
 
@@ -55,18 +55,18 @@ ALL_SEEN: Final = Row(
         table(
             "Streams",
             "How the exporter reads each stream, messages not yet read and not yet copied to Loki, and in the time range: "
-            "messages deleted before that, and rejected by Loki (fleet_stream_*, fleet_journal_*).",
+            "messages deleted before that, and rejected by Loki (fleet_exporter_stream_*, fleet_exporter_loki_*).",
             ["stream"],
             [
                 (
                     Column("read", states=worded(_HOW)),
-                    Line(coded(FOLLOWED, tuple(_HOW), "stream", label="how", stream=chosen("stream"))),
+                    Line(coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=chosen("stream"))),
                 ),
-                (Column("unread", decimals=0, limits=_BEHIND), Line(of_streams(UNREAD).max("stream"))),
+                (Column("unread", decimals=0, limits=_BEHIND), Line(of_streams(STREAM_LAG).max("stream"))),
                 (Column("deleted unread", decimals=0, limits=_ANY), _lost(SKIPPED)),
-                (Column("not in Loki", decimals=0, limits=_BEHIND), Line(of_streams(journal.PENDING).max("stream"))),
-                (Column("deleted before copied", decimals=0, limits=_ANY), _lost(journal.MISSED)),
-                (Column("rejected by Loki", decimals=0, limits=_ANY), _lost(journal.DROPPED)),
+                (Column("not in Loki", decimals=0, limits=_BEHIND), Line(of_streams(loki.PENDING).max("stream"))),
+                (Column("deleted before copied", decimals=0, limits=_ANY), _lost(loki.MISSED)),
+                (Column("rejected by Loki", decimals=0, limits=_ANY), _lost(loki.DROPPED)),
             ],
             key_columns=[
                 Column(
@@ -94,25 +94,25 @@ ALL_SEEN: Final = Row(
         graph(
             "Parse errors and drops",
             "Per second: unparseable messages by reason (fleet_events_unparsed_total), unparseable values by field "
-            "(fleet_events_unreadable_values_total), items over a cardinality limit (fleet_overflow_total), and messages "
-            "dropped at overflow (fleet_dropped_messages_total).",
+            "(fleet_events_unreadable_values_total), items over a cardinality limit (fleet_exporter_limit_hits_total), "
+            "and messages dropped at overflow (fleet_exporter_dropped_messages_total).",
             _rate(fleet.UNPARSED, "{{reason}}", "reason"),
             _rate(fleet.UNREADABLE_VALUES, "unreadable {{field}}", "field"),
-            _rate(fleet.REFUSED, "over limit: {{kind}}", "kind"),
+            _rate(fleet.LIMIT_HITS, "over limit: {{kind}}", "kind"),
             _rate(DROPPED, "overflow"),
             unit="ops", width=8,
         ),
         graph(
             "NATS advisories",
-            "Ack samples and advisories of consumers per second, by type (fleet_nats_advisories_total).",
+            "Ack samples and advisories of consumers per second, by type (fleet_exporter_nats_advisories_total).",
             _rate(delivery.ADVISORIES, "{{type}}", "type"),
             unit="ops", width=8,
         ),
         graph(
             "Live stream",
-            "Connected clients, and events and failed pushes to Grafana Live per second (fleet_listeners, "
+            "Connected clients, and events and failed pushes to Grafana Live per second (fleet_exporter_stream_clients, "
             "fleet_grafana_live_*).",
-            Line(shown(broadcast.LISTENERS).sum(), "followers"),
+            Line(shown(broadcast.CLIENTS).sum(), "followers"),
             _rate(grafana_live.PUSHED, "events to Grafana Live"),
             _rate(grafana_live.FAILED, "failed pushes"),
             unit="short", width=8, links=[LIVE],

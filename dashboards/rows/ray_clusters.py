@@ -80,7 +80,7 @@ CLUSTERS: Final = Row(
         ),
         stat(
             "KubeRay",
-            "Whether the Kubernetes API serves the KubeRay resources (ray_kind_served). Without KubeRay, this dashboard "
+            "Whether the Kubernetes API serves the KubeRay resources (ray_crd_available). Without KubeRay, this dashboard "
             "has no data.",
             Line(shown(SERVED).max("kind"), "{{kind}}"),
             states=YES_NO,

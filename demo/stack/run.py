@@ -24,7 +24,7 @@ from servers import nats, prometheus, valkey, vllm
 from servers.process import answers, free_port, process
 from servers.progress import display
 
-_SOURCES_OF: Final = {"neo4j": {"neo4j"}, "kubernetes": {"rayjob", "workloads"}, "loki": {"journal"}}
+_SOURCES_OF: Final = {"neo4j": {"neo4j"}, "kubernetes": {"rayjob", "workloads"}, "loki": {"loki"}}
 """The sources that are up after a server has joined."""
 _SOURCES: Final = {"broker", "costs", "fleet", "jetstream", "services", "taskboard", "valkey", "vllm"}.union(
     *_SOURCES_OF.values()

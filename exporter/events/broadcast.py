@@ -14,9 +14,11 @@ from typing import Final, Protocol, runtime_checkable
 from exporter.events.model import Event
 from exporter.metrics.metric import Metric, counter, gauge
 
-LISTENERS = gauge("fleet_listeners", "Clients connected to the live stream.")
-TOO_SLOW = counter("fleet_listeners_dropped_total", "Clients disconnected from the live stream for reading too slowly.")
-METRICS: Final[tuple[Metric, ...]] = (LISTENERS, TOO_SLOW)
+CLIENTS = gauge("fleet_exporter_stream_clients", "Clients connected to the live stream.")
+DROPPED_CLIENTS = counter(
+    "fleet_exporter_stream_dropped_clients_total", "Clients disconnected from the live stream for reading too slowly."
+)
+METRICS: Final[tuple[Metric, ...]] = (CLIENTS, DROPPED_CLIENTS)
 
 _RECENT_BYTES = 4 * 1024 * 1024
 _RECENT_EVENTS = 500

@@ -19,7 +19,7 @@ from exporter.errors import Reason, SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 from exporter.events.replay import messages_since
-from exporter.events.streams import How, StreamCursor, how_to_read, wanted
+from exporter.events.streams import DeliveryMode, StreamCursor, delivery_mode, wanted
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -81,12 +81,12 @@ class EventConsumer:
         self._caught_up = False
         self._began = 0.0
         self._unread: set[str] = set()
-        self.followed: dict[str, StreamCursor] = {}
+        self.cursors: dict[str, StreamCursor] = {}
         self.tried = asyncio.Event()
         self.problem: SourceError | None = SourceError(
             Reason.UNREACHABLE, "the first connection to NATS is not established yet"
         )
-        self.losses = 0
+        self.disconnects = 0
 
     async def run(self) -> None:
         """Connect, read, and reconnect forever."""
@@ -100,7 +100,7 @@ class EventConsumer:
             except (OSError, TimeoutError) as error:
                 self.problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
             else:
-                self.losses += 1
+                self.disconnects += 1
                 self.problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
                 attempt = 0
             finally:
@@ -112,7 +112,7 @@ class EventConsumer:
     @property
     def refusal(self) -> SourceError | None:
         """Why no stream can be read, if the account has no permission for any."""
-        streams = tuple(self.followed.values())
+        streams = tuple(self.cursors.values())
         return streams[0].refusal if streams and all(stream.refusal for stream in streams) else None
 
     async def _read(self) -> None:
@@ -123,7 +123,11 @@ class EventConsumer:
         streams, offline = await self._list()
         if not self._caught_up:
             self._began, self._unread = time.time(), set(offline)
-            last = {stream.config.name: stream.state.last_seq for stream in streams if how_to_read(stream) is How.CONSUMER}
+            last = {
+                stream.config.name: stream.state.last_seq
+                for stream in streams
+                if delivery_mode(stream) is DeliveryMode.CONSUMER
+            }
             await self._read_back(last)
             for stream in streams:
                 found = self._follow(stream)
@@ -159,15 +163,15 @@ class EventConsumer:
 
     def _follow(self, stream: Stream) -> StreamCursor:
         config = stream.config
-        found = StreamCursor(config.name, how_to_read(stream), stream.created, tuple(config.subjects or ()))
-        if (known := self.followed.get(config.name)) is not None:
+        found = StreamCursor(config.name, delivery_mode(stream), stream.created, tuple(config.subjects or ()))
+        if (known := self.cursors.get(config.name)) is not None:
             found.restarts, found.skipped, found.repeated = known.restarts, known.skipped, known.repeated
-        self.followed[config.name] = found
+        self.cursors[config.name] = found
         return found
 
     def _reached(self) -> dict[str, int]:
         """The last sequence read from each stream."""
-        return {name: stream.position for name, stream in self.followed.items()}
+        return {name: stream.position for name, stream in self.cursors.items()}
 
     async def _adopt(self, streams: Sequence[Stream], offline: Collection[str], reached: Mapping[str, int]) -> None:
         """Start new streams, restart recreated ones, stop removed ones.
@@ -180,7 +184,7 @@ class EventConsumer:
         here = {stream.config.name: stream for stream in streams}
         await self._forget_absent(here, offline)
         for name, stream in here.items():
-            known = self.followed.get(name)
+            known = self.cursors.get(name)
             if known is None:
                 known = self._follow(stream)
                 if name in self._unread:  # offline at startup: older messages were counted by the previous process
@@ -196,22 +200,22 @@ class EventConsumer:
                 await self._let_go(name)
                 known.position = 0
                 known.restarts["sequence"] += 1
-            if known.how is How.OFFLINE:
-                known.how = how_to_read(stream)
+            if known.mode is DeliveryMode.OFFLINE:
+                known.mode = delivery_mode(stream)
             self._unread.discard(name)
-            if known.how is How.CONSUMER:
+            if known.mode is DeliveryMode.CONSUMER:
                 if name not in self._readers or self._readers[name].done():
                     self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
             elif name not in self._subscriptions:
                 await self._subscribe(known)
 
     async def _forget_absent(self, present: Collection[str], offline: Collection[str]) -> None:
-        for name in tuple(self.followed):
+        for name in tuple(self.cursors):
             if name in offline:
-                self.followed[name].how = How.OFFLINE
+                self.cursors[name].mode = DeliveryMode.OFFLINE
             elif name not in present:
                 await self._let_go(name)
-                del self.followed[name]
+                del self.cursors[name]
 
     async def _read_stream(self, followed: StreamCursor) -> None:
         """Read from the position on; a lost consumer is replaced immediately."""
@@ -223,7 +227,7 @@ class EventConsumer:
                 await reader.open()
                 if start.time is not None:
                     followed.position, followed.since = reader.position, None
-                followed.pending, followed.how, followed.refusal = reader.pending, How.CONSUMER, None
+                followed.pending, followed.mode, followed.refusal = reader.pending, DeliveryMode.CONSUMER, None
                 async for messages in reader.batches():
                     await self._take(followed, messages)
                     followed.pending = reader.pending
@@ -237,7 +241,7 @@ class EventConsumer:
                 if not self.connection.is_open:
                     return
                 if error.reason is Reason.UNAUTHORIZED and followed.refusal is None:
-                    followed.how, followed.refusal = How.REFUSED, error
+                    followed.mode, followed.refusal = DeliveryMode.REFUSED, error
                     log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
             finally:
                 await reader.close()

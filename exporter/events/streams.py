@@ -13,7 +13,7 @@ from exporter.errors import SourceError
 _BUCKETS = ("KV_", "OBJ_")
 
 
-class How(StrEnum):
+class DeliveryMode(StrEnum):
     """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: no permission.
 
     OFFLINE: the stream exists, but its servers do not answer.
@@ -35,7 +35,7 @@ class StreamCursor:
     """
 
     name: str
-    how: How
+    mode: DeliveryMode
     created: str
     subjects: tuple[str, ...]
     position: int = 0
@@ -51,8 +51,8 @@ class StreamCursor:
         return self.created == stream.created and self.subjects == tuple(stream.config.subjects or ())
 
 
-def how_to_read(stream: Stream) -> How:
-    return How.CONSUMER if stream.config.retention in ("limits", "") else How.SUBSCRIPTION
+def delivery_mode(stream: Stream) -> DeliveryMode:
+    return DeliveryMode.CONSUMER if stream.config.retention in ("limits", "") else DeliveryMode.SUBSCRIPTION
 
 
 def wanted(streams: Sequence[Stream], names: Sequence[str], offline: Collection[str] = ()) -> list[Stream]:

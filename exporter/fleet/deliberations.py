@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from exporter.events.model import ANSWERS, Event, Outcome
 from exporter.events.values import UNKNOWN_ROLE, duration, identifier, objects
-from exporter.fleet.limits import Admitted, Capped
+from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
 
 SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -63,7 +63,7 @@ _MOST_AGENTS = 1000
 class Deliberations:
     """Open deliberations, recently ended ones, and counters."""
 
-    def __init__(self, limit: int, timeout: float, roles: Admitted) -> None:
+    def __init__(self, limit: int, timeout: float, roles: LabelLimiter) -> None:
         self._timeout = timeout
         self._roles = roles
         self.open: Capped[Key, Deliberation] = Capped(limit, grace=timeout)

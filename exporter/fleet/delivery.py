@@ -39,7 +39,9 @@ MAX_DELIVERIES = counter(
     "stream",
     "consumer",
 )
-ADVISORIES = counter("fleet_nats_advisories_total", "Ack samples and consumer advisories received, by type.", "type")
+ADVISORIES = counter(
+    "fleet_exporter_nats_advisories_total", "Ack samples and consumer advisories received, by type.", "type"
+)
 METRICS: Final[tuple[Metric, ...]] = (ACK_SECONDS, NAKS, TERMINATIONS, MAX_DELIVERIES, ADVISORIES)
 
 _ACK = "io.nats.jetstream.metric.v1.consumer_ack"
@@ -82,7 +84,7 @@ class ConsumerCounts:
 _decoder = msgspec.json.Decoder(Advisory)
 
 
-class Deliveries:
+class ConsumerStats:
     """Counters by consumer, up to the limit."""
 
     def __init__(self) -> None:

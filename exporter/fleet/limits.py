@@ -93,7 +93,7 @@ class Capped(Generic[K, V]):
         return gone
 
 
-class Admitted:
+class LabelLimiter:
     """Limits label values: known names and further names up to the limit are kept; others become OTHER."""
 
     def __init__(self, limit: int, known: Iterable[str] = ()) -> None:

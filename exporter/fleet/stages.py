@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from exporter.events.model import ANSWERS, Event, Outcome
 from exporter.events.values import identifier
-from exporter.fleet.limits import Admitted, Capped
+from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
@@ -77,7 +77,7 @@ class Stages:
 
     def __init__(self, limit: int, known: tuple[str, ...]) -> None:
         self.things: Capped[str, Staged] = Capped(limit)
-        self.names = Admitted(_STAGES, known)
+        self.names = LabelLimiter(_STAGES, known)
         self.moves: Counter[tuple[str, str]] = Counter()
         self.illegal = 0
         self.seconds: dict[str, Histogram] = {}

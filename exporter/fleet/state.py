@@ -11,7 +11,7 @@ from exporter.events.subjects import OTHER, known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
 from exporter.fleet.agents import Agents, AgentTimeouts
 from exporter.fleet.deliberations import Deliberations
-from exporter.fleet.limits import Admitted
+from exporter.fleet.limits import LabelLimiter
 from exporter.fleet.stages import Stories, Tasks
 from exporter.metrics.histogram import Histogram, copied
 
@@ -87,9 +87,9 @@ class Fleet:
     ) -> None:
         self._caps = caps
         self.counts = Counts()
-        self.roles = Admitted(caps.roles, (*ROLES, UNKNOWN_ROLE))
-        self.models = Admitted(caps.models)
-        self.producers = Admitted(caps.producers)
+        self.roles = LabelLimiter(caps.roles, (*ROLES, UNKNOWN_ROLE))
+        self.models = LabelLimiter(caps.models)
+        self.producers = LabelLimiter(caps.producers)
         self.agents = Agents(caps.agents, timeouts)
         self.deliberations = Deliberations(caps.deliberations, deliberation_timeout, self.roles)
         self.stories = Stories(caps.stories)

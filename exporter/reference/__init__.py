@@ -90,8 +90,8 @@ variable, or a key of the YAML file named by `--{CONFIG_FILE}` or `{PREFIX}CONFI
 variables, variables over the file, and `{PREFIX}…` over well-known variables such as `NATS_URL`. The exporter reports all
 unknown options and invalid values and does not start (exit code 2). Secrets have no flag, since process lists show flags.
 
-A source is on when it has an address. `fleet` and `journal` read the NATS of `jetstream`, with its credentials, unless they
-have their own `url`.
+A source is on when it has an address. `fleet` and `loki` read the NATS of `jetstream`, with its credentials, unless they
+have their own `url` (`nats_url` of `loki`).
 
 A list is a YAML list or comma-separated text; a mapping is a YAML mapping or comma-separated `name=value` pairs. A boolean
 flag needs no value for true (`--valkey.key-groups`); for false, write `--fleet.follow-events=false`. Times are in seconds.

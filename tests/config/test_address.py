@@ -67,7 +67,7 @@ def test_an_address_names_its_server(option: str, text: str, server: str) -> Non
         ("vllm.url", "ftp://h"),
         ("vllm.url", "http://[::1"),
         ("vllm.url", "http//h"),
-        ("journal.loki_url", "loki:3100"),
+        ("loki.url", "loki:3100"),
         ("fleet.grafana_url", "grafana"),
         ("services.grpc", "orchestrator:50055"),
         ("services.grpc", "orchestrator="),
@@ -162,7 +162,7 @@ SHAPES = st.sampled_from(
 )
 OPTIONS = st.sampled_from(
     [
-        "jetstream.url", "fleet.url", "valkey.url", "neo4j.uri", "vllm.url", "journal.loki_url", "fleet.grafana_url",
+        "jetstream.url", "fleet.url", "valkey.url", "neo4j.uri", "vllm.url", "loki.url", "fleet.grafana_url",
         "services.http", "services.grpc",
     ]
 )  # fmt: skip

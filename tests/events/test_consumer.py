@@ -30,7 +30,7 @@ def test_the_past_shapes_the_state_and_only_the_present_is_counted(server: Nats)
                 await fleet.says("planning.story.created", story_id="US-2")
                 page = await reader.shows(CREATED, 1)
                 assert page['fleet_stories{stage="BACKLOG"}'] == 2
-                assert page['fleet_stream_position{stream="PLANNING_EVENTS"}'] == 2
+                assert page['fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'] == 2
                 assert page['fleet_event_delay_seconds_count{family="planning"}'] == 1
 
     run(main())
@@ -70,7 +70,7 @@ def test_a_work_queue_keeps_its_messages_for_those_who_work(server: Nats) -> Non
             await fleet.stream("AGENT_WORK", "agent.work.>", retention="workqueue")
             async with reading(server.url) as reader:
                 page = await reader.page()
-                assert page['fleet_stream_followed{stream="AGENT_WORK",how="subscription"}'] == 1
+                assert page['fleet_exporter_stream_mode{stream="AGENT_WORK",mode="subscription"}'] == 1
                 await fleet.says("agent.work.completed", task_id="T")
                 await reader.shows(events("agent.work.completed", producer="workspace", outcome="completed"), 1)
                 info = await fleet.js.stream_info("AGENT_WORK")
@@ -122,7 +122,9 @@ def test_messages_of_many_megabytes_pass(server: Nats) -> None:
                     await fleet.says("planning.story.created", story_id="US-1")
                     page = await reader.shows(CREATED, 1)
                     assert page['fleet_events_unparsed_total{reason="too_large"}'] == 6
-                    restarts = [value for name, value in page.items() if name.startswith("fleet_stream_restarts_total")]
+                    restarts = [
+                        value for name, value in page.items() if name.startswith("fleet_exporter_stream_restarts_total")
+                    ]
                     assert set(restarts) == {0}
 
         run(main())
@@ -138,7 +140,7 @@ def test_many_more_messages_than_a_request_brings_come_through_one_consumer(serv
                     await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
                 await fleet.client.flush()
                 page = await reader.shows(CREATED, 5000)
-                restarts = [value for name, value in page.items() if name.startswith("fleet_stream_restarts_total")]
+                restarts = [value for name, value in page.items() if name.startswith("fleet_exporter_stream_restarts_total")]
                 assert set(restarts) == {0}
 
     run(main())
@@ -155,7 +157,7 @@ def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twice(ser
                         await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
                     await fleet.stream(f"OTHER_{number}", f"other.{number}")  # an advisory, and so another look
                 page = await reader.shows(CREATED, 3000)
-                assert page['fleet_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 0
+                assert page['fleet_exporter_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 0
 
     run(main())
 

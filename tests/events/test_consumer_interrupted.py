@@ -11,7 +11,7 @@ from servers.nats import Nats
 from tests.support.fleet_streams import CREATED, Fleet, fails, fleet_on, has_consumers, reading
 from tests.support.pages import eventually, run
 
-RESTARTS = 'fleet_stream_restarts_total{{stream="PLANNING_EVENTS",reason="{}"}}'
+RESTARTS = 'fleet_exporter_stream_restarts_total{{stream="PLANNING_EVENTS",reason="{}"}}'
 
 
 async def own_consumer(fleet: Fleet) -> str:
@@ -33,7 +33,7 @@ def test_a_stream_that_is_made_anew_is_read_from_its_beginning(server: Nats) -> 
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
                 await fleet.says("planning.story.created", story_id="US-9")
                 page = await reader.shows(CREATED, 6)
-                assert page['fleet_stream_position{stream="PLANNING_EVENTS"}'] == 1
+                assert page['fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'] == 1
 
     run(main())
 
@@ -66,7 +66,7 @@ def test_a_purge_loses_nothing_that_was_read(server: Nats) -> None:
                 await fleet.js.purge_stream("PLANNING_EVENTS")
                 await fleet.says("planning.story.created", story_id="US-2")
                 page = await reader.shows(CREATED, 2)
-                assert page['fleet_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+                assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
     run(main())
 
@@ -86,8 +86,8 @@ def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats) -> No
                 for number in range(3):
                     await fleet.says("planning.story.created", story_id=f"US-2{number}")
                 page = await reader.shows(CREATED, 4)
-                assert page["fleet_connection_losses_total"] == 1
-                assert page['fleet_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
+                assert page["fleet_exporter_nats_disconnects_total"] == 1
+                assert page['fleet_exporter_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
     run(main())
 
@@ -115,8 +115,8 @@ def test_sequences_that_jump_back_under_the_same_name_are_read_from_the_beginnin
                 await fleet.says("planning.story.created", story_id="US-1")
                 await reader.shows(CREATED, 1)
                 # As after a restore from a backup: the reader has been further than the stream now reaches.
-                assert reader.source._consumer is not None
-                reader.source._consumer.followed["PLANNING_EVENTS"].position = 1000
+                assert reader.source.consumer is not None
+                reader.source.consumer.cursors["PLANNING_EVENTS"].position = 1000
                 await fleet.stream("OTHER", "other")
                 page = await reader.shows(CREATED, 2)
                 assert page[RESTARTS.format("sequence")] == 1
@@ -140,7 +140,7 @@ def test_a_delivery_that_went_to_somebody_else_is_read_again(server: Nats, numbe
                 assert (await stolen.next_msg()).metadata.sequence.consumer == 2
                 page = await reader.shows(CREATED, number)
                 assert page[RESTARTS.format("gap")] == 1
-                assert page['fleet_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+                assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
     run(main())
 
@@ -153,17 +153,17 @@ def test_messages_that_the_client_drops_are_counted_and_read_again(server: Nats)
                 await reader.page()
                 await own_consumer(fleet)
                 # Room for one message: the others that come with it are dropped, as from a reader that is too slow.
-                assert reader.source._consumer is not None
-                for subscription in reader.source._consumer.connection.client._subs.values():
+                assert reader.source.consumer is not None
+                for subscription in reader.source.consumer.connection.client._subs.values():
                     if not subscription.subject.endswith(("*", ">")):
                         subscription._pending_bytes_limit = 30
                 for _ in range(200):
                     await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
                 await fleet.client.flush()
                 page = await reader.shows(CREATED, 200)
-                assert page["fleet_dropped_messages_total"] > 0
+                assert page["fleet_exporter_dropped_messages_total"] > 0
                 assert page[RESTARTS.format("gap")] >= 1
-                assert page['fleet_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+                assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
     run(main())
 
@@ -182,6 +182,6 @@ def test_a_server_that_falls_silent_is_read_on_where_it_speaks_again(server: Nat
                     server.process.resume()
                 await fleet.says("planning.story.created", story_id="US-1")
                 page = await reader.shows(CREATED, 1)
-                assert page["fleet_connection_losses_total"] == 0
+                assert page["fleet_exporter_nats_disconnects_total"] == 0
 
     run(main())

@@ -22,8 +22,8 @@ from tests.support.fleet_streams import CREATED
 from tests.support.pages import followed, page_where, run
 from tests.support.servers import required
 
-FOLLOWED = 'fleet_stream_followed{stream="PLANNING_EVENTS",how="%s"}'
-POSITION = 'fleet_stream_position{stream="PLANNING_EVENTS"}'
+STREAM_MODE = 'fleet_exporter_stream_mode{stream="PLANNING_EVENTS",mode="%s"}'
+POSITION = 'fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'
 
 
 @pytest.fixture
@@ -86,12 +86,12 @@ def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: Cl
                 await _publish(js, 5)
                 await page_where(source, lambda page: page.get(CREATED) == 5)
                 cluster.node(dead).process.kill()
-                await page_where(source, lambda page: page.get(FOLLOWED % "offline") == 1)
+                await page_where(source, lambda page: page.get(STREAM_MODE % "offline") == 1)
                 cluster.node(dead).process.start()
                 await _publish(js, 1)
                 page = await page_where(source, lambda page: page.get(POSITION) == 6)
         assert page[CREATED] == 6
-        assert page['fleet_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
+        assert page['fleet_exporter_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
         assert not any('stream="COPY"' in name for name in page)
 
     run(main())
@@ -103,11 +103,11 @@ def test_the_past_of_a_stream_that_was_offline_at_the_start_is_not_counted(clust
         cluster.node(dead).process.kill()
         source = _source(cluster, dead)
         async with followed(source), publisher(cluster) as js:
-            await page_where(source, lambda page: "fleet_connection_losses_total" in page)
+            await page_where(source, lambda page: "fleet_exporter_nats_disconnects_total" in page)
             cluster.node(dead).process.start()
             await _publish(js, 1)
             page = await page_where(source, lambda page: page.get(POSITION) == 6)
         assert page[CREATED] == 1
-        assert page['fleet_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+        assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
     run(main())

@@ -43,7 +43,7 @@ def test_an_account_that_may_not_read_one_stream_reads_the_others() -> None:
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
                 await fleet.stream("SECRET", "secret.>")
                 async with reading(strict.url, user="reader", password="r") as reader:
-                    await reader.shows('fleet_stream_followed{stream="SECRET",how="refused"}', 1)
+                    await reader.shows('fleet_exporter_stream_mode{stream="SECRET",mode="refused"}', 1)
                     await fleet.says("planning.story.created", story_id="US-1")
                     await reader.shows(CREATED, 1)
 

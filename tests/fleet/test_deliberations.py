@@ -19,7 +19,7 @@ def test_a_deliberation_runs_from_its_first_answer_to_its_last() -> None:
 
     assert ended(story) == {("DEV", Ending.COMPLETED): 1}
     assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 4
-    assert story.page['fleet_open_deliberations{role="DEV"}'] == 0
+    assert story.page['fleet_deliberations_in_progress{role="DEV"}'] == 0
     assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 1
 
 

@@ -33,8 +33,8 @@ def without(permissions: str, subject: str) -> str:
     return permissions.replace(f'"{subject}"', '"nothing"', 1)
 
 
-def with_journal(permissions: str) -> str:
-    return permissions.replace('"$JS.API.INFO"', f'"$JS.API.INFO"\n{block("nats-journal")}', 1)
+def with_loki(permissions: str) -> str:
+    return permissions.replace('"$JS.API.INFO"', f'"$JS.API.INFO"\n{block("nats-loki")}', 1)
 
 
 def configuration(users: dict[str, str], *more: str) -> str:

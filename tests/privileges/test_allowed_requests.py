@@ -12,7 +12,7 @@ import grpc.aio
 from demo.scenario.fleet import ROLES
 from demo.scenario.services import Services as Played
 from exporter.config.options import Address
-from exporter.sources.journal import Journal, JournalOptions
+from exporter.sources.loki import LokiForwarder, LokiOptions
 from exporter.sources.services import Services, ServicesOptions
 from exporter.sources.vllm import Vllm
 from servers import loki as loki_servers
@@ -22,18 +22,18 @@ from servers.process import wait_for
 from tests.privileges.documented import block, lines
 from tests.privileges.event_streams import following, is_denied
 from tests.privileges.gateway import gateway
-from tests.privileges.nats_account import configuration, of, options, refused, with_journal
+from tests.privileges.nats_account import configuration, of, options, refused, with_loki
 from tests.support.fleet_streams import fleet_on
 from tests.support.pages import collected, listener, run, series
 from tests.support.servers import required
 
-ENTRIES = 'fleet_journal_entries_total{stream="PLANNING_EVENTS"}'
+ENTRIES = 'fleet_exporter_loki_entries_total{stream="PLANNING_EVENTS"}'
 
 
 def test_events_reach_loki_by_the_documented_requests_and_the_documented_subjects() -> None:
     with required():
         loki_servers.prepare()
-    permissions = with_journal(block("nats-events"))
+    permissions = with_loki(block("nats-events"))
     with (
         loki_servers.start() as loki,
         nats_servers.start(config=configuration({"events": permissions})) as server,
@@ -42,12 +42,16 @@ def test_events_reach_loki_by_the_documented_requests_and_the_documented_subject
         wait_for(loki.answers_queries, what="Loki to answer queries")
 
         async def main() -> None:
-            given = {"url": (Address(server.url),), "loki_url": Address(before_loki.url), **options("events")}
-            async with following(Journal(JournalOptions.model_validate(given))) as shows:
-                await shows("fleet_journal_retries_total", 0)  # while there is no stream to be copied
+            given = {
+                "nats_url": (Address(server.url),),
+                "url": Address(before_loki.url),
+                **{f"nats_{name}": value for name, value in options("events").items()},
+            }
+            async with following(LokiForwarder(LokiOptions.model_validate(given))) as shows:
+                await shows("fleet_exporter_loki_retries_total", 0)  # while there is no stream to be copied
             async with (
                 fleet_on(of(server, "fleet")) as fleet,
-                following(Journal(JournalOptions.model_validate(given))) as shows,
+                following(LokiForwarder(LokiOptions.model_validate(given))) as shows,
             ):
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
                 await fleet.says("planning.story.created", story_id="US-1")
@@ -73,11 +77,15 @@ def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
     ):
 
         async def main() -> None:
-            given = {"url": (Address(server.url),), "loki_url": Address(f"http://127.0.0.1:{loki}"), **options("events")}
-            journal = Journal(JournalOptions.model_validate(given))
-            async with fleet_on(of(server, "fleet")) as fleet, following(journal):
+            given = {
+                "nats_url": (Address(server.url),),
+                "url": Address(f"http://127.0.0.1:{loki}"),
+                **{f"nats_{name}": value for name, value in options("events").items()},
+            }
+            forwarder = LokiForwarder(LokiOptions.model_validate(given))
+            async with fleet_on(of(server, "fleet")) as fleet, following(forwarder):
                 await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await is_denied(journal)
+                await is_denied(forwarder)
 
         run(main())
 

@@ -28,7 +28,7 @@ OPTIONAL_KINDS = ("rayservices", "raycronjobs")
 ONE_JOB = ("ray.io", "rayjobs", "get")
 ROLES = [name for name in blocks() if name.startswith("kubernetes-")]
 SHOWN = {
-    "kubernetes-rayjob": ('ray_kind_served{kind="RayJob"}', 1.0),
+    "kubernetes-rayjob": ('ray_crd_available{kind="RayJob"}', 1.0),
     "kubernetes-workloads": ('fleet_workload_pods{namespace="fleet",kind="Pod",workload="worker",phase="Pending"}', 1.0),
     "kubernetes-nodes": ('fleet_node_pool_gpus_allocatable{pool="default"}', 0.0),
     "kubernetes-vllm": ('vllm_discovered_servers{service="fleet/vllm-server"}', 1.0),

@@ -96,8 +96,8 @@ async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
     """Follow as that user until both kinds of stream have told something."""
     async with reading(server.url, **options(user)) as reader:
         page = await reader.page()
-        assert page['fleet_stream_followed{stream="PLANNING_EVENTS",how="consumer"}'] == 1
-        assert page['fleet_stream_followed{stream="AGENT_WORK",how="subscription"}'] == 1
+        assert page['fleet_exporter_stream_mode{stream="PLANNING_EVENTS",mode="consumer"}'] == 1
+        assert page['fleet_exporter_stream_mode{stream="AGENT_WORK",mode="subscription"}'] == 1
         await fleet.says("planning.story.created", story_id="US-9")
         await reader.shows(events("planning.story.created"), 1)
         await fleet.says("agent.work.completed", task_id="T")
@@ -273,7 +273,7 @@ async def _reads_through(hub: Nats, asked: Nats) -> None:
     async with fleet_on(of(hub, "fleet")) as fleet:
         given = options("events") | {"api_prefix": "$JS.hub.API"}
         async with reading(asked.url, **given) as reader:
-            page = await reader.shows('fleet_stream_followed{stream="PLANNING_EVENTS",how="consumer"}', 1)
+            page = await reader.shows('fleet_exporter_stream_mode{stream="PLANNING_EVENTS",mode="consumer"}', 1)
             before = page.get(events("planning.story.created"), 0)
             await fleet.says("planning.story.created", story_id="US-9")
             await reader.shows(events("planning.story.created"), before + 1)

@@ -58,10 +58,10 @@ def test_events_are_pushed_as_they_come(grafana: Pushes) -> None:
                 await fleet.stream("AGENT_RESPONSES", "agent.response.>")
                 await reader.page()
                 await fleet.says("agent.response.completed", task_id="T 1", agent_id="agent-dev-1", duration_ms=2300)
-                await reader.shows("fleet_grafana_live_events_total", 1)
+                await reader.shows("fleet_exporter_grafana_live_events_total", 1)
                 grafana.status = 503
                 await fleet.says("agent.response.completed", task_id="T 2", agent_id="agent-dev-1")
-                await reader.shows("fleet_grafana_live_failures_total", 1)
+                await reader.shows("fleet_exporter_grafana_live_failures_total", 1)
 
     run(main())
     path, authorization, body = grafana.taken[0]

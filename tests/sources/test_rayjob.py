@@ -73,7 +73,7 @@ def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespac
     async def story() -> None:
         source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,)))
         async with following(source) as page_where:
-            page = await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 1)
+            page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 1)
             assert not any(name.startswith("ray_job_status") for name in page)
 
             create(server, "RayJob", namespace, "train", None, labels={"fleet/role": "DEV"})
@@ -175,7 +175,7 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
 
 def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
     async def story(server: Kubernetes) -> None:
-        served = 'ray_kind_served{kind="RayJob"}'
+        served = 'ray_crd_available{kind="RayJob"}'
         async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))) as page_where:
             await page_where(lambda page: page[served] == 0)
             await asyncio.to_thread(server.apply_ray_crds)
@@ -205,15 +205,15 @@ def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
 def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
     async def story(server: Kubernetes) -> None:
         async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, timeout=5))) as page_where:
-            await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 0)
+            await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 0)
             await asyncio.to_thread(server.apply_ray_crds, "v1alpha1")
             body = {"apiVersion": "ray.io/v1alpha1", "kind": "RayJob", "metadata": {"name": "old"}, "spec": {}}
             server.create("/apis/ray.io/v1alpha1/namespaces/default/rayjobs", body)
             page = await page_where(lambda page: 'ray_job_failed_attempts{namespace="default",rayjob="old"}' in page)
-            assert page['ray_kind_served{kind="RayJob"}'] == 1
+            assert page['ray_crd_available{kind="RayJob"}'] == 1
 
             await asyncio.to_thread(server.delete_ray_crds)
-            page = await page_where(lambda page: page['ray_kind_served{kind="RayJob"}'] == 0)
+            page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 0)
             assert not any(name.startswith("ray_job_failed_attempts") for name in page)
 
     with kubernetes_servers.start() as server:

@@ -21,10 +21,10 @@ from exporter.events.consumer import EventConsumer
 from exporter.events.history import History
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
-from exporter.events.streams import How, how_to_read, wanted
+from exporter.events.streams import DeliveryMode, delivery_mode, wanted
 from exporter.fleet import delivery
 from exporter.fleet.agents import AgentTimeouts
-from exporter.fleet.delivery import Deliveries
+from exporter.fleet.delivery import ConsumerStats
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics.metric import Metric, Sample
@@ -79,10 +79,10 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         self.options = options
         self._redact = frozenset(name.lower() for name in options.redact)
         self._clock = WallClock()
-        self._deliveries = Deliveries()
+        self._deliveries = ConsumerStats()
         self._live = EventBroadcaster()
         self._caught_up = asyncio.Event()
-        self._consumer = EventConsumer(
+        self.consumer = EventConsumer(
             options, timeout=options.timeout, lookback=options.lookback, streams=options.streams, listener=self
         )
         url = options.grafana_url.get_secret_value()
@@ -128,7 +128,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
     def message(self, message: Message, *, live: bool) -> None:
         """Take one message into account."""
         event = parsed(message)
-        self._fleet.apply(event, self._now() if live else None, ahead=self._consumer.connection.clock.ahead)
+        self._fleet.apply(event, self._now() if live else None, ahead=self.consumer.connection.clock.ahead)
         if not isinstance(event, Unparsed):
             (self._live.publish if live else self._live.recent.add)(event)
 
@@ -149,7 +149,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._consumer.run(), name="read the streams")
+            group.create_task(self.consumer.run(), name="read the streams")
             if self._grafana is not None:
                 group.create_task(self._grafana.run(self._live), name="push to Grafana Live")
 
@@ -157,7 +157,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         await self._caught_up.wait()
 
     async def collect(self) -> FleetSnapshot:
-        reader, grafana = self._consumer, self._grafana
+        reader, grafana = self.consumer, self._grafana
         await reader.tried.wait()
         if problem := reader.problem or reader.refusal:
             raise problem.again()
@@ -165,9 +165,9 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         self._fleet.expire(now)
         return FleetSnapshot(
             state=state_of(self._fleet, now),
-            streams=tuple(replace(stream, restarts=stream.restarts.copy()) for stream in reader.followed.values()),
+            streams=tuple(replace(stream, restarts=stream.restarts.copy()) for stream in reader.cursors.values()),
             refused_subjects=frozenset(reader.connection.refused_subjects),
-            disconnects=reader.losses,
+            disconnects=reader.disconnects,
             dropped=reader.connection.dropped,
             consumers=self._deliveries.counts(),
             clients=self._live.clients,
@@ -179,8 +179,8 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         yield from samples.samples(snapshot.state)
         yield from consumer_samples.samples(snapshot)
         yield from delivery.samples(snapshot.consumers)
-        yield broadcast.LISTENERS(snapshot.clients)
-        yield broadcast.TOO_SLOW(snapshot.dropped_clients)
+        yield broadcast.CLIENTS(snapshot.clients)
+        yield broadcast.DROPPED_CLIENTS(snapshot.dropped_clients)
         if snapshot.grafana is not None:
             pushed, failed = snapshot.grafana
             yield grafana_live.PUSHED(pushed)
@@ -196,7 +196,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
             streams = [
                 stream
                 for stream in wanted(found, self.options.streams, offline)
-                if how_to_read(stream) is How.CONSUMER and stream.state.messages
+                if delivery_mode(stream) is DeliveryMode.CONSUMER and stream.state.messages
             ]
             yield History(
                 connection, {stream.config.name: (stream.state.first_seq, stream.state.last_seq) for stream in streams}

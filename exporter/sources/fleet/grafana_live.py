@@ -16,8 +16,8 @@ from exporter.metrics.metric import Metric, counter
 if TYPE_CHECKING:
     import httpx
 
-PUSHED = counter("fleet_grafana_live_events_total", "Events pushed to Grafana Live.")
-FAILED = counter("fleet_grafana_live_failures_total", "Failed pushes to Grafana Live.")
+PUSHED = counter("fleet_exporter_grafana_live_events_total", "Events pushed to Grafana Live.")
+FAILED = counter("fleet_exporter_grafana_live_failures_total", "Failed pushes to Grafana Live.")
 METRICS: Final[tuple[Metric, ...]] = (PUSHED, FAILED)
 
 MEASUREMENT = "events"

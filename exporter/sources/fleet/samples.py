@@ -71,7 +71,7 @@ DELIBERATION_SECONDS = histogram(
     "role",
     unit=Unit.SECONDS,
 )
-OPEN_DELIBERATIONS = gauge("fleet_open_deliberations", "Deliberations in progress.", "role")
+IN_PROGRESS = gauge("fleet_deliberations_in_progress", "Deliberations in progress.", "role")
 DELIBERATION_AGENTS = counter(
     "fleet_deliberation_agents_total", "Agents in deliberations: asked, answered or failed.", "role", "answer"
 )
@@ -81,8 +81,8 @@ OPEN_SINCE = gauge(
     "role",
     unit=Unit.TIMESTAMP,
 )
-REFUSED = counter(
-    "fleet_overflow_total", "Objects dropped or counted as `other` because a limit was reached, by kind.", "kind"
+LIMIT_HITS = counter(
+    "fleet_exporter_limit_hits_total", "Objects dropped or counted as `other` because a limit was reached, by kind.", "kind"
 )
 
 
@@ -150,12 +150,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     COUNCIL_EXPECTED,
     DELIBERATIONS,
     DELIBERATION_SECONDS,
-    OPEN_DELIBERATIONS,
+    IN_PROGRESS,
     DELIBERATION_AGENTS,
     OPEN_SINCE,
     *STORIES.all,
     *TASKS.all,
-    REFUSED,
+    LIMIT_HITS,
 )
 
 
@@ -184,7 +184,7 @@ def samples(state: StateSnapshot) -> Iterable[Sample]:
     yield from STORIES.samples(state.stories)
     yield from TASKS.samples(state.tasks)
     for kind, number in state.refused.items():
-        yield REFUSED(number, kind=kind)
+        yield LIMIT_HITS(number, kind=kind)
 
 
 def _histograms(metric: Metric, found: Mapping[Any, Histogram]) -> Iterable[Sample]:
@@ -225,6 +225,6 @@ def _deliberation_samples(deliberations: DeliberationsSnapshot) -> Iterable[Samp
         yield DELIBERATION_AGENTS(number, role=role, answer=answer)
     # A role that has deliberated before and does not now is 0, not absent.
     for role in dict.fromkeys([*roles, *deliberations.open]):
-        yield OPEN_DELIBERATIONS(deliberations.open.get(role, (0, 0.0))[0], role=role)
+        yield IN_PROGRESS(deliberations.open.get(role, (0, 0.0))[0], role=role)
     for role, (_, since) in deliberations.open.items():
         yield OPEN_SINCE(since, role=role)

@@ -31,7 +31,7 @@ from exporter.sources.rayjob.objects import Key, ray_job
 from exporter.sources.rayjob.rendered import Texts
 from exporter.sources.rayjob.services import Services
 
-SERVED = gauge("ray_kind_served", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
+SERVED = gauge("ray_crd_available", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
 
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster", "rayservices": "RayService", "raycronjobs": "RayCronJob"}
 _OPTIONAL = ("rayservices", "raycronjobs")

@@ -50,7 +50,7 @@ CASES = {
     ),
     "FleetSourceDown": Case(
         {
-            **unread("journal", because="jetstream").fires,
+            **unread("loki", because="jetstream").fires,
             **{f"services {what}": given for what, given in unread("services").fires.items()},
             "services, while NATS is down": {
                 'fleet_exporter_source_up{source="services",server=""}': "0x120",
@@ -58,7 +58,7 @@ CASES = {
             },
         },
         {
-            **unread("journal", because="jetstream").silent,
+            **unread("loki", because="jetstream").silent,
             **{f"services {what}": given for what, given in unread("services").silent.items()},
         },
     ),
@@ -67,32 +67,37 @@ CASES = {
         {'fleet_exporter_source_dropped_series{source="valkey",server="s"}': "0x120"},
     ),
     "FleetExporterWatcherCrashLooping": case(
-        {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2 3x18"},
-        {'fleet_exporter_follower_restarts_total{source="fleet"}': "0x100 1 2x19"},
+        {'fleet_exporter_watcher_restarts_total{source="fleet"}': "0x100 1 2 3x18"},
+        {'fleet_exporter_watcher_restarts_total{source="fleet"}': "0x100 1 2x19"},
     ),
     "FleetEventGap": Case(
         {
-            "risen": {'fleet_stream_skipped_messages_total{stream="S"}': "0x110 1x10"},
-            "born": {'fleet_stream_skipped_messages_total{stream="S"}': "_x110 1x10"},
+            "risen": {'fleet_exporter_stream_skipped_messages_total{stream="S"}': "0x110 1x10"},
+            "born": {'fleet_exporter_stream_skipped_messages_total{stream="S"}': "_x110 1x10"},
         },
-        {"long ago": {'fleet_stream_skipped_messages_total{stream="S"}': "0x60 9x60"}},
+        {"long ago": {'fleet_exporter_stream_skipped_messages_total{stream="S"}': "0x60 9x60"}},
     ),
-    "FleetEventsDropped": case({"fleet_dropped_messages_total": "0x110 1x10"}, {"fleet_dropped_messages_total": "7x120"}),
+    "FleetEventsDropped": case(
+        {"fleet_exporter_dropped_messages_total": "0x110 1x10"}, {"fleet_exporter_dropped_messages_total": "7x120"}
+    ),
     "FleetExporterEventLagHigh": case(
-        {'fleet_stream_unread_messages{stream="S"}': "1000x120"},
-        {'fleet_stream_unread_messages{stream="S"}': "999x120"},
-        caught_up_between={'fleet_stream_unread_messages{stream="S"}': " ".join(["9000 0"] * 60)},
+        {'fleet_exporter_stream_lag_messages{stream="S"}': "1000x120"},
+        {'fleet_exporter_stream_lag_messages{stream="S"}': "999x120"},
+        caught_up_between={'fleet_exporter_stream_lag_messages{stream="S"}': " ".join(["9000 0"] * 60)},
     ),
     "FleetEventsStalled": case(
-        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_stream_position{stream="S"}': "7x120"},
-        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_stream_position{stream="S"}': "0+1x120"},
-        nothing_to_read={'nats_stream_last_sequence{stream="S"}': "7x120", 'fleet_stream_position{stream="S"}': "7x120"},
+        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_exporter_stream_position{stream="S"}': "7x120"},
+        {'nats_stream_last_sequence{stream="S"}': "0+1x120", 'fleet_exporter_stream_position{stream="S"}': "0+1x120"},
+        nothing_to_read={
+            'nats_stream_last_sequence{stream="S"}': "7x120",
+            'fleet_exporter_stream_position{stream="S"}': "7x120",
+        },
     ),
     "FleetStreamRefused": case(
-        {'fleet_stream_followed{stream="S",how="refused"}': "1x120"},
+        {'fleet_exporter_stream_mode{stream="S",mode="refused"}': "1x120"},
         {
-            'fleet_stream_followed{stream="S",how="refused"}': "0x120",
-            'fleet_stream_followed{stream="S",how="consumer"}': "1x120",
+            'fleet_exporter_stream_mode{stream="S",mode="refused"}': "0x120",
+            'fleet_exporter_stream_mode{stream="S",mode="consumer"}': "1x120",
         },
     ),
     "FleetEventsUnparsed": case(
@@ -100,19 +105,21 @@ CASES = {
         {'fleet_events_unparsed_total{reason="json"}': "0x110 4x10"},
     ),
     "FleetExporterCardinalityLimit": case(
-        {'fleet_overflow_total{kind="agents"}': "0x110 1x10"}, {'fleet_overflow_total{kind="agents"}': "1x120"}
+        {'fleet_exporter_limit_hits_total{kind="agents"}': "0x110 1x10"},
+        {'fleet_exporter_limit_hits_total{kind="agents"}': "1x120"},
     ),
     "FleetExporterLokiLagHigh": case(
-        {'fleet_journal_pending_messages{stream="S"}': "1000x120"}, {'fleet_journal_pending_messages{stream="S"}': "999x120"}
+        {'fleet_exporter_loki_pending_messages{stream="S"}': "1000x120"},
+        {'fleet_exporter_loki_pending_messages{stream="S"}': "999x120"},
     ),
     "FleetExporterLokiEntriesLost": Case(
         {
-            "refused": {'fleet_journal_dropped_entries_total{stream="S",reason="invalid"}': "0x110 1x10"},
+            "refused": {'fleet_exporter_loki_dropped_entries_total{stream="S",reason="invalid"}': "0x110 1x10"},
             "missed": {
-                'fleet_journal_dropped_entries_total{stream="S",reason="invalid"}': "0x120",
-                'fleet_journal_missed_messages_total{stream="S"}': "0x110 1x10",
+                'fleet_exporter_loki_dropped_entries_total{stream="S",reason="invalid"}': "0x120",
+                'fleet_exporter_loki_missed_messages_total{stream="S"}': "0x110 1x10",
             },
         },
-        {"long ago": {'fleet_journal_missed_messages_total{stream="S"}': "0 1x119"}},
+        {"long ago": {'fleet_exporter_loki_missed_messages_total{stream="S"}': "0 1x119"}},
     ),
 }

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import websockets
 
-from exporter.events.broadcast import LISTENERS, TOO_SLOW
+from exporter.events.broadcast import CLIENTS, DROPPED_CLIENTS
 from tests.support.fleet_streams import Fleet, fleet_on
 from tests.support.pages import eventually, run
 from tests.support.process import Exporter, exporter
@@ -117,7 +117,7 @@ def test_a_client_that_reads_too_slowly_is_dropped_counted_and_told(bus: str) ->
                             await fleet.client.publish("planning.flood", body)
                         await fleet.client.flush()
                         page = (await client.get(f"{process.url}/metrics")).text
-                        return "fleet_listeners_dropped_total 1\n" in page
+                        return "fleet_exporter_stream_dropped_clients_total 1\n" in page
 
                     await eventually(dropped)
                     kinds = [kind async for kind, _ in parts(lines)]
@@ -145,13 +145,13 @@ def test_a_client_that_never_reads_is_disconnected(bus: str) -> None:
                         for _ in range(2000):
                             await fleet.client.publish("planning.flood", body)
                         await fleet.client.flush()
-                        return await value(TOO_SLOW.name) == 1
+                        return await value(DROPPED_CLIENTS.name) == 1
 
                     async def disconnected() -> bool:
-                        return await value(LISTENERS.name) == 0
+                        return await value(CLIENTS.name) == 0
 
                     await eventually(dropped)
-                    assert await value(LISTENERS.name) == 1  # it holds its place until it is gone
+                    assert await value(CLIENTS.name) == 1  # it holds its place until it is gone
                     await eventually(disconnected)
 
     run(main())

@@ -24,10 +24,10 @@ from exporter.clients.nats import Connection, NatsServer, first_of
 from exporter.errors import Reason, SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
-from exporter.events.streams import How, how_to_read, wanted
+from exporter.events.streams import DeliveryMode, delivery_mode, wanted
 from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
-from exporter.sources.journal.entries import (
+from exporter.sources.loki.entries import (
     Entry,
     Position,
     Style,
@@ -72,7 +72,7 @@ class StreamCopy:
     missed: int = 0
 
 
-class LokiForwarder:
+class StreamCopier:
     """Copies until cancelled; `copies`, `problems` and `retries` are its state."""
 
     def __init__(
@@ -118,7 +118,7 @@ class LokiForwarder:
             while not connection.lost.is_set():
                 found, offline, _ = await connection.stream_list()
                 streams = {stream.config.name: stream for stream in wanted(found, self._streams, offline)}
-                kept = {name: one for name, one in streams.items() if how_to_read(one) is How.CONSUMER}
+                kept = {name: one for name, one in streams.items() if delivery_mode(one) is DeliveryMode.CONSUMER}
                 if not kept:  # nothing to query Loki for, but its state is reported
                     await self._retried(None, lambda: self._loki.get("/loki/api/v1/status/buildinfo"))
                     self.tried.set()

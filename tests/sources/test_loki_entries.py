@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.events.model import Message
-from exporter.sources.journal.entries import Entry, Position, Style, batches, entry, label_limiter, last_position, push_body
+from exporter.sources.loki.entries import Entry, Position, Style, batches, entry, label_limiter, last_position, push_body
 
 STYLE = Style(frozenset({"password"}), 40, 400)
 

@@ -11,7 +11,7 @@ from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import redacted_text, shown
 from exporter.events.subjects import known
 from exporter.events.values import ROLES
-from exporter.fleet.limits import Admitted
+from exporter.fleet.limits import LabelLimiter
 
 UNPARSED = "unparsed"
 _NANO = 1_000_000_000
@@ -51,9 +51,9 @@ class Position:
     nanoseconds: int = 0
 
 
-def label_limiter() -> Admitted:
+def label_limiter() -> LabelLimiter:
     """Names that may be the label `role`."""
-    return Admitted(40, ROLES)
+    return LabelLimiter(40, ROLES)
 
 
 def entry(message: Message, position: Position, style: Style, admitted: Callable[[str], str]) -> Entry:

@@ -15,8 +15,8 @@ import pytest
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from exporter.scrape import Scraper
-from exporter.sources.journal import Journal, JournalOptions
-from exporter.sources.journal.entries import last_position
+from exporter.sources.loki import LokiForwarder, LokiOptions
+from exporter.sources.loki.entries import last_position
 from servers import loki as loki_servers
 from servers import nats as nats_servers
 from servers.loki import Loki
@@ -58,23 +58,23 @@ def held(loki: Loki, stream: str, page: int = 5000) -> list[int]:
 
 
 @asynccontextmanager
-async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[Journal]:
-    given = {"url": (Address(server.url),), "loki_url": Address(loki_url), "timeout": 5, **options}
-    journal = Journal(JournalOptions.model_validate(given))
-    task = asyncio.create_task(journal.run())
+async def copying(server: Nats, loki_url: str, **options: Any) -> AsyncIterator[LokiForwarder]:
+    given = {"nats_url": (Address(server.url),), "url": Address(loki_url), "timeout": 5, **options}
+    copier = LokiForwarder(LokiOptions.model_validate(given))
+    task = asyncio.create_task(copier.run())
     try:
-        yield journal
+        yield copier
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def has_copied(journal: Journal, stream: str, sequence: int) -> bool:
+async def has_copied(copier: LokiForwarder, stream: str, sequence: int) -> bool:
     try:
-        page = series(await samples_of(journal))
+        page = series(await samples_of(copier))
     except SourceError:
         return False
-    return page.get(f'fleet_journal_position{{stream="{stream}"}}') == sequence
+    return page.get(f'fleet_exporter_loki_position{{stream="{stream}"}}') == sequence
 
 
 async def publish(fleet: Fleet, subject: str, number: int) -> None:
@@ -88,10 +88,10 @@ async def publish(fleet: Fleet, subject: str, number: int) -> None:
 
 def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
     async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, loki.url) as journal:
+        async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
             await fleet.stream("FOUND", "planning.>")
             await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
-            await eventually(lambda: has_copied(journal, "FOUND", 1))
+            await eventually(lambda: has_copied(copier, "FOUND", 1))
 
     run(main())
     query = {"query": '{family="planning"} | story="US-77"'}
@@ -104,15 +104,15 @@ def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
     port = free_port()
 
     async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as journal:
+        async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as copier:
             await fleet.stream("WAITING", "planning.>")
             await publish(fleet, "planning.story.created", 300)
             with pytest.raises(SourceError) as down:
-                await samples_of(journal)
+                await samples_of(copier)
             assert down.value.reason is Reason.UNREACHABLE
             forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
             async with forwarder:
-                await eventually(lambda: has_copied(journal, "WAITING", 300))
+                await eventually(lambda: has_copied(copier, "WAITING", 300))
 
     run(main())
     assert held(loki, "WAITING") == list(range(1, 301))
@@ -147,10 +147,10 @@ def test_events_of_an_llms_size_are_copied_with_lokis_default_limits(
     stream = f"LARGE_{size}"
 
     async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, loki.url) as journal:
+        async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
             await fleet.stream(stream, "agent.response.>")
             await publish_large(fleet, number, size)
-            await eventually(lambda: has_copied(journal, stream, number))
+            await eventually(lambda: has_copied(copier, stream, number))
 
     run(main())
     assert held(loki, stream, page=50) == list(range(1, number + 1))
@@ -161,21 +161,21 @@ def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copie
         wait_for(strict.answers_queries, what="Loki to answer queries")
 
         async def main() -> dict[str, float]:
-            async with fleet_on(server.url) as fleet, copying(server, strict.url) as journal:
+            async with fleet_on(server.url) as fleet, copying(server, strict.url) as copier:
                 await fleet.stream("STRICT", "agent.response.>", "planning.>")
                 await publish(fleet, "planning.story.created", 50)
                 await publish_large(fleet, 2, 5000)
                 await publish(fleet, "planning.story.created", 50)
-                await eventually(lambda: has_copied(journal, "STRICT", 102))
-                return series(await samples_of(journal))
+                await eventually(lambda: has_copied(copier, "STRICT", 102))
+                return series(await samples_of(copier))
 
         page = run(main())
         copied = held(strict, "STRICT")
-    dropped = sum(page[name] for name in page if name.startswith("fleet_journal_dropped_entries_total"))
+    dropped = sum(page[name] for name in page if name.startswith("fleet_exporter_loki_dropped_entries_total"))
 
     assert copied == [*range(1, 51), *range(53, 103)]
     assert dropped == 2
-    assert page['fleet_journal_entries_total{stream="STRICT"}'] == 100
+    assert page['fleet_exporter_loki_entries_total{stream="STRICT"}'] == 100
     assert [record.message for record in caplog.records].count("Loki refuses entries; they are dropped and counted") == 1
 
 
@@ -184,10 +184,10 @@ def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_se
         wait_for(slow.answers_queries, what="Loki to answer queries")
 
         async def main() -> tuple[dict[str, float], str]:
-            async with fleet_on(server.url) as fleet, copying(server, slow.url) as journal:
+            async with fleet_on(server.url) as fleet, copying(server, slow.url) as copier:
                 await fleet.stream("SLOW", "agent.response.>")
                 await publish_large(fleet, 3, 5000)
-                scraper = Scraper([journal])
+                scraper = Scraper([copier])
 
                 async def is_refused() -> bool:
                     await scraper.read(5)
@@ -198,9 +198,9 @@ def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_se
 
         page, message = run(main())
 
-    assert page['fleet_journal_pending_messages{stream="SLOW"}'] == 3
-    assert page['fleet_journal_position{stream="SLOW"}'] == 0
-    assert page['fleet_exporter_source_up{source="journal",server="' + slow.url.removeprefix("http://") + '"}'] == 0
+    assert page['fleet_exporter_loki_pending_messages{stream="SLOW"}'] == 3
+    assert page['fleet_exporter_loki_position{stream="SLOW"}'] == 0
+    assert page['fleet_exporter_source_up{source="loki",server="' + slow.url.removeprefix("http://") + '"}'] == 0
     assert "ingestion rate limit exceeded" in message.lower()
 
 
@@ -208,14 +208,14 @@ def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Lok
     async def main() -> None:
         async with fleet_on(server.url) as fleet:
             await fleet.stream("ANEW", "planning.>")
-            async with copying(server, loki.url) as journal:
+            async with copying(server, loki.url) as copier:
                 await publish(fleet, "planning.story.created", 5)
-                await eventually(lambda: has_copied(journal, "ANEW", 5))
+                await eventually(lambda: has_copied(copier, "ANEW", 5))
             await fleet.js.delete_stream("ANEW")
             await fleet.stream("ANEW", "planning.>")
             await publish(fleet, "planning.story.created", 3)
-            async with copying(server, loki.url) as journal:
-                await eventually(lambda: has_copied(journal, "ANEW", 3))
+            async with copying(server, loki.url) as copier:
+                await eventually(lambda: has_copied(copier, "ANEW", 3))
 
     run(main())
     assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
@@ -234,13 +234,13 @@ def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki)
         async with fleet_on(server.url.replace("//", "//writer:w@")) as fleet:
             await fleet.stream("HIDDEN", "hidden.>")
             await fleet.stream("SHOWN", "planning.>")
-            async with copying(server, loki.url, user="reader", password="r") as journal:
+            async with copying(server, loki.url, nats_user="reader", nats_password="r") as copier:
                 await publish(fleet, "planning.story.created", 3)
                 await eventually(lambda: reaches(loki, "SHOWN", 3))
                 await publish(fleet, "planning.story.created", 3)
                 await eventually(lambda: reaches(loki, "SHOWN", 6))
                 with pytest.raises(SourceError, match=r"(?i)stream\.info\.hidden") as caught:
-                    await samples_of(journal)
+                    await samples_of(copier)
                 assert caught.value.reason is Reason.UNAUTHORIZED
 
     with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
@@ -253,8 +253,8 @@ def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
             await fleet.stream("TWICE", "planning.>")
             async with copying(server, loki.url) as one, copying(server, loki.url) as other:
                 await publish(fleet, "planning.story.created", 1000)
-                for journal in (one, other):
-                    await eventually(lambda journal=journal: has_copied(journal, "TWICE", 1000))  # type: ignore[misc]
+                for copier in (one, other):
+                    await eventually(lambda copier=copier: has_copied(copier, "TWICE", 1000))  # type: ignore[misc]
 
     run(main())
     assert held(loki, "TWICE") == list(range(1, 1001))
@@ -286,7 +286,7 @@ def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(serve
 
 async def copies(running: Exporter) -> bool:
     async with httpx.AsyncClient() as client:
-        page = (await client.get(f"{running.url}/metrics", params={"name[]": "fleet_journal_entries_total"})).text
+        page = (await client.get(f"{running.url}/metrics", params={"name[]": "fleet_exporter_loki_entries_total"})).text
     return any(float(line.rpartition(" ")[2]) > 0 for line in page.splitlines() if not line.startswith("#"))
 
 
