@@ -8,14 +8,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # What changes rarely comes first: both layers are kept as long as their lock is the same.
 # Half of the packages' size is the generated API classes and models of the Kubernetes client, in two copies. The exporter
-# uses only the client's connection and credentials and decodes objects itself, so they are never imported.
+# uses only the client's connection and credentials and decodes objects itself, so of them only the models' list of names
+# is imported.
 COPY requirements.runtime.lock ./
 RUN python -m venv --without-pip /opt/fleet-exporter \
     && python -m pip --python /opt/fleet-exporter/bin/python install --no-compile --require-hashes -r requirements.runtime.lock \
     && for folder in /opt/fleet-exporter/lib/python3.11/site-packages/kubernetes/client \
                      /opt/fleet-exporter/lib/python3.11/site-packages/kubernetes/aio/client; do \
-         rm -r "$folder/api" "$folder/models" || exit 1; \
+         rm -r "$folder/api" && find "$folder/models" -type f ! -name __init__.py -delete || exit 1; \
        done \
+    && /opt/fleet-exporter/bin/python -c 'from kubernetes.aio import client, config; client.ApiClient' \
     && python -m compileall -q /opt/fleet-exporter/lib
 COPY requirements.build.lock ./
 RUN python -m venv /build \

@@ -34,6 +34,7 @@ def reason_of(error: BaseException) -> Reason:
 
     Clients raise the standard library's errors for what the network does; what none of them names is our own mistake.
     """
+    error = cause_of(error)
     if isinstance(error, SourceError):
         return error.reason
     if isinstance(error, TimeoutError | asyncio.CancelledError):
@@ -45,3 +46,10 @@ def reason_of(error: BaseException) -> Reason:
     if isinstance(error, EOFError):  # asyncio.IncompleteReadError: the reply was cut short
         return Reason.MALFORMED
     return Reason.BUG
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The first error of an exception group, whose own message names none; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

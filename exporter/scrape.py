@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from exporter.clients.backoff import Backoff
 from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
-from exporter.errors import Reason, SourceError, reason_of
+from exporter.errors import Reason, SourceError, cause_of, reason_of
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
 from exporter.source import AnySource, AnyTarget, is_watched
 
@@ -60,6 +60,9 @@ METRICS: tuple[Metric, ...] = (UP, FAILURE, DURATION, SERIES, DROPPED, LAST_SUCC
 
 RETRY_GRACE = 0.1
 """Seconds a scrape waits for a target whose previous collection was late: a recovered backend answers within it."""
+
+WATCHER_GRACE = 2.0
+"""Seconds a restarted watcher runs before its source counts as up again."""
 
 HARD_TIMEOUT_FACTOR = 2.0
 """A late collection is cancelled after this many times the target's timeout."""
@@ -164,6 +167,8 @@ class Scraper:
         self._clock = clock
         self._states: dict[int, State] = {}
         self._restarts = {source.kind: 0 for source in sources if is_watched(source)}
+        self._crashes: dict[str, SourceError] = {}
+        """Why a source's watcher exited; until it runs again, the state that it left is not current."""
 
     @property
     def sources(self) -> Sequence[AnySource]:
@@ -247,12 +252,17 @@ class Scraper:
             collection = task.result()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a source does, the page lives
             reason = reason_of(error)
+            crash = self._crashes.get(state.source.kind)
+            if crash is not None and reason is Reason.TIMEOUT:  # it waits for what the watcher has not read
+                self._failed(state, crash.reason, str(crash))
+                return
             state.late = state.late or (reason is Reason.TIMEOUT and state.duration >= state.source.timeout)
             self._failed(state, reason, str(error) or type(error).__name__, error)
             return
         state.late = False
-        if collection.failure is not None:
-            self._failed(state, collection.failure.reason, str(collection.failure))
+        failure = self._crashes.get(state.source.kind) or collection.failure
+        if failure is not None:
+            self._failed(state, failure.reason, str(failure))
             state.snapshot, state.series, state.dropped = collection.snapshot, collection.series, collection.dropped
             return
         if state.up is not True:
@@ -293,18 +303,25 @@ class Scraper:
         backoff = Backoff(first=0.5, longest=30.0)
         while True:
             started = time.monotonic()
+            recovery = asyncio.get_running_loop().call_later(WATCHER_GRACE, self._crashes.pop, source.kind, None)
             try:
                 await source.run()
                 return
             except Exception as error:  # noqa: BLE001 - the counterpart of the one in _finished, for tasks
-                message = redacted(f"{type(error).__name__}: {error}")
+                cause = cause_of(error)
+                crash = SourceError(reason_of(cause), redacted(f"watcher exited: {type(cause).__name__}: {cause}"))
+                trace = error if log.isEnabledFor(logging.DEBUG) else None
+            finally:
+                recovery.cancel()
+            self._crashes[source.kind] = crash
             if time.monotonic() - started > 60:
                 backoff.reset()
             self._restarts[source.kind] += 1
             pause = backoff.next()
             log.error(
                 "watcher exited; restarting",
-                extra={"source": source.kind, "server": source.server, "error": message, "pause": round(pause, 2)},
+                extra={"source": source.kind, "server": source.server, "error": str(crash), "pause": round(pause, 2)},
+                exc_info=trace,
             )
             await asyncio.sleep(pause)
 

@@ -33,8 +33,13 @@ def _uses_servers(module: ModuleType) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Set the markers `e2e` and `server`, so that no test has to repeat where it stands and what it imports."""
+    """Set the markers `e2e` and `server`, and the group of tests that one of pytest-xdist's workers runs in their order.
+
+    A group is a file, or all tests of the demo, which starts once.
+    """
     for item in items:
+        has_demo = "demo_fleet" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("demo" if has_demo else item.nodeid.partition("::")[0]))
         if "e2e" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker("e2e")
         elif isinstance(item, pytest.Function) and (_STARTS_A_SERVER & set(item.fixturenames) or _uses_servers(item.module)):

@@ -288,3 +288,33 @@ def test_a_follower_that_ends_is_started_again_and_counted() -> None:
         return page
 
     assert run(read())['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1
+
+
+async def test_a_source_whose_watcher_keeps_exiting_is_down_and_says_why() -> None:
+    class Crashing(Toy):
+        exited: ClassVar[asyncio.Event]
+
+        async def run(self) -> None:
+            self.exited.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.fail())
+
+        async def fail(self) -> None:
+            raise ModuleNotFoundError("No module named 'toys'")
+
+    Crashing.exited = asyncio.Event()
+    scraper = Scraper([Crashing()])
+    watching = asyncio.create_task(scraper.run())
+    async with asyncio.timeout(30):
+        await Crashing.exited.wait()
+        while not series(await scraper.read(5))['fleet_exporter_watcher_restarts_total{source="toy"}']:
+            pass
+    page = series(await scraper.read(5))
+    (state,) = scraper.states
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await scraper.close()
+
+    assert page[about("up")] == 0
+    assert page[about("failure", reason="bug")] == 1
+    assert "No module named 'toys'" in state.message
