@@ -31,7 +31,9 @@ RUN /build/bin/python -m pip wheel --no-deps --no-build-isolation --no-index -w 
 
 FROM base AS runtime
 COPY --from=build /opt/fleet-exporter /opt/fleet-exporter
-# Nothing is written: the root file system may be read-only.
+# Nothing is written: the root file system may be read-only. The Kubernetes client makes files of certificates that are
+# inside a kubeconfig; /dev/shm is memory.
+ENV TMPDIR=/dev/shm
 ENV PATH=/opt/fleet-exporter/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /
 # A number, so that Kubernetes can see that it is not root.

@@ -55,7 +55,7 @@ def test_without_arguments_it_serves_its_page(engine: Engine) -> None:
 def variables(
     valkey_server: Valkey, neo4j_server: Neo4j, kubernetes_server: Kubernetes, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
-    """Addresses of real servers on the host's loopback."""
+    """Addresses of real servers on the host's loopback; the kubeconfig is in `tmp_path`, to be mounted at /mnt."""
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copy(kubernetes_server.kubeconfig, kubeconfig)
     tmp_path.chmod(0o755)
@@ -67,8 +67,8 @@ def variables(
             "NEO4J_URI": neo4j_server.url,
             "NEO4J_PASSWORD": neo4j_server.password,
             "VLLM_URL": model_server.url,
-            "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubeconfig),
-            "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": str(kubeconfig),
+            "FLEET_EXPORTER_RAYJOB_KUBECONFIG": "/mnt/kubeconfig",
+            "FLEET_EXPORTER_WORKLOADS_KUBECONFIG": "/mnt/kubeconfig",
             "FLEET_EXPORTER_SERVICES_GRPC": "closed=127.0.0.1:1",
         }
 
@@ -81,7 +81,7 @@ def test_variables_alone_and_every_client_library_is_in_the_image(
     settings += [
         f"--env=FLEET_EXPORTER_WEB_LISTEN_ADDRESS={address}",
         "--network=host",
-        f"--volume={tmp_path}:{tmp_path}:ro",
+        f"--volume={tmp_path}:/mnt:ro",  # a folder that is there already: a new mount point would be a change
     ]
     with container(engine, IMAGE, *settings, *HARDENED, *ASKED_OFTEN) as started:
         wait_for(lambda: sources_up(page(address)) == dict.fromkeys(SOURCES, True), what="every source", deadline=60)
