@@ -30,6 +30,17 @@ def test_the_command_of_the_readme_starts_a_pod_that_reads_nats(release: Release
     assert [value for name, value in page.items() if re.match(r'fleet_exporter_source_up\{.*"jetstream"', name)] == [1]
 
 
+def test_a_pod_reads_the_api_server_with_its_own_account(release: Release) -> None:
+    release.upgrade("config.workloads.in_cluster=true")
+
+    def ready_pods() -> list[float]:
+        found = r'fleet_workload_ready_pods\{.*workload="fleet-exporter".*\}'
+        return [value for name, value in page_of(release.service).items() if re.match(found, name)]
+
+    wait_for(lambda: ready_pods() == [1], what="the exporter's own workload on its page")
+    release.upgrade("config.workloads=null")
+
+
 def test_helm_test_passes_and_leaves_no_pod(release: Release) -> None:
     said = release.helm("test", RELEASE, "-n", NAMESPACE)
 
