@@ -36,7 +36,7 @@ def _exit(*_: object) -> None:
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; 2 if the exporter cannot listen."""
     from exporter.config.log import configure
-    from exporter.fleet.registry import introduce
+    from exporter.fleet.registry import connect_registries
     from exporter.metrics import process
     from exporter.scrape import Scraper
     from exporter.web.server import StartError, serve
@@ -47,7 +47,7 @@ def serve(settings: Settings) -> int:
     configure(settings.log)
     process.tune_garbage_collection()
     sources, shard = settings.sources, settings.part
-    introduce(sources)
+    connect_registries(sources)
     names = ", ".join(source.kind for source in sources)
     part = {"shard": str(shard)} if shard.count > 1 else {}
     started = {"version": __version__, "python": platform.python_version(), "sources": names or "none", **part}

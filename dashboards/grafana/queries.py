@@ -71,5 +71,5 @@ def labelled(query: Query, label: str, value: str, source: str = "", pattern: st
     """
     if source and source not in query.labels:
         raise QueryError(f"label_replace: expected a label of {query.text}, got {source} as source of {label}")
-    told = pattern.replace("\\", "\\\\").replace('"', '\\"')
-    return Expression(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{told}")', query.labels | {label})
+    quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
+    return Expression(f'label_replace({query.text}, "{label}", "{value}", "{source}", "{quoted}")', query.labels | {label})

@@ -1,8 +1,8 @@
-"""List and watch over the Kubernetes API: one task keeps a kind's objects current; what it cannot know it says.
+"""List and watch of the Kubernetes API: one task keeps the objects of a resource current.
 
-A list comes in pages, then a watch goes on from its version, moved along by bookmarks. A watch that ends is resumed, one
-whose version is gone (410) is listed anew, a kind that is not served (404) is asked for again until it is. Objects arrive
-as undecoded bytes: each source decodes what it needs.
+Lists are paginated; a watch continues from the list's resourceVersion, updated by bookmarks. A watch that ends is
+resumed; after 410 Gone the resource is listed again; after 404 the list is retried until the resource is served. Objects
+are passed on as undecoded bytes, because each source decodes only the fields it needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LIST_PAGE = 500
 WATCH_SECONDS = 60
-"""A watch is asked to end after this, so that a server which has stopped answering is noticed within it."""
+"""Timeout of a watch, within which an unresponsive server is detected."""
 
 _GRACE_SECONDS = 10.0
 _ABSENT_SECONDS = 5.0
@@ -37,19 +37,19 @@ Row = TypeVar("Row")
 
 
 class ObjectStore(Protocol[Row]):
-    """Who keeps the objects: told of whole lists, a page at a time, and of single changes; raw JSON each."""
+    """Stores objects from lists, page by page, and from watch events; raw JSON each."""
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], Row]:
-        """A page of a list as what the store keeps of each object, by namespace and name."""
+        """The stored form of each object of a page, by namespace and name."""
 
     def replace(self, scope: str, rows: dict[tuple[str, str], Row]) -> None:
-        """These are all the objects of that scope; what was there before and is not among them is gone."""
+        """Replaces all objects of the scope."""
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None:
         """ADDED, MODIFIED or DELETED."""
 
     def clear(self, scope: str) -> None:
-        """The server does not serve the kind: nothing is known, and the next list is a first one again."""
+        """The resource is not served: all objects are unknown, and the next list is a first one."""
 
 
 class _ListMetadata(msgspec.Struct):
@@ -73,26 +73,26 @@ class _Metadata(msgspec.Struct):
 
 class _Versioned(msgspec.Struct):
     metadata: _Metadata = msgspec.field(default_factory=_Metadata)
-    code: int = 0  # of the Status that an ERROR event carries
+    code: int = 0  # from the Status of an ERROR event
 
 
 class Gone(Exception):
-    """410: the version is too old to go on from."""
+    """410: the resourceVersion is too old."""
 
 
 class NotServed(Exception):
-    """404: the kind is not known to the server."""
+    """404: the resource is not served."""
 
 
 def location(kubeconfig: Path | None, context: str) -> str:
-    """Which cluster that is, for people."""
+    """Display name of the cluster."""
     if kubeconfig is None:
         return "Kubernetes API (in cluster)"
     return f"Kubernetes API ({context or kubeconfig.name})"
 
 
 class Cluster:
-    """One API server: credentials from a kubeconfig, or the pod's own. Connects at first use."""
+    """One API server, with credentials from a kubeconfig or the pod's service account. Connects on first use."""
 
     def __init__(self, kubeconfig: Path | None, *, context: str = "", timeout: float) -> None:
         self._kubeconfig = kubeconfig
@@ -101,9 +101,10 @@ class Cluster:
         self._client: ApiClient | None = None
 
     async def get(self, path: str, query: Mapping[str, str], *, silence: float | None = None) -> aiohttp.ClientResponse:
-        """An open reply with status 200, which may be silent for `silence` seconds; the caller releases it.
+        """An open reply with status 200 that may be silent for `silence` seconds; the caller releases it.
 
         Raises Gone, NotServed or SourceError.
+
         """
         import aiohttp
 
@@ -115,24 +116,24 @@ class Cluster:
             )
             reply = cast("aiohttp.ClientResponse", (await client.call_api(*request, _request_timeout=limit)).response)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise SourceError(Reason.UNAUTHORIZED, f"the Kubernetes API's certificate is not trusted: {error}") from None
+            raise SourceError(Reason.UNAUTHORIZED, f"Kubernetes API: certificate is not trusted: {error}") from None
         except TimeoutError:
-            raise SourceError(Reason.TIMEOUT, f"the Kubernetes API did not answer GET {path}") from None
+            raise SourceError(Reason.TIMEOUT, f"Kubernetes API: GET {path} timed out") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(error) from None
         if reply.status == 200:
             return reply
         status = reply.status
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            await reply.read()  # to its end, so that the connection is kept and not left half closed
+            await reply.read()  # read to the end, so that the connection can be reused
         reply.close()
         if status == 410:
             raise Gone
         if status == 404:
             raise NotServed
         if status in (401, 403):
-            raise SourceError(Reason.UNAUTHORIZED, f"the Kubernetes API answers {status} to GET {path}")
-        raise SourceError(Reason.UNREACHABLE, f"the Kubernetes API answers {status} to GET {path}")
+            raise SourceError(Reason.UNAUTHORIZED, f"Kubernetes API: GET {path} returned {status}")
+        raise SourceError(Reason.UNREACHABLE, f"Kubernetes API: GET {path} returned {status}")
 
     async def _connected(self) -> ApiClient:
         if self._client is None:
@@ -141,18 +142,18 @@ class Cluster:
             settings = client.Configuration()
             try:
                 if self._kubeconfig is not None:
-                    self._kubeconfig.open().close()  # the client prints what it does not find, and tells something else
+                    self._kubeconfig.open().close()  # the client prints a misleading message
                     await config.load_kube_config(
                         str(self._kubeconfig),
                         context=self._context or None,
                         client_configuration=settings,
-                        persist_config=False,  # nothing is ever written, a refreshed token neither
+                        persist_config=False,  # do not write refreshed tokens to the kubeconfig
                     )
                 else:
                     config.load_incluster_config(client_configuration=settings)
             except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
                 place = self._kubeconfig or "the pod's service account"
-                raise SourceError(Reason.CONFIG, f"no Kubernetes credentials from {place}: {error}") from None
+                raise SourceError(Reason.CONFIG, f"Kubernetes credentials from {place}: {error}") from None
             self._client = client.ApiClient(settings)
         return self._client
 
@@ -167,14 +168,14 @@ def _failure(error: Exception) -> SourceError:
 
     malformed = isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError)
     reason = Reason.MALFORMED if malformed and not isinstance(error, aiohttp.ServerDisconnectedError) else Reason.UNREACHABLE
-    return SourceError(reason, f"the Kubernetes API: {error}")
+    return SourceError(reason, f"Kubernetes API: {error}")
 
 
 class Watch:
-    """Keeps one scope of one kind (`path`, all namespaces or one, or what a label selector picks) in an ObjectStore.
+    """Keeps one scope of a resource (`path`: all namespaces, one, or a label selector) in an ObjectStore.
 
-    `fallbacks` are paths of the same kind under older versions of its API, in the order in which they are tried if `path`
-    is not served.
+    `fallbacks` are paths of older API versions of the resource, tried in order if `path` is not served.
+
     """
 
     def __init__(
@@ -194,22 +195,22 @@ class Watch:
         self._store = store
         self._settled = asyncio.Event()
         self.served: bool | None = None
-        """Whether the server knows the kind; None until it was asked."""
+        """Whether the resource is served; None before the first request."""
         self.problem: SourceError | None = SourceError(Reason.TIMEOUT, f"the first list of {path} is not complete")
-        """Why what the store holds may be old or incomplete; None while it is current."""
+        """Why the store may be outdated or incomplete; None if it is current."""
         self.lists = 0
 
     @property
     def path(self) -> str:
-        """The path that is watched now."""
+        """The watched path."""
         return self._path
 
     async def wait_synced(self) -> None:
-        """Returns when the first list is complete, or it is known why there is none."""
+        """Returns when the first list is complete or has failed."""
         await self._settled.wait()
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """List and watch forever."""
         version, pause = "", _FIRST_PAUSE
         while True:
             try:
@@ -234,22 +235,22 @@ class Watch:
             except SourceError as error:
                 self.problem = error
             except TimeoutError:
-                self.problem = SourceError(Reason.TIMEOUT, f"the Kubernetes API stopped answering a watch of {self._path}")
+                self.problem = SourceError(Reason.TIMEOUT, f"Kubernetes API: watch of {self._path} timed out")
             except (OSError, EOFError, msgspec.DecodeError, msgspec.ValidationError) as error:
-                self.problem = SourceError(Reason.MALFORMED, f"the Kubernetes API's reply for {self._path}: {error}")
+                self.problem = SourceError(Reason.MALFORMED, f"Kubernetes API: reply for {self._path}: {error}")
                 version = ""
             self._settled.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _list(self) -> str:
-        """Replace what the store has and return the version to watch from."""
+        """Replace the store's objects; returns the resourceVersion to watch from."""
         rows: dict[tuple[str, str], Any] = {}
         token = ""
         while True:
             query = {"limit": str(LIST_PAGE)} | self._selected | ({"continue": token} if token else {})
             body = await self._read(query)
-            # Decoding and rendering take a few milliseconds a page; between pages other work goes on.
+            # Decoding takes a few milliseconds per page; other tasks run between pages.
             page = msgspec.json.decode(body, type=_List)
             rows |= self._store.rows(self._scope, page.items or ())
             token = page.metadata.continue_
@@ -268,14 +269,14 @@ class Watch:
         try:
             return await reply.read()
         except TimeoutError:
-            raise SourceError(Reason.TIMEOUT, f"the Kubernetes API did not finish its list of {self._path}") from None
+            raise SourceError(Reason.TIMEOUT, f"Kubernetes API: list of {self._path} timed out") from None
         except aiohttp.ClientError as error:
             raise _failure(error) from None
         finally:
             _leave(reply)
 
     async def _events(self, version: str) -> AsyncIterator[str]:
-        """Apply a watch's events until the server ends it; gives the version to go on from after each."""
+        """Apply watch events until the server ends the watch; yields the resourceVersion to resume from."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -291,7 +292,7 @@ class Watch:
                 if event.type == "ERROR":
                     if about.code == 410:
                         raise Gone
-                    raise SourceError(Reason.UNREACHABLE, f"the Kubernetes API ended a watch of {self._path} ({about.code})")
+                    raise SourceError(Reason.UNREACHABLE, f"Kubernetes API: watch of {self._path} ended with {about.code}")
                 if event.type != "BOOKMARK":
                     self._store.change(self._scope, event.type, event.object)
                 yield about.metadata.resourceVersion or version
@@ -300,7 +301,7 @@ class Watch:
 
 
 def _leave(reply: aiohttp.ClientResponse) -> None:
-    """Be done with a reply; one that is left in the middle has its connection cut, since TLS would wait for a goodbye."""
+    """Release a reply; an unfinished one is aborted, because TLS would wait for close_notify."""
     connection = reply.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
@@ -308,11 +309,11 @@ def _leave(reply: aiohttp.ClientResponse) -> None:
 
 
 async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Lines of any length: aiohttp's own reader refuses long ones, and an object may be a megabyte."""
+    """Lines of any length; aiohttp's reader rejects long ones, and objects can be a megabyte."""
     import aiohttp
 
     rest = b""
-    with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):  # the watch ended; it is resumed
+    with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):  # the watch ended and is resumed
         async for chunk in reply.content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:

@@ -213,7 +213,7 @@ class Agents:
             if agent.id != event.agent and not any(done.task == event.task for done in agent.history):
                 self._deliberates(agent, event.task, event.story, event.stored)
 
-    def meet(self, members: Iterable[Member], at: float) -> None:
+    def register(self, members: Iterable[Member], at: float) -> None:
         """Add registered agents; they are idle until an event says otherwise."""
         for member in members:
             agent = self.known.touch(member.agent, at)

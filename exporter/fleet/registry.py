@@ -32,26 +32,26 @@ class Member(NamedTuple):
     model: str | None
 
 
-Meet = Callable[[Iterable[Member]], None]
+RegisterMembers = Callable[[Iterable[Member]], None]
 
 
 @runtime_checkable
-class TakesRoster(Protocol):
+class AgentRegistry(Protocol):
     """A source that uses registered agents."""
 
-    def meet(self, members: Iterable[Member]) -> None: ...
+    def register(self, members: Iterable[Member]) -> None: ...
 
 
 @runtime_checkable
-class TellsRoster(Protocol):
+class ListsMembers(Protocol):
     """A source that lists registered agents."""
 
-    def tell_roster_to(self, meet: Meet) -> None: ...
+    def add_registry(self, register: RegisterMembers) -> None: ...
 
 
-def introduce(sources: Sequence[object]) -> None:
+def connect_registries(sources: Sequence[object]) -> None:
     """Connect the sources that list registered agents to the sources that use them."""
-    for teller in sources:
-        for taker in sources:
-            if isinstance(teller, TellsRoster) and isinstance(taker, TakesRoster):
-                teller.tell_roster_to(taker.meet)
+    for source in sources:
+        for registry in sources:
+            if isinstance(source, ListsMembers) and isinstance(registry, AgentRegistry):
+                source.add_registry(registry.register)

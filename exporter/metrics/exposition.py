@@ -1,4 +1,4 @@
-"""Samples → a page, in the two formats Prometheus asks for, by joining: a sample is text already (`metric.py`)."""
+"""Exposition: joins samples into a page in the two formats of Prometheus; samples are rendered in `metric.py`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class Format(StrEnum):
 
 
 def negotiated(accept: str) -> Format:
-    """The format that a client asked for; text for anything that OpenMetrics 1.0 would not satisfy.
+    """The format from the Accept header; text unless OpenMetrics 1.0 is accepted.
 
-    A client that prefers text by its q-values gets text: Prometheus and curl both mean what they send.
+    The q-values of Prometheus and curl are honored.
+
     """
     quality = {Format.TEXT: 0.0, Format.OPENMETRICS: 0.0}
     for part in accept.lower().split(","):
@@ -49,14 +50,14 @@ _SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 
 def _wanted(metric: Metric, names: Collection[str]) -> bool:
-    """Whether `name[]` asks for this metric, by its own name or by that of one of a histogram's series."""
+    """Whether `name[]` selects this metric, by its name or by the name of a histogram series."""
     if metric.name in names:
         return True
     return metric.kind is Kind.HISTOGRAM and any(_SUFFIX.sub("", name) == metric.name for name in names)
 
 
 def grouped(samples: Iterable[Sample]) -> dict[Metric, list[str]]:
-    """The lines of each metric together, as both formats demand, metrics in the order of their first sample."""
+    """Lines grouped by metric, as both formats require, in the order of each metric's first sample."""
     groups: dict[Metric, list[str]] = {}
     for metric, _, text in samples:
         try:
@@ -70,12 +71,12 @@ _EXEMPLAR = re.compile(f"{EXEMPLAR_MARK}[^\n]*")
 
 
 def _exemplars_for(page_format: Format, text: str) -> str:
-    """Lines with their exemplars as the format has them: OpenMetrics after the value, the text format not at all."""
+    """Lines with exemplars: after the value in OpenMetrics, omitted in the text format."""
     return _EXEMPLAR.sub("", text) if page_format is Format.TEXT else text.replace(EXEMPLAR_MARK, "")
 
 
 def rendered(groups: Mapping[Metric, list[str]], page_format: Format, names: Collection[str] = ()) -> bytes:
-    """The page as UTF-8; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
+    """The page as UTF-8; lone surrogates become question marks."""
     parts: list[str] = []
     for metric, texts in groups.items():
         if names and not _wanted(metric, names):

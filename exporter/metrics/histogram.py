@@ -1,4 +1,4 @@
-"""A histogram that lives on from one scrape to the next: observed one by one, or added up elsewhere. Pure."""
+"""Histograms that persist between scrapes, from single observations or added counts. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ K = TypeVar("K")
 
 
 class Histogram:
-    """Counts per bucket, the sum, and the last exemplar of each bucket.
+    """Counts per bucket, sum, and the latest exemplar per bucket.
 
-    `bounds` are the buckets' upper bounds in rising order, +Inf left out.
+    `bounds` are upper bounds in ascending order, without +Inf.
+
     """
 
     __slots__ = ("bounds", "counts", "exemplars", "total")
@@ -30,18 +31,18 @@ class Histogram:
         self.total += value
 
     def observe_with(self, value: float, at: float, **ids: str | None) -> None:
-        """As `observe`, with an exemplar of the ids that are there; each bucket takes a new one once a second."""
+        """Like `observe`, with an exemplar of the non-empty IDs; at most one new exemplar per bucket and second."""
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.total += value
         last = self.exemplars[bucket]
         if last is None or not last.at <= at < last.at + 1.0:
-            told = tuple([(name, text) for name, text in ids.items() if text])
-            if told:
-                self.exemplars[bucket] = Exemplar(told, value, at)
+            pairs = tuple([(name, text) for name, text in ids.items() if text])
+            if pairs:
+                self.exemplars[bucket] = Exemplar(pairs, value, at)
 
     def add_cumulative(self, reached: Sequence[int], total: float) -> None:
-        """Add many observations: how many were no more than each bound, and last how many there were; and their sum."""
+        """Add observations: count up to each bound, total count, and sum."""
         below = 0
         for index, count in enumerate(reached):
             self.counts[index] += count - below
@@ -49,7 +50,7 @@ class Histogram:
         self.total += total
 
     def copy(self) -> Histogram:
-        """The same counts, sum and exemplars as a histogram of its own."""
+        """An independent copy."""
         other = Histogram(self.bounds)
         other.counts, other.total, other.exemplars = list(self.counts), self.total, list(self.exemplars)
         return other
@@ -64,7 +65,7 @@ class Histogram:
         return sum(self.counts)
 
     def cumulative(self) -> list[tuple[float, float]]:
-        """(upper bound, observations up to it), the last bound +Inf."""
+        """(upper bound, cumulative count) pairs; the last bound is +Inf."""
         reached, found = 0, []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             reached += count
@@ -77,5 +78,5 @@ class Histogram:
 
 
 def copied(histograms: Mapping[K, Histogram]) -> dict[K, Histogram]:
-    """The same histograms, by value."""
+    """A copy of all histograms."""
     return {key: one.copy() for key, one in histograms.items()}

@@ -1,7 +1,7 @@
-"""The vocabulary: a Metric is declared once, and calling it with a value and its labels gives a Sample.
+"""A Metric is declared once; calling it with a value and labels returns a Sample.
 
-A Sample is born as the text that Prometheus reads, so a page is made by joining; nothing is formatted twice.
-Both exposition formats share the sample lines made here; only the headers differ (`exposition.py`).
+A Sample is rendered text, so a page is made by joining. Both exposition formats share the sample lines; only their
+headers differ (`exposition.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """The metric types a page shows. State sets and infos are gauges of 0 and 1, valid in both formats."""
+    """Metric types. State sets and infos are gauges of 0 and 1, valid in both formats."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """Base units; the unit is the end of the metric's name."""
+    """Base units; a metric's name ends with its unit."""
 
     NONE = ""
     SECONDS = "seconds"
@@ -44,16 +44,16 @@ _ESCAPES = {ord('"'): r"\"", ord("\\"): r"\\", ord("\n"): r"\n", 0: "\ufffd"}
 _BUCKET_LABEL = "le"
 _LONGEST_EXEMPLAR = 128
 EXEMPLAR_MARK = "\x00"
-"""Stands between a sample and its exemplar, which only OpenMetrics shows; no name, label or number can hold it."""
+"""Separates a sample from its exemplar, which only OpenMetrics shows; cannot occur in names, labels or numbers."""
 
 
 def escaped(value: str) -> str:
-    """A label value as it stands between quotes; NUL, which ends Prometheus's lexer, becomes U+FFFD."""
+    """A label value for use between quotes; NUL, which ends Prometheus' lexer, becomes U+FFFD."""
     return value.translate(_ESCAPES) if _UNSAFE.search(value) else value
 
 
 def number(value: float) -> str:
-    """A sample value: every digit of it (`repr`), with the spellings both formats know for NaN and infinity."""
+    """A sample value with all digits (`repr`), and the spellings of NaN and infinity in both formats."""
     if isinstance(value, int):
         return str(int(value))
     if math.isfinite(value):
@@ -62,7 +62,7 @@ def number(value: float) -> str:
 
 
 class Labels(NamedTuple):
-    """A label set rendered once, to be shared by every metric that has these labels: see `labels()`."""
+    """A rendered label set, shared by all metrics with these labels; see `labels()`."""
 
     names: tuple[str, ...]
     text: str
@@ -77,12 +77,12 @@ class Labels(NamedTuple):
 
 
 def labels(**values: str) -> Labels:
-    """Render a label set, in the order in which the metrics declare it."""
+    """Render a label set, in the order declared by the metrics."""
     return Labels(tuple(values), ",".join([f'{name}="{escaped(value)}"' for name, value in values.items()]))
 
 
 class Exemplar(NamedTuple):
-    """One observation told with the identifiers that are no labels: (name, value) pairs; seconds since 1970."""
+    """One observation with IDs that are not labels: (name, value) pairs; `at` in seconds since 1970."""
 
     labels: tuple[tuple[str, str], ...]
     value: float
@@ -90,7 +90,7 @@ class Exemplar(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As OpenMetrics has it after a bucket; empty where its labels are longer than the 128 characters allowed."""
+        """The OpenMetrics text after a bucket; empty if its labels exceed 128 characters."""
         if sum(len(name) + len(value) for name, value in self.labels) > _LONGEST_EXEMPLAR:
             return ""
         inner = ",".join([f'{name}="{escaped(value)}"' for name, value in self.labels])
@@ -98,9 +98,10 @@ class Exemplar(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Lines of one metric: one for a gauge or counter, several for a state set, a histogram or a whole column.
+    """Lines of one metric: one for a gauge or counter, several for a state set, histogram or column.
 
-    `labels` identifies the series within the metric; it is None for a column, whose lines are distinct by construction.
+    `labels` identifies the series within the metric; None for a column, whose lines are distinct by construction.
+
     """
 
     metric: Metric
@@ -108,15 +109,16 @@ class Sample(NamedTuple):
     text: str
 
 
-_sample = tuple.__new__  # a NamedTuple's own constructor costs as much as the rest of a sample
+_sample = tuple.__new__  # the constructor of NamedTuple doubles the cost of a sample
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Metric:
-    """A metric family: the only place where its name is written.
+    """A metric family; its name is written only here.
 
-    Refuses, when it is declared, a name that Prometheus's conventions refuse; refuses, when a sample is made, labels
-    that are not exactly the declared ones. `states` makes it a state set: one series per state under the last label.
+    Declaration fails if the name violates Prometheus' conventions; making a sample fails if its labels are not exactly the
+    declared ones. `states` makes it a state set: one series per state under the last label.
+
     """
 
     name: str
@@ -130,50 +132,50 @@ class Metric:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no metric name: lower-case words joined by underscores are")
+            raise ValueError(f"{self.name!r}: expected a metric name of lower-case words joined by underscores")
         if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
-            raise ValueError(f"{self.name}: a counter, and only a counter, ends in _total")
+            raise ValueError(f"{self.name}: expected the suffix _total for counters, and only for counters")
         stem = self.name.removesuffix("_total").removesuffix("_info")
         if self.unit and not stem.endswith(f"_{self.unit}"):
-            raise ValueError(f"{self.name}: its unit {self.unit} is missing from the end of the name")
+            raise ValueError(f"{self.name}: expected a name that ends with its unit {self.unit}")
         for unit in Unit:
             if unit and not self.unit and stem.endswith(f"_{unit}"):
-                raise ValueError(f"{self.name}: ends in {unit} without having that unit")
+                raise ValueError(f"{self.name}: expected the unit {unit}, as in its name")
         if _FOREIGN_UNIT.search(self.name):
-            raise ValueError(f"{self.name}: only base units are used (seconds, bytes, ratio)")
+            raise ValueError(f"{self.name}: expected a base unit (seconds, bytes, ratio)")
         for label in self.labels:
             if not _LABEL.fullmatch(label) or label in _RESERVED or label.startswith("__"):
-                raise ValueError(f"{self.name}: {label!r} is no label of ours to set")
+                raise ValueError(f"{self.name}: expected a valid label that is not reserved, got {label!r}")
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"{self.name}: a label is declared twice")
+            raise ValueError(f"{self.name}: expected distinct labels")
         if not re.fullmatch(r"[A-Z0-9].*\.", self.help, re.DOTALL) or "\n" in self.help:
             raise ValueError(
-                f"{self.name}: help is one line, a sentence that begins with a capital and ends with a full stop"
+                f"{self.name}: expected help of one line that starts with a capital letter and ends with a period"
             )
         if self.states and self.kind is not Kind.GAUGE:
-            raise ValueError(f"{self.name}: a state set is a gauge")
+            raise ValueError(f"{self.name}: expected a gauge for a state set")
         pattern = ",".join(f'{label}="%({label})s"' for label in self.labels)
         object.__setattr__(self, "_line", f"{{{pattern}}}" if pattern else "")
         object.__setattr__(self, "_quotes", 2 * len(self.labels))
 
     def __call__(self, value: float, /, **values: str) -> Sample:
-        """One sample. Raises TypeError when the labels are not exactly the declared ones, in any order."""
+        """One sample. Raises TypeError if the labels are not exactly the declared ones, in any order."""
         if len(values) != len(self.labels):
             raise self._wrong(values)
         try:
             braced = self._line % values
         except KeyError:
             raise self._wrong(values) from None
-        # What needs escaping shows in the rendered text: it has more quotes than the labels bring, or one of the others.
+        # Values that need escaping change the number of quotes, or contain one of the other characters.
         if braced.count('"') != self._quotes or "\\" in braced or "\n" in braced or "\0" in braced:
             braced = self._line % {name: escaped(text) for name, text in values.items()}
         kind = type(value)
-        if kind is int or (kind is float and value - value == 0.0):  # finite: `number` without its call
+        if kind is int or (kind is float and value - value == 0.0):  # finite: inlined `number`
             return _sample(Sample, (self, braced, f"{self.name}{braced} {value!r}\n"))
         return _sample(Sample, (self, braced, f"{self.name}{braced} {number(value)}\n"))
 
     def at(self, labels: Labels, value: float) -> Sample:
-        """One sample for a label set that was rendered before."""
+        """One sample for a rendered label set."""
         if labels.names != self.labels:
             raise self._wrong(labels.names)
         braced = labels.braced
@@ -190,18 +192,18 @@ class Metric:
         return Sample(self, None, "".join(lines))
 
     def lines(self, text: str) -> Sample:
-        """Lines of this metric that were rendered earlier and kept, joined."""
+        """Lines of this metric that were rendered and stored before, joined."""
         return Sample(self, None, text)
 
     def state(self, current: str | None, /, **values: str) -> Sample:
-        """The whole state set of one object, each state 0 or 1; a state that is not declared makes all of them 0."""
+        """The state set of one object, each state 0 or 1; for an undeclared state all are 0."""
         owner = labels(**values)
         if (*owner.names, *self.labels[len(owner.names) :][-1:]) != self.labels:
             raise self._wrong(values)
         return self.state_at(owner, current)
 
     def state_at(self, owner: Labels, current: str | None) -> Sample:
-        """As `state`, for an object's label set that was rendered before."""
+        """Like `state`, for a rendered label set."""
         if (*owner.names, self.labels[-1]) != self.labels:
             raise self._wrong(owner.names)
         head = f'{self.name}{{{owner.text}{"," if owner.text else ""}{self.labels[-1]}="'
@@ -215,20 +217,21 @@ class Metric:
         total: float,
         exemplars: Sequence[Exemplar | None] = (),
     ) -> Sample:
-        """A histogram from (upper bound, cumulative count) pairs in rising order, the last bound +Inf, and the sum.
+        """A histogram from (upper bound, cumulative count) pairs in ascending order, the last bound +Inf, and the sum.
 
-        `exemplars` has one for each bucket, or None where there is none.
+        `exemplars` has an item per bucket, or None.
+
         """
         if owner.names != self.labels:
             raise self._wrong(owner.names)
         if self.kind is not Kind.HISTOGRAM or not buckets or buckets[-1][0] != math.inf:
-            raise ValueError(f"{self.name}: a histogram's last bucket is +Inf")
+            raise ValueError(f"{self.name}: expected +Inf as the last bucket of a histogram")
         head = f'{self.name}_bucket{{{owner.text}{"," if owner.text else ""}{_BUCKET_LABEL}="'
-        told = [exemplar.text if exemplar else "" for exemplar in exemplars] or [""] * len(buckets)
+        suffixes = [exemplar.text if exemplar else "" for exemplar in exemplars] or [""] * len(buckets)
         text = "".join(
             [
                 f'{head}{number(float(bound))}"}} {number(count)}{more}\n'
-                for (bound, count), more in zip(buckets, told, strict=True)
+                for (bound, count), more in zip(buckets, suffixes, strict=True)
             ]
         )
         count = number(buckets[-1][1])
@@ -237,20 +240,20 @@ class Metric:
 
     @property
     def help_text(self) -> str:
-        """The help as a HELP line holds it."""
+        """The help text, escaped for a HELP line."""
         return self.help.replace("\\", r"\\")
 
     def _wrong(self, given: Iterable[str] | Mapping[str, str]) -> TypeError:
-        return TypeError(f"{self.name} has the labels {list(self.labels)}, not {list(given)}")
+        return TypeError(f"{self.name}: expected the labels {list(self.labels)}, got {list(given)}")
 
 
 def gauge(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
-    """A value that may fall as well as rise."""
+    """A value that can go down."""
     return Metric(name, help, Kind.GAUGE, unit, labels)
 
 
 def counter(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
-    """A value that only rises, but for a reset."""
+    """A value that only increases, except for resets."""
     return Metric(name, help, Kind.COUNTER, unit, labels)
 
 
@@ -260,12 +263,12 @@ def histogram(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Met
 
 
 def info(name: str, help: str, *labels: str) -> Metric:
-    """Text about something, as labels of a constant 1."""
+    """Text as labels of a constant 1."""
     if not name.endswith("_info"):
-        raise ValueError(f"{name}: text goes into an _info metric")
+        raise ValueError(f"{name}: expected the suffix _info for a metric with text")
     return Metric(name, help, Kind.GAUGE, Unit.NONE, labels)
 
 
 def state_set(name: str, help: str, *labels: str, states: Sequence[str], state_label: str = "state") -> Metric:
-    """Every state of a thing as a series of 0 or 1, under the label `state`."""
+    """All states of an object as series of 0 or 1, under the label `state`."""
     return Metric(name, help, Kind.GAUGE, Unit.NONE, (*labels, state_label), tuple(states))

@@ -1,4 +1,4 @@
-"""The exporter's own metrics: what was built, which shard it is, and the process it runs as."""
+"""Metrics about the exporter: build, shard and process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _YOUNG_OBJECTS = 100_000
 
 
 def tune_garbage_collection() -> None:
-    """Look for cycles less often: samples are tuples of text, and a large page makes them by the hundred thousand."""
+    """Run the garbage collector less often: a large page creates hundreds of thousands of tuples."""
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
@@ -43,7 +43,7 @@ _collector = ProcessCollector(registry=None)
 
 
 def samples(shard: Shard) -> Iterable[Sample]:
-    """Read /proc; of a system without it, only the build and the shard."""
+    """Read /proc; on systems without it, only build and shard are returned."""
     yield BUILD(1, version=__version__, python_version=platform.python_version())
     yield SHARD(shard.number)
     yield SHARDS(shard.count)

@@ -47,8 +47,8 @@ def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
     [
         (lambda: Line(shown(GAUGE).max("queue"), "{{server}}"), "got server"),
         (lambda: Line(shown(GAUGE).sum(), "all {{ queue }}"), "got queue"),
-        (lambda: shown(GAUGE, stream="x"), "no label stream"),
-        (lambda: shown(GAUGE).rate("$__rate_interval"), "is a gauge"),
+        (lambda: shown(GAUGE, stream="x"), "got stream"),
+        (lambda: shown(GAUGE).rate("$__rate_interval"), "got a gauge"),
         (lambda: labelled(shown(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "got server"),
     ],
 )

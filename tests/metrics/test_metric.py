@@ -22,19 +22,19 @@ TIMES = histogram("demo_time_seconds", "Times.", "path", unit=Unit.SECONDS)
 @pytest.mark.parametrize(
     ("declare", "complaint"),
     [
-        (lambda: gauge("Demo", "Help."), "no metric name"),
-        (lambda: gauge("demo__x", "Help."), "no metric name"),
-        (lambda: gauge("demo:x", "Help."), "no metric name"),
-        (lambda: counter("demo_requests", "Help."), "ends in _total"),
-        (lambda: gauge("demo_total", "Help."), "ends in _total"),
-        (lambda: gauge("demo_size", "Help.", unit=Unit.BYTES), "unit bytes is missing"),
-        (lambda: gauge("demo_size_bytes", "Help."), "without having that unit"),
-        (lambda: gauge("demo_time_ms", "Help."), "only base units"),
-        (lambda: gauge("demo_x", "Help.", "le"), "no label of ours"),
-        (lambda: gauge("demo_x", "Help.", "Queue"), "no label of ours"),
-        (lambda: gauge("demo_x", "Help.", "a", "a"), "declared twice"),
-        (lambda: gauge("demo_x", "help without a capital."), "a sentence"),
-        (lambda: gauge("demo_x", "No full stop"), "a sentence"),
+        (lambda: gauge("Demo", "Help."), "expected a metric name"),
+        (lambda: gauge("demo__x", "Help."), "expected a metric name"),
+        (lambda: gauge("demo:x", "Help."), "expected a metric name"),
+        (lambda: counter("demo_requests", "Help."), "expected the suffix _total"),
+        (lambda: gauge("demo_total", "Help."), "expected the suffix _total"),
+        (lambda: gauge("demo_size", "Help.", unit=Unit.BYTES), "ends with its unit bytes"),
+        (lambda: gauge("demo_size_bytes", "Help."), "expected the unit bytes"),
+        (lambda: gauge("demo_time_ms", "Help."), "expected a base unit"),
+        (lambda: gauge("demo_x", "Help.", "le"), "expected a valid label"),
+        (lambda: gauge("demo_x", "Help.", "Queue"), "expected a valid label"),
+        (lambda: gauge("demo_x", "Help.", "a", "a"), "expected distinct labels"),
+        (lambda: gauge("demo_x", "help without a capital."), "expected help"),
+        (lambda: gauge("demo_x", "No full stop"), "expected help"),
         (lambda: info("demo_x", "Help."), "_info"),
     ],
 )
@@ -45,7 +45,7 @@ def test_a_bad_declaration_is_refused(declare: object, complaint: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{}, {"path": "/"}, {"path": "/", "code": "1", "x": "2"}, {"path": "/", "cod": "1"}])
 def test_a_sample_with_other_labels_is_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(TypeError, match="demo_requests_total has the labels"):
+    with pytest.raises(TypeError, match="demo_requests_total: expected the labels"):
         REQUESTS(1, **wrong)
 
 

@@ -169,7 +169,7 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
             await source.wait_synced()
             await samples_of(source)
 
-    with pytest.raises(SourceError, match=r"no Kubernetes credentials from .*absent.*: .*No such file"):
+    with pytest.raises(SourceError, match=r"Kubernetes credentials from .*absent.*: .*No such file"):
         run(read())
 
 

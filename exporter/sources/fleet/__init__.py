@@ -136,9 +136,9 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         """Take one of the server's own messages about a consumer into account."""
         self._deliveries.apply(data, steady())
 
-    def meet(self, members: Iterable[Member]) -> None:
-        """Take note of who is on a roster."""
-        self._fleet.agents.meet(members, self._now())
+    def register(self, members: Iterable[Member]) -> None:
+        """Add agents that another source lists as registered."""
+        self._fleet.agents.register(members, self._now())
 
     def _now(self) -> float:
         """The time; the fleet's ages stay what they are if the clock was set."""

@@ -22,7 +22,7 @@ from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
-from exporter.fleet.registry import Meet
+from exporter.fleet.registry import RegisterMembers
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
@@ -86,23 +86,23 @@ class Services(Source, Target[ServicesSnapshot]):
         self.options = options
         self._clients: dict[tuple[str, str], GrpcClient] = {}
         self._http: httpx.AsyncClient | None = None
-        self._meet: list[Meet] = []
+        self._registries: list[RegisterMembers] = []
 
     @property
     def location(self) -> str:
         return ", ".join(sorted({*self.options.grpc, *self.options.http}))
 
-    def tell_roster_to(self, meet: Meet) -> None:
-        """Report the members of the councils to `meet` at every collection."""
-        self._meet.append(meet)
+    def add_registry(self, register: RegisterMembers) -> None:
+        """Report the members of the councils to `register` at every collection."""
+        self._registries.append(register)
 
     async def collect(self) -> ServicesSnapshot:
         checks = [self._probe_grpc(name, address) for name, address in self.options.grpc.items()]
         checks += [self._probe_http(name, url) for name, url in self.options.http.items()]
         probes = tuple(probe for found in await asyncio.gather(*checks) for probe in found)
         for probe in probes:
-            for meet in self._meet if probe.roster else ():
-                meet(probe.roster or ())
+            for register in self._registries if probe.members else ():
+                register(probe.members or ())
         return ServicesSnapshot(time.time(), (*self.options.grpc, *self.options.http), probes)
 
     def samples(self, snapshot: ServicesSnapshot) -> Iterable[Sample]:

@@ -138,7 +138,7 @@ class GrpcClient:
             )
         except (NotOffered, grpc.aio.AioRpcError):
             return reported
-        reported["roster"] = tuple(
+        reported["members"] = tuple(
             Member(agent.agent_id, (agent.role or council.role).upper(), council.model or None)
             for council in councils.councils
             for agent in council.agents

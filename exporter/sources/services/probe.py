@@ -90,7 +90,7 @@ class Probe:
     active: int | None = None
     mean: float | None = None
     councils: int | None = None
-    roster: tuple[Member, ...] | None = None
+    members: tuple[Member, ...] | None = None
     jobs: tuple[Job, ...] | None = None
 
 
@@ -115,7 +115,7 @@ def samples(probes: Sequence[Probe], services: Iterable[str], now: float) -> Ite
             if value is not None:
                 yield metric.at(who, value)
         for metric, roles in (
-            (AGENTS, None if probe.roster is None else [member.role for member in probe.roster]),
+            (AGENTS, None if probe.members is None else [member.role for member in probe.members]),
             (JOBS, None if probe.jobs is None else [job.role for job in probe.jobs]),
         ):
             if roles is not None:
