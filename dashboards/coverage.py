@@ -12,7 +12,7 @@ from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 from exporter.sources.valkey import info as valkey
-from exporter.sources.valkey import keys
+from exporter.sources.valkey import keys, modes
 from exporter.sources.vllm import concepts as vllm
 from exporter.sources.vllm.discovery import DISCOVERED
 
@@ -36,6 +36,16 @@ UNSHOWN: Final[Mapping[Metric, str]] = {
     cron_jobs.CRON_JOB_INFO: "The schedule is a line of the RayCronJob's specification.",
     clusters.CLUSTER_TPU: "TPUs are rare; the query is one line.",
     LOOKUP_UP: "Lookups are optional; the metrics of a failed lookup are absent, and the log has the reason.",
+    modes.CLUSTER_SLOTS: "The runbook of the alert about the cluster asks for it.",
+    modes.CLUSTER_NODES: "A constant of the deployment; a node that is lost is shown by the cluster's state.",
+    modes.CLUSTER_SIZE: "A constant of the deployment; a node that is lost is shown by the cluster's state.",
+    modes.MASTER_QUORUM: "A constant of the configuration.",
+    modes.MASTER_SENTINELS: "The runbook of the alert about a master asks for it.",
+    modes.MASTER_REPLICAS: "The runbook of the alert about a master asks for it.",
+    keys.GROUP_LAG: "For configured streams only; the query is one line.",
+    keys.GROUP_PENDING: "For configured streams only; the query is one line.",
+    keys.GROUP_CONSUMERS: "For configured streams only; the query is one line.",
+    valkey.COMMAND_LATENCY: "Percentiles since the start hardly move; the mean duration of the last minutes is shown.",
     keys.KEY_MEMORY: "The size of a configured key is shown; its memory is proportional.",
     DISCOVERED: "Each discovered server has its own row.",
     vllm.DRAFTS.metric: "The share of accepted draft tokens is shown.",

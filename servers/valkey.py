@@ -17,6 +17,8 @@ from servers.process import Server, free_port, process, temporary_folder
 
 Engine = Literal["valkey", "redis"]
 
+_IN_MEMORY = ("--save", "", "--appendonly", "no")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Valkey(Server):
@@ -41,19 +43,34 @@ def prepare(progress: Progress = silent, *, engine: Engine = "valkey") -> Path:
 
 @contextlib.contextmanager
 def start(
-    *, password: str | None = None, args: Sequence[str] = (), port: int | None = None, engine: Engine = "valkey"
+    *,
+    password: str | None = None,
+    args: Sequence[str] = (),
+    port: int | None = None,
+    engine: Engine = "valkey",
+    sentinel: str | None = None,
 ) -> Iterator[Valkey]:
-    """A server without persistence; `args` are added to its command line."""
+    """A server without persistence; `args` are added to its command line. A Sentinel if it is given its configuration."""
     binary = prepare(engine=engine)
     port = free_port(port)
-    command: list[str | Path] = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command: list[str | Path] = [binary, *([] if sentinel is None else ["sentinel.conf", "--sentinel"])]
+    command += ["--port", str(port), "--bind", "127.0.0.1", *([] if sentinel is not None else _IN_MEMORY)]
     command += [*(["--requirepass", password] if password else []), *args]
     env = debian.libraries(binary)
     with (
-        temporary_folder(engine) as folder,
+        _folder(engine, sentinel) as folder,
         process(command, name=f"{engine}-server", folder=folder, ready=lambda: _pings(port), env=env) as running,
     ):
         yield Valkey(url=f"redis://127.0.0.1:{port}", port=port, process=running, password=password)
+
+
+@contextlib.contextmanager
+def _folder(engine: Engine, sentinel: str | None) -> Iterator[Path]:
+    """A folder of the server's own; a Sentinel rewrites its configuration there."""
+    with temporary_folder(engine) as folder:
+        if sentinel is not None:
+            (folder / "sentinel.conf").write_text(sentinel)
+        yield folder
 
 
 def _pings(port: int) -> bool:

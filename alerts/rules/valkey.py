@@ -10,6 +10,7 @@ from alerts.thresholds import HIT_RATIO, LOOKUPS_A_SECOND, VALKEY_MEMORY_RATIO
 from alerts.view import View
 from exporter.metrics.promql import series
 from exporter.sources.valkey import info as valkey
+from exporter.sources.valkey import modes
 
 _SERVER = ("server",)
 _WHICH = "{{ $labels.server }}"
@@ -97,5 +98,28 @@ RULES: Final[tuple[Rule, ...]] = (
         view=View.VALKEY,
         variables=_SERVER,
         for_="3m",
+    ),
+    Rule(
+        name="ValkeyClusterDown",
+        query=series(modes.CLUSTER_OK).equals(0),
+        severity=Severity.CRITICAL,
+        component=Component.VALKEY,
+        summary="ValKey cluster is down",
+        description=f"{_WHICH} reports cluster_state fail for 2 minutes; hash slots are not served and their commands fail.",
+        view=View.VALKEY,
+        variables=_SERVER,
+        for_="2m",
+    ),
+    Rule(
+        name="ValkeySentinelMasterDown",
+        query=series(modes.MASTER_STATUS, state="odown").equals(1),
+        severity=Severity.CRITICAL,
+        component=Component.VALKEY,
+        summary="Sentinel reports a master down",
+        description="{{ $labels.master }} is objectively down for 2 minutes, as the Sentinel {{ $labels.server }} sees it; no "
+        "failover has replaced it.",
+        view=View.VALKEY,
+        variables=_SERVER,
+        for_="2m",
     ),
 )

@@ -196,6 +196,11 @@ COMMAND_FAILED = counter(
     SERVER,
     "command",
 )
+COMMAND_LATENCY = gauge(
+    "valkey_command_latency_seconds",
+    "Latency percentiles of a command since the start or CONFIG RESETSTAT (INFO latency_percentiles_usec_*).",
+    SERVER, "command", "percentile", unit=Unit.SECONDS,
+)  # fmt: skip
 ERRORS = counter("valkey_errors_total", "Error replies by error prefix (INFO errorstat_* count).", SERVER, "error")
 DB_KEYS = gauge("valkey_db_keys", "Keys in a database (INFO dbN keys).", SERVER, "db")
 DB_EXPIRING = gauge("valkey_db_expiring_keys", "Keys with a time to live (INFO dbN expires).", SERVER, "db")
@@ -206,10 +211,11 @@ DB_TTL = gauge(
 
 METRICS: Final = (
     SERVER_INFO, ROLE, START, *(metric for metric, _ in FIELDS.values()), CPU_SECONDS, PERSISTENCE_OK, MASTER_LINK_UP,
-    REPLICA_LAG, REPLICA_ACKED, COMMAND_CALLS, COMMAND_SECONDS, COMMAND_REJECTED, COMMAND_FAILED, ERRORS, DB_KEYS,
-    DB_EXPIRING, DB_TTL,
+    REPLICA_LAG, REPLICA_ACKED, COMMAND_CALLS, COMMAND_SECONDS, COMMAND_REJECTED, COMMAND_FAILED, COMMAND_LATENCY, ERRORS,
+    DB_KEYS, DB_EXPIRING, DB_TTL,
 )  # fmt: skip
 
+_LATENCY = "latency_percentiles_usec_"
 _COMMAND_FIELDS = (
     ("calls", COMMAND_CALLS, 1.0),
     ("usec", COMMAND_SECONDS, 1e-6),
@@ -265,6 +271,11 @@ def _named(field: str, text: str, who: Labels) -> Iterable[Sample]:
     """Samples of the fields whose names carry a command, an error, a database or a replica."""
     if field.startswith("cmdstat_"):
         yield from _figures(parts_of(text), _COMMAND_FIELDS, who.with_label("command", field.removeprefix("cmdstat_")))
+    elif field.startswith(_LATENCY):
+        named = who.with_label("command", field.removeprefix(_LATENCY))
+        for percentile, part in parts_of(text).items():
+            if (value := value_of(part)) is not None:
+                yield COMMAND_LATENCY.at(named.with_label("percentile", percentile), value / 1e6)
     elif field.startswith("errorstat_"):
         if (value := value_of(parts_of(text).get("count"))) is not None:
             yield ERRORS.at(who.with_label("error", field.removeprefix("errorstat_")), value)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from exporter.metrics.metric import Metric, Sample, Unit, gauge
+from exporter.metrics.metric import Metric, Sample, Unit, gauge, labels
+from exporter.sources.valkey.fields import value_of
 
 OTHER: Final = "other"
 """The group of every key beyond the cap on groups."""
@@ -42,9 +43,24 @@ SCANNED = gauge(
 )
 COMPLETE = gauge("valkey_key_groups_complete", "Whether SCAN returned every key within valkey.scan-limit.", "server")
 
+_STREAM_GROUP: Final = ("server", "key", "group")
+GROUP_LAG = gauge(
+    "valkey_stream_group_lag", "Entries of a configured stream that a consumer group has not read (XINFO GROUPS lag).",
+    *_STREAM_GROUP,
+)  # fmt: skip
+GROUP_PENDING = gauge(
+    "valkey_stream_group_pending", "Entries read by a consumer group and not acked (XINFO GROUPS pending).", *_STREAM_GROUP
+)
+GROUP_CONSUMERS = gauge(
+    "valkey_stream_group_consumers", "Consumers of a consumer group (XINFO GROUPS consumers).", *_STREAM_GROUP
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     COLLECTION_SIZE,
     KEY_MEMORY,
+    GROUP_LAG,
+    GROUP_PENDING,
+    GROUP_CONSUMERS,
     GROUP_KEYS,
     GROUP_EXPIRING,
     GROUP_TTL,
@@ -57,20 +73,32 @@ SIZE_COMMANDS: Final = {
 }  # fmt: skip
 """The command that gives a key's size, by the reply of TYPE."""
 
+STREAM: Final = "stream"
+_MAX_STREAM_GROUPS: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
 class KeySize:
-    """One configured key: members (bytes of a string), and bytes of memory if MEMORY USAGE is permitted."""
+    """One configured key: members (bytes of a string), and bytes of memory if MEMORY USAGE is permitted.
+
+    `groups` are the fields of XINFO GROUPS of each consumer group of a stream.
+    """
 
     key: str
     size: int | None
     memory: int | None
+    groups: Sequence[Mapping[str, str]] = ()
 
     def samples(self, server: str) -> Iterable[Sample]:
         if self.size is not None:
             yield COLLECTION_SIZE(self.size, server=server, key=self.key)
         if self.memory is not None:
             yield KEY_MEMORY(self.memory, server=server, key=self.key)
+        for group in self.groups[:_MAX_STREAM_GROUPS]:
+            who = labels(server=server, key=self.key, group=group.get("name", ""))
+            for name, metric in (("lag", GROUP_LAG), ("pending", GROUP_PENDING), ("consumers", GROUP_CONSUMERS)):
+                if (value := value_of(group.get(name))) is not None:
+                    yield metric.at(who, value)
 
 
 def group_of(key: bytes | str) -> str:

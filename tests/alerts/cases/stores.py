@@ -44,4 +44,14 @@ CASES = {
     "ValkeyReplicationBroken": case(
         {'valkey_master_link_up{server="s"}': "0x120"}, {'valkey_master_link_up{server="s"}': "1x120"}
     ),
+    "ValkeyClusterDown": case(
+        {'valkey_cluster_state_ok{server="s"}': "0x120"},
+        {'valkey_cluster_state_ok{server="s"}': "1x120"},
+        for_a_moment={'valkey_cluster_state_ok{server="s"}': "1x119 0"},
+    ),
+    "ValkeySentinelMasterDown": case(
+        {'valkey_sentinel_master_status{server="s",master="m",state="odown"}': "1x120"},
+        {'valkey_sentinel_master_status{server="s",master="m",state="odown"}': "0x120"},
+        failed_over={'valkey_sentinel_master_status{server="s",master="m",state="odown"}': "0x110 1x1 0x9"},
+    ),
 }
