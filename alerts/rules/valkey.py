@@ -116,8 +116,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="Sentinel reports a master down",
-        description="{{ $labels.master }} is objectively down for 2 minutes, as the Sentinel {{ $labels.server }} sees it; no "
-        "failover has replaced it.",
+        description="The Sentinel {{ $labels.server }} reports {{ $labels.master }} objectively down for 2 minutes; no failover "
+        "has replaced it.",
         view=View.VALKEY,
         variables=_SERVER,
         for_="2m",
