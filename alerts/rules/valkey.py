@@ -116,8 +116,8 @@ RULES: Final[tuple[Rule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="Sentinel reports a master down",
-        description="The Sentinel {{ $labels.server }} reports {{ $labels.master }} objectively down for 2 minutes; no failover "
-        "has replaced it.",
+        description="The Sentinel {{ $labels.server }} reports {{ $labels.master }} objectively down for 2 minutes; no "
+        "failover has replaced it.",
         view=View.VALKEY,
         variables=_SERVER,
         for_="2m",
