@@ -1,6 +1,7 @@
 # Thin: the work is in Python. `make demo` and `make test` need Python 3.11 and nothing else.
 PYTHON ?= python3.11
 BIN := .venv/bin
+ON_EVERY_CORE := -n auto --dist loadgroup
 
 .PHONY: demo check lint test e2e bench generate lock
 
@@ -23,12 +24,12 @@ lint: .venv/ready
 
 test: lint
 	@$(BIN)/python -m servers
-	@$(BIN)/python -m pytest -m "not e2e"
+	@$(BIN)/python -m pytest -m "not e2e" $(ON_EVERY_CORE)
 
 # The product as its users start it: wheel, image, Compose, pods, documentation.
 e2e: .venv/ready
 	@$(BIN)/python -m servers --e2e
-	@$(BIN)/python -m pytest -m e2e
+	@$(BIN)/python -m pytest -m e2e $(ON_EVERY_CORE)
 
 bench: .venv/ready
 	@$(BIN)/python -m benchmarks

@@ -24,6 +24,8 @@ hypothesis.settings.load_profile("no clock")
 _STARTS_A_SERVER = frozenset(
     {"valkey_server", "nats_server", "server", "neo4j_server", "kubernetes_server", "promtool", "demo_fleet"}
 )
+_ONLY_ONCE = frozenset({"demo_fleet", "engine"})
+"""The demo takes minutes to start; a second Docker engine would need data of its own."""
 
 
 def _uses_servers(module: ModuleType) -> bool:
@@ -35,11 +37,11 @@ def _uses_servers(module: ModuleType) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers `e2e` and `server`, and the group of tests that one of pytest-xdist's workers runs in their order.
 
-    A group is a file, or all tests of the demo, which starts once.
+    A group is a file, or all tests of what is there only once.
     """
     for item in items:
-        has_demo = "demo_fleet" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("demo" if has_demo else item.nodeid.partition("::")[0]))
+        shared = _ONLY_ONCE & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(min(shared) if shared else item.nodeid.partition("::")[0]))
         if "e2e" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker("e2e")
         elif isinstance(item, pytest.Function) and (_STARTS_A_SERVER & set(item.fixturenames) or _uses_servers(item.module)):
