@@ -12,9 +12,9 @@ import pytest
 
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample, gauge, labels
-from exporter.scrape import Scraper, State
+from exporter.scrape import Scraper
 from exporter.source import Source, SourceOptions, Target
-from tests.support.pages import run, series
+from tests.support.pages import series
 
 DEPTH = gauge("toy_depth", "Depth of the toy.", "queue")
 OTHER = gauge("toy_other", "Not declared by the toy.")
@@ -77,15 +77,12 @@ class Undeclared(Toy):
         return [OTHER(1)]
 
 
-def scraped(*sources: Source, budget: float = 5.0) -> dict[str, float]:
-    async def read() -> dict[str, float]:
-        scraper = Scraper(sources)
-        try:
-            return series(await scraper.read(budget))
-        finally:
-            await scraper.close()
-
-    return run(read())
+async def scraped(*sources: Source, budget: float = 5.0) -> dict[str, float]:
+    scraper = Scraper(sources)
+    try:
+        return series(await scraper.read(budget))
+    finally:
+        await scraper.close()
 
 
 def about(name: str, server: str = "toy:1", **more: str) -> str:
@@ -93,8 +90,8 @@ def about(name: str, server: str = "toy:1", **more: str) -> str:
     return f'fleet_exporter_source_{name}{{source="toy",server="{server}"{extra}}}'
 
 
-def test_a_source_gets_its_self_metrics_for_free() -> None:
-    page = scraped(Toy())
+async def test_a_source_gets_its_self_metrics_for_free() -> None:
+    page = await scraped(Toy())
 
     assert page['toy_depth{queue="a"}'] == 1
     assert page[about("up")] == 1
@@ -117,9 +114,9 @@ def test_a_source_gets_its_self_metrics_for_free() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
-def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason: Reason) -> None:
+async def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason: Reason) -> None:
     failing = type("Raising", (Failing,), {"error": error})
-    page = scraped(failing(name="bad:1"), Toy())
+    page = await scraped(failing(name="bad:1"), Toy())
 
     assert page[about("up", "bad:1")] == 0
     assert page[about("failure", "bad:1", reason=reason)] == 1
@@ -127,44 +124,37 @@ def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason:
     assert page['toy_depth{queue="a"}'] == 1
 
 
-def test_a_hung_source_costs_one_page_its_budget_and_later_pages_nothing() -> None:
-    async def read() -> tuple[dict[str, float], float, float]:
-        scraper = Scraper([Hung(name="hung:1"), Toy()])
-        began = time.monotonic()
-        await scraper.read(0.3)
-        first = time.monotonic() - began
-        began = time.monotonic()
-        page = series(await scraper.read(0.3))
-        later = time.monotonic() - began
-        await scraper.close()
-        return page, first, later
-
-    page, first, later = run(read())
+async def test_a_hung_source_costs_one_page_its_budget_and_later_pages_nothing() -> None:
+    scraper = Scraper([Hung(name="hung:1"), Toy()])
+    began = time.monotonic()
+    await scraper.read(0.3)
+    first = time.monotonic() - began
+    began = time.monotonic()
+    page = series(await scraper.read(0.3))
+    later = time.monotonic() - began
+    await scraper.close()
 
     assert page['toy_depth{queue="a"}'] == 1
     assert page[about("failure", "hung:1", reason="timeout")] == 1
     assert later < first  # the first waited out its budget, the second did not wait for the hung one at all
 
 
-def test_a_late_source_is_back_on_the_page_after_it_has_answered() -> None:
-    async def read() -> list[dict[str, float]]:
-        Late.answers = asyncio.Event()
-        scraper = Scraper([Late()])
-        pages = [series(await scraper.read(0.1)), series(await scraper.read(0.1))]
-        Late.answers.set()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        pages.append(series(await scraper.read(5)))
-        await scraper.close()
-        return pages
-
-    first, second, third = run(read())
+async def test_a_late_source_is_back_on_the_page_after_it_has_answered() -> None:
+    Late.answers = asyncio.Event()
+    scraper = Scraper([Late()])
+    pages = [series(await scraper.read(0.1)), series(await scraper.read(0.1))]
+    Late.answers.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    pages.append(series(await scraper.read(5)))
+    await scraper.close()
+    first, second, third = pages
 
     assert (first[about("up")], second[about("up")], third[about("up")]) == (0, 0, 1)
     assert third['toy_depth{queue="late"}'] == 2
 
 
-def test_scrapes_that_overlap_share_one_reading() -> None:
+async def test_scrapes_that_overlap_share_one_reading() -> None:
     class Counting(Toy):
         readings: ClassVar[int] = 0
 
@@ -173,29 +163,22 @@ def test_scrapes_that_overlap_share_one_reading() -> None:
             await asyncio.sleep(0)
             return [DEPTH(self.readings, queue="a")]
 
-    async def read() -> None:
-        scraper = Scraper([Counting()])
-        await asyncio.gather(*[scraper.read(5) for _ in range(10)])
-        await scraper.close()
-
-    run(read())
+    scraper = Scraper([Counting()])
+    await asyncio.gather(*[scraper.read(5) for _ in range(10)])
+    await scraper.close()
 
     assert Counting.readings == 1
 
 
-def test_an_impatient_caller_does_not_decide_the_page_of_a_patient_one() -> None:
-    async def read() -> tuple[dict[str, float], dict[str, float], list[State]]:
-        Late.answers = asyncio.Event()
-        scraper = Scraper([Late()])
-        patient = asyncio.create_task(scraper.read(5))
-        impatient = series(await scraper.read(0.05))
-        states = [copy.copy(state) for state in scraper.states]
-        Late.answers.set()
-        whole = series(await patient)
-        await scraper.close()
-        return impatient, whole, states
-
-    impatient, whole, states = run(read())
+async def test_an_impatient_caller_does_not_decide_the_page_of_a_patient_one() -> None:
+    Late.answers = asyncio.Event()
+    scraper = Scraper([Late()])
+    patient = asyncio.create_task(scraper.read(5))
+    impatient = series(await scraper.read(0.05))
+    states = [copy.copy(state) for state in scraper.states]
+    Late.answers.set()
+    whole = series(await patient)
+    await scraper.close()
 
     assert impatient[about("up")] == 0
     assert impatient[about("failure", reason="timeout")] == 1
@@ -204,20 +187,17 @@ def test_an_impatient_caller_does_not_decide_the_page_of_a_patient_one() -> None
     assert [state.up for state in states] == [None]  # the collection was still running
 
 
-def test_a_snapshot_is_what_the_last_collection_gave() -> None:
-    async def read() -> tuple[list[object], list[object]]:
-        scraper = Scraper([Toy(), Failing(name="bad:1")])
-        both = await scraper.snapshots("toy", 5), [state.snapshot for state in scraper.states]
-        await scraper.close()
-        return both
-
-    found, kept = run(read())
+async def test_a_snapshot_is_what_the_last_collection_gave() -> None:
+    scraper = Scraper([Toy(), Failing(name="bad:1")])
+    both = await scraper.snapshots("toy", 5), [state.snapshot for state in scraper.states]
+    await scraper.close()
+    found, kept = both
 
     assert found == [[DEPTH(1, queue="a")]]
     assert kept == [*found, None]
 
 
-def test_snapshots_of_a_source_that_fails_raise_its_reason() -> None:
+async def test_snapshots_of_a_source_that_fails_raise_its_reason() -> None:
     async def read() -> None:
         scraper = Scraper([Failing(name="bad:1")])
         try:
@@ -226,44 +206,41 @@ def test_snapshots_of_a_source_that_fails_raise_its_reason() -> None:
             await scraper.close()
 
     with pytest.raises(SourceError, match="no key"):
-        run(read())
+        await read()
 
 
-def test_what_is_over_the_cap_is_dropped_and_counted() -> None:
-    page = scraped(Many(max_series=1000))
+async def test_what_is_over_the_cap_is_dropped_and_counted() -> None:
+    page = await scraped(Many(max_series=1000))
 
     assert page[about("series")] == 1000
     assert page[about("dropped_series")] == 299_000
     assert sum(name.startswith("toy_depth") for name in page) == 1000
 
 
-def test_a_series_given_twice_is_on_the_page_once() -> None:
-    page = scraped(Doubled())
+async def test_a_series_given_twice_is_on_the_page_once() -> None:
+    page = await scraped(Doubled())
 
     assert (page['toy_depth{queue="a"}'], page['toy_depth{queue="b"}']) == (1, 3)
     assert page[about("dropped_series")] == 1
 
 
-def test_a_metric_that_the_source_does_not_declare_is_a_bug() -> None:
-    page = scraped(Undeclared())
+async def test_a_metric_that_the_source_does_not_declare_is_a_bug() -> None:
+    page = await scraped(Undeclared())
 
     assert page[about("failure", reason="bug")] == 1
     assert "toy_other" not in page
 
 
-def test_one_log_line_when_a_source_changes_state(caplog: pytest.LogCaptureFixture) -> None:
-    async def read() -> None:
-        scraper = Scraper([Failing()])
-        for _ in range(3):
-            await scraper.read(5)
-        await scraper.close()
-
-    run(read())
+async def test_one_log_line_when_a_source_changes_state(caplog: pytest.LogCaptureFixture) -> None:
+    scraper = Scraper([Failing()])
+    for _ in range(3):
+        await scraper.read(5)
+    await scraper.close()
 
     assert [(record.message, vars(record)["reason"]) for record in caplog.records] == [("source is down", "unauthorized")]
 
 
-def test_a_follower_that_ends_is_started_again_and_counted() -> None:
+async def test_a_follower_that_ends_is_started_again_and_counted() -> None:
     class Follower(Toy):
         starts: ClassVar[int] = 0
         again: ClassVar[asyncio.Event]
@@ -275,19 +252,17 @@ def test_a_follower_that_ends_is_started_again_and_counted() -> None:
                 await asyncio.Event().wait()
             raise ValueError("ended")
 
-    async def read() -> dict[str, float]:
-        Follower.again = asyncio.Event()
-        scraper = Scraper([Follower()])
-        following = asyncio.create_task(scraper.run())
-        async with asyncio.timeout(30):
-            await Follower.again.wait()
-        page = series(await scraper.read(5))
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await scraper.close()
-        return page
+    Follower.again = asyncio.Event()
+    scraper = Scraper([Follower()])
+    following = asyncio.create_task(scraper.run())
+    async with asyncio.timeout(30):
+        await Follower.again.wait()
+    page = series(await scraper.read(5))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await scraper.close()
 
-    assert run(read())['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1
+    assert page['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1
 
 
 async def test_a_source_whose_watcher_keeps_exiting_is_down_and_says_why() -> None:

@@ -17,66 +17,66 @@ from tests.clients.nats_jwt import key, operator_configuration
 from tests.support.pages import collected
 
 
-def reads(url: str, **options: Any) -> bool:
-    page = collected(Jetstream(JetstreamOptions.model_validate({"url": (Address(url),), "timeout": 5, **options})))
+async def reads(url: str, **options: Any) -> bool:
+    page = await collected(Jetstream(JetstreamOptions.model_validate({"url": (Address(url),), "timeout": 5, **options})))
     return any(name.startswith("nats_") for name in page)
 
 
-def is_refused(url: str, *, reason: Reason = Reason.UNAUTHORIZED, **options: Any) -> None:
+async def is_refused(url: str, *, reason: Reason = Reason.UNAUTHORIZED, **options: Any) -> None:
     with pytest.raises(SourceError) as caught:
-        reads(url, **options)
+        await reads(url, **options)
     assert caught.value.reason is reason
 
 
-def test_a_user_and_a_password() -> None:
+async def test_a_user_and_a_password() -> None:
     with nats_servers.start(config="authorization { user: exporter, password: secret }") as server:
-        assert reads(server.url, user="exporter", password=SecretStr("secret"))
-        is_refused(server.url, user="exporter", password=SecretStr("wrong"))
-        is_refused(server.url)
+        assert await reads(server.url, user="exporter", password=SecretStr("secret"))
+        await is_refused(server.url, user="exporter", password=SecretStr("wrong"))
+        await is_refused(server.url)
 
 
-def test_credentials_in_the_address_are_percent_decoded() -> None:
+async def test_credentials_in_the_address_are_percent_decoded() -> None:
     with nats_servers.start(config='authorization { user: exporter, password: "p@ss/word" }') as server:
         location = server.url.removeprefix("nats://")
-        assert reads(f"nats://exporter:p%40ss%2Fword@{location}")
-        is_refused(f"nats://exporter:wrong@{location}")
+        assert await reads(f"nats://exporter:p%40ss%2Fword@{location}")
+        await is_refused(f"nats://exporter:wrong@{location}")
     with nats_servers.start(config="authorization { token: secret }") as server:
-        assert reads(f"nats://secret@{server.url.removeprefix('nats://')}")
+        assert await reads(f"nats://secret@{server.url.removeprefix('nats://')}")
 
 
-def test_a_token() -> None:
+async def test_a_token() -> None:
     with nats_servers.start(config="authorization { token: secret }") as server:
-        assert reads(server.url, token=SecretStr("secret"))
-        is_refused(server.url, token=SecretStr("wrong"))
+        assert await reads(server.url, token=SecretStr("secret"))
+        await is_refused(server.url, token=SecretStr("wrong"))
 
 
-def test_an_nkey(tmp_path: Path) -> None:
+async def test_an_nkey(tmp_path: Path) -> None:
     known, unknown = key(nkeys.PREFIX_BYTE_USER), key(nkeys.PREFIX_BYTE_USER)
     (tmp_path / "known.nk").write_bytes(known.seed)
     (tmp_path / "unknown.nk").write_bytes(unknown.seed)
     with nats_servers.start(config=f"authorization {{ users: [ {{ nkey: {known.public} }} ] }}") as server:
-        assert reads(server.url, nkey_file=tmp_path / "known.nk")
-        is_refused(server.url, nkey_file=tmp_path / "unknown.nk")
-        is_refused(server.url, nkey_file=tmp_path / "missing.nk", reason=Reason.CONFIG)
+        assert await reads(server.url, nkey_file=tmp_path / "known.nk")
+        await is_refused(server.url, nkey_file=tmp_path / "unknown.nk")
+        await is_refused(server.url, nkey_file=tmp_path / "missing.nk", reason=Reason.CONFIG)
 
 
-def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
+async def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
     known, unknown = tmp_path / "known.creds", tmp_path / "unknown.creds"
     operator_configuration(unknown)
     with nats_servers.start(config=operator_configuration(known)) as server:
-        assert reads(server.url, credentials_file=known)
-        is_refused(server.url, credentials_file=unknown)
-        is_refused(server.url, credentials_file=tmp_path / "missing.creds", reason=Reason.CONFIG)
+        assert await reads(server.url, credentials_file=known)
+        await is_refused(server.url, credentials_file=unknown)
+        await is_refused(server.url, credentials_file=tmp_path / "missing.creds", reason=Reason.CONFIG)
 
 
-def test_a_client_certificate(certificates: Path) -> None:
+async def test_a_client_certificate(certificates: Path) -> None:
     server_files = f'cert_file: "{certificates}/server.crt", key_file: "{certificates}/server.key"'
     config = f'tls {{ {server_files}, ca_file: "{certificates}/client.crt", verify: true }}'
     ours = {"cert_file": certificates / "client.crt", "key_file": certificates / "client.key"}
     with nats_servers.start(config=config) as server:
         url = server.url.replace("nats://", "tls://")
-        assert reads(url, ca_file=certificates / "server.crt", **ours)
+        assert await reads(url, ca_file=certificates / "server.crt", **ours)
         for less in ({"ca_file": certificates / "server.crt"}, {"ca_file": certificates / "client.crt", **ours}):
             with pytest.raises((SourceError, OSError)):
-                reads(url, **less)
-        is_refused(url, ca_file=certificates / "missing.crt", reason=Reason.CONFIG)
+                await reads(url, **less)
+        await is_refused(url, ca_file=certificates / "missing.crt", reason=Reason.CONFIG)

@@ -23,7 +23,7 @@ from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.rayjob import Rayjob, RayjobOptions
 from servers import nats as nats_servers
 from servers.kubernetes import Kubernetes
-from tests.support.pages import collected, eventually, run
+from tests.support.pages import collected, eventually
 from tests.support.process import exporter
 from tests.support.servers import required
 
@@ -125,7 +125,7 @@ def streams() -> Iterator[str]:
     with required():
         nats_servers.prepare()
     with nats_servers.start() as server:
-        run(_fill_streams(server.url))
+        asyncio.run(_fill_streams(server.url))
         yield server.url
 
 
@@ -133,15 +133,15 @@ def streams() -> Iterator[str]:
 _MOMENTARY = re.compile(r"nats_rtt_seconds|nats_account_api_requests_total")
 
 
-def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
+async def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
     expected = ("STREAM_0", "STREAM_1/worker-0", "STREAM_2/gone", "GONE")
 
-    def page(number: int, count: int) -> dict[str, float]:
+    async def page(number: int, count: int) -> dict[str, float]:
         options = JetstreamOptions(url=(Address(streams),), expected=expected, max_oldest_lookups=1000)
         source = Jetstream(options, Shard(number, count))
-        return {name: value for name, value in collected(source).items() if not _MOMENTARY.match(name)}
+        return {name: value for name, value in (await collected(source)).items() if not _MOMENTARY.match(name)}
 
-    whole, parts = page(0, 1), [page(number, SHARDS) for number in range(SHARDS)]
+    whole, parts = await page(0, 1), [await page(number, SHARDS) for number in range(SHARDS)]
 
     _divide_without_rest(whole, parts)
     lags = [[name for name in part if name.startswith("nats_consumer_lag{")] for part in parts]
@@ -152,25 +152,21 @@ def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
         assert {name.split('"')[1] for name in part if name.startswith("nats_consumer_lag{")} == shown
 
 
-def test_a_streams_consumers_are_asked_for_by_one_shard(streams: str) -> None:
-    async def requests_seen() -> list[Counter[str]]:
-        seen: list[Counter[str]] = []
-        client = await nats.connect(streams)
-        for number in range(SHARDS):
-            subscription = await client.subscribe("$JS.API.>")
-            source = Jetstream(JetstreamOptions(url=(Address(streams),)), Shard(number, SHARDS))
-            await source.collect()
-            await source.close()
-            await client.flush()
-            counts: Counter[str] = Counter()
-            while subscription.pending_msgs:
-                counts[(await subscription.next_msg()).subject] += 1
-            seen.append(counts)
-            await subscription.unsubscribe()
-        await client.close()
-        return seen
-
-    seen = run(requests_seen())
+async def test_a_streams_consumers_are_asked_for_by_one_shard(streams: str) -> None:
+    seen: list[Counter[str]] = []
+    client = await nats.connect(streams)
+    for number in range(SHARDS):
+        subscription = await client.subscribe("$JS.API.>")
+        source = Jetstream(JetstreamOptions(url=(Address(streams),)), Shard(number, SHARDS))
+        await source.collect()
+        await source.close()
+        await client.flush()
+        counts: Counter[str] = Counter()
+        while subscription.pending_msgs:
+            counts[(await subscription.next_msg()).subject] += 1
+        seen.append(counts)
+        await subscription.unsubscribe()
+    await client.close()
 
     lists = Counter(subject for counts in seen for subject in counts.elements() if ".CONSUMER.LIST." in subject)
     assert set(lists.values()) == {1}
@@ -212,12 +208,12 @@ _SUMMED = re.compile(r"ray_jobs\{|ray_job_duration_seconds_|ray_job_attempt_fail
 """Aggregates over a shard's own objects: the fleet's figure is their sum."""
 
 
-def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs: Kubernetes) -> None:
-    def page(number: int, count: int) -> dict[str, float]:
+async def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs: Kubernetes) -> None:
+    async def page(number: int, count: int) -> dict[str, float]:
         options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
-        return collected(Rayjob(options, Shard(number, count)))
+        return await collected(Rayjob(options, Shard(number, count)))
 
-    whole, parts = page(0, 1), [page(number, SHARDS) for number in range(SHARDS)]
+    whole, parts = await page(0, 1), [await page(number, SHARDS) for number in range(SHARDS)]
 
     def apart(part: dict[str, float]) -> tuple[dict[str, float], Counter[str]]:
         objects = {name: value for name, value in part.items() if not _SUMMED.match(name)}
@@ -233,40 +229,37 @@ def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs: Kuber
     assert all(any(name.startswith("ray_job_status{") for name in part) for part in parts)
 
 
-def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -> None:
+async def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -> None:
     name = "moving"
     path = f"/apis/ray.io/v1/namespaces/{NAMESPACE}/rayjobs"
     owner = shard_of(2, NAMESPACE, name)
+    options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
+    sources = [Rayjob(options, Shard(number, 2)) for number in range(2)]
+    tasks = [asyncio.create_task(source.run()) for source in sources]
+    for source in sources:
+        await source.wait_synced()
 
-    async def story() -> list[list[bool]]:
-        options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
-        sources = [Rayjob(options, Shard(number, 2)) for number in range(2)]
-        tasks = [asyncio.create_task(source.run()) for source in sources]
-        for source in sources:
-            await source.wait_synced()
+    async def shown() -> list[bool]:
+        snapshots = [await source.collect() for source in sources]
+        return [(NAMESPACE, name) in snapshot.jobs for snapshot in snapshots]
 
-        async def shown() -> list[bool]:
-            snapshots = [await source.collect() for source in sources]
-            return [(NAMESPACE, name) in snapshot.jobs for snapshot in snapshots]
+    async def is_there() -> bool:
+        return any(await shown())
 
-        async def is_there() -> bool:
-            return any(await shown())
+    async def is_gone() -> bool:
+        return not any(await shown())
 
-        async def is_gone() -> bool:
-            return not any(await shown())
+    body = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name}, "spec": {}}
+    await asyncio.to_thread(jobs.request, "POST", path, body)
+    await eventually(is_there)
+    seen = [await shown()]
+    await asyncio.to_thread(jobs.request, "DELETE", f"{path}/{name}")
+    await eventually(is_gone)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
-        body = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name}, "spec": {}}
-        await asyncio.to_thread(jobs.request, "POST", path, body)
-        await eventually(is_there)
-        seen = [await shown()]
-        await asyncio.to_thread(jobs.request, "DELETE", f"{path}/{name}")
-        await eventually(is_gone)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return seen
-
-    assert run(story()) == [[number == owner for number in range(2)]]
+    assert seen == [[number == owner for number in range(2)]]
 
 
 def test_an_exporter_says_which_shard_it_is(streams: str) -> None:

@@ -19,8 +19,8 @@ from exporter.settings import options
 from servers import alertmanager, loki
 from servers import nats as nats_servers
 from servers.neo4j import Neo4j
+from servers.process import wait_for
 from servers.valkey import Valkey
-from tests.support.pages import eventually, run
 from tests.support.process import exporter
 from tests.support.servers import required
 
@@ -214,12 +214,11 @@ def test_the_simulated_fleet_moves_what_the_exporter_reads(valkey_server: Valkey
                 variables={**variables, "FLEET_EXPORTER_VALKEY_COLLECTION_KEYS": "planning:stories:all"}
             ) as process:
 
-                async def moves() -> bool:
-                    async with httpx.AsyncClient(timeout=30) as client:
-                        page = (await client.get(f"{process.url}/metrics")).text
+                def moves() -> bool:
+                    page = httpx.get(f"{process.url}/metrics", timeout=30).text
                     return all(part in page for part in wanted)
 
-                run(eventually(moves))
+                wait_for(moves, what="the fleet to move")
         finally:
             fleet.send_signal(signal.SIGTERM)
             _, said = fleet.communicate(timeout=20)

@@ -19,7 +19,7 @@ from servers import nats as nats_servers
 from servers import nats_cluster
 from servers.nats_cluster import Cluster
 from tests.support.fleet_streams import CREATED
-from tests.support.pages import followed, page_where, run
+from tests.support.pages import followed, page_where
 from tests.support.servers import required
 
 STREAM_MODE = 'fleet_exporter_stream_mode{stream="PLANNING_EVENTS",mode="%s"}'
@@ -76,38 +76,32 @@ def _source(cluster: Cluster, dead: str) -> FleetEvents:
     return FleetEvents(FleetOptions(url=tuple(Address(url) for url in urls), timeout=9))
 
 
-def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: Cluster) -> None:
-    async def main() -> None:
-        dead = await _fill(cluster, 0)
-        source = _source(cluster, dead)
-        async with followed(source):
-            await page_where(source, lambda page: POSITION in page)
-            async with publisher(cluster) as js:
-                await _publish(js, 5)
-                await page_where(source, lambda page: page.get(CREATED) == 5)
-                cluster.node(dead).process.kill()
-                await page_where(source, lambda page: page.get(STREAM_MODE % "offline") == 1)
-                cluster.node(dead).process.start()
-                await _publish(js, 1)
-                page = await page_where(source, lambda page: page.get(POSITION) == 6)
-        assert page[CREATED] == 6
-        assert page['fleet_exporter_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
-        assert not any('stream="COPY"' in name for name in page)
-
-    run(main())
-
-
-def test_the_past_of_a_stream_that_was_offline_at_the_start_is_not_counted(cluster: Cluster) -> None:
-    async def main() -> None:
-        dead = await _fill(cluster, 5)
-        cluster.node(dead).process.kill()
-        source = _source(cluster, dead)
-        async with followed(source), publisher(cluster) as js:
-            await page_where(source, lambda page: "fleet_exporter_nats_disconnects_total" in page)
+async def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: Cluster) -> None:
+    dead = await _fill(cluster, 0)
+    source = _source(cluster, dead)
+    async with followed(source):
+        await page_where(source, lambda page: POSITION in page)
+        async with publisher(cluster) as js:
+            await _publish(js, 5)
+            await page_where(source, lambda page: page.get(CREATED) == 5)
+            cluster.node(dead).process.kill()
+            await page_where(source, lambda page: page.get(STREAM_MODE % "offline") == 1)
             cluster.node(dead).process.start()
             await _publish(js, 1)
             page = await page_where(source, lambda page: page.get(POSITION) == 6)
-        assert page[CREATED] == 1
-        assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+    assert page[CREATED] == 6
+    assert page['fleet_exporter_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
+    assert not any('stream="COPY"' in name for name in page)
 
-    run(main())
+
+async def test_the_past_of_a_stream_that_was_offline_at_the_start_is_not_counted(cluster: Cluster) -> None:
+    dead = await _fill(cluster, 5)
+    cluster.node(dead).process.kill()
+    source = _source(cluster, dead)
+    async with followed(source), publisher(cluster) as js:
+        await page_where(source, lambda page: "fleet_exporter_nats_disconnects_total" in page)
+        cluster.node(dead).process.start()
+        await _publish(js, 1)
+        page = await page_where(source, lambda page: page.get(POSITION) == 6)
+    assert page[CREATED] == 1
+    assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0

@@ -24,13 +24,13 @@ from tests.privileges.event_streams import following, is_denied
 from tests.privileges.gateway import gateway
 from tests.privileges.nats_account import configuration, of, options, refused, with_loki
 from tests.support.fleet_streams import fleet_on
-from tests.support.pages import collected, listener, run, series
+from tests.support.pages import collected, listener, series
 from tests.support.servers import required
 
 ENTRIES = 'fleet_exporter_loki_entries_total{stream="PLANNING_EVENTS"}'
 
 
-def test_events_reach_loki_by_the_documented_requests_and_the_documented_subjects() -> None:
+async def test_events_reach_loki_by_the_documented_requests_and_the_documented_subjects() -> None:
     with required():
         loki_servers.prepare()
     permissions = with_loki(block("nats-events"))
@@ -40,24 +40,20 @@ def test_events_reach_loki_by_the_documented_requests_and_the_documented_subject
         gateway(loki.url, lines("http-loki")) as before_loki,
     ):
         wait_for(loki.answers_queries, what="Loki to answer queries")
-
-        async def main() -> None:
-            given = {
-                "nats_url": (Address(server.url),),
-                "url": Address(before_loki.url),
-                **{f"nats_{name}": value for name, value in options("events").items()},
-            }
-            async with following(LokiForwarder(LokiOptions.model_validate(given))) as shows:
-                await shows("fleet_exporter_loki_retries_total", 0)  # while there is no stream to be copied
-            async with (
-                fleet_on(of(server, "fleet")) as fleet,
-                following(LokiForwarder(LokiOptions.model_validate(given))) as shows,
-            ):
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await fleet.says("planning.story.created", story_id="US-1")
-                await shows(ENTRIES, 1)
-
-        run(main())
+        given = {
+            "nats_url": (Address(server.url),),
+            "url": Address(before_loki.url),
+            **{f"nats_{name}": value for name, value in options("events").items()},
+        }
+        async with following(LokiForwarder(LokiOptions.model_validate(given))) as shows:
+            await shows("fleet_exporter_loki_retries_total", 0)  # while there is no stream to be copied
+        async with (
+            fleet_on(of(server, "fleet")) as fleet,
+            following(LokiForwarder(LokiOptions.model_validate(given))) as shows,
+        ):
+            await fleet.stream("PLANNING_EVENTS", "planning.>")
+            await fleet.says("planning.story.created", story_id="US-1")
+            await shows(ENTRIES, 1)
         assert refused(server, "events") == []
 
     assert (before_loki.passed, before_loki.refused) == (set(lines("http-loki")), set())
@@ -70,37 +66,33 @@ def _empty(connection: socket.socket) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
+async def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
     with (
         nats_servers.start(config=configuration({"events": block("nats-events")})) as server,
         listener(_empty) as loki,
     ):
-
-        async def main() -> None:
-            given = {
-                "nats_url": (Address(server.url),),
-                "url": Address(f"http://127.0.0.1:{loki}"),
-                **{f"nats_{name}": value for name, value in options("events").items()},
-            }
-            forwarder = LokiForwarder(LokiOptions.model_validate(given))
-            async with fleet_on(of(server, "fleet")) as fleet, following(forwarder):
-                await fleet.stream("PLANNING_EVENTS", "planning.>")
-                await is_denied(forwarder)
-
-        run(main())
+        given = {
+            "nats_url": (Address(server.url),),
+            "url": Address(f"http://127.0.0.1:{loki}"),
+            **{f"nats_{name}": value for name, value in options("events").items()},
+        }
+        forwarder = LokiForwarder(LokiOptions.model_validate(given))
+        async with fleet_on(of(server, "fleet")) as fleet, following(forwarder):
+            await fleet.stream("PLANNING_EVENTS", "planning.>")
+            await is_denied(forwarder)
 
 
-def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
+async def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, lines("http-vllm")) as before:
-        page = collected(Vllm(url=(Address(before.url),)))
+        page = await collected(Vllm(url=(Address(before.url),)))
 
     assert page
     assert (before.passed, before.refused) == (set(lines("http-vllm")), set())
 
 
-def test_an_http_service_is_asked_for_its_url_alone() -> None:
+async def test_an_http_service_is_asked_for_its_url_alone() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, ["GET /metrics"]) as before:
-        up = collected(Services(ServicesOptions.model_validate({"http": {"ray-serve": f"{before.url}/metrics"}})))
+        up = await collected(Services(ServicesOptions.model_validate({"http": {"ray-serve": f"{before.url}/metrics"}})))
 
     assert [value for name, value in up.items() if name.startswith("fleet_service_up")] == [1]
     assert (before.passed, before.refused) == ({"GET /metrics"}, set())
@@ -127,7 +119,7 @@ class _OnlyListed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(denied)
 
 
-def test_grpc_services_are_asked_by_the_documented_methods() -> None:
+async def test_grpc_services_are_asked_by_the_documented_methods() -> None:
     async def main() -> tuple[dict[str, float], _OnlyListed]:
         listed = _OnlyListed()
         server = grpc.aio.server(interceptors=[listed])
@@ -142,7 +134,7 @@ def test_grpc_services_are_asked_by_the_documented_methods() -> None:
             await source.close()
             await server.stop(0)
 
-    page, listed = run(main())
+    page, listed = await main()
 
     up = [value for name, value in page.items() if name.startswith("fleet_service_up")]
     assert up == [1, 1, 1]

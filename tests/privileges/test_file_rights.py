@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import multiprocessing
 import os
@@ -57,7 +58,7 @@ def _as_nobody(commands: Connection, other_side: Connection) -> None:
                 Path(options["path"]).open("a").close()
                 commands.send("written")
             else:
-                commands.send(collected(source_of(kind, **options)))
+                commands.send(asyncio.run(collected(source_of(kind, **options))))
         except (SourceError, OSError) as error:
             commands.send(str(error.reason if isinstance(error, SourceError) else error.strerror))
 
@@ -102,7 +103,7 @@ def folder() -> Iterator[Path]:
             filled(database)
         place.chmod(0o755)
         for kind, (option, path) in SOURCES.items():
-            collected(source_of(kind, **{option: place / path}))  # imports what a fork could not import as nobody
+            asyncio.run(collected(source_of(kind, **{option: place / path})))  # imports as root what `nobody` may not
         yield place
     finally:
         os.umask(before)

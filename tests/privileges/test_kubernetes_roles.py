@@ -19,7 +19,7 @@ from servers.kubernetes import Kubernetes
 from servers.process import wait_for
 from tests.privileges.documented import blocks, manifests
 from tests.privileges.event_streams import following, is_denied
-from tests.support.pages import eventually, run, samples_of, series
+from tests.support.pages import eventually, samples_of, series
 
 NAMESPACE = "fleet"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -152,20 +152,16 @@ def documents_for(role: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_source_reads_all_it_should(server: Kubernetes, tmp_path: Path, role: str) -> None:
+async def test_the_source_reads_all_it_should(server: Kubernetes, tmp_path: Path, role: str) -> None:
     given = account(server, tmp_path, f"whole-{role}", *documents_for(role))
     name, value = SHOWN[role]
-
-    async def main() -> None:
-        source = source_of(role, given.kubeconfig)
-        async with following(source) as shows:
-            await shows(name, value)
-            if isinstance(source, Rayjob):
-                job = await source.job(NAMESPACE, "train")
-                assert job is not None
-                assert job["name"] == "train"
-
-    run(main())
+    source = source_of(role, given.kubeconfig)
+    async with following(source) as shows:
+        await shows(name, value)
+        if isinstance(source, Rayjob):
+            job = await source.job(NAMESPACE, "train")
+            assert job is not None
+            assert job["name"] == "train"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -190,32 +186,29 @@ async def _lacks_pools(source: AnySource) -> bool:
     [(role, right) for role in ROLES for right in sorted(rights(manifests(role)))],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )
-def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role: str, right: Right) -> None:
+async def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role: str, right: Right) -> None:
     name = f"less-{'-'.join(part or 'core' for part in right)}".replace(".", "-")
     others = manifests("kubernetes-workloads") if role == "kubernetes-nodes" else []
     given = account(server, tmp_path, name, *without(manifests(role), right), *others)
-
-    async def main() -> None:
-        source = source_of(role, given.kubeconfig)
-        async with following(source) as shows:
-            if right == ONE_JOB:
-                await shows(*SHOWN[role])
-                assert isinstance(source, Rayjob)
-                with pytest.raises(SourceError, match="403"):
-                    await source.job(NAMESPACE, "train")
-            elif right[1] in OPTIONAL_KINDS:
-                await shows(f'fleet_exporter_lookup_up{{source="rayjob",server="",lookup="{right[1]}"}}', 0.0)
-            elif role == "kubernetes-nodes":
-                await eventually(lambda: _lacks_pools(source))
-            else:
-                await is_denied(source)
 
     if right == USAGE:  # no metrics API is here: who may read it is told that it is not found, who may not is refused
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/pods"
         whole = account(server, tmp_path, "may-read-usage", *manifests(role))
         assert (whole.status("GET", path), given.status("GET", path)) == (404, 403)
         return
-    run(main())
+    source = source_of(role, given.kubeconfig)
+    async with following(source) as shows:
+        if right == ONE_JOB:
+            await shows(*SHOWN[role])
+            assert isinstance(source, Rayjob)
+            with pytest.raises(SourceError, match="403"):
+                await source.job(NAMESPACE, "train")
+        elif right[1] in OPTIONAL_KINDS:
+            await shows(f'fleet_exporter_lookup_up{{source="rayjob",server="",lookup="{right[1]}"}}', 0.0)
+        elif role == "kubernetes-nodes":
+            await eventually(lambda: _lacks_pools(source))
+        else:
+            await is_denied(source)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from tests.privileges.nats_account import (
     without,
 )
 from tests.support.fleet_streams import Fleet, events, fleet_on, reading
-from tests.support.pages import collected, eventually, run
+from tests.support.pages import collected, eventually
 from tests.support.process import exporter
 
 WORKER = 'stream="PLANNING_EVENTS",consumer="planning-worker"'
@@ -48,7 +48,7 @@ def server() -> Iterator[Nats]:
     users = {"metadata": METADATA, "blind": without(METADATA, "$JS.API.STREAM.MSG.GET.*"), "events": EVENTS}
     users |= {name: without(EVENTS, subject) for name, subject in LACKING.items()}
     with nats_servers.start(config=configuration(users)) as running:
-        run(_fleet(running))
+        asyncio.run(_fleet(running))
         yield running
 
 
@@ -63,8 +63,8 @@ async def _fleet(server: Nats) -> None:
 
 
 @pytest.mark.parametrize("user", ["metadata", "events"])
-def test_lag_is_read_and_nothing_refused(server: Nats, user: str) -> None:
-    page = collected(source(server, user))
+async def test_lag_is_read_and_nothing_refused(server: Nats, user: str) -> None:
+    page = await collected(source(server, user))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
     assert f"nats_consumer_oldest_unacked_timestamp_seconds{{{WORKER}}}" in page
@@ -72,16 +72,16 @@ def test_lag_is_read_and_nothing_refused(server: Nats, user: str) -> None:
     assert refused(server, user) == []
 
 
-def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> None:
-    page = collected(source(server, "blind", max_oldest_lookups=0))
+async def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats) -> None:
+    page = await collected(source(server, "blind", max_oldest_lookups=0))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
     assert page['nats_stream_oldest_lookup_failures{stream="PLANNING_EVENTS"}'] == 0
     assert refused(server, "blind") == []
 
 
-def test_refused_lookups_leave_out_their_metric_alone(server: Nats) -> None:
-    page = collected(source(server, "blind"))
+async def test_refused_lookups_leave_out_their_metric_alone(server: Nats) -> None:
+    page = await collected(source(server, "blind"))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
     assert page['nats_stream_oldest_lookup_failures{stream="PLANNING_EVENTS"}'] == 1
@@ -114,20 +114,17 @@ async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
         assert older == newer[::-1]
 
 
-def test_events_are_followed_and_nothing_refused(server: Nats) -> None:
-    async def main() -> None:
-        async with fleet_on(of(server, "fleet")) as fleet:
-            await _follow(server, "events", fleet)
-            left = await fleet.js.consumers_info("PLANNING_EVENTS")
-            assert {one.config.durable_name for one in left} == {"planning-worker", None}
-            assert {one.config.inactive_threshold for one in left if one.config.durable_name is None} == {60}
-
-    run(main())
+async def test_events_are_followed_and_nothing_refused(server: Nats) -> None:
+    async with fleet_on(of(server, "fleet")) as fleet:
+        await _follow(server, "events", fleet)
+        left = await fleet.js.consumers_info("PLANNING_EVENTS")
+        assert {one.config.durable_name for one in left} == {"planning-worker", None}
+        assert {one.config.inactive_threshold for one in left if one.config.durable_name is None} == {60}
 
     assert refused(server, "events") == []
 
 
-def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
+async def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
     variables = {"NATS_URL": server.url, "NATS_USER": "events", "NATS_PASSWORD": "p"}
     flags = (f"--jetstream.inbox-prefix={INBOX}", "--jetstream.delete-consumers=false")
     with exporter(*flags, variables=variables) as running:
@@ -138,8 +135,9 @@ def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
             up = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
             return len(up) == 2 and all(line.endswith(" 1") for line in up) and f"nats_consumer_lag{{{WORKER}}}" in page
 
-        run(eventually(is_up))
-        past = httpx.get(f"{running.url}/api/events?since=1h", timeout=30)
+        await eventually(is_up)
+        async with httpx.AsyncClient(timeout=30) as client:
+            past = await client.get(f"{running.url}/api/events?since=1h")
         assert past.status_code == 200
         assert "planning.story.created" in past.text
         running.stop()
@@ -151,20 +149,17 @@ def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
 
 
 @pytest.mark.parametrize(("user", "subject"), LACKING.items(), ids=LACKING.values())
-def test_no_subject_can_be_left_out(server: Nats, user: str, subject: str) -> None:
+async def test_no_subject_can_be_left_out(server: Nats, user: str, subject: str) -> None:
     """Without it, the server refuses the exporter something that this subject covers."""
     pattern = re.compile(re.escape(subject).replace(r"\*", r"[^.]+").replace(">", ".+"))
 
     async def is_refused() -> bool:
         return any(pattern.fullmatch(one) or one == subject for one in refused(server, user))
 
-    async def main() -> None:
-        with suppress(SourceError):
-            await asyncio.to_thread(collected, source(server, user, timeout=1))
-        async with reading(server.url, **options(user) | {"timeout": 1}):
-            await eventually(is_refused)
-
-    run(main())
+    with suppress(SourceError):
+        await collected(source(server, user, timeout=1))
+    async with reading(server.url, **options(user) | {"timeout": 1}):
+        await eventually(is_refused)
 
 
 FORBIDDEN = (
@@ -198,11 +193,11 @@ FORBIDDEN_TO_HEAR = (">", "_INBOX.>", "planning.>", "$JS.API.>", "$JS.EVENT.>", 
 
 
 @pytest.mark.parametrize("user", ["metadata", "events"])
-def test_everything_else_is_refused(user: str) -> None:
+async def test_everything_else_is_refused(user: str) -> None:
     events_only = ("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.mine", "$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.mine")
     to_say = (*FORBIDDEN, *(events_only if user == "metadata" else ()))
 
-    async def main(server: Nats) -> None:
+    with nats_servers.start(config=configuration({user: METADATA if user == "metadata" else EVENTS})) as server:
         await _fleet(server)
         async with fleet_on(of(server, "fleet")) as fleet, client_of(server, user) as (client, told):
 
@@ -225,46 +220,35 @@ def test_everything_else_is_refused(user: str) -> None:
             await eventually(all_are_refused)
             assert await state() == before
 
-    with nats_servers.start(config=configuration({user: METADATA if user == "metadata" else EVENTS})) as server:
-        run(main(server))
-
 
 @pytest.mark.parametrize("body", [{"name": "planning-worker"}, {"durable_name": "planning-worker"}])
-def test_a_durable_of_the_fleets_cannot_be_reached_under_another_name(server: Nats, body: dict[str, str]) -> None:
+async def test_a_durable_of_the_fleets_cannot_be_reached_under_another_name(server: Nats, body: dict[str, str]) -> None:
     """The name in the subject, which is what NATS has permissions on, holds against the one in the request."""
-
-    async def main() -> None:
-        async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
-            before = (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config
-            request = {
-                "stream_name": "PLANNING_EVENTS",
-                "config": {**body, "ack_policy": "none", "inactive_threshold": 10**9},
-            }
-            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.another", json.dumps(request).encode())
-            assert (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config == before
-
-    run(main())
+    async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
+        before = (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config
+        request = {
+            "stream_name": "PLANNING_EVENTS",
+            "config": {**body, "ack_policy": "none", "inactive_threshold": 10**9},
+        }
+        await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.another", json.dumps(request).encode())
+        assert (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config == before
 
 
-def test_what_the_page_says_the_account_can_still_do(server: Nats) -> None:
+async def test_what_the_page_says_the_account_can_still_do(server: Nats) -> None:
     """The page owns up to it; should NATS ever refuse this, the page is to be changed."""
-
-    async def main() -> None:
-        async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
-            body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
-            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.kept", json.dumps(body).encode())
-            assert (await fleet.js.consumer_info("PLANNING_EVENTS", "kept")).config.durable_name == "kept"
-            heard = await fleet.client.subscribe("fleet.hears.this")
-            body = {
-                "stream_name": "PLANNING_EVENTS",
-                "config": {"name": "told", "ack_policy": "none", "deliver_subject": "fleet.hears.this"},
-            }
-            await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.told", json.dumps(body).encode())
-            assert json.loads((await heard.next_msg(timeout=10)).data)["story_id"] == "US-0"
-            for name in ("kept", "told"):
-                await fleet.js.delete_consumer("PLANNING_EVENTS", name)
-
-    run(main())
+    async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
+        body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
+        await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.kept", json.dumps(body).encode())
+        assert (await fleet.js.consumer_info("PLANNING_EVENTS", "kept")).config.durable_name == "kept"
+        heard = await fleet.client.subscribe("fleet.hears.this")
+        body = {
+            "stream_name": "PLANNING_EVENTS",
+            "config": {"name": "told", "ack_policy": "none", "deliver_subject": "fleet.hears.this"},
+        }
+        await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.told", json.dumps(body).encode())
+        assert json.loads((await heard.next_msg(timeout=10)).data)["story_id"] == "US-0"
+        for name in ("kept", "told"):
+            await fleet.js.delete_consumer("PLANNING_EVENTS", name)
 
 
 async def _reads_through(hub: Nats, asked: Nats) -> None:
@@ -277,17 +261,17 @@ async def _reads_through(hub: Nats, asked: Nats) -> None:
             before = page.get(events("planning.story.created"), 0)
             await fleet.says("planning.story.created", story_id="US-9")
             await reader.shows(events("planning.story.created"), before + 1)
-    page = await asyncio.to_thread(collected, source(asked, "events", api_prefix="$JS.hub.API"))
+    page = await collected(source(asked, "events", api_prefix="$JS.hub.API"))
     assert page[f"nats_consumer_lag{{{WORKER}}}"] == 4
     assert refused(asked, "events") == []
 
 
-def test_a_domain_of_the_server_that_is_asked_needs_the_same_subjects() -> None:
+async def test_a_domain_of_the_server_that_is_asked_needs_the_same_subjects() -> None:
     with nats_servers.start(config=configuration({"events": EVENTS}, "jetstream: { domain: hub }")) as hub:
-        run(_reads_through(hub, hub))
+        await _reads_through(hub, hub)
 
 
-def test_the_domain_of_another_server_stands_in_the_subjects() -> None:
+async def test_the_domain_of_another_server_stands_in_the_subjects() -> None:
     port = free_port()
     leafs = f"leafnodes {{ listen: 127.0.0.1:{port} }}"
     remote = f'leafnodes {{ remotes: [ {{ url: "nats-leaf://fleet:p@127.0.0.1:{port}", account: A }} ] }}'
@@ -297,8 +281,8 @@ def test_the_domain_of_another_server_stands_in_the_subjects() -> None:
         nats_servers.start(config=configuration({"events": behind}, "jetstream: { domain: leaf }", remote)) as leaf,
     ):
         wait_for(lambda: "JetStream using domains" in leaf.process.log.read_text(), what="the leaf node to join its hub")
-        run(_reads_through(hub, leaf))
+        await _reads_through(hub, leaf)
         with pytest.raises(SourceError) as denied:
-            collected(source(leaf, "events"))
+            await collected(source(leaf, "events"))
 
     assert denied.value.reason is Reason.UNAUTHORIZED

@@ -14,7 +14,7 @@ from exporter.config.options import Address
 from exporter.sources.neo4j import Neo4j, Neo4jOptions
 from servers.neo4j import Neo4j as Server
 from tests.privileges.documented import block
-from tests.support.pages import collected, run
+from tests.support.pages import collected
 
 PASSWORD = "change-me-now"
 COMMUNITY_ONLY = "Neo.ClientError.Statement.UnsupportedAdministrationCommand"
@@ -40,9 +40,9 @@ def source(server: Server) -> Neo4j:
     return Neo4j(Neo4jOptions.model_validate(given))
 
 
-def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+async def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administrator: neo4j.Driver) -> None:
     administrator.execute_query("CREATE (:Privilege)-[:OF]->(:Privilege)")
-    page = collected(source(neo4j_server))
+    page = await collected(source(neo4j_server))
     administrator.execute_query("MATCH (n:Privilege) DETACH DELETE n")
 
     assert page['neo4j_label_nodes{database="neo4j",label="Privilege"}'] >= 2
@@ -54,7 +54,7 @@ def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administr
     ["CREATE (:Mistake)", "MATCH (n) DETACH DELETE n", "MATCH (n) SET n.x = 1", "CREATE INDEX mistake FOR (n:A) ON (n.b)",
      "CALL db.createLabel('Mistake')"],
 )  # fmt: skip
-def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
+async def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
     async def main() -> None:
         [reader] = source(neo4j_server).targets()
         try:
@@ -68,7 +68,7 @@ def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator
 
     before = counted()
     with pytest.raises(ClientError, match=r"read access mode|not allowed in read|[Ww]riting in read"):
-        run(main())
+        await main()
     assert counted() == before
 
 

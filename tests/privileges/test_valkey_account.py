@@ -19,7 +19,7 @@ from exporter.sources.valkey import ValkeyOptions
 from servers import valkey as valkey_servers
 from servers.valkey import Engine, Valkey
 from tests.privileges.documented import lines
-from tests.support.pages import run, samples_of, series
+from tests.support.pages import samples_of, series
 from tests.support.servers import required
 
 BASE, SIZES, KEY_GROUPS = "valkey-info", "valkey-collection-keys", "valkey-key-groups"
@@ -81,27 +81,25 @@ def source(server: Valkey, **more: object) -> Source:
     return Source(ValkeyOptions.model_validate({"url": (Address(server.url),), **named, **more}))
 
 
-def read_twice(reader: Source) -> dict[str, float]:
+async def read_twice(reader: Source) -> dict[str, float]:
     """The second reading, which knows what the server offers. Raises SourceError."""
-
-    async def main() -> dict[str, float]:
-        try:
-            await samples_of(reader)
-            return series(await samples_of(reader))
-        finally:
-            for target in reader.targets():
-                await target.close()
-
-    return run(main())
+    try:
+        await samples_of(reader)
+        return series(await samples_of(reader))
+    finally:
+        for target in reader.targets():
+            await target.close()
 
 
 def refused(administrator: redis.Redis) -> list[Any]:
     return list(asked(administrator, "ACL", "LOG"))
 
 
-def test_info_and_the_logs_are_read_and_nothing_refused(server: Valkey, engine: Engine, administrator: redis.Redis) -> None:
+async def test_info_and_the_logs_are_read_and_nothing_refused(
+    server: Valkey, engine: Engine, administrator: redis.Redis
+) -> None:
     grant(administrator, engine, BASE)
-    page = read_twice(source(server))
+    page = await read_twice(source(server))
     who = f'server="127.0.0.1:{server.port}"'
 
     assert page[f"valkey_memory_used_bytes{{{who}}}"] > 0
@@ -110,25 +108,25 @@ def test_info_and_the_logs_are_read_and_nothing_refused(server: Valkey, engine: 
     assert refused(administrator) == []
 
 
-def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
+async def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
     server: Valkey, engine: Engine, administrator: redis.Redis
 ) -> None:
     who = f'server="127.0.0.1:{server.port}"'
     grant(administrator, engine, BASE, SIZES)
-    page = read_twice(source(server, collection_keys=KEYS))
+    page = await read_twice(source(server, collection_keys=KEYS))
     assert page[f'valkey_collection_size{{{who},key="{SET}"}}'] == 2
     assert [page[f'valkey_collection_size{{{who},key="{key}"}}'] for key in KEYS] == [2, 1, 1, 1, 1, 1]
     assert page[f'valkey_key_memory_bytes{{{who},key="{SET}"}}'] > 0
     assert refused(administrator) == []
 
     grant(administrator, engine, BASE, KEY_GROUPS)
-    page = read_twice(source(server, key_groups=True))
+    page = await read_twice(source(server, key_groups=True))
     assert page[f'valkey_key_group_keys{{{who},group="planning:story"}}'] == 1
     assert page[f"valkey_key_groups_complete{{{who}}}"] == 1
     assert refused(administrator) == []
 
     grant(administrator, engine, BASE, KEY_GROUPS, TTL)
-    page = read_twice(source(server, key_groups=True, key_groups_ttl=True))
+    page = await read_twice(source(server, key_groups=True, key_groups_ttl=True))
     assert page[f'valkey_key_group_expiring_ratio{{{who},group="planning:story"}}'] == 1
     assert refused(administrator) == []
 
@@ -137,7 +135,9 @@ def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
     ("name", "word"),
     [(name, word) for name in ALL for line in lines(name) for word in shlex.split(line) if word[0] in "+%~"],
 )
-def test_no_word_can_be_left_out(server: Valkey, engine: Engine, administrator: redis.Redis, name: str, word: str) -> None:
+async def test_no_word_can_be_left_out(
+    server: Valkey, engine: Engine, administrator: redis.Redis, name: str, word: str
+) -> None:
     """Without it, the server refuses the exporter something."""
     if word in NOT_THERE[engine]:
         with pytest.raises(ResponseError, match="Unknown command"):
@@ -147,7 +147,7 @@ def test_no_word_can_be_left_out(server: Valkey, engine: Engine, administrator: 
     grant(administrator, engine, *names, without=word)
     with suppress(SourceError):
         keys = KEYS if SIZES in names else ()
-        read_twice(source(server, collection_keys=keys, key_groups=KEY_GROUPS in names, key_groups_ttl=TTL in names))
+        await read_twice(source(server, collection_keys=keys, key_groups=KEY_GROUPS in names, key_groups_ttl=TTL in names))
 
     assert refused(administrator)
 

@@ -16,7 +16,7 @@ import pytest
 from exporter.errors import Reason, SourceError
 from exporter.sources.broker import Broker, BrokerOptions
 from tests.sources.ledgers import invoke, writer
-from tests.support.pages import Page, collected, followed, run, samples_of, series
+from tests.support.pages import Page, collected, followed, samples_of, series
 from tests.support.process import exporter
 
 # jscpd:ignore-start - the broker's tables with their defaults, of which the demo writes a part
@@ -80,11 +80,11 @@ def filled(connection: sqlite3.Connection) -> None:
     insert(connection, "messages", message_id="3", latency_ms=None)
 
 
-def test_the_tables_as_series(tmp_path: Path) -> None:
+async def test_the_tables_as_series(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         filled(connection)
-        page = collected(Broker(BrokerOptions(database=path)))
+        page = await collected(Broker(BrokerOptions(database=path)))
 
     assert page['fleet_broker_agents{status="online",type="claude",mode="tmux"}'] == 2
     assert page['fleet_broker_agent_info{agent="a",status="online",type="claude",mode="tmux"}'] == 1
@@ -105,21 +105,21 @@ def test_the_tables_as_series(tmp_path: Path) -> None:
     assert not [name for name in page if "gone" in name]
 
 
-def test_zero_of_an_agent_without_a_process_is_no_measurement(tmp_path: Path) -> None:
+async def test_zero_of_an_agent_without_a_process_is_no_measurement(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         filled(connection)
-        page = collected(Broker(BrokerOptions(database=path)))
+        page = await collected(Broker(BrokerOptions(database=path)))
 
     assert 'fleet_broker_agent_memory_bytes{agent="b"}' not in page
     assert 'fleet_broker_agent_cpu_ratio{agent="b"}' not in page
     assert page['fleet_broker_agent_tickets{agent="b"}'] == 0
 
 
-def test_an_empty_broker_is_zero(tmp_path: Path) -> None:
+async def test_an_empty_broker_is_zero(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path):
-        page = collected(Broker(BrokerOptions(database=path)))
+        page = await collected(Broker(BrokerOptions(database=path)))
 
     assert page['fleet_broker_tickets{status="pending"}'] == 0
     assert page["fleet_broker_message_latency_seconds_count"] == 0
@@ -129,63 +129,55 @@ async def page_of(source: Broker) -> Page:
     return series(await samples_of(source))
 
 
-def test_it_counts_what_is_added_and_shows_what_is_there(tmp_path: Path) -> None:
+async def test_it_counts_what_is_added_and_shows_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
-
-    async def main() -> None:
-        with broker(path) as connection:
-            filled(connection)
-            source = Broker(BrokerOptions(database=path))
-            async with followed(source):
-                await source.collect()
-                insert(connection, "agent_events", agent_id="a", event_type="stopped", message="", metadata=None)
-                insert(connection, "agent_events", agent_id="a", event_type="error", metadata='{"alertType": "cpu"}')
-                insert(connection, "agent_metrics", agent_id="a", cpu_percent=1, memory_mb=3, error_count=0, message_count=7)
-                insert(connection, "messages", message_id="4", latency_ms=80)
-                insert(connection, "messages", message_id="5", latency_ms=4000)
-                connection.execute("UPDATE agents SET status = 'offline' WHERE agent_id = 'a'")
-                stopped = 'fleet_broker_events_total{type="stopped",origin="agent"}'
-                assert (await page_of(source))[stopped] == 0  # before its first rise
-                page = await page_of(source)
-        assert page[stopped] == 1
-        assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 1
-        assert page['fleet_broker_events_total{type="error",origin="agent"}'] == 0
-        assert page['fleet_broker_message_latency_seconds_bucket{le="0.1"}'] == 1
-        assert page["fleet_broker_message_latency_seconds_count"] == 2
-        assert page['fleet_broker_agent_memory_bytes{agent="a"}'] == 3 * 2**20
-        assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
-        shown = [name for name in page if name.startswith('fleet_broker_agent_info{agent="a"')]
-        assert shown == ['fleet_broker_agent_info{agent="a",status="offline",type="claude",mode="tmux"}']
-
-    run(main())
+    with broker(path) as connection:
+        filled(connection)
+        source = Broker(BrokerOptions(database=path))
+        async with followed(source):
+            await source.collect()
+            insert(connection, "agent_events", agent_id="a", event_type="stopped", message="", metadata=None)
+            insert(connection, "agent_events", agent_id="a", event_type="error", metadata='{"alertType": "cpu"}')
+            insert(connection, "agent_metrics", agent_id="a", cpu_percent=1, memory_mb=3, error_count=0, message_count=7)
+            insert(connection, "messages", message_id="4", latency_ms=80)
+            insert(connection, "messages", message_id="5", latency_ms=4000)
+            connection.execute("UPDATE agents SET status = 'offline' WHERE agent_id = 'a'")
+            stopped = 'fleet_broker_events_total{type="stopped",origin="agent"}'
+            assert (await page_of(source))[stopped] == 0  # before its first rise
+            page = await page_of(source)
+    assert page[stopped] == 1
+    assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 1
+    assert page['fleet_broker_events_total{type="error",origin="agent"}'] == 0
+    assert page['fleet_broker_message_latency_seconds_bucket{le="0.1"}'] == 1
+    assert page["fleet_broker_message_latency_seconds_count"] == 2
+    assert page['fleet_broker_agent_memory_bytes{agent="a"}'] == 3 * 2**20
+    assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
+    shown = [name for name in page if name.startswith('fleet_broker_agent_info{agent="a"')]
+    assert shown == ['fleet_broker_agent_info{agent="a",status="offline",type="claude",mode="tmux"}']
 
 
-def test_retention_and_a_restart_lower_no_counter(tmp_path: Path) -> None:
+async def test_retention_and_a_restart_lower_no_counter(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     errors = 'fleet_broker_events_total{type="error",origin="agent"}'
-
-    async def main() -> None:
-        with broker(path) as connection:
-            filled(connection)
-            source = Broker(BrokerOptions(database=path))
-            async with followed(source):
-                await source.collect()
-                insert(connection, "agent_events", agent_id="a", event_type="error")
-                insert(connection, "messages", message_id="4", latency_ms=80)
-                assert (await page_of(source))[errors] == 1
-                connection.execute("DELETE FROM agent_events")
-                connection.execute("DELETE FROM messages")
-                page = await page_of(source)
-                assert (page[errors], page["fleet_broker_message_latency_seconds_count"]) == (1, 1)
-                insert(connection, "agent_events", agent_id="a", event_type="error")
-                insert(connection, "messages", message_id="5", latency_ms=80)
-                page = await page_of(source)
-                assert (page[errors], page["fleet_broker_message_latency_seconds_count"]) == (2, 2)
-            again = Broker(BrokerOptions(database=path))
-            async with followed(again):
-                assert (await page_of(again))[errors] == 0
-
-    run(main())
+    with broker(path) as connection:
+        filled(connection)
+        source = Broker(BrokerOptions(database=path))
+        async with followed(source):
+            await source.collect()
+            insert(connection, "agent_events", agent_id="a", event_type="error")
+            insert(connection, "messages", message_id="4", latency_ms=80)
+            assert (await page_of(source))[errors] == 1
+            connection.execute("DELETE FROM agent_events")
+            connection.execute("DELETE FROM messages")
+            page = await page_of(source)
+            assert (page[errors], page["fleet_broker_message_latency_seconds_count"]) == (1, 1)
+            insert(connection, "agent_events", agent_id="a", event_type="error")
+            insert(connection, "messages", message_id="5", latency_ms=80)
+            page = await page_of(source)
+            assert (page[errors], page["fleet_broker_message_latency_seconds_count"]) == (2, 2)
+        again = Broker(BrokerOptions(database=path))
+        async with followed(again):
+            assert (await page_of(again))[errors] == 0
 
 
 @pytest.mark.parametrize(
@@ -193,25 +185,21 @@ def test_retention_and_a_restart_lower_no_counter(tmp_path: Path) -> None:
     ["", "{bad", "{alertType:'x'}", '{"a":NaN}', b"\x00\xff", b'{"alertType": "x"}', "[1]", "3", '{"alertType"'],
     ids=range(9),
 )
-def test_metadata_that_is_not_json_is_an_agents_event(tmp_path: Path, metadata: str | bytes) -> None:
+async def test_metadata_that_is_not_json_is_an_agents_event(tmp_path: Path, metadata: str | bytes) -> None:
     path = tmp_path / "broker.db"
-
-    async def main() -> None:
-        with broker(path) as connection:
-            filled(connection)
-            insert(connection, "agents", agent_id="c", metadata=metadata)
-            source = Broker(BrokerOptions(database=path))
-            async with followed(source):
-                await source.collect()
-                insert(connection, "agent_events", agent_id="a", event_type="error", metadata=metadata)
-                page = await page_of(source)
-                assert page['fleet_broker_events_total{type="error",origin="agent"}'] == 1
-                assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 0
-
-    run(main())
+    with broker(path) as connection:
+        filled(connection)
+        insert(connection, "agents", agent_id="c", metadata=metadata)
+        source = Broker(BrokerOptions(database=path))
+        async with followed(source):
+            await source.collect()
+            insert(connection, "agent_events", agent_id="a", event_type="error", metadata=metadata)
+            page = await page_of(source)
+            assert page['fleet_broker_events_total{type="error",origin="agent"}'] == 1
+            assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 0
 
 
-def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+async def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     now = datetime.now(UTC)
     shapes = [
@@ -226,7 +214,7 @@ def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path: Path
         for number, shape in enumerate(shapes):
             insert(connection, "agents", agent_id=f"a{number}", last_heartbeat=shape)
         insert(connection, "agents", agent_id="x", last_heartbeat="20/11/2026")
-        page = collected(Broker(BrokerOptions(database=path)))
+        page = await collected(Broker(BrokerOptions(database=path)))
 
     for number in range(len(shapes)):
         moment = page[f'fleet_broker_agent_heartbeat_timestamp_seconds{{agent="a{number}"}}']
@@ -234,61 +222,53 @@ def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path: Path
     assert page['fleet_exporter_unreadable_values{source="broker",field="agents.last_heartbeat"}'] == 1
 
 
-def test_rows_that_look_alike_are_added_up(tmp_path: Path) -> None:
+async def test_rows_that_look_alike_are_added_up(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         for number, status in enumerate((None, "", "x" * 100 + "1", "x" * 100 + "2")):
             insert(connection, "tickets", ticket_id=str(number), status=status)
         for number, resolved in enumerate(("true", "TRUE", 1, "false", 0, None)):
             insert(connection, "error_logs", id=number + 1, agent_id="a", error_type="t", resolved=resolved)
-        page = collected(Broker(BrokerOptions(database=path)))
+        page = await collected(Broker(BrokerOptions(database=path)))
 
     assert page['fleet_broker_tickets{status="unknown"}'] == 2
     assert page[f'fleet_broker_tickets{{status="{"x" * 100}"}}'] == 2
     assert page['fleet_broker_unresolved_errors{agent="a",type="t"}'] == 3
 
 
-def test_latencies_that_cannot_be_are_counted_and_left_out(tmp_path: Path) -> None:
+async def test_latencies_that_cannot_be_are_counted_and_left_out(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
-
-    async def main() -> None:
-        with broker(path) as connection:
-            source = Broker(BrokerOptions(database=path))
-            async with followed(source):
-                await source.collect()
-                for number, latency in enumerate((-5, "abc", 80, None)):
-                    insert(connection, "messages", message_id=str(number), latency_ms=latency)
-                page = await page_of(source)
-                assert page["fleet_broker_message_latency_seconds_count"] == 1
-                assert page['fleet_exporter_unreadable_values{source="broker",field="messages.latency_ms"}'] == 2
-
-    run(main())
+    with broker(path) as connection:
+        source = Broker(BrokerOptions(database=path))
+        async with followed(source):
+            await source.collect()
+            for number, latency in enumerate((-5, "abc", 80, None)):
+                insert(connection, "messages", message_id=str(number), latency_ms=latency)
+            page = await page_of(source)
+            assert page["fleet_broker_message_latency_seconds_count"] == 1
+            assert page['fleet_exporter_unreadable_values{source="broker",field="messages.latency_ms"}'] == 2
 
 
-def test_ids_may_be_text(tmp_path: Path) -> None:
+async def test_ids_may_be_text(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
-
-    async def main() -> None:
-        with sqlite3.connect(path, isolation_level=None) as connection:
-            connection.executescript(SCHEMA.replace("id INTEGER PRIMARY KEY AUTOINCREMENT", "id TEXT PRIMARY KEY"))
-            insert(connection, "agent_events", id="f00", agent_id="a", event_type="started")
-            source = Broker(BrokerOptions(database=path))
-            async with followed(source):
-                await source.collect()
-                insert(connection, "agent_events", id="00f", agent_id="a", event_type="started")
-                page = await page_of(source)
-                assert page['fleet_broker_events_total{type="started",origin="agent"}'] == 1
-        connection.close()
-
-    run(main())
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.executescript(SCHEMA.replace("id INTEGER PRIMARY KEY AUTOINCREMENT", "id TEXT PRIMARY KEY"))
+        insert(connection, "agent_events", id="f00", agent_id="a", event_type="started")
+        source = Broker(BrokerOptions(database=path))
+        async with followed(source):
+            await source.collect()
+            insert(connection, "agent_events", id="00f", agent_id="a", event_type="started")
+            page = await page_of(source)
+            assert page['fleet_broker_events_total{type="started",origin="agent"}'] == 1
+    connection.close()
 
 
-def test_another_database_is_malformed(tmp_path: Path) -> None:
+async def test_another_database_is_malformed(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE something (x)")
     with pytest.raises(SourceError) as caught:
-        collected(Broker(BrokerOptions(database=path, timeout=0.5)))
+        await collected(Broker(BrokerOptions(database=path, timeout=0.5)))
 
     assert caught.value.reason is Reason.MALFORMED
     assert "no such table: agents" in str(caught.value)
@@ -315,27 +295,24 @@ def test_the_api_has_the_brokers_dashboard_and_the_ledgers_days(tmp_path: Path) 
             assert table[1].split(",")[1:3] == ["'=m", "1"]
 
 
-def test_its_events_and_agents_are_shown_with_those_of_the_other_systems(tmp_path: Path) -> None:
-    async def main() -> None:
-        with broker(tmp_path / "broker.db") as connection:
-            filled(connection)
-            with exporter(f"--broker.database={tmp_path / 'broker.db'}") as running:
-                async with httpx.AsyncClient(timeout=20) as client:
-                    page = (await client.get(f"{running.url}/metrics")).text
-                    assert 'fleet_agents{system="broker",role="claude",state="online"} 2' in page
-                    agents = (await client.get(f"{running.url}/api/agents", params={"system": "broker"})).json()
-                    assert [(agent["id"], agent["state"]) for agent in agents] == [("a", "online"), ("b", "online")]
-                    async with client.stream("GET", f"{running.url}/api/events/stream") as reply:
-                        lines = reply.aiter_lines()
-                        await anext(lines)
-                        insert(connection, "agent_events", agent_id="a", event_type="error", message="no answer")
-                        async for line in lines:
-                            if line.startswith("data: "):
-                                event = json.loads(line.removeprefix("data: "))
-                                break
-                    shown = (event["family"], event["type"], event["agent"], event["error"])
-                    assert shown == ("broker", "broker.error", "a", "no answer")
-                    found = (await client.get(f"{running.url}/api/events", params={"since": "1h"})).json()
-                    assert [one["type"] for one in found["events"]] == ["broker.error"]
-
-    run(main())
+async def test_its_events_and_agents_are_shown_with_those_of_the_other_systems(tmp_path: Path) -> None:
+    with broker(tmp_path / "broker.db") as connection:
+        filled(connection)
+        with exporter(f"--broker.database={tmp_path / 'broker.db'}") as running:
+            async with httpx.AsyncClient(timeout=20) as client:
+                page = (await client.get(f"{running.url}/metrics")).text
+                assert 'fleet_agents{system="broker",role="claude",state="online"} 2' in page
+                agents = (await client.get(f"{running.url}/api/agents", params={"system": "broker"})).json()
+                assert [(agent["id"], agent["state"]) for agent in agents] == [("a", "online"), ("b", "online")]
+                async with client.stream("GET", f"{running.url}/api/events/stream") as reply:
+                    lines = reply.aiter_lines()
+                    await anext(lines)
+                    insert(connection, "agent_events", agent_id="a", event_type="error", message="no answer")
+                    async for line in lines:
+                        if line.startswith("data: "):
+                            event = json.loads(line.removeprefix("data: "))
+                            break
+                shown = (event["family"], event["type"], event["agent"], event["error"])
+                assert shown == ("broker", "broker.error", "a", "no answer")
+                found = (await client.get(f"{running.url}/api/events", params={"since": "1h"})).json()
+                assert [one["type"] for one in found["events"]] == ["broker.error"]

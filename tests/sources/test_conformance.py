@@ -34,49 +34,49 @@ def source(kind: str, port: int) -> AnySource:
     return next(source for source in sources if source.kind == kind)
 
 
-def failure(kind: str, port: int) -> SourceError:
+async def failure(kind: str, port: int) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        collected(source(kind, port))
+        await collected(source(kind, port))
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value).strip()[:60]
     return caught.value
 
 
 @each_source
-def test_nobody_listens(kind: str) -> None:
+async def test_nobody_listens(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
-    assert failure(kind, port).reason is Reason.UNREACHABLE
+    assert (await failure(kind, port)).reason is Reason.UNREACHABLE
 
 
 @each_source
-def test_accepts_and_never_answers(kind: str) -> None:
+async def test_accepts_and_never_answers(kind: str) -> None:
     def silent(connection: socket.socket) -> None:
         while connection.recv(4096):
             pass
 
     with listener(silent) as port:
-        assert failure(kind, port).reason is Reason.TIMEOUT
+        assert (await failure(kind, port)).reason is Reason.TIMEOUT
 
 
 @each_source
-def test_reply_cut_short(kind: str) -> None:
+async def test_reply_cut_short(kind: str) -> None:
     with listener(_says(GREETINGS[kind])) as port:
-        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+        assert (await failure(kind, port)).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
 
 
 @each_source
-def test_speaks_another_protocol(kind: str) -> None:
+async def test_speaks_another_protocol(kind: str) -> None:
     with listener(_says(b"220 mail.example ESMTP ready\r\n" * 3)) as port:
-        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+        assert (await failure(kind, port)).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
 
 
 @each_source
-def test_answers_with_noise(kind: str) -> None:
+async def test_answers_with_noise(kind: str) -> None:
     noise = bytes(range(256)) * 64
     with listener(_says(noise)) as port:
-        assert failure(kind, port).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
+        assert (await failure(kind, port)).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
 
 
 def _says(words: bytes) -> Callable[[socket.socket], None]:

@@ -17,7 +17,6 @@ from exporter.sources.fleet.grafana_live import line
 from servers import nats as nats_servers
 from tests.events.shapes import BODIES, SUBJECTS
 from tests.support.fleet_streams import fleet_on, reading
-from tests.support.pages import run
 
 
 class Pushes(ThreadingHTTPServer):
@@ -50,20 +49,17 @@ def grafana() -> Iterator[Pushes]:
         thread.join()
 
 
-def test_events_are_pushed_as_they_come(grafana: Pushes) -> None:
-    async def main() -> None:
-        with nats_servers.start() as server:
-            url = Address(f"http://127.0.0.1:{grafana.server_port}")
-            async with fleet_on(server.url) as fleet, reading(server.url, grafana_url=url, grafana_token="t") as reader:
-                await fleet.stream("AGENT_RESPONSES", "agent.response.>")
-                await reader.page()
-                await fleet.says("agent.response.completed", task_id="T 1", agent_id="agent-dev-1", duration_ms=2300)
-                await reader.shows("fleet_exporter_grafana_live_events_total", 1)
-                grafana.status = 503
-                await fleet.says("agent.response.completed", task_id="T 2", agent_id="agent-dev-1")
-                await reader.shows("fleet_exporter_grafana_live_failures_total", 1)
-
-    run(main())
+async def test_events_are_pushed_as_they_come(grafana: Pushes) -> None:
+    with nats_servers.start() as server:
+        url = Address(f"http://127.0.0.1:{grafana.server_port}")
+        async with fleet_on(server.url) as fleet, reading(server.url, grafana_url=url, grafana_token="t") as reader:
+            await fleet.stream("AGENT_RESPONSES", "agent.response.>")
+            await reader.page()
+            await fleet.says("agent.response.completed", task_id="T 1", agent_id="agent-dev-1", duration_ms=2300)
+            await reader.shows("fleet_exporter_grafana_live_events_total", 1)
+            grafana.status = 503
+            await fleet.says("agent.response.completed", task_id="T 2", agent_id="agent-dev-1")
+            await reader.shows("fleet_exporter_grafana_live_failures_total", 1)
     path, authorization, body = grafana.taken[0]
     assert (path, authorization) == ("/api/live/push/fleet", "Bearer t")
     assert body.startswith('events,family=agent,outcome=completed,role=DEV type="agent.response.completed"')

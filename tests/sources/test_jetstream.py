@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +25,7 @@ from exporter.sources.jetstream.consumers import parsed_config, service_of
 from exporter.sources.jetstream.snapshot import ConsumerRow
 from servers import nats as nats_servers
 from servers.nats import Nats
-from tests.support.pages import collected, run, samples_of, series
+from tests.support.pages import collected, samples_of, series
 
 
 def source(url: str, **more: object) -> Jetstream:
@@ -39,11 +38,6 @@ async def with_jetstream(url: str, work: Any) -> Any:
         return await work(client.jetstream())
     finally:
         await client.close()
-
-
-def prepared(url: str, work: Any) -> Any:
-    main: Coroutine[Any, Any, Any] = with_jetstream(url, work)
-    return run(main)
 
 
 async def _planning(js: JetStreamContext) -> None:
@@ -59,15 +53,15 @@ async def _planning(js: JetStreamContext) -> None:
 
 @pytest.fixture(scope="module")
 def planning(nats_server: Nats) -> Nats:
-    prepared(nats_server.url, _planning)
+    asyncio.run(with_jetstream(nats_server.url, _planning))
     return nats_server
 
 
 WHO = 'stream="PLANNING_EVENTS",consumer="orch-planning-story"'
 
 
-def test_lag_is_what_is_undelivered_and_what_is_unacknowledged(planning: Nats) -> None:
-    page = collected(source(planning.url))
+async def test_lag_is_what_is_undelivered_and_what_is_unacknowledged(planning: Nats) -> None:
+    page = await collected(source(planning.url))
 
     assert page[f"nats_consumer_lag{{{WHO}}}"] == 4
     assert page[f"nats_consumer_num_pending{{{WHO}}}"] == 2
@@ -83,26 +77,26 @@ def test_lag_is_what_is_undelivered_and_what_is_unacknowledged(planning: Nats) -
     )
 
 
-def test_the_oldest_unacked_message_is_the_one_above_the_floor(planning: Nats) -> None:
+async def test_the_oldest_unacked_message_is_the_one_above_the_floor(planning: Nats) -> None:
     async def second(js: JetStreamContext) -> str:
         message = await js.get_msg("PLANNING_EVENTS", 2)
         return str(message.time.timestamp()) if message.time else ""
 
-    page = collected(source(planning.url))
+    page = await collected(source(planning.url))
 
     oldest = page[f"nats_consumer_oldest_unacked_timestamp_seconds{{{WHO}}}"]
-    assert oldest == pytest.approx(float(prepared(planning.url, second)), abs=0.001)
+    assert oldest == pytest.approx(float(await with_jetstream(planning.url, second)), abs=0.001)
 
 
-def test_reads_for_the_oldest_message_are_capped(planning: Nats) -> None:
-    page = collected(source(planning.url, max_oldest_lookups=0))
+async def test_reads_for_the_oldest_message_are_capped(planning: Nats) -> None:
+    page = await collected(source(planning.url, max_oldest_lookups=0))
 
     assert not any(name.startswith("nats_consumer_oldest") for name in page)
     assert page[f"nats_consumer_lag{{{WHO}}}"] == 4
 
 
-def test_the_stream_itself(planning: Nats) -> None:
-    page = collected(source(planning.url))
+async def test_the_stream_itself(planning: Nats) -> None:
+    page = await collected(source(planning.url))
 
     assert page['nats_stream_messages{stream="PLANNING_EVENTS"}'] == 6
     assert page['nats_stream_subjects{stream="PLANNING_EVENTS"}'] == 2
@@ -112,8 +106,8 @@ def test_the_stream_itself(planning: Nats) -> None:
     assert page["nats_account_streams"] == 1
 
 
-def test_ephemeral_consumers_are_summed_unless_asked_for(planning: Nats) -> None:
-    summed, shown = collected(source(planning.url)), collected(source(planning.url, ephemeral_consumers=True))
+async def test_ephemeral_consumers_are_summed_unless_asked_for(planning: Nats) -> None:
+    summed, shown = await collected(source(planning.url)), await collected(source(planning.url, ephemeral_consumers=True))
     ephemeral = 'nats_consumer_lag{stream="PLANNING_EVENTS",consumer="passing"}'
 
     assert summed['nats_stream_ephemeral_consumers{stream="PLANNING_EVENTS"}'] == 1
@@ -122,9 +116,9 @@ def test_ephemeral_consumers_are_summed_unless_asked_for(planning: Nats) -> None
     assert shown[ephemeral] == 6
 
 
-def test_expected_names_are_present_or_missing(planning: Nats) -> None:
+async def test_expected_names_are_present_or_missing(planning: Nats) -> None:
     expected = ["PLANNING_EVENTS", "AGENT_RESULTS", "PLANNING_EVENTS/orch-planning-story", "PLANNING_EVENTS/nobody"]
-    page = collected(source(planning.url, expected=expected))
+    page = await collected(source(planning.url, expected=expected))
 
     assert page['nats_expected_stream_present{stream="PLANNING_EVENTS"}'] == 1
     assert page['nats_expected_stream_present{stream="AGENT_RESULTS"}'] == 0
@@ -132,18 +126,18 @@ def test_expected_names_are_present_or_missing(planning: Nats) -> None:
     assert page['nats_expected_consumer_present{stream="PLANNING_EVENTS",consumer="nobody"}'] == 0
 
 
-def test_nothing_is_created_and_nothing_acknowledged(planning: Nats) -> None:
+async def test_nothing_is_created_and_nothing_acknowledged(planning: Nats) -> None:
     async def state(js: JetStreamContext) -> list[tuple[str, int | None, int | None]]:
         infos = await js.consumers_info("PLANNING_EVENTS")
         return sorted((each.name, each.num_ack_pending, each.num_pending) for each in infos)
 
-    before = prepared(planning.url, state)
-    collected(source(planning.url))
+    before = await with_jetstream(planning.url, state)
+    await collected(source(planning.url))
 
-    assert prepared(planning.url, state) == before
+    assert await with_jetstream(planning.url, state) == before
 
 
-def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
+async def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
     async def follow(url: str, server: Nats) -> list[bool]:
         reader, seen = source(url), []
 
@@ -171,10 +165,10 @@ def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
         return seen
 
     with nats_servers.start() as server:
-        assert run(follow(server.url, server)) == [True, False, True]
+        assert await follow(server.url, server) == [True, False, True]
 
 
-def test_more_consumers_than_a_page_of_the_list(planning: Nats) -> None:
+async def test_more_consumers_than_a_page_of_the_list(planning: Nats) -> None:
     async def many(js: JetStreamContext) -> None:
         await js.add_stream(StreamConfig(name="MANY", subjects=["many.>"]))
         for number in range(300):
@@ -183,9 +177,9 @@ def test_more_consumers_than_a_page_of_the_list(planning: Nats) -> None:
     async def clean(js: JetStreamContext) -> None:
         await js.delete_stream("MANY")
 
-    prepared(planning.url, many)
-    page = collected(source(planning.url))
-    prepared(planning.url, clean)
+    await with_jetstream(planning.url, many)
+    page = await collected(source(planning.url))
+    await with_jetstream(planning.url, clean)
 
     assert sum(name.startswith('nats_consumer_lag{stream="MANY"') for name in page) == 300
 
@@ -201,17 +195,17 @@ AUTHORIZATION = """authorization {
 }"""
 
 
-def test_credentials_and_permissions() -> None:
+async def test_credentials_and_permissions() -> None:
     with nats_servers.start(config=AUTHORIZATION) as server:
-        prepared(server.url.replace("nats://", "nats://whole:right@"), _planning)
+        await with_jetstream(server.url.replace("nats://", "nats://whole:right@"), _planning)
 
         def of(user: str, password: str) -> Jetstream:
             return source(server.url, user=user, password=SecretStr(password))
 
-        reader = collected(of("reader", "right"))
+        reader = await collected(of("reader", "right"))
         for wrong in (of("whole", "wrong"), of("poor", "right"), source(server.url)):
             with pytest.raises(SourceError) as caught:
-                collected(wrong)
+                await collected(wrong)
             assert caught.value.reason is Reason.UNAUTHORIZED, str(caught.value)
 
     assert reader[f"nats_consumer_lag{{{WHO}}}"] == 4

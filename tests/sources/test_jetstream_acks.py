@@ -23,7 +23,7 @@ from exporter.sources.jetstream.consumers import parsed_config
 from exporter.sources.jetstream.counters import ConsumerCounters, IncreaseCounter
 from exporter.sources.jetstream.snapshot import ConsumerRow
 from servers.nats import Nats
-from tests.support.pages import Page, page_where, run, samples_of, series
+from tests.support.pages import Page, page_where, samples_of, series
 
 WHO = 'stream="S",consumer="c"'
 OLDEST = f"nats_consumer_oldest_unacked_timestamp_seconds{{{WHO}}}"
@@ -69,7 +69,7 @@ async def _acked_but_one(js: JetStreamContext, config: ConsumerConfig, count: in
     return waiting
 
 
-def test_a_message_over_max_deliver_hides_no_acks(server: Nats) -> None:
+async def test_a_message_over_max_deliver_hides_no_acks(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         for number in range(40):
@@ -86,10 +86,10 @@ def test_a_message_over_max_deliver_hides_no_acks(server: Nats) -> None:
         assert of("nats_consumer_last_ack_timestamp_seconds", second) > of("nats_consumer_last_ack_timestamp_seconds", first)
         assert OLDEST not in second  # the floor points to the message over max_deliver
 
-    run(on(server, story))
+    await on(server, story)
 
 
-def test_a_loop_has_redeliveries_and_no_ack(server: Nats) -> None:
+async def test_a_loop_has_redeliveries_and_no_ack(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         await js.publish("s.x", b"poison")
@@ -105,10 +105,10 @@ def test_a_loop_has_redeliveries_and_no_ack(server: Nats) -> None:
         assert f"nats_consumer_last_ack_timestamp_seconds{{{WHO}}}" not in page
         assert page[OLDEST] == pytest.approx(await _stored_at(js, 1), abs=0.001)
 
-    run(on(server, story))
+    await on(server, story)
 
 
-def test_a_paused_consumer_is_shown_as_paused(server: Nats) -> None:
+async def test_a_paused_consumer_is_shown_as_paused(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         await js.add_consumer("S", ConsumerConfig(durable_name="c"))
@@ -119,10 +119,10 @@ def test_a_paused_consumer_is_shown_as_paused(server: Nats) -> None:
         await client.request("$JS.API.CONSUMER.PAUSE.S.c", b"{}")
         assert of("nats_consumer_paused", await page_of(source)) == 0
 
-    run(on(server, story))
+    await on(server, story)
 
 
-def test_the_oldest_message_is_found_again_when_it_was_deleted_or_expired(server: Nats) -> None:
+async def test_the_oldest_message_is_found_again_when_it_was_deleted_or_expired(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         await js.add_consumer("S", ConsumerConfig(durable_name="c"))
@@ -135,10 +135,10 @@ def test_the_oldest_message_is_found_again_when_it_was_deleted_or_expired(server
         await js.update_stream(StreamConfig(name="S", subjects=["s.>"], max_msgs=1))
         assert (await page_of(source))[OLDEST] == pytest.approx(await _stored_at(js, 4), abs=1e-5)
 
-    run(on(server, story))
+    await on(server, story)
 
 
-def test_messages_that_will_never_be_delivered_are_not_the_oldest(server: Nats) -> None:
+async def test_messages_that_will_never_be_delivered_are_not_the_oldest(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         for number in range(6):
@@ -155,10 +155,10 @@ def test_messages_that_will_never_be_delivered_are_not_the_oldest(server: Nats) 
         await js.publish("s.0", b"{}")
         assert (await page_of(source))[OLDEST] == pytest.approx(await _stored_at(js, 7), abs=1e-5)
 
-    run(on(server, story))
+    await on(server, story)
 
 
-def test_deliveries_do_not_step_back_when_the_server_crashes(server: Nats) -> None:
+async def test_deliveries_do_not_step_back_when_the_server_crashes(server: Nats) -> None:
     async def story(client: Client, js: JetStreamContext, source: Jetstream) -> None:
         await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
         for number in range(200):
@@ -176,7 +176,7 @@ def test_deliveries_do_not_step_back_when_the_server_crashes(server: Nats) -> No
         for counter in ("nats_consumer_delivered_total", "nats_consumer_settled_deliveries_total"):
             assert of(counter, after) >= of(counter, before) == 200
 
-    run(on(server, story))
+    await on(server, story)
 
 
 def _row(created: str, delivered: int, unacked: int) -> ConsumerRow:

@@ -16,7 +16,7 @@ from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers import nats as nats_servers
 from servers import nats_cluster
 from servers.nats_cluster import Cluster
-from tests.support.pages import Page, run, series
+from tests.support.pages import Page, series
 from tests.support.servers import required
 
 UP = 'fleet_exporter_source_up{{source="jetstream",server="{}"}}'
@@ -58,29 +58,25 @@ async def _page(scraper: Scraper, fits: Callable[[Page], bool]) -> Page:
     return page
 
 
-def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_read(cluster: Cluster) -> None:
-    async def story() -> tuple[str, Page, Page, Page]:
-        dead = await _fill(cluster)
-        urls = [cluster.node(dead).url, *(url for url in cluster.urls if url != cluster.node(dead).url)]
-        options = JetstreamOptions(
-            url=tuple(Address(url) for url in urls), expected=("SINGLE", "SINGLE/worker", "TRIPLE", "GONE")
-        )
-        source = Jetstream(options)
-        up = UP.format(source.server)
-        scraper = Scraper([source])
-        replica = f'nats_stream_replica_current{{stream="TRIPLE",replica="{dead}"}}'
-        healthy = await _page(scraper, lambda page: page.get('nats_stream_messages{stream="TRIPLE"}') == 1)
-        cluster.node(dead).process.kill()
-        broken = await _page(
-            scraper,
-            lambda page: (page.get('nats_stream_offline{stream="SINGLE"}'), page.get(replica), page[up]) == (1, 0, 1),
-        )
-        cluster.node(dead).process.start()
-        repaired = await _page(scraper, lambda page: page.get('nats_stream_offline{stream="SINGLE"}') == 0)
-        await scraper.close()
-        return dead, healthy, broken, repaired
-
-    dead, healthy, broken, repaired = run(story())
+async def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_read(cluster: Cluster) -> None:
+    dead = await _fill(cluster)
+    urls = [cluster.node(dead).url, *(url for url in cluster.urls if url != cluster.node(dead).url)]
+    options = JetstreamOptions(
+        url=tuple(Address(url) for url in urls), expected=("SINGLE", "SINGLE/worker", "TRIPLE", "GONE")
+    )
+    source = Jetstream(options)
+    up = UP.format(source.server)
+    scraper = Scraper([source])
+    replica = f'nats_stream_replica_current{{stream="TRIPLE",replica="{dead}"}}'
+    healthy = await _page(scraper, lambda page: page.get('nats_stream_messages{stream="TRIPLE"}') == 1)
+    cluster.node(dead).process.kill()
+    broken = await _page(
+        scraper,
+        lambda page: (page.get('nats_stream_offline{stream="SINGLE"}'), page.get(replica), page[up]) == (1, 0, 1),
+    )
+    cluster.node(dead).process.start()
+    repaired = await _page(scraper, lambda page: page.get('nats_stream_offline{stream="SINGLE"}') == 0)
+    await scraper.close()
     worker = 'stream="SINGLE",consumer="worker"'
 
     assert healthy['nats_stream_offline{stream="SINGLE"}'] == 0

@@ -23,7 +23,7 @@ from servers.loki import Loki
 from servers.nats import Nats
 from servers.process import free_port, wait_for
 from tests.support.fleet_streams import Fleet, fleet_on
-from tests.support.pages import eventually, run, samples_of, series
+from tests.support.pages import eventually, samples_of, series
 from tests.support.process import Exporter, exporter
 from tests.support.servers import required
 
@@ -86,35 +86,29 @@ async def publish(fleet: Fleet, subject: str, number: int) -> None:
     await fleet.client.flush()
 
 
-def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
-            await fleet.stream("FOUND", "planning.>")
-            await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
-            await eventually(lambda: has_copied(copier, "FOUND", 1))
-
-    run(main())
+async def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
+    async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
+        await fleet.stream("FOUND", "planning.>")
+        await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
+        await eventually(lambda: has_copied(copier, "FOUND", 1))
     query = {"query": '{family="planning"} | story="US-77"'}
-    [result] = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query).json()["data"]["result"]
+    async with httpx.AsyncClient() as client:
+        [result] = (await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)).json()["data"]["result"]
     assert result["stream"]["stream"] == "FOUND"
     assert "hunter2" not in result["values"][0][1]
 
 
-def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
+async def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
     port = free_port()
-
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as copier:
-            await fleet.stream("WAITING", "planning.>")
-            await publish(fleet, "planning.story.created", 300)
-            with pytest.raises(SourceError) as down:
-                await samples_of(copier)
-            assert down.value.reason is Reason.UNREACHABLE
-            forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
-            async with forwarder:
-                await eventually(lambda: has_copied(copier, "WAITING", 300))
-
-    run(main())
+    async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as copier:
+        await fleet.stream("WAITING", "planning.>")
+        await publish(fleet, "planning.story.created", 300)
+        with pytest.raises(SourceError) as down:
+            await samples_of(copier)
+        assert down.value.reason is Reason.UNREACHABLE
+        forwarder = await asyncio.start_server(lambda *streams: _forward(loki.port, *streams), "127.0.0.1", port)
+        async with forwarder:
+            await eventually(lambda: has_copied(copier, "WAITING", 300))
     assert held(loki, "WAITING") == list(range(1, 301))
 
 
@@ -141,35 +135,27 @@ async def publish_large(fleet: Fleet, number: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "size"), [(600, 18_000), (40, 900_000)], ids=["18 kB", "900 kB"])
-def test_events_of_an_llms_size_are_copied_with_lokis_default_limits(
+async def test_events_of_an_llms_size_are_copied_with_lokis_default_limits(
     server: Nats, loki: Loki, number: int, size: int
 ) -> None:
     stream = f"LARGE_{size}"
-
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
-            await fleet.stream(stream, "agent.response.>")
-            await publish_large(fleet, number, size)
-            await eventually(lambda: has_copied(copier, stream, number))
-
-    run(main())
+    async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
+        await fleet.stream(stream, "agent.response.>")
+        await publish_large(fleet, number, size)
+        await eventually(lambda: has_copied(copier, stream, number))
     assert held(loki, stream, page=50) == list(range(1, number + 1))
 
 
-def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copied(server: Nats, caplog: Any) -> None:
+async def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copied(server: Nats, caplog: Any) -> None:
     with loki_servers.start(limits={"max_line_size": "2KB"}) as strict:
         wait_for(strict.answers_queries, what="Loki to answer queries")
-
-        async def main() -> dict[str, float]:
-            async with fleet_on(server.url) as fleet, copying(server, strict.url) as copier:
-                await fleet.stream("STRICT", "agent.response.>", "planning.>")
-                await publish(fleet, "planning.story.created", 50)
-                await publish_large(fleet, 2, 5000)
-                await publish(fleet, "planning.story.created", 50)
-                await eventually(lambda: has_copied(copier, "STRICT", 102))
-                return series(await samples_of(copier))
-
-        page = run(main())
+        async with fleet_on(server.url) as fleet, copying(server, strict.url) as copier:
+            await fleet.stream("STRICT", "agent.response.>", "planning.>")
+            await publish(fleet, "planning.story.created", 50)
+            await publish_large(fleet, 2, 5000)
+            await publish(fleet, "planning.story.created", 50)
+            await eventually(lambda: has_copied(copier, "STRICT", 102))
+            page = series(await samples_of(copier))
         copied = held(strict, "STRICT")
     dropped = sum(page[name] for name in page if name.startswith("fleet_exporter_loki_dropped_entries_total"))
 
@@ -179,24 +165,20 @@ def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copie
     assert [record.message for record in caplog.records].count("Loki refuses entries; they are dropped and counted") == 1
 
 
-def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_sentence(server: Nats) -> None:
+async def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_sentence(server: Nats) -> None:
     with loki_servers.start(limits={"ingestion_rate_mb": 0.001, "ingestion_burst_size_mb": 0.001}) as slow:
         wait_for(slow.answers_queries, what="Loki to answer queries")
+        async with fleet_on(server.url) as fleet, copying(server, slow.url) as copier:
+            await fleet.stream("SLOW", "agent.response.>")
+            await publish_large(fleet, 3, 5000)
+            scraper = Scraper([copier])
 
-        async def main() -> tuple[dict[str, float], str]:
-            async with fleet_on(server.url) as fleet, copying(server, slow.url) as copier:
-                await fleet.stream("SLOW", "agent.response.>")
-                await publish_large(fleet, 3, 5000)
-                scraper = Scraper([copier])
+            async def is_refused() -> bool:
+                await scraper.read(5)
+                return "answers 429" in scraper.states[0].message
 
-                async def is_refused() -> bool:
-                    await scraper.read(5)
-                    return "answers 429" in scraper.states[0].message
-
-                await eventually(is_refused)
-                return series(await scraper.read(5)), scraper.states[0].message
-
-        page, message = run(main())
+            await eventually(is_refused)
+            page, message = series(await scraper.read(5)), scraper.states[0].message
 
     assert page['fleet_exporter_loki_pending_messages{stream="SLOW"}'] == 3
     assert page['fleet_exporter_loki_position{stream="SLOW"}'] == 0
@@ -204,20 +186,17 @@ def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_se
     assert "ingestion rate limit exceeded" in message.lower()
 
 
-def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("ANEW", "planning.>")
-            async with copying(server, loki.url) as copier:
-                await publish(fleet, "planning.story.created", 5)
-                await eventually(lambda: has_copied(copier, "ANEW", 5))
-            await fleet.js.delete_stream("ANEW")
-            await fleet.stream("ANEW", "planning.>")
-            await publish(fleet, "planning.story.created", 3)
-            async with copying(server, loki.url) as copier:
-                await eventually(lambda: has_copied(copier, "ANEW", 3))
-
-    run(main())
+async def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
+    async with fleet_on(server.url) as fleet:
+        await fleet.stream("ANEW", "planning.>")
+        async with copying(server, loki.url) as copier:
+            await publish(fleet, "planning.story.created", 5)
+            await eventually(lambda: has_copied(copier, "ANEW", 5))
+        await fleet.js.delete_stream("ANEW")
+        await fleet.stream("ANEW", "planning.>")
+        await publish(fleet, "planning.story.created", 3)
+        async with copying(server, loki.url) as copier:
+            await eventually(lambda: has_copied(copier, "ANEW", 3))
     assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
 
 
@@ -229,8 +208,9 @@ accounts { fleet { jetstream: enabled, users: [
 """
 
 
-def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki) -> None:
-    async def main(server: Nats) -> None:
+async def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki) -> None:
+
+    with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
         async with fleet_on(server.url.replace("//", "//writer:w@")) as fleet:
             await fleet.stream("HIDDEN", "hidden.>")
             await fleet.stream("SHOWN", "planning.>")
@@ -243,43 +223,33 @@ def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki)
                     await samples_of(copier)
                 assert caught.value.reason is Reason.UNAUTHORIZED
 
-    with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
-        run(main(server))
 
-
-def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("TWICE", "planning.>")
-            async with copying(server, loki.url) as one, copying(server, loki.url) as other:
-                await publish(fleet, "planning.story.created", 1000)
-                for copier in (one, other):
-                    await eventually(lambda copier=copier: has_copied(copier, "TWICE", 1000))  # type: ignore[misc]
-
-    run(main())
+async def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
+    async with fleet_on(server.url) as fleet:
+        await fleet.stream("TWICE", "planning.>")
+        async with copying(server, loki.url) as one, copying(server, loki.url) as other:
+            await publish(fleet, "planning.story.created", 1000)
+            for copier in (one, other):
+                await eventually(lambda copier=copier: has_copied(copier, "TWICE", 1000))  # type: ignore[misc]
     assert held(loki, "TWICE") == list(range(1, 1001))
 
 
-def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(server: Nats, loki: Loki) -> None:
+async def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(server: Nats, loki: Loki) -> None:
     variables = {"NATS_URL": server.url, "LOKI_URL": loki.url, "FLEET_EXPORTER_FLEET_FOLLOW_EVENTS": "false"}
     streams = {"KILLED_A": "agent.response.completed", "KILLED_B": "planning.story.created"}
-
-    async def main() -> None:
-        async with fleet_on(server.url) as fleet:
-            await fleet.stream("KILLED_A", "agent.response.>")
-            await fleet.stream("KILLED_B", "planning.>")
-            for _ in range(20):
-                with exporter(variables=variables) as running:
-                    for subject in streams.values():
-                        await publish(fleet, subject, 2500)
-                    # It is killed as soon as it has begun to copy, with thousands of events before it.
-                    await eventually(lambda running=running: copies(running))  # type: ignore[misc]
-                    running.process.kill()
-            async with copying(server, loki.url):
-                for stream in streams:
-                    await eventually(lambda stream=stream: reaches(loki, stream, 50_000))  # type: ignore[misc]
-
-    run(main())
+    async with fleet_on(server.url) as fleet:
+        await fleet.stream("KILLED_A", "agent.response.>")
+        await fleet.stream("KILLED_B", "planning.>")
+        for _ in range(20):
+            with exporter(variables=variables) as running:
+                for subject in streams.values():
+                    await publish(fleet, subject, 2500)
+                # It is killed as soon as it has begun to copy, with thousands of events before it.
+                await eventually(lambda running=running: copies(running))  # type: ignore[misc]
+                running.process.kill()
+        async with copying(server, loki.url):
+            for stream in streams:
+                await eventually(lambda stream=stream: reaches(loki, stream, 50_000))  # type: ignore[misc]
     for stream in streams:
         assert held(loki, stream) == list(range(1, 50_001))
 

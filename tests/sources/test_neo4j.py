@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from exporter.settings import SettingsError, load
-from exporter.sources.neo4j import Neo4j, Neo4jDatabase, Neo4jOptions, Neo4jSnapshot
+from exporter.sources.neo4j import Neo4j, Neo4jDatabase, Neo4jOptions
 from exporter.sources.neo4j.counts import ANY, OTHER, UNLABELED, Counts, largest
 from exporter.sources.neo4j.failures import reason_of_code
 from exporter.sources.neo4j.schema import Schema, quoted
@@ -58,8 +58,8 @@ def session(neo4j_server: Server) -> Iterator[neo4j.Session]:
         yield session
 
 
-def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: neo4j.Session) -> None:
-    page = collected(source(neo4j_server))
+async def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: neo4j.Session) -> None:
+    page = await collected(source(neo4j_server))
 
     def pattern(start: str, kind: str, end: str) -> float:
         return page[f'neo4j_pattern_relationships{{database="neo4j",start="{start}",type="{kind}",end="{end}"}}']
@@ -109,16 +109,12 @@ def test_a_query_has_few_counts_and_new_patterns_leave_full_queries_as_they_are(
     assert after.labels == {*labels, "A"}
 
 
-def test_a_change_of_counts_is_dated(neo4j_server: Server, session: neo4j.Session) -> None:
-    async def read() -> tuple[Neo4jSnapshot, Neo4jSnapshot]:
-        reader = database(neo4j_server)
-        before = await reader.collect()
-        await asyncio.to_thread(lambda: session.run("CREATE (:Brand:New)").consume())
-        after = await reader.collect()
-        await reader.close()
-        return before, after
-
-    before, after = asyncio.run(read())
+async def test_a_change_of_counts_is_dated(neo4j_server: Server, session: neo4j.Session) -> None:
+    reader = database(neo4j_server)
+    before = await reader.collect()
+    await asyncio.to_thread(lambda: session.run("CREATE (:Brand:New)").consume())
+    after = await reader.collect()
+    await reader.close()
 
     assert before.last_change is None
     assert after.last_change is not None
@@ -141,7 +137,7 @@ RETURN start, type, end, count(*) AS count
     [("*",), ("db.labels", "db.relationshipTypes", "db.schema.visualization", "dbms.components")],
     ids=["db.stats.retrieve", "count subqueries"],
 )
-def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tuple[str, ...]) -> None:
+async def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tuple[str, ...]) -> None:
     """Nodes with several labels and with none, a new label, a new type, and new ends of a known type."""
     with neo4j_servers.start(procedures=procedures) as server:
         auth = (server.user, server.password)
@@ -153,21 +149,17 @@ def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tuple[str,
                 rows = session.run(PATTERN_COUNTS, none=UNLABELED)
                 return {(row["start"], row["type"], row["end"]): row["count"] for row in rows}
 
-            async def read() -> list[tuple[Any, Any]]:
-                reader = database(server, schema_refresh_interval=86400)
-                found = []
-                for text in (
-                    GRAPH,
-                    "UNWIND range(1, 40) AS i CREATE (:Decision)",
-                    "MATCH (d:Decision) CREATE (d)-[:FOLLOWS]->(d)",
-                    "MATCH (d:Decision), (c:Company) WITH d, c LIMIT 2 CREATE (d)-[:POINTS_TO]->(c)",
-                ):
-                    expected = await asyncio.to_thread(change, text)
-                    found.append((expected, (await reader.collect()).counts))
-                await reader.close()
-                return found
-
-            found = asyncio.run(read())
+            reader = database(server, schema_refresh_interval=86400)
+            found = []
+            for text in (
+                GRAPH,
+                "UNWIND range(1, 40) AS i CREATE (:Decision)",
+                "MATCH (d:Decision) CREATE (d)-[:FOLLOWS]->(d)",
+                "MATCH (d:Decision), (c:Company) WITH d, c LIMIT 2 CREATE (d)-[:POINTS_TO]->(c)",
+            ):
+                expected = await asyncio.to_thread(change, text)
+                found.append((expected, (await reader.collect()).counts))
+            await reader.close()
 
     assert [dict(counts.patterns) for _, counts in found] == [expected for expected, _ in found]
     assert found[0][1].patterns["Employee", "KNOWS", "Person"] == 7
@@ -175,24 +167,20 @@ def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tuple[str,
     assert found[1][1].labels["Decision"] == 40
 
 
-def test_each_database_is_a_target_of_its_own(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_each_database_is_a_target_of_its_own(neo4j_server: Server, session: neo4j.Session) -> None:
     """Community has one database that can be counted, so the other one is missing."""
-
-    async def read() -> None:
-        present, absent = source(neo4j_server, databases="Neo4j,archive").targets()
-        assert (present.server, absent.server) == (
-            f"127.0.0.1:{neo4j_server.port}/neo4j",
-            f"127.0.0.1:{neo4j_server.port}/archive",
-        )
-        page = series(present.samples(await present.collect()))
-        assert page['neo4j_nodes{database="neo4j"}'] > 0
-        with pytest.raises(SourceError) as caught:
-            await absent.collect()
-        assert caught.value.reason is Reason.CONFIG
-        for target in (present, absent):
-            await target.close()
-
-    asyncio.run(read())
+    present, absent = source(neo4j_server, databases="Neo4j,archive").targets()
+    assert (present.server, absent.server) == (
+        f"127.0.0.1:{neo4j_server.port}/neo4j",
+        f"127.0.0.1:{neo4j_server.port}/archive",
+    )
+    page = series(present.samples(await present.collect()))
+    assert page['neo4j_nodes{database="neo4j"}'] > 0
+    with pytest.raises(SourceError) as caught:
+        await absent.collect()
+    assert caught.value.reason is Reason.CONFIG
+    for target in (present, absent):
+        await target.close()
 
 
 @pytest.mark.parametrize("databases", ["a,A", "neo4j,system", ""])
@@ -201,24 +189,24 @@ def test_databases_that_cannot_be_told_apart_or_counted_are_refused(databases: s
         load({"neo4j.uri": "bolt://x", "neo4j.databases": databases}, {})
 
 
-def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
-    page = collected(source(neo4j_server, max_labels=1, max_types=1))
+async def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
+    page = await collected(source(neo4j_server, max_labels=1, max_types=1))
     labels = {name: value for name, value in page.items() if name.startswith("neo4j_label_nodes")}
 
     assert len(labels) == 2
     assert f'neo4j_label_nodes{{database="neo4j",label="{OTHER}"}}' in labels
 
 
-def test_an_empty_database_is_zero_and_not_unread() -> None:
+async def test_an_empty_database_is_zero_and_not_unread() -> None:
     with neo4j_servers.start() as server:
-        page = collected(source(server))
+        page = await collected(source(server))
 
     assert page['neo4j_nodes{database="neo4j"}'] == 0
     assert page['neo4j_relationships{database="neo4j"}'] == 0
     assert page['neo4j_labels{database="neo4j"}'] == 0
 
 
-def test_it_cannot_write(neo4j_server: Server) -> None:
+async def test_it_cannot_write(neo4j_server: Server) -> None:
     async def write() -> None:
         reader = database(neo4j_server)
         try:
@@ -227,16 +215,16 @@ def test_it_cannot_write(neo4j_server: Server) -> None:
             await reader.close()
 
     with pytest.raises(neo4j.exceptions.ClientError, match="read access mode"):
-        asyncio.run(write())
+        await write()
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [({"password": SecretStr("wrong")}, Reason.UNAUTHORIZED), ({"databases": ("absent",)}, Reason.CONFIG)],
 )
-def test_what_is_refused_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
+async def test_what_is_refused_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
     with pytest.raises(SourceError) as caught:
-        collected(source(neo4j_server, **changed))
+        await collected(source(neo4j_server, **changed))
 
     assert caught.value.reason is reason
 

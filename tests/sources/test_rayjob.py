@@ -25,7 +25,7 @@ from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from servers import kubernetes as kubernetes_servers
 from servers.kubernetes import Kubernetes
-from tests.support.pages import Page, followed, page_where, run, samples_of, series
+from tests.support.pages import Page, followed, page_where, samples_of, series
 
 NAMES = itertools.count(1)
 JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"
@@ -66,44 +66,40 @@ async def following(source: Rayjob) -> AsyncIterator[Callable[[Callable[[Page], 
         yield functools.partial(page_where, source)
 
 
-def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_a_job_from_creation_to_deletion(kubernetes_server: Kubernetes, namespace: str) -> None:
     server, path = kubernetes_server, f"{JOBS.format(namespace)}/train"
     who = f'namespace="{namespace}",rayjob="train"'
+    source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,)))
+    async with following(source) as page_where:
+        page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 1)
+        assert not any(name.startswith("ray_job_status") for name in page)
 
-    async def story() -> None:
-        source = Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,)))
-        async with following(source) as page_where:
-            page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 1)
-            assert not any(name.startswith("ray_job_status") for name in page)
+        create(server, "RayJob", namespace, "train", None, labels={"fleet/role": "DEV"})
+        page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' in page)
+        assert page[f'ray_job_status{{{who},state="New"}}'] == 1
+        assert page[f'ray_job_deployment_status{{{who},state="New"}}'] == 1
+        assert page[f'ray_job_info{{{who},raycluster="",agent="",role="DEV"}}'] == 1
+        assert page[f"ray_job_backoff_limit{{{who}}}"] == 2
 
-            create(server, "RayJob", namespace, "train", None, labels={"fleet/role": "DEV"})
-            page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' in page)
-            assert page[f'ray_job_status{{{who},state="New"}}'] == 1
-            assert page[f'ray_job_deployment_status{{{who},state="New"}}'] == 1
-            assert page[f'ray_job_info{{{who},raycluster="",agent="",role="DEV"}}'] == 1
-            assert page[f"ray_job_backoff_limit{{{who}}}"] == 2
+        times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:30Z"}
+        failed = {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "failed": 1, **times}
+        patch(server, path, failed)
+        page = await page_where(lambda page: page[f'ray_job_status{{{who},state="FAILED"}}'] == 1)
+        assert page[f'ray_job_status{{{who},state="New"}}'] == 0
+        assert page[f'ray_job_failure_reason_info{{{who},reason="AppFailed"}}'] == 1
+        assert page[f"ray_job_end_timestamp_seconds{{{who}}}"] == 1767225690
+        assert page[f"ray_job_failed_attempts{{{who}}}"] == 1
+        assert page[f'ray_jobs{{namespace="{namespace}",state="Failed"}}'] == 1
+        durations = f'ray_job_duration_seconds_sum{{namespace="{namespace}",outcome="failed"}}'
+        assert page[durations] == 90
 
-            times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:30Z"}
-            failed = {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "failed": 1, **times}
-            patch(server, path, failed)
-            page = await page_where(lambda page: page[f'ray_job_status{{{who},state="FAILED"}}'] == 1)
-            assert page[f'ray_job_status{{{who},state="New"}}'] == 0
-            assert page[f'ray_job_failure_reason_info{{{who},reason="AppFailed"}}'] == 1
-            assert page[f"ray_job_end_timestamp_seconds{{{who}}}"] == 1767225690
-            assert page[f"ray_job_failed_attempts{{{who}}}"] == 1
-            assert page[f'ray_jobs{{namespace="{namespace}",state="Failed"}}'] == 1
-            durations = f'ray_job_duration_seconds_sum{{namespace="{namespace}",outcome="failed"}}'
-            assert page[durations] == 90
-
-            patch(server, path, {"message": "seen again"})
-            server.request("DELETE", path)
-            page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' not in page)
-            assert page.get(durations) == 90, page  # the same attempt, counted once
-
-    run(story())
+        patch(server, path, {"message": "seen again"})
+        server.request("DELETE", path)
+        page = await page_where(lambda page: f'ray_job_status{{{who},state="New"}}' not in page)
+        assert page.get(durations) == 90, page  # the same attempt, counted once
 
 
-def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str) -> None:
     who = f'namespace="{namespace}",raycluster="gpu"'
     status = {
         "state": "ready",
@@ -115,14 +111,9 @@ def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str
         "conditions": [{"type": "HeadPodReady", "status": "True"}, {"type": "Strange", "status": "True"}],
     }
     create(kubernetes_server, "RayCluster", namespace, "gpu", status)
-
-    async def read() -> Page:
-        source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
-        async with following(source) as page_where:
-            found: Page = await page_where(lambda page: f"ray_cluster_workers_desired{{{who}}}" in page)
-            return found
-
-    page = run(read())
+    source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
+    async with following(source) as page_where:
+        page = await page_where(lambda page: f"ray_cluster_workers_desired{{{who}}}" in page)
 
     assert page[f'ray_cluster_state{{{who},state="ready"}}'] == 1
     assert page[f"ray_cluster_workers_available{{{who}}}"] == 1
@@ -133,21 +124,18 @@ def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespace: str
     assert not any("Strange" in name for name in page)
 
 
-def test_more_jobs_than_a_page_of_the_list(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_more_jobs_than_a_page_of_the_list(kubernetes_server: Kubernetes, namespace: str) -> None:
     for number in range(520):
         create(kubernetes_server, "RayJob", namespace, f"job-{number}", None)
+    source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
+    async with following(source) as page_where:
+        page = await page_where(lambda page: len(page) > 1000)
 
-    async def read() -> int:
-        source = Rayjob(RayjobOptions(kubeconfig=kubernetes_server.kubeconfig, namespaces=(namespace,)))
-        async with following(source) as page_where:
-            page = await page_where(lambda page: len(page) > 1000)
-            return sum(name.startswith("ray_job_created") for name in page)
-
-    assert run(read()) == 520
+    assert sum(name.startswith("ray_job_created") for name in page) == 520
 
 
 @pytest.mark.parametrize("token", ["nobody", "unknown"])
-def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path, token: str) -> None:
+async def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path, token: str) -> None:
     kubeconfig = kubernetes_server.write_kubeconfig(token, tmp_path / "kubeconfig")
 
     async def read() -> None:
@@ -157,12 +145,12 @@ def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_pat
             await samples_of(source)
 
     with pytest.raises(SourceError) as caught:
-        run(read())
+        await read()
 
     assert caught.value.reason is Reason.UNAUTHORIZED
 
 
-def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
+async def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
     async def read() -> None:
         source = Rayjob(RayjobOptions(kubeconfig=tmp_path / "absent"))
         async with following(source):
@@ -170,11 +158,12 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
             await samples_of(source)
 
     with pytest.raises(SourceError, match=r"Kubernetes credentials from .*absent.*: .*No such file"):
-        run(read())
+        await read()
 
 
-def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
-    async def story(server: Kubernetes) -> None:
+async def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
+
+    with kubernetes_servers.start() as server:
         served = 'ray_crd_available{kind="RayJob"}'
         async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig))) as page_where:
             await page_where(lambda page: page[served] == 0)
@@ -198,12 +187,10 @@ def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
             page = await page_where(lambda page: page[served] == 0)
             assert not any(name.startswith("ray_job_failed_attempts") for name in page)
 
+
+async def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
+
     with kubernetes_servers.start() as server:
-        run(story(server))
-
-
-def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
-    async def story(server: Kubernetes) -> None:
         async with following(Rayjob(RayjobOptions(kubeconfig=server.kubeconfig, timeout=5))) as page_where:
             await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 0)
             await asyncio.to_thread(server.apply_ray_crds, "v1alpha1")
@@ -215,9 +202,6 @@ def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
             await asyncio.to_thread(server.delete_ray_crds)
             page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 0)
             assert not any(name.startswith("ray_job_failed_attempts") for name in page)
-
-    with kubernetes_servers.start() as server:
-        run(story(server))
 
 
 CORRELATION = Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story")

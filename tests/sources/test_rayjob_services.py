@@ -18,7 +18,7 @@ from exporter.sources.rayjob.cron_jobs import samples as cron_job_samples
 from exporter.sources.rayjob.services import Services
 from exporter.sources.rayjob.services import samples as service_samples
 from servers.kubernetes import Kubernetes
-from tests.support.pages import Page, followed, page_where, run, series
+from tests.support.pages import Page, followed, page_where, series
 
 NAMES = itertools.count(1)
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -38,16 +38,13 @@ def create(server: Kubernetes, namespace: str, kind: str, name: str, spec: Any, 
     assert server.request("PATCH", f"{path}/{name}/status", {"status": status}, content_type=merge)[0] == 200
 
 
-def read(kubeconfig: Path, namespace: str, fits: Callable[[Page], bool]) -> Page:
-    async def main() -> Page:
-        source = Rayjob(RayjobOptions(kubeconfig=kubeconfig, namespaces=(namespace,)))
-        async with followed(source):
-            return await page_where(source, fits)
-
-    return run(main())
+async def read(kubeconfig: Path, namespace: str, fits: Callable[[Page], bool]) -> Page:
+    source = Rayjob(RayjobOptions(kubeconfig=kubeconfig, namespaces=(namespace,)))
+    async with followed(source):
+        return await page_where(source, fits)
 
 
-def test_a_service_and_its_applications(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_a_service_and_its_applications(kubernetes_server: Kubernetes, namespace: str) -> None:
     status = {
         "serviceStatus": "Running",
         "numServeEndpoints": 2,
@@ -59,7 +56,9 @@ def test_a_service_and_its_applications(kubernetes_server: Kubernetes, namespace
     }
     create(kubernetes_server, namespace, "RayService", "models", {}, status)
     who = f'namespace="{namespace}",rayservice="models"'
-    page = read(kubernetes_server.kubeconfig, namespace, lambda page: page.get(f"ray_service_serve_endpoints{{{who}}}") == 2)
+    page = await read(
+        kubernetes_server.kubeconfig, namespace, lambda page: page.get(f"ray_service_serve_endpoints{{{who}}}") == 2
+    )
 
     assert page[f'ray_service_status{{{who},state="Running"}}'] == 1
     assert page[f'ray_service_condition{{{who},condition="Ready"}}'] == 1
@@ -70,12 +69,12 @@ def test_a_service_and_its_applications(kubernetes_server: Kubernetes, namespace
     assert page[f'ray_service_applications{{{who},status="DEPLOY_FAILED"}}'] == 0
 
 
-def test_a_cron_job_and_its_last_schedule(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_a_cron_job_and_its_last_schedule(kubernetes_server: Kubernetes, namespace: str) -> None:
     scheduled = {"lastScheduleTime": "2026-01-01T00:00:00Z", "scheduleStatus": "scheduled"}
     create(kubernetes_server, namespace, "RayCronJob", "nightly", {"schedule": "0 2 * * *", "suspend": True}, scheduled)
     create(kubernetes_server, namespace, "RayCronJob", "wrong", {"schedule": "x"}, {"scheduleStatus": "validationFailed"})
     who, wrong = (f'namespace="{namespace}",raycronjob="{name}"' for name in ("nightly", "wrong"))
-    page = read(
+    page = await read(
         kubernetes_server.kubeconfig, namespace, lambda page: page.get(f"ray_cron_job_validation_failed{{{wrong}}}") == 1
     )
 
@@ -86,7 +85,7 @@ def test_a_cron_job_and_its_last_schedule(kubernetes_server: Kubernetes, namespa
     assert f"ray_cron_job_last_schedule_timestamp_seconds{{{wrong}}}" not in page
 
 
-def test_an_account_that_may_not_read_them_loses_nothing_else(
+async def test_an_account_that_may_not_read_them_loses_nothing_else(
     kubernetes_server: Kubernetes, namespace: str, tmp_path: Path
 ) -> None:
     token = kubernetes_server.service_account_token("poor", namespace=namespace)
@@ -103,7 +102,7 @@ def test_an_account_that_may_not_read_them_loses_nothing_else(
     kubeconfig = kubernetes_server.write_kubeconfig(token, tmp_path / "kubeconfig")
     lookup = 'fleet_exporter_lookup_up{source="rayjob",server="",lookup="%s"}'
 
-    page = read(kubeconfig, namespace, lambda page: page.get(lookup % "rayservices") == 0)
+    page = await read(kubeconfig, namespace, lambda page: page.get(lookup % "rayservices") == 0)
 
     assert page[lookup % "raycronjobs"] == 0
     assert page[f'ray_job_status{{namespace="{namespace}",rayjob="train",state="RUNNING"}}'] == 1

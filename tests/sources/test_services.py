@@ -20,7 +20,7 @@ from exporter.settings import SettingsError, load
 from exporter.sources.services import Services, ServicesOptions, health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health
 from servers import nats as nats_servers
-from tests.support.pages import collected, listener, run, series
+from tests.support.pages import collected, listener, series
 from tests.support.process import exporter
 
 Handler = Callable[[Any], Any]
@@ -112,55 +112,46 @@ async def page(**options: Any) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("package", ["fleet.orchestrator.v1", "orchestrator.v1"])
-def test_an_orchestrator_of_either_package_without_a_health_service(package: str) -> None:
-    async def main() -> None:
-        async with serving([orchestrator(package)]) as address:
-            found = await page(grpc={"orchestrator": address})
-            who = f'service="orchestrator",address="{address}"'
-            assert found[f"fleet_service_up{{{who}}}"] == 1
-            assert found[f'fleet_service_health{{{who},health="none"}}'] == 1
-            assert found[f'fleet_service_deliberations_total{{{who},outcome="all"}}'] == 7
-            assert found[f"fleet_service_deliberation_mean_seconds{{{who}}}"] == 1.5
-            assert found[f"fleet_orchestrator_active_councils{{{who}}}"] == 1
-            assert found[f'fleet_orchestrator_agents{{{who},role="DEV"}}'] == 2
-            assert found[f"fleet_service_start_timestamp_seconds{{{who}}}"] == pytest.approx(time.time() - 3600, abs=60)
-
-    run(main())
+async def test_an_orchestrator_of_either_package_without_a_health_service(package: str) -> None:
+    async with serving([orchestrator(package)]) as address:
+        found = await page(grpc={"orchestrator": address})
+        who = f'service="orchestrator",address="{address}"'
+        assert found[f"fleet_service_up{{{who}}}"] == 1
+        assert found[f'fleet_service_health{{{who},health="none"}}'] == 1
+        assert found[f'fleet_service_deliberations_total{{{who},outcome="all"}}'] == 7
+        assert found[f"fleet_service_deliberation_mean_seconds{{{who}}}"] == 1.5
+        assert found[f"fleet_orchestrator_active_councils{{{who}}}"] == 1
+        assert found[f'fleet_orchestrator_agents{{{who},role="DEV"}}'] == 2
+        assert found[f"fleet_service_start_timestamp_seconds{{{who}}}"] == pytest.approx(time.time() - 3600, abs=60)
 
 
-def test_a_ray_executor_and_its_jobs() -> None:
-    async def main() -> None:
-        serving_now = health(health_pb2.HealthCheckResponse.SERVING)
-        async with serving([serving_now, ray_executor()]) as address:
-            found = await page(grpc={"ray-executor": address})
-            who = f'service="ray-executor",address="{address}"'
-            assert found[f'fleet_service_health{{{who},health="serving"}}'] == 1
-            assert found[f'fleet_service_deliberations_total{{{who},outcome="failed"}}'] == 2
-            assert found[f"fleet_service_active_deliberations{{{who}}}"] == 1
-            assert found[f'fleet_ray_executor_active_jobs{{{who},role="DEV"}}'] == 1
-
-    run(main())
+async def test_a_ray_executor_and_its_jobs() -> None:
+    serving_now = health(health_pb2.HealthCheckResponse.SERVING)
+    async with serving([serving_now, ray_executor()]) as address:
+        found = await page(grpc={"ray-executor": address})
+        who = f'service="ray-executor",address="{address}"'
+        assert found[f'fleet_service_health{{{who},health="serving"}}'] == 1
+        assert found[f'fleet_service_deliberations_total{{{who},outcome="failed"}}'] == 2
+        assert found[f"fleet_service_active_deliberations{{{who}}}"] == 1
+        assert found[f'fleet_ray_executor_active_jobs{{{who},role="DEV"}}'] == 1
 
 
-def test_one_that_says_it_does_not_serve_is_down() -> None:
-    async def main() -> None:
-        async with serving([health(health_pb2.HealthCheckResponse.NOT_SERVING)]) as address:
-            found = await page(grpc={"context": address})
-            who = f'service="context",address="{address}"'
-            assert found[f"fleet_service_up{{{who}}}"] == 0
-            assert found[f'fleet_service_health{{{who},health="{Health.NOT_SERVING}"}}'] == 1
-
-    run(main())
+async def test_one_that_says_it_does_not_serve_is_down() -> None:
+    async with serving([health(health_pb2.HealthCheckResponse.NOT_SERVING)]) as address:
+        found = await page(grpc={"context": address})
+        who = f'service="context",address="{address}"'
+        assert found[f"fleet_service_up{{{who}}}"] == 0
+        assert found[f'fleet_service_health{{{who},health="{Health.NOT_SERVING}"}}'] == 1
 
 
-def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
+async def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
     async def hang(_: Any) -> Any:
         await asyncio.Event().wait()
 
     async def deny(_: Any) -> Any:
         raise PermissionError
 
-    async def main(garbage: int) -> None:
+    with listener(lambda connection: connection.sendall(b"-ERR unknown command\r\n")) as garbage:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             free = closed.getsockname()[1]
         hanging = answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, hang)})
@@ -178,9 +169,6 @@ def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
             assert found['fleet_service_instances{service="nowhere"}'] == 0
             assert found['fleet_service_instances{service="bare"}'] == 1
 
-    with listener(lambda connection: connection.sendall(b"-ERR unknown command\r\n")) as garbage:
-        run(main(garbage))
-
 
 def test_one_name_for_a_grpc_and_an_http_service_is_refused() -> None:
     """Both would be the same series."""
@@ -188,17 +176,14 @@ def test_one_name_for_a_grpc_and_an_http_service_is_refused() -> None:
         load({"services.grpc": "web=h:1", "services.http": "web=http://h:1/"}, {})
 
 
-def test_tls(certificates: Path) -> None:
-    async def main() -> None:
-        healthy = health(health_pb2.HealthCheckResponse.SERVING)
-        async with serving([healthy], certificates) as address:
-            up = f'fleet_service_up{{service="context",address="{address}"}}'
-            trusted = await page(grpc={"context": address}, tls=True, ca_file=certificates / "server.crt")
-            assert trusted[up] == 1
-            assert (await page(grpc={"context": address}, tls=True))[up] == 0
-            assert (await page(grpc={"context": address}))[up] == 0
-
-    run(main())
+async def test_tls(certificates: Path) -> None:
+    healthy = health(health_pb2.HealthCheckResponse.SERVING)
+    async with serving([healthy], certificates) as address:
+        up = f'fleet_service_up{{service="context",address="{address}"}}'
+        trusted = await page(grpc={"context": address}, tls=True, ca_file=certificates / "server.crt")
+        assert trusted[up] == 1
+        assert (await page(grpc={"context": address}, tls=True))[up] == 0
+        assert (await page(grpc={"context": address}))[up] == 0
 
 
 def test_fields_that_are_newer_than_ours_are_passed_over() -> None:
@@ -206,7 +191,7 @@ def test_fields_that_are_newer_than_ours_are_passed_over() -> None:
     assert orchestrator_pb2.GetStatusRequest.FromString(newer).include_stats is False
 
 
-def test_http_services_by_url() -> None:
+async def test_http_services_by_url() -> None:
     def replies(status: str) -> Callable[[socket.socket], None]:
         def reply(connection: socket.socket) -> None:
             connection.recv(4096)
@@ -217,28 +202,25 @@ def test_http_services_by_url() -> None:
 
     with listener(replies("200 OK")) as fine, listener(replies("503 No")) as broken:
         urls = {"workspace": f"http://u:hunter2@127.0.0.1:{fine}/healthz", "web": f"http://127.0.0.1:{broken}/"}
-        found = collected(Services(ServicesOptions.model_validate({"http": urls})))
+        found = await collected(Services(ServicesOptions.model_validate({"http": urls})))
 
     assert found[f'fleet_service_up{{service="workspace",address="127.0.0.1:{fine}"}}'] == 1
     assert found[f'fleet_service_up{{service="web",address="127.0.0.1:{broken}"}}'] == 0
     assert "hunter2" not in str(found)
 
 
-def test_the_roster_makes_silent_agents_idle_and_running_jobs_appear() -> None:
-    async def main() -> None:
-        with nats_servers.start() as bus:
-            async with serving([orchestrator("fleet.orchestrator.v1"), ray_executor()]) as address:
-                flags = (f"--services.grpc=orchestrator={address},ray-executor={address}",)
-                with exporter(*flags, variables={"NATS_URL": bus.url}) as running:
-                    async with httpx.AsyncClient(timeout=20) as client:
-                        await client.get(f"{running.url}/metrics")
-                        shown = (await client.get(f"{running.url}/metrics")).text
-                        assert 'fleet_agents{system="fleet",role="DEV",state="idle"} 2' in shown
-                        agents = (await client.get(f"{running.url}/api/agents")).json()
-                        assert [(agent["id"], agent["state"], agent["model"]) for agent in agents] == [
-                            ("agent-dev-1", "idle", "Q"), ("agent-dev-2", "idle", "Q"),
-                        ]  # fmt: skip
-                        [job] = (await client.get(f"{running.url}/api/ray/jobs")).json()
-                        assert (job["name"], job["task"], job["role"]) == ("job", "T", "DEV")
-
-    run(main())
+async def test_the_roster_makes_silent_agents_idle_and_running_jobs_appear() -> None:
+    with nats_servers.start() as bus:
+        async with serving([orchestrator("fleet.orchestrator.v1"), ray_executor()]) as address:
+            flags = (f"--services.grpc=orchestrator={address},ray-executor={address}",)
+            with exporter(*flags, variables={"NATS_URL": bus.url}) as running:
+                async with httpx.AsyncClient(timeout=20) as client:
+                    await client.get(f"{running.url}/metrics")
+                    shown = (await client.get(f"{running.url}/metrics")).text
+                    assert 'fleet_agents{system="fleet",role="DEV",state="idle"} 2' in shown
+                    agents = (await client.get(f"{running.url}/api/agents")).json()
+                    assert [(agent["id"], agent["state"], agent["model"]) for agent in agents] == [
+                        ("agent-dev-1", "idle", "Q"), ("agent-dev-2", "idle", "Q"),
+                    ]  # fmt: skip
+                    [job] = (await client.get(f"{running.url}/api/ray/jobs")).json()
+                    assert (job["name"], job["task"], job["role"]) == ("job", "T", "DEV")

@@ -21,7 +21,7 @@ from exporter.events.broadcast import listening_to
 from exporter.events.model import Event
 from exporter.sources.taskboard import Taskboard, TaskboardOptions
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
-from tests.support.pages import collected, eventually, followed, page_showing, run
+from tests.support.pages import collected, eventually, followed, page_showing
 from tests.support.process import exporter
 
 PLACE = Place(Column.ASSIGNED, "backend", "2026-02-06T1011-backend-fix")
@@ -135,7 +135,7 @@ def test_moves(before: str, after: str, legal: bool) -> None:
     assert move_is_legal(before, after) is legal
 
 
-def test_the_board_as_series(tmp_path: Path) -> None:
+async def test_the_board_as_series(tmp_path: Path) -> None:
     created = (NOW - timedelta(hours=5)).isoformat()
     put(tmp_path, "inbox/a.yaml", body(id="a", status="new", created_at=created, estimated_hours="2"))
     put(tmp_path, "assigned/backend/b.yml", body(id="b", status="in_progress"))
@@ -144,7 +144,7 @@ def test_the_board_as_series(tmp_path: Path) -> None:
     put(tmp_path, "done/backend/notes.md", "no task")
     put(tmp_path, "inbox/bad.yaml", "x: *y z")
     put(tmp_path, "archive/2026/old.yaml", body())
-    page = collected(Taskboard(TaskboardOptions(root=tmp_path)))
+    page = await collected(Taskboard(TaskboardOptions(root=tmp_path)))
 
     assert page['fleet_board_tasks{column="assigned",agent="backend",priority="high",status="in_progress"}'] == 1
     assert page['fleet_board_column_tasks{column="inbox"}'] == 1
@@ -158,14 +158,14 @@ def test_the_board_as_series(tmp_path: Path) -> None:
     assert page['fleet_board_changes_total{kind="created"}'] == 0
 
 
-def test_an_empty_board_is_zero_and_a_missing_one_is_down(tmp_path: Path) -> None:
-    assert collected(Taskboard(TaskboardOptions(root=tmp_path)))['fleet_board_column_tasks{column="done"}'] == 0
+async def test_an_empty_board_is_zero_and_a_missing_one_is_down(tmp_path: Path) -> None:
+    assert (await collected(Taskboard(TaskboardOptions(root=tmp_path))))['fleet_board_column_tasks{column="done"}'] == 0
     with pytest.raises(SourceError) as missing:
-        collected(Taskboard(TaskboardOptions(root=tmp_path / "nowhere")))
+        await collected(Taskboard(TaskboardOptions(root=tmp_path / "nowhere")))
     assert missing.value.reason is SourceReason.UNREACHABLE
 
 
-def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None:
+async def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None:
     root = tmp_path / "board"
     put(tmp_path, "outside.yaml", body())
     (root / "inbox").mkdir(parents=True)
@@ -175,7 +175,7 @@ def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None
     with (root / "inbox/large.yaml").open("wb") as large:
         large.truncate(50 * 1024 * 1024)
     os.utime(root / "inbox/large.yaml", (1e9, 1e9))
-    page = collected(Taskboard(TaskboardOptions(root=root)))
+    page = await collected(Taskboard(TaskboardOptions(root=root)))
 
     assert page['fleet_board_unreadable_files{reason="too_large"}'] == 1
     assert page['fleet_board_column_tasks{column="inbox"}'] == 0
@@ -189,51 +189,47 @@ async def board_at(root: Path, **options: Any) -> AsyncIterator[Taskboard]:
         yield source
 
 
-def test_each_step_of_a_task_is_published(tmp_path: Path) -> None:
+async def test_each_step_of_a_task_is_published(tmp_path: Path) -> None:
     created = (NOW - timedelta(hours=2)).isoformat()
     times = {"assigned_at": (NOW - timedelta(hours=1)).isoformat(), "completed_at": NOW.isoformat()}
+    for folder in ("inbox", "assigned/backend", "done/backend"):
+        (tmp_path / folder).mkdir(parents=True)
+    async with board_at(tmp_path) as source:
+        with listening_to([source.live]) as listening:
 
-    async def main() -> None:
-        for folder in ("inbox", "assigned/backend", "done/backend"):
-            (tmp_path / folder).mkdir(parents=True)
-        async with board_at(tmp_path) as source:
-            with listening_to([source.live]) as listening:
+            async def published(kind: str) -> Event:
+                """The next change of that kind; how many others a look finds together is the machine's affair."""
+                while True:
+                    event = await listening.next()
+                    assert event is not None
+                    if event.kind == kind:
+                        return event
 
-                async def published(kind: str) -> Event:
-                    """The next change of that kind; how many others a look finds together is the machine's affair."""
-                    while True:
-                        event = await listening.next()
-                        assert event is not None
-                        if event.kind == kind:
-                            return event
-
-                file = put(tmp_path, "inbox/t.yaml", body(status="new", created_at=created))
-                event = await published("task.created")
-                assert (event.task, event.family, event.agent) == ("t-1", "board", "backend")
-                put(tmp_path, "inbox/t.yaml", body(status="assigned", created_at=created, **times))
-                file.rename(tmp_path / "assigned/backend/t.yaml")
-                await published("task.assigned")
-                put(tmp_path, "assigned/backend/t.yaml", body(status="blocked", created_at=created, **times))
-                await published("task.updated")
-                put(tmp_path, "assigned/backend/t.yaml", body(status="done", created_at=created, **times))
-                (tmp_path / "assigned/backend/t.yaml").rename(tmp_path / "done/backend/t.yaml")
-                await published("task.completed")
-            page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
-            assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
-            assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
-            assert page["fleet_board_illegal_moves_total"] == 1  # blocked → done
-
-    run(main())
+            file = put(tmp_path, "inbox/t.yaml", body(status="new", created_at=created))
+            event = await published("task.created")
+            assert (event.task, event.family, event.agent) == ("t-1", "board", "backend")
+            put(tmp_path, "inbox/t.yaml", body(status="assigned", created_at=created, **times))
+            file.rename(tmp_path / "assigned/backend/t.yaml")
+            await published("task.assigned")
+            put(tmp_path, "assigned/backend/t.yaml", body(status="blocked", created_at=created, **times))
+            await published("task.updated")
+            put(tmp_path, "assigned/backend/t.yaml", body(status="done", created_at=created, **times))
+            (tmp_path / "assigned/backend/t.yaml").rename(tmp_path / "done/backend/t.yaml")
+            await published("task.completed")
+        page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
+        assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
+        assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
+        assert page["fleet_board_illegal_moves_total"] == 1  # blocked → done
 
 
-def test_files_at_any_depth_links_duplicates_and_other_folders_are_counted(tmp_path: Path) -> None:
+async def test_files_at_any_depth_links_duplicates_and_other_folders_are_counted(tmp_path: Path) -> None:
     put(tmp_path, "assigned/a/sub/x.yaml", body(id="x", status="assigned"))
     put(tmp_path, "done/x.yaml", body(id="x", status="done"))
     put(tmp_path, "done/b/late.yaml", body(id="l", status="done", created_at="2026-02-06", assigned_at="2026-02-05"))
     put(tmp_path, "inbox/new.yaml", body(id="n", status="new", estimated_hours="soon", created_at="20/11/2026"))
     put(tmp_path, "backups/2026/x.yaml", body())
     (tmp_path / "inbox/link.yaml").symlink_to(tmp_path / "done/x.yaml")
-    page = collected(Taskboard(TaskboardOptions(root=tmp_path)))
+    page = await collected(Taskboard(TaskboardOptions(root=tmp_path)))
 
     assert page['fleet_board_tasks{column="assigned",agent="a",priority="high",status="assigned"}'] == 1
     assert page['fleet_board_column_tasks{column="done"}'] == 2
@@ -248,111 +244,93 @@ def test_files_at_any_depth_links_duplicates_and_other_folders_are_counted(tmp_p
 
 
 @pytest.mark.parametrize("temporary", ["sedAbCdEf", "t.yaml.tmp", ".t.swp"])
-def test_a_file_that_is_replaced_at_once_has_changed_once(tmp_path: Path, temporary: str) -> None:
-    async def main() -> None:
-        put(tmp_path, "inbox/t.yaml", body(status="done"))
-        put(tmp_path, "inbox/other.yaml", body(id="o", status="new"))
-        async with board_at(tmp_path) as source:
-            for status in ("new", "blocked"):  # both are illegal
-                put(tmp_path, f"inbox/{temporary}", body(status=status)).replace(tmp_path / "inbox/t.yaml")
-                name = f'fleet_board_tasks{{column="inbox",agent="backend",priority="high",status="{status}"}}'
-                await page_showing(source, name, 2 if status == "new" else 1)
-            put(tmp_path, "inbox/last.yaml", body(id="l", status="new"))
-            page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 3)
-        assert page['fleet_board_changes_total{kind="updated"}'] == 2
-        assert page["fleet_board_illegal_moves_total"] == 2
-
-    run(main())
+async def test_a_file_that_is_replaced_at_once_has_changed_once(tmp_path: Path, temporary: str) -> None:
+    put(tmp_path, "inbox/t.yaml", body(status="done"))
+    put(tmp_path, "inbox/other.yaml", body(id="o", status="new"))
+    async with board_at(tmp_path) as source:
+        for status in ("new", "blocked"):  # both are illegal
+            put(tmp_path, f"inbox/{temporary}", body(status=status)).replace(tmp_path / "inbox/t.yaml")
+            name = f'fleet_board_tasks{{column="inbox",agent="backend",priority="high",status="{status}"}}'
+            await page_showing(source, name, 2 if status == "new" else 1)
+        put(tmp_path, "inbox/last.yaml", body(id="l", status="new"))
+        page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 3)
+    assert page['fleet_board_changes_total{kind="updated"}'] == 2
+    assert page["fleet_board_illegal_moves_total"] == 2
 
 
 @pytest.mark.parametrize("moved_first", [True, False])
-def test_times_are_observed_once_in_any_order_of_edits(tmp_path: Path, moved_first: bool) -> None:
+async def test_times_are_observed_once_in_any_order_of_edits(tmp_path: Path, moved_first: bool) -> None:
     created = {"created_at": (NOW - timedelta(hours=2)).isoformat()}
     done = created | {"assigned_at": (NOW - timedelta(hours=1)).isoformat(), "completed_at": NOW.isoformat()}
-
-    async def main() -> None:
-        (tmp_path / "done/backend").mkdir(parents=True)
-        (tmp_path / "assigned/backend").mkdir(parents=True)
-        before, after = "assigned/backend/t.yaml", "done/backend/t.yaml"
-        file = put(tmp_path, before, body(status="in_progress", **created))
-        async with board_at(tmp_path) as source:
-            if moved_first:
-                file.rename(tmp_path / after)
-                await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
-                put(tmp_path, after, body(status="done", **done))
-            else:
-                put(tmp_path, before, body(status="done", **done))
-                await page_showing(source, 'fleet_board_changes_total{kind="updated"}', 1)
-                file.rename(tmp_path / after)
-            page = await page_showing(source, "fleet_board_cycle_duration_seconds_count", 1)
-            assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
-            assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
-            (tmp_path / after).rename(tmp_path / before)  # reopened, with its old times
-            await page_showing(source, 'fleet_board_column_tasks{column="assigned"}', 1)
-            (tmp_path / before).rename(tmp_path / after)
-            page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
-            assert page["fleet_board_cycle_duration_seconds_count"] == 1
-            assert page["fleet_board_queue_duration_seconds_count"] == 1
-
-    run(main())
+    (tmp_path / "done/backend").mkdir(parents=True)
+    (tmp_path / "assigned/backend").mkdir(parents=True)
+    before, after = "assigned/backend/t.yaml", "done/backend/t.yaml"
+    file = put(tmp_path, before, body(status="in_progress", **created))
+    async with board_at(tmp_path) as source:
+        if moved_first:
+            file.rename(tmp_path / after)
+            await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
+            put(tmp_path, after, body(status="done", **done))
+        else:
+            put(tmp_path, before, body(status="done", **done))
+            await page_showing(source, 'fleet_board_changes_total{kind="updated"}', 1)
+            file.rename(tmp_path / after)
+        page = await page_showing(source, "fleet_board_cycle_duration_seconds_count", 1)
+        assert page["fleet_board_cycle_duration_seconds_sum"] == pytest.approx(7200)
+        assert page["fleet_board_queue_duration_seconds_sum"] == pytest.approx(3600)
+        (tmp_path / after).rename(tmp_path / before)  # reopened, with its old times
+        await page_showing(source, 'fleet_board_column_tasks{column="assigned"}', 1)
+        (tmp_path / before).rename(tmp_path / after)
+        page = await page_showing(source, 'fleet_board_column_tasks{column="done"}', 1)
+        assert page["fleet_board_cycle_duration_seconds_count"] == 1
+        assert page["fleet_board_queue_duration_seconds_count"] == 1
 
 
-def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_path: Path) -> None:
-    async def main() -> None:
-        put(tmp_path, "inbox/t.yaml", body(status="new"))
-        async with board_at(tmp_path) as source:
-            put(tmp_path, "inbox/t.yaml", "id: 'half", ago=0)
-            await asyncio.to_thread(lambda: None)
-            page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 1)
-            assert page['fleet_board_unreadable_files{reason="not_yaml"}'] == 0
-            page = await page_showing(source, 'fleet_board_unreadable_files{reason="not_yaml"}', 1)
-            assert page['fleet_board_column_tasks{column="inbox"}'] == 0
-
-    run(main())
+async def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_path: Path) -> None:
+    put(tmp_path, "inbox/t.yaml", body(status="new"))
+    async with board_at(tmp_path) as source:
+        put(tmp_path, "inbox/t.yaml", "id: 'half", ago=0)
+        await asyncio.to_thread(lambda: None)
+        page = await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 1)
+        assert page['fleet_board_unreadable_files{reason="not_yaml"}'] == 0
+        page = await page_showing(source, 'fleet_board_unreadable_files{reason="not_yaml"}', 1)
+        assert page['fleet_board_column_tasks{column="inbox"}'] == 0
 
 
-def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> None:
+async def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> None:
     root = tmp_path / "board"
     put(root, "inbox/a.yaml", body(id="a", status="new"))
+    async with board_at(root, rescan_interval=0.2) as source:
+        root.rename(tmp_path / "away")
 
-    async def main() -> None:
-        async with board_at(root, rescan_interval=0.2) as source:
-            root.rename(tmp_path / "away")
+        async def down() -> bool:
+            try:
+                await source.collect()
+            except SourceError as error:
+                return error.reason is SourceReason.UNREACHABLE
+            return False
 
-            async def down() -> bool:
-                try:
-                    await source.collect()
-                except SourceError as error:
-                    return error.reason is SourceReason.UNREACHABLE
-                return False
-
-            await eventually(down)
-            put(root, "inbox/b.yaml", body(id="b", status="new"))
-            put(root, "inbox/c.yaml", body(id="c", status="new"))
-            await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 2)
-
-    run(main())
+        await eventually(down)
+        put(root, "inbox/b.yaml", body(id="b", status="new"))
+        put(root, "inbox/c.yaml", body(id="c", status="new"))
+        await page_showing(source, 'fleet_board_column_tasks{column="inbox"}', 2)
 
 
-def test_the_api_and_the_live_stream_without_any_nats(tmp_path: Path) -> None:
+async def test_the_api_and_the_live_stream_without_any_nats(tmp_path: Path) -> None:
     put(tmp_path, "inbox/a.yaml", body(id="a", status="new"))
     put(tmp_path, "done/backend/b.yaml", body(id="b", status="done"))
-
-    async def main() -> None:
-        with exporter(f"--taskboard.root={tmp_path}") as running:
-            async with httpx.AsyncClient(timeout=20) as client:
-                await client.get(f"{running.url}/metrics")
-                columns = (await client.get(f"{running.url}/api/tasks")).json()
-                assert [one["id"] for one in columns["inbox"]] == ["a"]
-                assert [one["status"] for one in columns["done"]["backend"]] == ["done"]
-                assert (await client.get(f"{running.url}/api/stats")).json()["tasks"]["total"] == 2
-                async with client.stream("GET", f"{running.url}/api/events/stream", params={"family": "board"}) as reply:
-                    lines = reply.aiter_lines()
-                    await anext(lines)
-                    put(tmp_path, "inbox/c.yaml", body(id="c", status="new"))
-                    async for line in lines:
-                        if line.startswith("data: "):
-                            assert '"task":"c"' in line
-                            break
-
-    run(main())
+    with exporter(f"--taskboard.root={tmp_path}") as running:
+        async with httpx.AsyncClient(timeout=20) as client:
+            await client.get(f"{running.url}/metrics")
+            columns = (await client.get(f"{running.url}/api/tasks")).json()
+            assert [one["id"] for one in columns["inbox"]] == ["a"]
+            assert [one["status"] for one in columns["done"]["backend"]] == ["done"]
+            assert (await client.get(f"{running.url}/api/stats")).json()["tasks"]["total"] == 2
+            async with client.stream("GET", f"{running.url}/api/events/stream", params={"family": "board"}) as reply:
+                lines = reply.aiter_lines()
+                await anext(lines)
+                put(tmp_path, "inbox/c.yaml", body(id="c", status="new"))
+                async for line in lines:
+                    if line.startswith("data: "):
+                        assert '"task":"c"' in line
+                        break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable
 
@@ -29,7 +28,7 @@ def source(url: str, **more: object) -> Source:
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
-def test_a_real_server_is_told_whole(engine: Engine) -> None:
+async def test_a_real_server_is_told_whole(engine: Engine) -> None:
     with required():
         valkey_servers.prepare(engine=engine)
     with valkey_servers.start(engine=engine) as server, redis.Redis(port=server.port) as client:
@@ -37,7 +36,7 @@ def test_a_real_server_is_told_whole(engine: Engine) -> None:
         client.sadd("planning:stories:all", "1", "2")
         client.get("planning:story:1")
         client.get("absent")
-        page = collected(
+        page = await collected(
             source(server.url, collection_keys=["planning:stories:all", "absent"], key_groups=True, key_groups_ttl=True)
         )
     who = f'server="127.0.0.1:{server.port}"'
@@ -57,24 +56,21 @@ def test_a_real_server_is_told_whole(engine: Engine) -> None:
     assert any(name.startswith(f'valkey_server_info{{{who},engine="{engine}"') for name in page)
 
 
-def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: Valkey) -> None:
-    async def commands() -> tuple[int, set[str]]:
-        reader = source(valkey_server.url)
+async def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: Valkey) -> None:
+    reader = source(valkey_server.url)
+    await samples_of(reader)
+    with redis.Redis(port=valkey_server.port) as client:
+        before = client.info("commandstats")
         await samples_of(reader)
-        with redis.Redis(port=valkey_server.port) as client:
-            before = client.info("commandstats")
-            await samples_of(reader)
-            after = client.info("commandstats")
-        for target in reader.targets():
-            await target.close()
-        changed = {
-            name: stats["calls"] - before.get(name, {"calls": 0})["calls"]
-            for name, stats in after.items()
-            if stats["calls"] != before.get(name, {"calls": 0})["calls"]
-        }
-        return sum(changed.values()) - 1, set(changed)  # the test's own INFO
-
-    count, names = asyncio.run(commands())
+        after = client.info("commandstats")
+    for target in reader.targets():
+        await target.close()
+    changed = {
+        name: stats["calls"] - before.get(name, {"calls": 0})["calls"]
+        for name, stats in after.items()
+        if stats["calls"] != before.get(name, {"calls": 0})["calls"]
+    }
+    count, names = sum(changed.values()) - 1, set(changed)  # the test's own INFO
 
     assert count <= 3
     assert names <= {"cmdstat_info", "cmdstat_slowlog|len", "cmdstat_commandlog|len"}
@@ -93,7 +89,7 @@ def statistics(client: redis.Redis) -> dict[str, object]:
     [({}, 0), ({"key_groups": True}, 0), ({"collection_keys": ["set", "list", "stream", "absent"]}, 4)],
     ids=["default", "key groups", "collection keys"],
 )
-def test_a_hundred_collections_change_only_the_statistics_that_are_documented(options: dict[str, object], hits: int) -> None:
+async def test_a_hundred_collections_change_only_the_documented_statistics(options: dict[str, object], hits: int) -> None:
     """A configured key costs one hit per collection, a stream two, and one for its type; nothing is a miss or an error."""
 
     async def collect(url: str, client: redis.Redis) -> tuple[dict[str, object], dict[str, object]]:
@@ -112,12 +108,12 @@ def test_a_hundred_collections_change_only_the_statistics_that_are_documented(op
         client.sadd("set", "1")
         client.rpush("list", "1")
         client.xadd("stream", {"a": "1"})
-        before, after = asyncio.run(collect(server.url, client))
+        before, after = await collect(server.url, client)
 
     assert after == before | {"keyspace_hits": before["keyspace_hits"] + 100 * hits}  # type: ignore[operator]
 
 
-def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> None:
+async def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.set("t:string", "four")
         client.rpush("t:list", "1", "2")
@@ -125,7 +121,7 @@ def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> N
         client.zadd("t:zset", {"a": 1})
         client.hset("t:hash", mapping={"a": "1", "b": "2"})
         client.xadd("t:stream", {"a": "1"})
-        page = collected(source(valkey_server.url, collection_keys=[f"t:{name}" for name in keys.SIZE_COMMANDS]))
+        page = await collected(source(valkey_server.url, collection_keys=[f"t:{name}" for name in keys.SIZE_COMMANDS]))
         client.flushdb()
     who = f'server="127.0.0.1:{valkey_server.port}"'
     sizes = {name: page[f'valkey_collection_size{{{who},key="t:{name}"}}'] for name in keys.SIZE_COMMANDS}
@@ -134,10 +130,10 @@ def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> N
     assert all(page[f'valkey_key_memory_bytes{{{who},key="t:{name}"}}'] > 0 for name in keys.SIZE_COMMANDS)
 
 
-def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey) -> None:
+async def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey) -> None:
     who = f'server="127.0.0.1:{valkey_server.port}"'
 
-    async def sizes(client: redis.Redis) -> list[float | None]:
+    with redis.Redis(port=valkey_server.port) as client:
         reader = source(valkey_server.url, collection_keys=["changing"])
         found = []
         client.sadd("changing", "1", "2")
@@ -148,20 +144,16 @@ def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey) -> No
         found.append(series(await samples_of(reader)).get(f'valkey_collection_size{{{who},key="changing"}}'))
         for target in reader.targets():
             await target.close()
-        return found
-
-    with redis.Redis(port=valkey_server.port) as client:
-        found = asyncio.run(sizes(client))
         client.delete("changing")
 
     assert found == [2, None, 1, 1]
 
 
 @pytest.mark.parametrize("refused", ["-scan", "-@keyspace"])
-def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: Valkey, refused: str) -> None:
+async def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: Valkey, refused: str) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "+slowlog", "~*", refused)
-        page = collected(
+        page = await collected(
             source(valkey_server.url, username="poor", password=SecretStr("poor"), key_groups=True, collection_keys=["a"])
         )
         client.execute_command("ACL", "DELUSER", "poor")
@@ -174,37 +166,37 @@ def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: Val
     assert page[f'fleet_exporter_lookup_up{{{who},lookup="slowlog"}}'] == 1
 
 
-def test_a_wrong_password_is_unauthorized() -> None:
+async def test_a_wrong_password_is_unauthorized() -> None:
     with valkey_servers.start(password="right") as server:
-        page = collected(source(server.url, password=SecretStr("right")))
+        page = await collected(source(server.url, password=SecretStr("right")))
         for given in ("wrong", ""):
             with pytest.raises(SourceError) as caught:
-                collected(source(server.url, password=SecretStr(given)))
+                await collected(source(server.url, password=SecretStr(given)))
             assert caught.value.reason is Reason.UNAUTHORIZED
 
     assert page
 
 
-def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_server: Valkey) -> None:
+async def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_server: Valkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "-slowlog", "-commandlog")
-        page = collected(source(valkey_server.url, username="poor", password=SecretStr("poor")))
+        page = await collected(source(valkey_server.url, username="poor", password=SecretStr("poor")))
         client.execute_command("ACL", "DELUSER", "poor")
 
     assert any(name.startswith("valkey_memory_used_bytes") for name in page)
     assert not any(name.startswith("valkey_slowlog_length") for name in page)
 
 
-def test_a_hung_server_times_out_and_comes_back() -> None:
+async def test_a_hung_server_times_out_and_comes_back() -> None:
     with valkey_servers.start() as server:
         reader = source(server.url, timeout=0.5)
         server.process.pause()
         with pytest.raises(SourceError) as caught:
-            collected(reader)
+            await collected(reader)
         server.process.resume()
 
         assert caught.value.reason is Reason.TIMEOUT
-        assert collected(source(server.url))
+        assert await collected(source(server.url))
 
 
 INFO = """# Server

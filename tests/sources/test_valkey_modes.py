@@ -23,7 +23,7 @@ from servers import valkey as valkey_servers
 from servers.process import free_port
 from servers.valkey import Valkey
 from tests.privileges.documented import lines
-from tests.support.pages import Page, collected, page_where, run, series
+from tests.support.pages import Page, collected, page_where, series
 from tests.support.servers import required
 
 SLOTS = 16384
@@ -34,17 +34,13 @@ def source(url: str, **more: object) -> Source:
     return Source(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
 
 
-def first(reader: Source, fits: Callable[[Page], bool]) -> Page:
+async def first(reader: Source, fits: Callable[[Page], bool]) -> Page:
     """The first page that fits; what a server offers is known from the second collection on."""
-
-    async def main() -> Page:
-        try:
-            return await page_where(reader, fits)
-        finally:
-            for target in reader.targets():
-                await target.close()
-
-    return run(main())
+    try:
+        return await page_where(reader, fits)
+    finally:
+        for target in reader.targets():
+            await target.close()
 
 
 @contextlib.contextmanager
@@ -63,48 +59,48 @@ def cluster() -> Iterator[list[Valkey]]:
         yield nodes
 
 
-def test_a_cluster_that_loses_a_master() -> None:
+async def test_a_cluster_that_loses_a_master() -> None:
     with cluster() as nodes:
         who = f'server="127.0.0.1:{nodes[0].port}"'
-        page = first(source(nodes[0].url), lambda page: page.get(f"valkey_cluster_state_ok{{{who}}}") == 1)
+        page = await first(source(nodes[0].url), lambda page: page.get(f"valkey_cluster_state_ok{{{who}}}") == 1)
         slots = {state: page[f'valkey_cluster_slots{{{who},state="{state}"}}'] for state in ("assigned", "ok", "fail")}
         assert slots == {"assigned": SLOTS, "ok": SLOTS, "fail": 0}
         assert (page[f"valkey_cluster_known_nodes{{{who}}}"], page[f"valkey_cluster_size{{{who}}}"]) == (3, 3)
         assert page[f'fleet_exporter_lookup_up{{source="valkey",{who},lookup="cluster"}}'] == 1
 
         nodes[2].process.kill()
-        page = first(source(nodes[0].url), lambda page: page.get(f"valkey_cluster_state_ok{{{who}}}") == 0)
+        page = await first(source(nodes[0].url), lambda page: page.get(f"valkey_cluster_state_ok{{{who}}}") == 0)
         assert page[f'valkey_cluster_slots{{{who},state="ok"}}'] < SLOTS
 
 
-def test_a_sentinel_and_the_master_it_watches() -> None:
+async def test_a_sentinel_and_the_master_it_watches() -> None:
     with valkey_servers.start() as master:
         config = f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\nsentinel down-after-milliseconds mymaster 500\n"
         with valkey_servers.start(sentinel=config) as sentinel:
             who = f'server="127.0.0.1:{sentinel.port}",master="mymaster"'
             status = f'valkey_sentinel_master_status{{{who},state="%s"}}'
-            page = first(source(sentinel.url), lambda page: page.get(status % "ok") == 1)
+            page = await first(source(sentinel.url), lambda page: page.get(status % "ok") == 1)
             assert page[f"valkey_sentinel_master_quorum{{{who}}}"] == 1
             assert page[f"valkey_sentinel_master_sentinels{{{who}}}"] == 1
             assert page[f"valkey_sentinel_master_replicas{{{who}}}"] == 0
             assert not any("slowlog" in name for name in page)
 
             master.process.kill()
-            first(source(sentinel.url), lambda page: page.get(status % "odown") == 1)
+            await first(source(sentinel.url), lambda page: page.get(status % "odown") == 1)
 
 
-def test_an_account_that_may_not_ask_about_the_cluster_loses_only_that() -> None:
+async def test_an_account_that_may_not_ask_about_the_cluster_loses_only_that() -> None:
     with valkey_servers.start(args=["--cluster-enabled", "yes"]) as server, redis.Redis(port=server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "+slowlog")
         lookup = f'fleet_exporter_lookup_up{{source="valkey",server="127.0.0.1:{server.port}",lookup="cluster"}}'
-        page = first(source(server.url, username="poor", password="poor"), lambda page: lookup in page)
+        page = await first(source(server.url, username="poor", password="poor"), lambda page: lookup in page)
 
     assert page[lookup] == 0
     assert any(name.startswith("valkey_memory_used_bytes") for name in page)
     assert not any(name.startswith("valkey_cluster_") for name in page)
 
 
-def test_the_documented_words_permit_cluster_and_sentinel() -> None:
+async def test_the_documented_words_permit_cluster_and_sentinel() -> None:
     """`+sentinel|masters` is known to a Sentinel alone."""
     modes_and_words = {"cluster": ("--cluster-enabled", "yes"), "sentinel": ()}
     for lookup, args in modes_and_words.items():
@@ -114,29 +110,30 @@ def test_the_documented_words_permit_cluster_and_sentinel() -> None:
                 words = [word for word in shlex.split(line) if sentinel is None or not word.startswith(LOGS)]
                 client.execute_command(*words)
             name = f'fleet_exporter_lookup_up{{source="valkey",server="127.0.0.1:{server.port}",lookup="{lookup}"}}'
-            page = first(source(server.url, username="fleet-exporter", password="change-me"), lambda page: name in page)  # noqa: B023
+            reader = source(server.url, username="fleet-exporter", password="change-me")
+            page = await first(reader, lambda page: name in page)  # noqa: B023 - awaited here
             assert page[name] == 1, lookup
             assert [entry for entry in client.execute_command("ACL", "LOG") if lookup in str(entry)] == []
 
 
-def test_percentiles_of_latencies_by_command(valkey_server: Valkey) -> None:
+async def test_percentiles_of_latencies_by_command(valkey_server: Valkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.get("absent")
         truth = client.info("latencystats")["latency_percentiles_usec_get"]
-    page = collected(source(valkey_server.url))
+    page = await collected(source(valkey_server.url))
     who = f'server="127.0.0.1:{valkey_server.port}",command="get"'
 
     found = {name: page[f'valkey_command_latency_seconds{{{who},percentile="{name}"}}'] for name in ("p50", "p99", "p99.9")}
     assert found == pytest.approx({name: value / 1e6 for name, value in truth.items()})
 
 
-def test_groups_of_a_configured_stream(valkey_server: Valkey) -> None:
+async def test_groups_of_a_configured_stream(valkey_server: Valkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         for number in range(5):
             client.xadd("work", {"n": number})
         client.xgroup_create("work", "agents", id="0")
         client.xreadgroup("agents", "a1", {"work": ">"}, count=2)
-        page = collected(source(valkey_server.url, collection_keys=["work"]))
+        page = await collected(source(valkey_server.url, collection_keys=["work"]))
         client.delete("work")
     who = f'server="127.0.0.1:{valkey_server.port}",key="work",group="agents"'
 
@@ -179,7 +176,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_tls_with_a_private_authority_and_a_client_certificate(authority: Path) -> None:
+async def test_tls_with_a_private_authority_and_a_client_certificate(authority: Path) -> None:
     port = free_port(None)
     files = ("--tls-cert-file", "server.crt", "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.crt")
     tls = [word if word.startswith("--") else str(authority / word) for word in files]
@@ -188,24 +185,24 @@ def test_tls_with_a_private_authority_and_a_client_certificate(authority: Path) 
     with valkey_servers.start(engine="redis", args=["--tls-port", str(port), *tls, "--tls-auth-clients", "yes"]):
         url = f"rediss://127.0.0.1:{port}"
         client = {"cert_file": authority / "client.crt", "key_file": authority / "client.key"}
-        page = collected(source(url, ca_file=authority / "ca.crt", **client))
+        page = await collected(source(url, ca_file=authority / "ca.crt", **client))
         refused = []
         for files_given in ({}, client, {"ca_file": authority / "ca.crt"}, {"ca_file": authority / "absent"}):
             with pytest.raises(SourceError) as caught:
-                collected(source(url, **files_given))
+                await collected(source(url, **files_given))
             refused.append(caught.value.reason)
 
     assert any(name.startswith("valkey_memory_used_bytes") for name in page)
     assert refused == [Reason.UNREACHABLE] * 4
 
 
-def test_a_server_in_protected_mode_is_unauthorized() -> None:
+async def test_a_server_in_protected_mode_is_unauthorized() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing
         address = probe.getsockname()[0]
     args = ["--bind", f"127.0.0.1 {address}", "--protected-mode", "yes"]
     with valkey_servers.start(args=args) as server, pytest.raises(SourceError) as caught:
-        collected(source(f"redis://{address}:{server.port}"))
+        await collected(source(f"redis://{address}:{server.port}"))
 
     assert caught.value.reason is Reason.UNAUTHORIZED
     assert str(caught.value).startswith(f"ValKey at {address}:{server.port}: DENIED ")

@@ -175,31 +175,31 @@ def serving(body: bytes, *, status: int = 200, token: str = "") -> Iterator[str]
             thread.join()
 
 
-def test_servers_are_read_one_by_one_and_one_that_is_down_harms_no_other() -> None:
+async def test_servers_are_read_one_by_one_and_one_that_is_down_harms_no_other() -> None:
     with serving(CURRENT.encode()) as first, serving(OLD.encode()) as second:
-        page = collected(Vllm(url=(Address(first), Address(second))))
+        page = await collected(Vllm(url=(Address(first), Address(second))))
 
     assert sum(name.startswith("vllm_kv_cache_usage_ratio") for name in page) == 2
 
 
-def test_a_token_is_sent_and_a_wrong_one_is_unauthorized() -> None:
+async def test_a_token_is_sent_and_a_wrong_one_is_unauthorized() -> None:
     with serving(CURRENT.encode(), token="right") as url:
-        assert collected(Vllm(url=(Address(url),), token=SecretStr("right")))
+        assert await collected(Vllm(url=(Address(url),), token=SecretStr("right")))
         with pytest.raises(SourceError) as caught:
-            collected(Vllm(url=(Address(url),), token=SecretStr("wrong")))
+            await collected(Vllm(url=(Address(url),), token=SecretStr("wrong")))
 
     assert caught.value.reason is Reason.UNAUTHORIZED
 
 
-def test_a_page_of_fifty_megabytes_is_refused() -> None:
+async def test_a_page_of_fifty_megabytes_is_refused() -> None:
     with serving(b"vllm:x 1\n" * 5_800_000) as url, pytest.raises(SourceError, match="at most 8388608 bytes") as caught:
-        collected(Vllm(url=(Address(url),)))
+        await collected(Vllm(url=(Address(url),)))
 
     assert caught.value.reason is Reason.MALFORMED
 
 
-def test_an_error_page_is_malformed() -> None:
+async def test_an_error_page_is_malformed() -> None:
     with serving(b"oops", status=500) as url, pytest.raises(SourceError, match="answers 500") as caught:
-        collected(Vllm(url=(Address(url),)))
+        await collected(Vllm(url=(Address(url),)))
 
     assert caught.value.reason is Reason.MALFORMED

@@ -13,7 +13,7 @@ from exporter.settings import SettingsError, load
 from exporter.sources.vllm import Vllm
 from exporter.sources.vllm.discovery import EndpointSlice, addresses
 from servers.kubernetes import Kubernetes
-from tests.support.pages import eventually, run, series
+from tests.support.pages import eventually, series
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
@@ -29,37 +29,34 @@ def endpoint_slice(name: str, *hosts: str, ready: bool = True, service: str = "v
     }
 
 
-def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
-    async def story() -> None:
-        source = Vllm(
-            url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
-        )
-        following = asyncio.create_task(source.run())
+async def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
+    source = Vllm(
+        url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
+    )
+    following = asyncio.create_task(source.run())
 
-        async def has(*servers: str) -> None:
-            async def now() -> bool:
-                return {target.server for target in source.targets()} == {
-                    "fixed:8000",
-                    "service default/vllm-server",
-                    *servers,
-                }
+    async def has(*servers: str) -> None:
+        async def now() -> bool:
+            return {target.server for target in source.targets()} == {
+                "fixed:8000",
+                "service default/vllm-server",
+                *servers,
+            }
 
-            await eventually(now)
+        await eventually(now)
 
-        await source.wait_synced()
-        assert series(await source.collect()) == {'vllm_discovered_servers{service="default/vllm-server"}': 0}
-        kubernetes_server.create(PATH, endpoint_slice("vllm-a", "10.0.0.1", "10.0.0.2"))
-        kubernetes_server.create(PATH, endpoint_slice("vllm-b", "10.0.0.3", ready=False))
-        kubernetes_server.create(PATH, endpoint_slice("other", "10.0.0.9", service="other"))
-        await has("10.0.0.1:8000", "10.0.0.2:8000")
-        readers = {target.server: target for target in source.targets()}
-        assert {target.server: target for target in source.targets()} == readers  # the same objects: they hold connections
-        kubernetes_server.request("DELETE", f"{PATH}/vllm-a")
-        await has()
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-
-    run(story())
+    await source.wait_synced()
+    assert series(await source.collect()) == {'vllm_discovered_servers{service="default/vllm-server"}': 0}
+    kubernetes_server.create(PATH, endpoint_slice("vllm-a", "10.0.0.1", "10.0.0.2"))
+    kubernetes_server.create(PATH, endpoint_slice("vllm-b", "10.0.0.3", ready=False))
+    kubernetes_server.create(PATH, endpoint_slice("other", "10.0.0.9", service="other"))
+    await has("10.0.0.1:8000", "10.0.0.2:8000")
+    readers = {target.server: target for target in source.targets()}
+    assert {target.server: target for target in source.targets()} == readers  # the same objects: they hold connections
+    kubernetes_server.request("DELETE", f"{PATH}/vllm-a")
+    await has()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
 
 
 @pytest.mark.parametrize("service", ["vllm-server", "/x", "default/", "default/:8000"])

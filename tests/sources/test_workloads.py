@@ -18,7 +18,7 @@ from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_o
 from exporter.sources.workloads.samples import Status, WorkloadsSnapshot, samples, status_of
 from exporter.sources.workloads.store import Pods
 from servers.kubernetes import Kubernetes
-from tests.support.pages import Page, followed, page_showing, raised_by, run, series
+from tests.support.pages import Page, followed, page_showing, raised_by, series
 
 NAMES = itertools.count(1)
 MERGE = "application/merge-patch+json"
@@ -64,7 +64,7 @@ def running(*, ready: bool = True, restarts: int = 0, **state: Any) -> dict[str,
     }
 
 
-def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, namespace: str) -> None:
     server = kubernetes_server
     who = f'namespace="{namespace}",kind="Deployment",workload="planning"'
     pod(server, namespace, "planning-1", running(), **of_deployment("planning"))
@@ -73,36 +73,32 @@ def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes, names
         "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}},
     }
     pod(server, namespace, "planning-2", running(ready=False, restarts=3, **crash), **of_deployment("planning"))
+    expected = (f"{namespace}/planning", f"{namespace}/context")
+    source = Workloads(WorkloadsOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,), expected=expected))
+    async with followed(source):
+        page = await page_showing(source, f'fleet_workload_status{{{who},state="degraded"}}', 1)
+        assert page[f'fleet_workload_pods{{{who},phase="Running"}}'] == 2
+        assert page[f"fleet_workload_ready_pods{{{who}}}"] == 1
+        assert page[f"fleet_workload_restarts_total{{{who}}}"] == 0  # before the exporter started: a baseline
+        assert page[f'fleet_workload_waiting_containers{{{who},reason="CrashLoopBackOff"}}'] == 1
+        assert page[f'fleet_workload_terminated_containers{{{who},reason="OOMKilled"}}'] == 1
+        assert page[f'fleet_workload_image_info{{{who},image="registry.example/fleet/planning",version="v1.2"}}'] == 1
+        assert page[f"fleet_workload_cpu_requested_cores{{{who}}}"] == 0.5
+        assert page[f"fleet_workload_memory_limit_bytes{{{who}}}"] == 2 * 128 * 2**20
+        assert page[f"fleet_workload_gpus_requested{{{who}}}"] == 2
+        assert page[f"fleet_workload_start_timestamp_seconds{{{who}}}"] == 1_770_372_000
+        absent = f'fleet_expected_workload_status{{namespace="{namespace}",workload="context",state="absent"}}'
+        assert page[absent] == 1
 
-    async def main() -> None:
-        expected = (f"{namespace}/planning", f"{namespace}/context")
-        source = Workloads(WorkloadsOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,), expected=expected))
-        async with followed(source):
-            page = await page_showing(source, f'fleet_workload_status{{{who},state="degraded"}}', 1)
-            assert page[f'fleet_workload_pods{{{who},phase="Running"}}'] == 2
-            assert page[f"fleet_workload_ready_pods{{{who}}}"] == 1
-            assert page[f"fleet_workload_restarts_total{{{who}}}"] == 0  # before the exporter started: a baseline
-            assert page[f'fleet_workload_waiting_containers{{{who},reason="CrashLoopBackOff"}}'] == 1
-            assert page[f'fleet_workload_terminated_containers{{{who},reason="OOMKilled"}}'] == 1
-            assert page[f'fleet_workload_image_info{{{who},image="registry.example/fleet/planning",version="v1.2"}}'] == 1
-            assert page[f"fleet_workload_cpu_requested_cores{{{who}}}"] == 0.5
-            assert page[f"fleet_workload_memory_limit_bytes{{{who}}}"] == 2 * 128 * 2**20
-            assert page[f"fleet_workload_gpus_requested{{{who}}}"] == 2
-            assert page[f"fleet_workload_start_timestamp_seconds{{{who}}}"] == 1_770_372_000
-            absent = f'fleet_expected_workload_status{{namespace="{namespace}",workload="context",state="absent"}}'
-            assert page[absent] == 1
-
-            set_status(server, namespace, "planning-1", running(ready=False, restarts=1))
-            page = await page_showing(source, f'fleet_workload_status{{{who},state="down"}}', 1)
-            assert page[f"fleet_workload_restarts_total{{{who}}}"] == 1
-            for name in ("planning-1", "planning-2"):
-                server.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", {"gracePeriodSeconds": 0})
-            page = await page_showing(
-                source, f'fleet_expected_workload_status{{namespace="{namespace}",workload="planning",state="absent"}}', 1
-            )
-            assert not [name for name in page if 'workload="planning",phase' in name]
-
-    run(main())
+        set_status(server, namespace, "planning-1", running(ready=False, restarts=1))
+        page = await page_showing(source, f'fleet_workload_status{{{who},state="down"}}', 1)
+        assert page[f"fleet_workload_restarts_total{{{who}}}"] == 1
+        for name in ("planning-1", "planning-2"):
+            server.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", {"gracePeriodSeconds": 0})
+        page = await page_showing(
+            source, f'fleet_expected_workload_status{{namespace="{namespace}",workload="planning",state="absent"}}', 1
+        )
+        assert not [name for name in page if 'workload="planning",phase' in name]
 
 
 @pytest.mark.parametrize(
@@ -128,25 +124,19 @@ def shape(phase: str) -> dict[str, Any]:
     return {"metadata": {"name": phase, "namespace": "n"}, "status": {"phase": phase, "conditions": conditions}}
 
 
-def test_pools_of_nodes_and_their_gpus(kubernetes_server: Kubernetes, namespace: str) -> None:
+async def test_pools_of_nodes_and_their_gpus(kubernetes_server: Kubernetes, namespace: str) -> None:
     server = kubernetes_server
     server.request("POST", "/api/v1/nodes", {"metadata": {"name": "node-1", "labels": {"pool": "gpu"}}})
     allocatable = {"status": {"allocatable": {"nvidia.com/gpu": "4", "cpu": "8"}, "capacity": {"nvidia.com/gpu": "4"}}}
     assert server.request("PATCH", "/api/v1/nodes/node-1/status", allocatable, content_type=MERGE)[0] == 200
     pod(server, namespace, "worker", running())
-
-    async def main() -> None:
-        source = Workloads(
-            WorkloadsOptions(
-                kubeconfig=server.kubeconfig, namespaces=(namespace,), nodes=True, pool_label="pool", usage=True
-            )
-        )
-        async with followed(source):
-            page = await page_showing(source, 'fleet_node_pool_gpus_allocatable{pool="gpu"}', 4)
-            assert page['fleet_node_pool_gpus_requested{pool="gpu"}'] == 1
-            assert not [name for name in page if "_used_" in name]  # there is no metrics API here
-
-    run(main())
+    source = Workloads(
+        WorkloadsOptions(kubeconfig=server.kubeconfig, namespaces=(namespace,), nodes=True, pool_label="pool", usage=True)
+    )
+    async with followed(source):
+        page = await page_showing(source, 'fleet_node_pool_gpus_allocatable{pool="gpu"}', 4)
+        assert page['fleet_node_pool_gpus_requested{pool="gpu"}'] == 1
+        assert not [name for name in page if "_used_" in name]  # there is no metrics API here
 
 
 def _pod(name: str, restarts: int) -> msgspec.Raw:
@@ -180,18 +170,14 @@ def test_restarts_are_counted_from_the_exporters_start() -> None:
     assert _restarts(before) == 4
 
 
-def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:
+async def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:
     kubeconfig = kubernetes_server.write_kubeconfig("nobody", tmp_path / "kubeconfig")
-
-    async def main() -> None:
-        source = Workloads(WorkloadsOptions(kubeconfig=kubeconfig, timeout=3))
-        async with followed(source):
-            await source.wait_synced()
-            first, second = await raised_by(source), await raised_by(source)
-            assert first.reason is Reason.UNAUTHORIZED
-            assert second is not first  # one that every scrape raises again keeps the frames of them all
-
-    run(main())
+    source = Workloads(WorkloadsOptions(kubeconfig=kubeconfig, timeout=3))
+    async with followed(source):
+        await source.wait_synced()
+        first, second = await raised_by(source), await raised_by(source)
+        assert first.reason is Reason.UNAUTHORIZED
+        assert second is not first  # one that every scrape raises again keeps the frames of them all
 
 
 @pytest.mark.parametrize(

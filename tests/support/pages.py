@@ -27,13 +27,9 @@ def series(samples: Iterable[Sample]) -> Page:
     return {name: float(value) for name, _, value in shown}
 
 
-def collected(source: AnySource) -> dict[str, float]:
-    """What one reading of a source gives. Raises SourceError as the source does."""
-    return series(asyncio.run(read_once(source)))
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(main)
+async def collected(source: AnySource) -> Page:
+    """The series of one collection. Raises SourceError as the source does."""
+    return series(await read_once(source))
 
 
 async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:

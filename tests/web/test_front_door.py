@@ -16,7 +16,6 @@ import bcrypt
 import httpx
 import pytest
 
-from tests.support.pages import run
 from tests.support.process import Exporter, exporter
 
 
@@ -109,45 +108,39 @@ def guarded(tmp_path: Path) -> Iterator[Exporter]:
         yield process
 
 
-def test_a_password_flood_delays_no_known_client(guarded: Exporter) -> None:
-    async def main() -> None:
-        right = httpx.BasicAuth("operator", "right")
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(timeout=120, limits=limits) as client, httpx.AsyncClient(timeout=60) as scraper:
-            address = f"{guarded.url}/-/healthy"
-            assert (await scraper.get(address, auth=right)).status_code == 200
-            flood = [
-                asyncio.create_task(client.get(address, auth=httpx.BasicAuth(user, f"wrong-{number}")))
-                for number in range(100)
-                for user in ("operator", "nobody")
-            ]
-            await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
-            scrapes = [await scraper.get(address, auth=right) for _ in range(5)]
-            waiting = [task for task in flood if not task.done()]
-            statuses = [reply.status_code for reply in await asyncio.gather(*flood)]
+async def test_a_password_flood_delays_no_known_client(guarded: Exporter) -> None:
+    right = httpx.BasicAuth("operator", "right")
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client, httpx.AsyncClient(timeout=60) as scraper:
+        address = f"{guarded.url}/-/healthy"
+        assert (await scraper.get(address, auth=right)).status_code == 200
+        flood = [
+            asyncio.create_task(client.get(address, auth=httpx.BasicAuth(user, f"wrong-{number}")))
+            for number in range(100)
+            for user in ("operator", "nobody")
+        ]
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+        scrapes = [await scraper.get(address, auth=right) for _ in range(5)]
+        waiting = [task for task in flood if not task.done()]
+        statuses = [reply.status_code for reply in await asyncio.gather(*flood)]
 
-            assert [reply.status_code for reply in scrapes] == [200] * 5
-            assert waiting, "the scrapes waited for every wrong password"
-            assert set(statuses) == {401, 429}
-            refused = next(task.result() for task in flood if task.result().status_code == 429)
-            assert refused.headers["retry-after"]
-
-    run(main())
+        assert [reply.status_code for reply in scrapes] == [200] * 5
+        assert waiting, "the scrapes waited for every wrong password"
+        assert set(statuses) == {401, 429}
+        refused = next(task.result() for task in flood if task.result().status_code == 429)
+        assert refused.headers["retry-after"]
 
 
-def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
-    async def main() -> None:
-        async with httpx.AsyncClient(timeout=60) as client:
-            flood = [
-                asyncio.create_task(client.get(guarded.url, auth=httpx.BasicAuth("operator", f"wrong-{number}")))
-                for number in range(50)
-            ]
-            await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
-            guarded.process.terminate()
-            try:
-                assert await asyncio.to_thread(guarded.process.wait, 10) == 0
-            except subprocess.TimeoutExpired:
-                pytest.fail("it does not end")
-            await asyncio.gather(*flood, return_exceptions=True)
-
-    run(main())
+async def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
+    async with httpx.AsyncClient(timeout=60) as client:
+        flood = [
+            asyncio.create_task(client.get(guarded.url, auth=httpx.BasicAuth("operator", f"wrong-{number}")))
+            for number in range(50)
+        ]
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+        guarded.process.terminate()
+        try:
+            assert await asyncio.to_thread(guarded.process.wait, 10) == 0
+        except subprocess.TimeoutExpired:
+            pytest.fail("it does not end")
+        await asyncio.gather(*flood, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from exporter.reference import metric_groups
 from servers import nats, vllm
 from servers.kubernetes import Kubernetes
 from servers.neo4j import Neo4j
+from servers.process import wait_for
 from servers.valkey import Valkey
 from tests.support.fleet_streams import fleet_on
-from tests.support.pages import eventually, run
+from tests.support.pages import eventually
 from tests.support.process import Exporter, exporter
 
 SOURCES = {"fleet", "jetstream", "neo4j", "rayjob", "valkey", "vllm"}
@@ -44,14 +46,13 @@ def everything(valkey_server: Valkey, neo4j_server: Neo4j, kubernetes_server: Ku
         }
         with exporter(variables=variables) as process:
 
-            async def complete() -> bool:
-                async with httpx.AsyncClient(timeout=30) as client:
-                    page = (await client.get(f"{process.url}/metrics")).text
+            def complete() -> bool:
+                page = httpx.get(f"{process.url}/metrics", timeout=30).text
                 lines = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
                 return {line.split('"')[1] for line in lines if line.endswith(" 1")} == SOURCES
 
-            run(eventually(complete))
-            run(_speaks(bus.url))
+            wait_for(complete, what="every source to be up")
+            asyncio.run(_speaks(bus.url))
             yield process
 
 
@@ -63,7 +64,7 @@ def test_promtool_has_no_complaint(everything: Exporter, promtool: Path) -> None
     assert b"# {" not in page
 
 
-def test_openmetrics_with_its_exemplars(everything: Exporter) -> None:
+async def test_openmetrics_with_its_exemplars(everything: Exporter) -> None:
     accept = {"accept": "application/openmetrics-text;version=1.0.0"}
 
     async def spoken() -> bool:
@@ -74,7 +75,7 @@ def test_openmetrics_with_its_exemplars(everything: Exporter) -> None:
         told = [sample.exemplar.labels for sample in duration.samples if sample.exemplar] if duration else []
         return {"task_id": "T", "story_id": "US-1"} in told
 
-    run(eventually(spoken))
+    await eventually(spoken)
 
 
 def test_every_metric_of_the_page_has_a_type_and_help_and_is_in_the_reference(everything: Exporter) -> None:

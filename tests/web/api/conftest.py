@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from servers import nats as nats_servers
+from servers.process import wait_for
 from tests.support.fleet_streams import fleet_on
-from tests.support.pages import eventually, run
 from tests.support.process import Exporter, exporter
 
 SECRET = "hunter2"
@@ -37,17 +38,13 @@ async def _lived(url: str) -> None:
 @pytest.fixture(scope="module")
 def bus() -> Iterator[str]:
     with nats_servers.start() as server:
-        run(_lived(server.url))
+        asyncio.run(_lived(server.url))
         yield server.url
 
 
 @pytest.fixture(scope="module")
 def running(bus: str) -> Iterator[Exporter]:
     with exporter(variables={"NATS_URL": bus}) as process:
-
-        async def ready() -> bool:
-            async with httpx.AsyncClient() as client:
-                return (await client.get(f"{process.url}/api/councils")).status_code == 200
-
-        run(eventually(ready))
+        councils = f"{process.url}/api/councils"
+        wait_for(lambda: httpx.get(councils, timeout=30).status_code == 200, what="the API to know councils")
         yield process

@@ -13,7 +13,6 @@ import httpx
 import pytest
 import websockets
 
-from tests.support.pages import run
 from tests.support.process import Exporter, exporter
 from tests.web.api.conftest import SECRET
 
@@ -141,23 +140,19 @@ def test_sources(running: Exporter) -> None:
     assert {row["source"]: row["up"] for row in asked(running, "/api/sources")} == {"jetstream": True, "fleet": True}
 
 
-def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: Any) -> None:
+async def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: Any) -> None:
     hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users:\n  operator: {hashed}\n")
-
-    async def main() -> None:
-        with exporter(f"--web.config.file={file}", variables={"NATS_URL": bus}) as process:
-            async with httpx.AsyncClient() as client:
-                assert (await client.get(f"{process.url}/api/events")).status_code == 401
-                assert (await client.get(f"{process.url}/docs")).status_code == 401
-                known = httpx.BasicAuth("operator", SECRET)
-                assert (await client.get(f"{process.url}/api/events", auth=known)).status_code == 200
-            with pytest.raises(websockets.InvalidStatus) as refused:
-                await websockets.connect(process.url.replace("http", "ws") + "/ws")
-            assert refused.value.response.status_code == 401
-
-    run(main())
+    with exporter(f"--web.config.file={file}", variables={"NATS_URL": bus}) as process:
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{process.url}/api/events")).status_code == 401
+            assert (await client.get(f"{process.url}/docs")).status_code == 401
+            known = httpx.BasicAuth("operator", SECRET)
+            assert (await client.get(f"{process.url}/api/events", auth=known)).status_code == 200
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(process.url.replace("http", "ws") + "/ws")
+        assert refused.value.response.status_code == 401
 
 
 def test_without_events_the_api_says_so() -> None:
@@ -169,12 +164,9 @@ def test_without_events_the_api_says_so() -> None:
             assert "NATS_URL" in reply.json()["detail"]
 
 
-def test_it_goes_on_while_a_search_runs(running: Exporter) -> None:
-    async def main() -> None:
-        async with httpx.AsyncClient() as client:
-            asked_for = [client.get(f"{running.url}/api/events", params={"since": "1h"}) for _ in range(8)]
-            statuses = {reply.status_code for reply in await asyncio.gather(*asked_for)}
-            assert statuses <= {200, 429}
-            assert 200 in statuses
-
-    run(main())
+async def test_it_goes_on_while_a_search_runs(running: Exporter) -> None:
+    async with httpx.AsyncClient() as client:
+        asked_for = [client.get(f"{running.url}/api/events", params={"since": "1h"}) for _ in range(8)]
+        statuses = {reply.status_code for reply in await asyncio.gather(*asked_for)}
+        assert statuses <= {200, 429}
+        assert 200 in statuses

@@ -11,7 +11,7 @@ import pytest
 
 from servers import nats as nats_servers
 from tests.support.fleet_streams import fleet_on
-from tests.support.pages import eventually, run
+from tests.support.pages import eventually
 from tests.support.process import Exporter, exporter
 
 NUMBER = 60
@@ -34,7 +34,7 @@ async def _published(url: str) -> None:
 @pytest.fixture(scope="module")
 def bus() -> Iterator[str]:
     with nats_servers.start() as server:
-        run(_published(server.url))
+        asyncio.run(_published(server.url))
         yield server.url
 
 
@@ -87,15 +87,11 @@ def test_back_and_forth_gives_the_same_events(running: Exporter, order: str) -> 
     assert returned == [key for found in forth for key in keys(found)]
 
 
-def test_cursors_stay_stable_while_events_arrive(running: Exporter, bus: str) -> None:
+async def test_cursors_stay_stable_while_events_arrive(running: Exporter, bus: str) -> None:
     first = page(running, subject="planning.>", limit=10)
-
-    async def publish() -> None:
-        async with fleet_on(bus) as fleet:
-            for number in range(5):
-                await fleet.says("planning.late", number=number)
-
-    run(publish())
+    async with fleet_on(bus) as fleet:
+        for number in range(5):
+            await fleet.says("planning.late", number=number)
     older = page(running, subject="planning.>", limit=10, cursor=first["next"])
     newer = page(running, subject="planning.>", limit=10, cursor=first["previous"])
     last = page(running, subject="planning.>", limit=10, cursor=newer["previous"])
@@ -160,7 +156,7 @@ async def _flooded(url: str, number: int) -> None:
 @pytest.fixture(scope="module")
 def flooded() -> Iterator[Exporter]:
     with nats_servers.start() as server:
-        run(_flooded(server.url, 100_000))
+        asyncio.run(_flooded(server.url, 100_000))
         variables = {"NATS_URL": server.url, "FLEET_EXPORTER_FLEET_LOOKBACK": "0.001"}
         with exporter(variables=variables) as process:
             yield process
@@ -181,28 +177,25 @@ def test_a_search_without_matches_stops_at_its_deadline_and_goes_on(flooded: Exp
     assert len(set(read_to)) == len(read_to)
 
 
-def test_searches_end_with_their_clients_and_their_number_is_bounded(flooded: Exporter) -> None:
-    async def main() -> None:
-        query = {"since": "1h", "q": "none-such", "order": "oldest"}
-        async with httpx.AsyncClient(timeout=30) as client:
+async def test_searches_end_with_their_clients_and_their_number_is_bounded(flooded: Exporter) -> None:
+    query = {"since": "1h", "q": "none-such", "order": "oldest"}
+    async with httpx.AsyncClient(timeout=30) as client:
 
-            async def free() -> bool:
-                reply = await client.get(f"{flooded.url}/api/events", params={"since": "1h", "limit": 1})
-                return reply.status_code == 200
+        async def free() -> bool:
+            reply = await client.get(f"{flooded.url}/api/events", params={"since": "1h", "limit": 1})
+            return reply.status_code == 200
 
-            searching = [client.get(f"{flooded.url}/api/events", params=query) for _ in range(12)]
-            searches = [asyncio.create_task(search) for search in searching]  # more than there are slots
-            done, running = await asyncio.wait(searches, return_when=asyncio.FIRST_COMPLETED)
-            refused = done.pop().result()
-            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
-            assert refused.json()["detail"].startswith("the maximum of 6 searches")
-            for search in running:
-                search.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            async with asyncio.timeout(5):  # half of what the searches would have taken
-                await eventually(free)
-
-    run(main())
+        searching = [client.get(f"{flooded.url}/api/events", params=query) for _ in range(12)]
+        searches = [asyncio.create_task(search) for search in searching]  # more than there are slots
+        done, running = await asyncio.wait(searches, return_when=asyncio.FIRST_COMPLETED)
+        refused = done.pop().result()
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json()["detail"].startswith("the maximum of 6 searches")
+        for search in running:
+            search.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        async with asyncio.timeout(5):  # half of what the searches would have taken
+            await eventually(free)
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "W10", "=" * 40, "é"])

@@ -9,7 +9,6 @@ import httpx
 import pytest
 import websockets
 
-from tests.support.pages import run
 from tests.support.process import Exporter
 
 PROBLEM = "application/problem+json"
@@ -36,14 +35,11 @@ def test_every_resource_refuses_an_unknown_parameter_by_name(running: Exporter) 
         ]
 
 
-def test_the_web_socket_refuses_an_unknown_parameter_by_name(running: Exporter) -> None:
-    async def main() -> None:
-        with pytest.raises(websockets.InvalidStatus) as refused:
-            await websockets.connect(running.url.replace("http", "ws") + "/ws?sinc=5m")
-        assert refused.value.response.status_code == 422
-        assert b"sinc: unknown parameter" in (refused.value.response.body or b"")
-
-    run(main())
+async def test_the_web_socket_refuses_an_unknown_parameter_by_name(running: Exporter) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(running.url.replace("http", "ws") + "/ws?sinc=5m")
+    assert refused.value.response.status_code == 422
+    assert b"sinc: unknown parameter" in (refused.value.response.body or b"")
 
 
 @pytest.mark.parametrize(
