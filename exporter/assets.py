@@ -1,4 +1,4 @@
-"""The dashboards and rules that come with the exporter: found in the wheel or in a checkout, and written out."""
+"""The generated dashboards and rules, from the wheel or a checkout, with the user's URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 _PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1] / "deploy/helm/files")
-"""Where the generated files are in a wheel, and where they are in a checkout or an editable install."""
+"""Location of the generated files in a wheel, and in a checkout or editable install."""
 
 RULES: Final = "alerts.yaml"
 DASHBOARDS: Final = "dashboards"
@@ -26,11 +26,11 @@ _PROMETHEUS_RULE: Final = {
 
 
 class BundleError(Exception):
-    """One sentence: what cannot be read or written, where, and why."""
+    """A file cannot be read or written; the message is one sentence."""
 
 
 def folder() -> Path:
-    """The folder with the generated files. Raises BundleError where the installation has none."""
+    """The folder with the generated files. Raises BundleError if the installation has none."""
     for place in _PLACES:
         if (place / RULES).is_file():
             return place
@@ -38,9 +38,10 @@ def folder() -> Path:
 
 
 def dashboards(*, loki: bool = True, exporter_url: str = EXPORTER_URL) -> dict[str, str]:
-    """JSON text by file name, with links to the exporter under that address. Raises BundleError.
+    """JSON text by file name, with this URL of the exporter. Raises BundleError.
 
-    Without Loki those that would ask it come in their other form.
+    Without Loki, dashboards that query Loki are returned without these panels.
+
     """
     place = folder() / DASHBOARDS
     files = {file.name: file for file in sorted(place.glob("*.json"))}
@@ -51,7 +52,7 @@ def dashboards(*, loki: bool = True, exporter_url: str = EXPORTER_URL) -> dict[s
 
 
 def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> str:
-    """The rule file with its links under those addresses. Raises BundleError."""
+    """The rule file with these URLs. Raises BundleError."""
     text = _read(folder() / RULES)
     return text.replace(RUNBOOK_URL, runbook_url.rstrip("/")).replace(GRAFANA_URL, grafana_url.rstrip("/"))
 
@@ -59,7 +60,7 @@ def rules(*, grafana_url: str = GRAFANA_URL, runbook_url: str = RUNBOOK_URL) -> 
 ALERTMANAGER: Final = {
     "configuration": "alertmanager.yaml", "template": "slack.tmpl", "resource": "alertmanagerconfig.yaml",
 }  # fmt: skip
-"""File by form: for Alertmanager itself, its Slack template, and the Prometheus Operator's AlertmanagerConfig."""
+"""File name by format: the Alertmanager configuration, its Slack template, and the AlertmanagerConfig resource."""
 
 CRITICAL_CHANNEL: Final = "#fleet-critical"
 WARNING_CHANNEL: Final = "#fleet-warnings"
@@ -71,7 +72,7 @@ _FOLDER: Final = re.compile(r"[\w./-]+")
 
 
 def alertmanager(form: str, *, critical_channel: str, warning_channel: str, secrets: str, templates: str) -> str:
-    """One of the ALERTMANAGER files with a site's channels and folders. Raises BundleError."""
+    """One of the ALERTMANAGER files with these channels and folders. Raises BundleError."""
     for channel in (critical_channel, warning_channel):
         if not _CHANNEL.fullmatch(channel):
             raise BundleError(f"{channel!r}: expected a Slack channel; write #name, or the channel's ID")
@@ -89,13 +90,13 @@ def alertmanager(form: str, *, critical_channel: str, warning_channel: str, secr
 
 
 def prometheus_rule(rule_file: str) -> str:
-    """A rule file as the Prometheus Operator's resource."""
+    """A rule file as a PrometheusRule resource."""
     document = _PROMETHEUS_RULE | {"spec": yaml.safe_load(rule_file)}
     return yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 
 
 def write(file: Path, text: str) -> None:
-    """Write one file whole, making its folder where there is none. Raises BundleError."""
+    """Write one file atomically; creates its folder. Raises BundleError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

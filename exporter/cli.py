@@ -38,13 +38,13 @@ COMMANDS: Final = {
     "schema": "print the JSON Schema of the configuration file",
 }
 _CONFIGURED: Final = ("serve", "collect", "check", "health")
-"""The commands that read the configuration; the others print what the installation holds."""
+"""Commands that read the configuration; the others use the installation only."""
 
 Flags = argparse.Namespace
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a mistake in one sentence, since the usage would list two hundred flags; knows its flags."""
+    """Reports an error in one sentence instead of the usage, which would list two hundred flags."""
 
     def __init__(self, prog: str | None = None, *, parents: Sequence[_Parser] = (), **settings: Any) -> None:
         self.flags: set[str] = {flag for parent in parents for flag in parent.flags}
@@ -59,9 +59,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = None) -> tuple[_Parser, dict[str, _Parser]]:
-    """The parser of the program and those of its commands, with flags for the options.
+    """The parser of the program and its commands, with flags for the options.
 
-    `sources` are the names that `collect` takes.
+    `sources` are the names accepted by `collect`.
+
     """
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     if options:
@@ -89,7 +90,7 @@ def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = Non
     command("health")
     boards = command("dashboards")
     boards.add_argument("--out", metavar="DIR", required=True, help="folder to write to; created if needed")
-    boards.add_argument("--without-loki", action="store_true", help="leave out the panels that query Loki")
+    boards.add_argument("--without-loki", action="store_true", help="omit panels that query Loki")
     boards.add_argument(
         "--exporter-url", metavar="URL", default=EXPORTER_URL, help="URL of the exporter in a browser (default: %(default)s)"
     )
@@ -254,11 +255,11 @@ def _run(words: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
+    """Run one command and return its exit code: 0 success, 1 failure, 2 invalid configuration or command line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_standard_streams()
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8")  # the texts hold characters that not every locale has
+        sys.stdout.reconfigure(encoding="utf-8")  # the output has characters that some locales lack
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -277,12 +278,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Connect those that the caller closed to nothing: the event loop aborts if one of its sockets takes their number."""
+    """Open closed standard streams as /dev/null: the event loop aborts if one of its sockets gets their number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free number
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     if sys.stderr is None:
@@ -290,5 +291,5 @@ def _open_standard_streams() -> None:
 
 
 def _discard_output() -> None:
-    """Keep the interpreter from writing the rest at its end."""
+    """Keep the interpreter from flushing at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

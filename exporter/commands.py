@@ -1,4 +1,4 @@
-"""The commands that read the configuration: serve, collect, health. Each returns its exit code."""
+"""Commands that read the configuration: serve, collect, health. Each returns its exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("exporter")
 def _run(main: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
-    except ImportError:  # not offered for every platform
+    except ImportError:  # not available on every platform
         asyncio.run(main)
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -42,8 +42,8 @@ def serve(settings: Settings) -> int:
     from exporter.web.server import StartError, serve
     from exporter.web.web_config import WebConfigError
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # changed files are read again without a signal
-    signal.signal(signal.SIGTERM, _exit)  # until the server has handlers of its own
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # changed files are reloaded without a signal
+    signal.signal(signal.SIGTERM, _exit)  # until the server installs its own handlers
     configure(settings.log)
     process.tune_garbage_collection()
     sources, shard = settings.sources, settings.part

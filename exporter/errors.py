@@ -1,4 +1,4 @@
-"""How reading a source fails: a sentence for people, and one of the reasons that the page shows."""
+"""Errors of sources: a sentence, and a reason for the metric."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ class Reason(StrEnum):
 
 
 class SourceError(Exception):
-    """One sentence that says what is wrong and where, without secrets, and the reason it falls under."""
+    """One sentence about what is wrong and where, without secrets, and the reason."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
     def again(self) -> SourceError:
-        """The same error as a new object: one that is raised repeatedly gathers the traceback of every raise."""
+        """A copy of the error, because an exception that is raised repeatedly accumulates tracebacks."""
         return SourceError(self.reason, str(self))
 
 
 def reason_of(error: BaseException) -> Reason:
-    """The reason for an exception that a source let through.
+    """The reason for an exception from a source.
 
-    Clients raise the standard library's errors for what the network does; what none of them names is our own mistake.
+    Clients raise the standard library's errors for network failures; any other exception is a bug.
+
     """
     error = cause_of(error)
     if isinstance(error, SourceError):
@@ -43,13 +44,13 @@ def reason_of(error: BaseException) -> Reason:
         return Reason.UNAUTHORIZED
     if isinstance(error, OSError):
         return Reason.UNREACHABLE
-    if isinstance(error, EOFError):  # asyncio.IncompleteReadError: the reply was cut short
+    if isinstance(error, EOFError):  # asyncio.IncompleteReadError: the reply was truncated
         return Reason.MALFORMED
     return Reason.BUG
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """The first error of an exception group, whose own message names none; any other error itself."""
+    """The first error of an exception group, because the group's message does not contain it; other errors unchanged."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

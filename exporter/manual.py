@@ -1,4 +1,4 @@
-"""The text of `fleet-exporter --help` and the man page, as `make generate` writes them: showing them imports nothing."""
+"""`fleet-exporter --help` and the man page, written by `make generate`, so that showing them imports nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMON: Final = (
     "neo4j.databases", "vllm.url", "rayjob.in_cluster", "rayjob.namespaces", "workloads.in_cluster", "services.grpc",
     "loki.url", "shard",
 )  # fmt: skip
-"""What most people set."""
+"""The most common options."""
 
 SECRETS: Final = ("jetstream.password", "jetstream.token", "valkey.password", "neo4j.password", "vllm.token")
 
@@ -51,7 +51,7 @@ def help_text() -> str:
             "usage: fleet-exporter [COMMAND] [FLAGS]",
             "",
             *textwrap.wrap(
-                f"{PURPOSE} A source is on when it has an address.",
+                f"{PURPOSE} A source is enabled if it has an address.",
                 WIDTH,
             ),
             "",
@@ -59,10 +59,10 @@ def help_text() -> str:
             *(_entry(name, text) for name, text in COMMANDS.items()),
             "",
             "Common options (in brackets: the environment variable):",
-            _entry(f"--{CONFIG_FILE} FILE", "YAML file with the same options as keys."),
+            _entry(f"--{CONFIG_FILE} FILE", "YAML file with these options as keys."),
             *(_flag(named[path]) for path in COMMON),
             "",
-            "Secrets have no flag, since process lists show flags; set a variable or a key of the file:",
+            "Secrets have no flag because process lists show flags; use a variable or a key of the file:",
             *(_entry(option.well_known_variable or option.variable, f"{option.path}: {option.help}") for option in secrets),
             "",
             "Other flags:",
@@ -76,7 +76,7 @@ def help_text() -> str:
 
 
 def _roff(text: str) -> str:
-    """A line of text for troff: no character of it is an instruction."""
+    """A line of text, escaped for troff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "")
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
 
@@ -97,10 +97,10 @@ def man_page() -> str:
     return "\n".join(
         [
             f'.TH FLEET\\-EXPORTER 1 "" "fleet\\-exporter {__version__}" "User Commands"',
-            ".ad l",  # names are long: do not spread words
+            ".ad l",  # names are long: do not justify lines
             *(".SH NAME", _roff(f"fleet-exporter - {PURPOSE[0].lower()}{PURPOSE[1:].rstrip('.')}")),
             *(".SH SYNOPSIS", ".B fleet\\-exporter", _roff("[COMMAND] [FLAGS]")),
-            *(".SH DESCRIPTION", _roff(f"{PURPOSE} A source is on when it has an address.")),
+            *(".SH DESCRIPTION", _roff(f"{PURPOSE} A source is enabled if it has an address.")),
             *(".SH COMMANDS", *_items(COMMANDS.items())),
             ".SH OPTIONS",
             _roff(
@@ -108,7 +108,7 @@ def man_page() -> str:
                 f"{PREFIX}... variables, these over well-known variables such as NATS_URL, and these over the file. "
                 "Secrets have no flag."
             ),
-            *_items([(f"--{CONFIG_FILE}", f"YAML file with the same options as keys. Also {PREFIX}CONFIG_FILE.")]),
+            *_items([(f"--{CONFIG_FILE}", f"YAML file with these options as keys. Also {PREFIX}CONFIG_FILE.")]),
             *_items([("--version", "Print the version."), ("--print-completion", "Print the script of bash, zsh or fish.")]),
             *(
                 line

@@ -1,7 +1,7 @@
-"""Options: `shard`, `web`, `log` and one group for each source found; a flag, a variable or a YAML key sets any of them.
+"""Options: `shard`, `web`, `log` and one group per source, set by flags, variables or YAML keys.
 
-Flags win over `FLEET_EXPORTER_…` variables, those over the well-known ones (`NATS_URL`), those over the file, that over
-the defaults. What is unknown or wrong is told all together, each as one sentence.
+Flags take precedence over `FLEET_EXPORTER_…` variables, these over well-known variables (`NATS_URL`), these over the file.
+All errors are reported together, one sentence each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CONFIG_FILE = "config.file"
 
 
 class SettingsError(Exception):
-    """Every mistake of a configuration, a sentence each."""
+    """All errors of a configuration, one sentence each."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -40,9 +40,9 @@ class SettingsError(Exception):
 
 @functools.cache
 def source_types() -> tuple[type[Source] | type[LegacySource], ...]:
-    """The source of every module in `exporter/sources/`, named after its module."""
+    """The source of every module in `exporter/sources/`, by module name."""
     found = []
-    package = importlib.import_module("exporter.sources")  # by name: options know no source
+    package = importlib.import_module("exporter.sources")  # by name, because options do not know their source
     for name in sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)):
         module = importlib.import_module(name)
         found += [
@@ -59,7 +59,7 @@ def options_type(kind: type[Source] | type[LegacySource]) -> type[SourceOptions]
 
 
 class Settings(Options):
-    """The whole configuration; `sources` are those that have an address and are read by this shard."""
+    """The whole configuration; `sources` are those with an address that this shard reads."""
 
     shard: ShardText = str(WHOLE)
     web: Web = Web()
@@ -71,7 +71,7 @@ class Settings(Options):
 
     @functools.cached_property
     def sources(self) -> tuple[AnySource, ...]:
-        """The sources with an address that this shard reads; created once."""
+        """Sources with an address that this shard reads; created once."""
         groups = ((kind, getattr(self, kind.kind)) for kind in source_types())
         found = (created(kind, options, self.part) for kind, options in groups if options.enabled)
         return tuple(source for source in found if source is not None)
@@ -79,14 +79,14 @@ class Settings(Options):
 
 @functools.cache
 def settings_type() -> type[Settings]:
-    """Settings with one field for each source found."""
+    """Settings with one field per source."""
     groups: dict[str, Any] = {kind.kind: (options_type(kind), options_type(kind)()) for kind in source_types()}
     return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, **groups)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One field of one group, or of none (""), under the names by which people set it."""
+    """One field of a group, or of the top level (""), with its flag, variables and key."""
 
     group: str
     name: str
@@ -102,7 +102,7 @@ class Option:
 
     @property
     def flag(self) -> str | None:
-        """`--web.listen-address`; None for secrets, which any process list would show."""
+        """`--web.listen-address`; None for secrets, because process lists show flags."""
         if self.is_secret:
             return None
         return self._extra("flag") or f"--{self.path.replace('_', '-')}"
@@ -129,7 +129,7 @@ class Option:
 
     @property
     def default(self) -> str:
-        """The default as it would be written; empty where there is none."""
+        """The default in its text form; empty if there is none."""
         value = self.field.get_default(call_default_factory=True)
         if value is None or value == () or value == "":
             return ""
@@ -142,7 +142,7 @@ class Option:
 
 @functools.cache
 def options() -> tuple[Option, ...]:
-    """Every option, those of no group first, then group by group, in the order of declaration."""
+    """Every option: top level first, then by group, in declaration order."""
     fields = settings_type().model_fields
     groups = {name: field.annotation for name, field in fields.items() if _is_group(field)}
     return (
@@ -160,8 +160,8 @@ def _is_group(field: FieldInfo) -> bool:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a parser a flag for every option that may be one, and `--config.file`."""
-    parser.add_argument(f"--{CONFIG_FILE}", metavar="FILE", help="YAML file with the same options as keys.")
+    """Add a flag for every option that has one, and `--config.file`."""
+    parser.add_argument(f"--{CONFIG_FILE}", metavar="FILE", help="YAML file with these options as keys.")
     for option in options():
         if option.flag is None:
             continue
@@ -181,7 +181,7 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
-        # Of tags and aliases the problem names the text, which may be the begin of an unquoted secret.
+        # For tags and aliases, the problem contains the text, which may be the start of an unquoted secret.
         quotes = isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError)
         problem = "a tag or alias; quote the value" if quotes else getattr(error, "problem", None) or "not UTF-8"
         mistakes.append(f"--{CONFIG_FILE} {path}{place}: not YAML ({problem})")
@@ -205,7 +205,7 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> Iterator[tuple[Option, str]]:
-    """The options set by variables, the well-known names first so that ours win."""
+    """Options from variables; well-known variables first, so that FLEET_EXPORTER_ variables take precedence."""
     own = {option.variable: option for option in options()}
     for option in options():
         if option.well_known_variable and (value := environment.get(option.well_known_variable)):
@@ -226,15 +226,16 @@ def _sentence(error: Mapping[str, Any], known: Mapping[str, Option]) -> str:
         return f"{path}: no such option; `fleet-exporter --help` lists them"
     option = known.get(where)
     names = (option.flag or option.variable, option.well_known_variable) if option else ()
-    told = f" ({', '.join(name for name in names if name)})" if option else ""
+    names_text = f" ({', '.join(name for name in names if name)})" if option else ""
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}{told}: {message[:1].lower()}{message[1:]}"
+    return f"{where}{names_text}: {message[:1].lower()}{message[1:]}"
 
 
 def _share_servers(merged: dict[str, Any]) -> set[str]:
-    """Give a source that reads the same server as another one that one's address and credentials, unless it has its own.
+    """Copy the address and credentials of another source that reads the same server, unless the source has its own.
 
-    Returns the paths of the options that were given so.
+    Returns the paths of the copied options.
+
     """
     shared_paths = set()
     for kind in source_types():
@@ -252,9 +253,10 @@ def _share_servers(merged: dict[str, Any]) -> set[str]:
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
-    """Settings from parsed flags ({"web.listen_address": text}), variables and the file that either names.
+    """Settings from parsed flags ({"web.listen_address": text}), variables and the configuration file.
 
-    Raises SettingsError with every mistake found.
+    Raises SettingsError with all errors.
+
     """
     mistakes: list[str] = []
     path = flags.get(CONFIG_FILE) or environment.get(f"{PREFIX}CONFIG_FILE")

@@ -1,4 +1,4 @@
-"""Where links lead when nobody says otherwise; what is generated holds these, and is given others by name."""
+"""Default URLs in generated files, replaced by the user's on request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ GRAFANA_URL: Final = "http://localhost:3000"
 """Grafana, before `/d/<uid>`."""
 
 RUNBOOK_URL: Final = "https://github.com/fleet-exporter/fleet-exporter/blob/main/docs/runbooks"
-"""The folder of the runbooks, before `/<AlertName>.md`."""
+"""Folder of the runbooks, before `/<AlertName>.md`."""
 
 EXPORTER_URL: Final = "http://localhost:9847"
-"""The exporter's pages and API as a browser reaches them; dashboards hold it as the value of a text box."""
+"""The exporter's pages and API in a browser; dashboards have it as the value of a text box."""

@@ -1,29 +1,29 @@
-"""Clocks that disagree: this machine's own when it is set, and a server's."""
+"""Clock differences: changes of this machine's clock, and the offset of a server's clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # only Linux has the former
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # only on Linux
 _TOLERANCE = 1.0
-"""Seconds that are no disagreement: the time of a reply, and of what the scheduler does."""
+"""Tolerated difference in seconds, for the delay of a reply and of the scheduler."""
 
 
 def steady() -> float:
-    """Seconds since the machine started, its sleep included: never set, never stepped."""
+    """Seconds since boot, including suspend; never adjusted."""
     return time.clock_gettime(_SINCE_BOOT)
 
 
 class WallClock:
-    """This machine's clock, and by how much it was set since it was last read."""
+    """This machine's clock, and its adjustment since the last call."""
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
         self._wall, self._steady = wall, steady
         self._difference = wall() - steady()
 
     def read(self) -> tuple[float, float]:
-        """(seconds since 1970, seconds that the clock was set forward; 0 for less than a second)."""
+        """(seconds since 1970, seconds that the clock was set forward; 0 if less than a second)."""
         now = self._wall()
         step = now - self._steady() - self._difference
         if abs(step) <= _TOLERANCE:
@@ -33,19 +33,19 @@ class WallClock:
 
 
 class ServerClock:
-    """By how much a server's clock is ahead, from the times in its replies."""
+    """Offset of a server's clock, from the times in its replies."""
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
         self._wall, self._steady = wall, steady
         self._difference: float | None = None
 
     def said(self, server_time: float) -> None:
-        """Take note of the time in a reply that has just come, in seconds since 1970."""
+        """Record the time in a reply that just arrived, in seconds since 1970."""
         self._difference = server_time - self._steady()
 
     @property
     def ahead(self) -> float:
-        """Seconds that it is ahead of this machine's clock, negative if behind; 0 for less than a second, or if unknown."""
+        """Seconds that it is ahead of this machine's clock, negative if behind; 0 if less than a second or unknown."""
         if self._difference is None:
             return 0.0
         ahead = self._difference + self._steady() - self._wall()

@@ -79,7 +79,7 @@ class Account(Reply, frozen=True):
 
 
 class Replica(msgspec.Struct, frozen=True):
-    """A follower of a Raft group: `lag` is in operations."""
+    """A peer of a Raft group; `lag` is in operations."""
 
     name: str = ""
     current: bool = False
@@ -88,7 +88,7 @@ class Replica(msgspec.Struct, frozen=True):
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """The servers of a stream or consumer; all fields are empty where the server is not clustered."""
+    """The servers of a stream or consumer; all fields are empty without clustering."""
 
     name: str = ""
     leader: str = ""
@@ -96,7 +96,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """A stream that another one copies."""
+    """The origin of a mirror or source."""
 
     name: str = ""
 
@@ -145,7 +145,7 @@ class Stream(msgspec.Struct, frozen=True):
     mirror: OriginState | None = None
     sources: list[OriginState] | None = None
     ts: str = ""
-    """When the server answered."""
+    """Time of the reply."""
 
 
 class StreamList(ListReply, frozen=True):
@@ -163,7 +163,7 @@ class StreamInfo(Reply, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a consumer is: in its own count of deliveries and in the stream."""
+    """Position of a consumer: its delivery count, and the stream sequence."""
 
     consumer_seq: int = 0
     stream_seq: int = 0
@@ -235,7 +235,7 @@ class CreatedConsumer(Reply, frozen=True):
 
     name: str = ""
     num_pending: int = 0
-    delivered: Position = Position()  # of a new consumer: the sequence before the one it starts at
+    delivered: Position = Position()  # of a new consumer: the sequence before its start
 
 
 R = TypeVar("R", bound=Reply)
@@ -250,7 +250,7 @@ _UNAVAILABLE = range(500, 600)
 
 
 def decoded(data: bytes, kind: type[R], *, subject: str) -> R:
-    """A reply as that record. Raises SourceError for any error reply but 404, and for a reply of another shape."""
+    """A reply as a record. Raises SourceError for errors except 404, and for malformed replies."""
     try:
         reply = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
@@ -273,7 +273,7 @@ def _reason(error: ApiError) -> Reason:
 
 
 def consumer_config(raw: msgspec.Raw) -> ConsumerConfig:
-    """A consumer's configuration; defaults where it has another shape than ours."""
+    """A consumer's configuration; defaults if malformed."""
     try:
         return msgspec.json.decode(raw, type=ConsumerConfig)
     except (msgspec.DecodeError, msgspec.ValidationError):

@@ -1,7 +1,7 @@
-"""Addresses of backends: checked when the configuration is read, shown without their credentials.
+"""Addresses of backends: validated when the configuration is read, shown without credentials.
 
-An address is a URL. Where the field writes host:port (NATS, ValKey, Neo4j, vLLM) the scheme may be missing. A refusal
-shows the address only if it cannot hold a secret.
+An address is a URL. The scheme is optional where host:port is customary (NATS, ValKey, Neo4j, vLLM). Errors contain the
+address only if it cannot contain a secret.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from exporter.config.redaction import MASK
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _HOST: Final = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _HARMLESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)?[\w./\[\]-]*(:[0-9]{0,5})?(/[\w./-]*)?")
-"""Holds no user, password, query or fragment, and after a colon nothing but digits."""
+"""Contains no user, password, query or fragment, and only digits after a colon."""
 _DEFAULT_PATHS: Final = ("", "/", "/metrics")
 
 
 class Address(SecretStr):
-    """A URL that may hold credentials: its text form and its parts, except for `user` and `password`, hold none."""
+    """A URL that may contain credentials; its text form and its parts, except `user` and `password`, do not."""
 
     @property
     def _parts(self) -> SplitResult:
@@ -34,7 +34,7 @@ class Address(SecretStr):
             parts.port  # noqa: B018 - raises where it is no port
         except ValueError:
             return SplitResult("", "", "", "", "")
-        # Not checked yet, it may be anything: what is not clearly a host or a path is not shown.
+        # The value is not validated yet: show it only if it is clearly a host or path.
         known = (parts.netloc or parts.scheme == "unix") and "@" not in parts.path
         return parts if known else SplitResult("", "", "", "", "")
 
@@ -90,28 +90,28 @@ class Address(SecretStr):
         return f"{self.location}{'' if path in _DEFAULT_PATHS else path}"
 
     def with_default_path(self, path: str) -> str:
-        """The whole URL, with that path if it has none. It holds the credentials."""
+        """The whole URL including credentials, with that path if it has none."""
         parts = self._parts
         return (parts if parts.path not in ("", "/") else parts._replace(path=path)).geturl()
 
 
 @dataclass(frozen=True)
 class Form:
-    """What addresses of one backend look like."""
+    """The valid addresses of a backend."""
 
     example: str
     schemes: Mapping[str, str]
-    """Each accepted scheme, and the one that the client knows it by."""
+    """Accepted schemes, and the client's name for each."""
     assumed: str | None = None
-    """Scheme of an address without one."""
+    """Default scheme."""
     path: str = "/?"
     """Pattern of the whole path."""
     query: Sequence[str] | None = ()
-    """Names that the query may hold; None: any."""
+    """Valid query parameters; None: any."""
     needs_port: bool = False
 
     def parsed(self, text: str, *, shown: bool) -> Address:
-        """The address with its client's scheme. Raises ValueError with a sentence that shows the text only if `shown`."""
+        """The address with the client's scheme. Raises ValueError; the message contains the address only if `shown`."""
         got = f", got {text!r}" if shown and _HARMLESS.fullmatch(text) else ""
 
         def refused(why: str) -> ValueError:
@@ -177,7 +177,7 @@ class Form:
 
 
 def _divided(rest: str) -> tuple[str, str]:
-    """What follows `://` as (authority, path with query and fragment)."""
+    """The part after `://` as (authority, path with query and fragment)."""
     end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
     return rest[:end], rest[end:]
 
@@ -204,7 +204,7 @@ _NEO4J = Form(
     "bolt://host:port or neo4j://host:port",
     {**_BOLT, **{name.replace("bolt", "neo4j"): name.replace("bolt", "neo4j") for name in _BOLT}},
     assumed="bolt",
-    query=("policy", "region"),  # of a routing context
+    query=("policy", "region"),  # routing context
 )
 _HTTP_SCHEMES = {"http": "http", "https": "https"}
 _HTTP = Form("http://host:port or https://host:port", _HTTP_SCHEMES, path=r"(/.*)?", query=None)
@@ -213,12 +213,12 @@ _HOST_PORT = Form("host:port", {"grpc": "grpc"}, assumed="grpc", path="", needs_
 
 
 def split(value: Any) -> Any:
-    """The words of a text with commas; anything else as it is."""
+    """Splits a text at commas; other values are returned unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def paired(value: Any) -> Any:
-    """The mapping that a text of name=value with commas is; anything else as it is. Raises ValueError."""
+    """Parses name=value pairs separated by commas; other values are returned unchanged. Raises ValueError."""
     if not isinstance(value, str):
         return value
     found: dict[str, str] = {}
@@ -233,7 +233,7 @@ def paired(value: Any) -> Any:
 
 
 def _harmless(texts: Iterable[str]) -> bool:
-    """Whether none can hold a secret; together, since a password with a comma is split."""
+    """Whether no address can contain a secret; checked together, because a password with a comma is split."""
     return all(_HARMLESS.fullmatch(text) for text in texts)
 
 

@@ -1,4 +1,4 @@
-"""Log lines as the field writes them: logfmt or JSON, one event a line, the `extra` of a call as fields."""
+"""Log lines in logfmt or JSON, one record per line, with `extra` as fields."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Style(StrEnum):
 
 
 class Log(Options):
-    """How the exporter logs, on standard error."""
+    """Logging to standard error."""
 
     level: Annotated[Level, option("Minimum log level: debug, info, warn or error.")] = Level.INFO
     format: Annotated[Style, option("Log format: logfmt or json.")] = Style.LOGFMT
@@ -40,7 +40,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class Formatter(logging.Formatter):
-    """A record as one line: ts, level, logger, msg, then what the call gave as `extra`."""
+    """A record as one line: ts, level, logger, msg, then the fields of `extra`."""
 
     def __init__(self, style: Style) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def _logfmt(value: str) -> str:
 
 
 _MAX_WAITING = 10_000
-"""Lines kept in memory while standard error accepts none."""
+"""Lines kept in memory while standard error is blocked."""
 _FLUSH_SECONDS = 1.0
 _STDERR = 2
 
@@ -88,7 +88,7 @@ def _count_dropped() -> None:
 
 
 class _Writer(QueueHandler):
-    """Lets a thread write the lines: a reader of standard error that stalls must not stop the exporter."""
+    """Writes lines in a thread, so that a blocked standard error cannot block the exporter."""
 
     queue: queue.Queue[logging.LogRecord | None]
 
@@ -110,13 +110,13 @@ class _Writer(QueueHandler):
             line = f"{record.getMessage()}\n".encode(errors="backslashreplace")
             try:
                 while line:
-                    # Not sys.stderr: the interpreter cannot end while a thread holds its lock.
+                    # Not sys.stderr: the interpreter cannot exit while a thread holds its lock.
                     line = line[os.write(_STDERR, line) :]
             except OSError:
                 _count_dropped()
 
     def _finish(self) -> None:
-        """Write what is waiting, for a second at most."""
+        """Write pending lines, for at most one second."""
         try:
             self.queue.put_nowait(None)
         except queue.Full:
@@ -125,10 +125,10 @@ class _Writer(QueueHandler):
 
 
 def configure(options: Log) -> None:
-    """Send every logger's lines to standard error in the chosen form."""
+    """Log to standard error in the selected format."""
     handler = _Writer(Formatter(options.format))
     level = logging.WARNING if options.level is Level.WARN else options.level.upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The clients tell of every lost connection themselves; what matters of it is on the page and in our own line.
+    # Clients log every lost connection; the exporter logs and exports the relevant ones itself.
     for client in ("nats", "neo4j", "httpx", "httpcore", "kubernetes", "asyncio"):
         logging.getLogger(client).setLevel(logging.CRITICAL if options.level is not Level.DEBUG else logging.DEBUG)

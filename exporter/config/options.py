@@ -1,4 +1,4 @@
-"""The types that options are declared with: groups, lists, mappings, secrets, durations; addresses are in `address`."""
+"""Types of options: groups, lists, mappings, secrets, durations; addresses are in `address`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from exporter.config.address import Address as Address
 from exporter.config.address import paired, split
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
-"""A list of words: a YAML list, or one text with commas."""
+"""A list of strings: a YAML list or comma-separated text."""
 
 Pairs = Annotated[dict[str, str], BeforeValidator(paired)]
-"""A mapping of words: a YAML mapping, or one text of name=value with commas."""
+"""A mapping of strings: a YAML mapping or comma-separated name=value pairs."""
 
 
 def _without_controls(secret: SecretStr) -> SecretStr:
@@ -29,19 +29,19 @@ Secret = Annotated[
     BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),  # a file ends with a newline
     AfterValidator(_without_controls),
 ]
-"""A password or token, without the white space around it."""
+"""A password or token; surrounding white space is removed."""
 
 Seconds = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(0)]
 
 
 def option(description: str, *, env: str | None = None, flag: str | None = None) -> Any:
-    """An option's help, the well-known variable that also sets it (`NATS_URL`), and a flag that the field's name is not."""
+    """An option's help, its well-known variable (`NATS_URL`), and its flag if it differs from the field name."""
     extra: dict[str, JsonValue] = {name: value for name, value in (("env", env), ("flag", flag)) if value}
     return Field(description=description, json_schema_extra=extra or None)
 
 
 class Options(BaseModel):
-    """A group of options: frozen, and every key that it does not know is an error."""
+    """A group of options: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""Text without credentials: for every message, label and log line that leaves the program."""
+"""Removes credentials from all messages, labels and log lines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 MASK: Final = "***"
 
-# Up to the last @ of the word: a password that was not percent-encoded may itself hold @, / or #.
+# Up to the last @ of the word, because a password that is not percent-encoded may contain @, / or #.
 _USER_INFORMATION: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]*@")
 _QUERY_VALUE: Final = re.compile(r"([?&][^\s\"'<>=&#?]+=)[^\s\"'<>&#]+")
 _AUTHORIZATION: Final = re.compile(r"\b(Bearer|Basic) +(?!authentication\b|token\b)[A-Za-z0-9._~+/=-]+")
 
 
 def redacted(text: str) -> str:
-    """The text with user information, query values and credentials of headers masked wherever a URL or header stands."""
+    """The text with user information, query values and header credentials masked."""
     text = _USER_INFORMATION.sub(rf"\1{MASK}@", text)
     text = _QUERY_VALUE.sub(rf"\1{MASK}", text)
     return _AUTHORIZATION.sub(rf"\1 {MASK}", text)

@@ -1,8 +1,8 @@
-"""Which of several exporters shows an object: `--shard i/n`, counted from 0. Pure.
+"""Assigns objects to one of several exporters: `--shard i/n`, counted from 0. Pure.
 
-An object's identity is hashed with BLAKE2b (the same in every process, release and machine), and jump consistent hashing
-(Lamping and Veach, 2014) takes the hash to a shard: the shards are even, and a further one moves only the objects that
-become its own. What is not divided belongs to the first shard.
+The object's identity is hashed with BLAKE2b (the same in every process, release and machine), and jump consistent hashing
+(Lamping and Veach, 2014) maps the hash to a shard: shards are even, and adding one moves only the objects that it takes.
+Objects that are not sharded belong to the first shard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MASK = 2**64 - 1
 
 
 def shard_of(shards: int, *identity: str) -> int:
-    """The number of the shard, from 0, that an object belongs to; its identity is its names, the widest first."""
+    """The shard of an object, from 0; its identity is its names, from the widest scope to the narrowest."""
     key = int.from_bytes(hashlib.blake2b("\0".join(identity).encode(), digest_size=8).digest(), "big")
     found, following = 0, 0
     while following < shards:
@@ -34,14 +34,14 @@ def shard_of(shards: int, *identity: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of `count` exporters that share the objects of the same backends."""
+    """One of `count` exporters that divide the objects of the same backends."""
 
     number: int = 0
     count: int = 1
 
     @classmethod
     def parse(cls, text: Any) -> Self:
-        """From `i/n`. Raises ValueError with a sentence."""
+        """Parses `i/n`. Raises ValueError with a sentence."""
         if not isinstance(text, str) or not re.fullmatch(_PATTERN, text):
             raise ValueError(f"expected i/n with 0 ≤ i < n, such as 0/2 and 1/2 for two exporters, got {text!r}")
         number, count = (int(part) for part in text.split("/"))
@@ -51,11 +51,11 @@ class Shard:
 
     @property
     def is_first(self) -> bool:
-        """Whether it also shows what is not divided."""
+        """Whether it also exports objects that are not sharded."""
         return self.number == 0
 
     def owns(self, *identity: str) -> bool:
-        """Whether an object is this shard's; the identity is as for `shard_of`."""
+        """Whether the object belongs to this shard; the identity is as for `shard_of`."""
         return self.count == 1 or shard_of(self.count, *identity) == self.number
 
     def __str__(self) -> str:
@@ -73,4 +73,4 @@ ShardText = Annotated[
         "consumers are divided by a stable hash; shard 0/n also collects every other source."
     ),
 ]
-"""The option, as text that Shard.parse takes."""
+"""The option; its text is parsed by Shard.parse."""

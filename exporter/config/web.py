@@ -1,4 +1,4 @@
-"""The options of the web side, apart from `web.py` so that reading settings does not import a server."""
+"""Options of the web server; separate from `web/` to avoid importing a server with the settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _listen_address(value: str) -> str:
 
 
 class Web(Options):
-    """Where and how the exporter listens."""
+    """Listen address and web configuration."""
 
     listen_address: Annotated[
         str,
@@ -41,7 +41,7 @@ class Web(Options):
 
     @property
     def host(self) -> str:
-        """The interface to bind; both families when none is given."""
+        """The interface to bind; all interfaces of both families if empty."""
         return self.listen_address.rpartition(":")[0].strip("[]")
 
     @property

@@ -36,7 +36,7 @@ _UNUSED_KEYWORDS = frozenset({"default", "title", "env", "flag", "format", "writ
 
 
 def _group(**properties: Schema) -> Schema:
-    """A mapping of these keys and no others."""
+    """A mapping with exactly these keys."""
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
@@ -49,7 +49,7 @@ def _one_of(*values: str) -> Schema:
 
 
 def _holds_secret(option: Option, schema: Schema) -> bool:
-    """Whether the option's value is a secret, or an address that may hold one."""
+    """Whether the option's value is a secret, or an address that can contain one."""
     return option.flag is None or '"writeOnly": true' in json.dumps(schema)
 
 
@@ -58,7 +58,7 @@ def _pruned(schema: Any) -> Any:
         return [_pruned(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    # Under `properties` the keys are options: one that is called `default` would be no keyword.
+    # Under `properties` the keys are options; an option named `default` is not a keyword.
     return {
         name: {key: _pruned(value) for key, value in part.items()} if name == "properties" else _pruned(part)
         for name, part in schema.items()
@@ -72,7 +72,7 @@ def _configuration() -> tuple[Schema, Schema, list[str]]:
     definitions: Schema = schema["$defs"]
     variables: set[str] = set()
     for option in options():
-        if not option.group:  # which part of the fleet is shown follows from how many shards the chart makes
+        if not option.group:  # set by the chart from the number of shards
             del schema["properties"][option.name]
             continue
         group = definitions[schema["properties"][option.group]["$ref"].rpartition("/")[2]]["properties"]
@@ -193,7 +193,7 @@ def chart_schema() -> Schema:
     properties = {
         "global": {
             "type": "object",
-            "description": "Values that a parent chart shares with its subcharts.",
+            "description": "Values shared by a parent chart with its subcharts.",
             "properties": {"imageRegistry": _STRING, "imagePullSecrets": _NAMES_OR_OBJECTS},
         },
         "enabled": {"type": "boolean", "description": "The condition of a parent chart; not used here."},

@@ -1,6 +1,6 @@
-"""Limits on connections, before any other work: their number, the size and the time of a request's head, stalled writes.
+"""Connection limits, applied before other work: number of connections, size and duration of a request head, stalled writes.
 
-uvicorn limits a head only with h11. Measured CPU per response of 50 kB: 137 µs with httptools, 170 µs with these limits,
+uvicorn limits the head only with h11. Measured CPU per response of 50 kB: 137 µs with httptools, 170 µs with these limits,
 250 µs with granian, 623 µs with h11; for an endless header: 4.7 s with httptools, at most 10 ms with the others.
 """
 
@@ -21,12 +21,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 32 * 1024
 """Request line and headers together."""
 REQUEST_SECONDS = 10.0
-"""From the first byte of a request, or the opening of the connection, to the request's last byte."""
+"""Seconds from a request's first byte, or the opening of the connection, to the request's last byte."""
 STALL_SECONDS = 20.0
-"""A client that has read nothing for so long while data waits for it is disconnected."""
+"""Seconds without progress after which a client with pending data is disconnected."""
 _MOST_CONNECTIONS = 2000
 _FILES_KEPT = 100
-"""File descriptors left for the backends and for files."""
+"""File descriptors reserved for backends and files."""
 _LOG_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def _limit() -> int:
 
 @dataclass
 class Connections:
-    """Open connections. At a limit, the oldest that waits for a request makes room; else the new one is closed."""
+    """Open connections. At the limit, the oldest idle connection is closed; if there is none, the new one."""
 
     limit: int = field(default_factory=_limit)
     open: dict[LimitedProtocol, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Connections:
         return max(self.limit // 2, 1)
 
     def admit(self, new: LimitedProtocol, address: str) -> bool:
-        """Whether there is room for a connection from this address, after making some."""
+        """Whether there is room for a connection from this address, after closing idle ones."""
         self._forget_closed()
         of_address = Counter(self.open.values())[address] if len(self.open) >= self.limit_per_address else 0
         if len(self.open) >= self.limit or of_address >= self.limit_per_address:
@@ -70,7 +70,7 @@ class Connections:
         self.waiting.pop(one, None)
 
     def _forget_closed(self) -> None:
-        # A WebSocket's end is reported to the protocol that took over from this one.
+        # The end of a WebSocket is reported to the protocol that replaced this one.
         if len(self.open) >= self.limit_per_address:
             for one in [one for one in self.open if one.transport.is_closing()]:
                 self.closed(one)
@@ -85,7 +85,7 @@ class Connections:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with the limits of this module."""
+    """HTTP/1.1 with these limits."""
 
     limits: Connections
 
@@ -138,7 +138,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         if self in self.limits.open:
-            self.limits.waiting[self] = self.limits.open[self]  # idle: may be closed to make room
+            self.limits.waiting[self] = self.limits.open[self]  # idle: may be closed
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -167,7 +167,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(408, f"the request: expected within {REQUEST_SECONDS:.0f} seconds")
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer without the application and close."""
+        """Respond without the application, and close the connection."""
         if self.transport.is_closing():
             return
         phrase = HTTPStatus(status).phrase
@@ -181,5 +181,5 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited_protocol() -> type[LimitedProtocol]:
-    """A protocol class with counts of its own, for one server."""
+    """A protocol class with its own counters, for one server."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": Connections()})

@@ -1,4 +1,4 @@
-"""Whether an exporter answers where it is told to listen: what a container's health check asks."""
+"""Whether the exporter answers at its listen address; for the health check of a container."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _REFUSE_STRANGERS = (web_config.ClientAuth.REQUIRE_ANY, web_config.ClientAuth.RE
 
 
 class Unhealthy(Exception):
-    """One sentence: who was asked, and what came instead of an answer."""
+    """The exporter did not answer; the message has the address and the response."""
 
 
 def check(options: Web) -> None:
-    """Ask the exporter that listens there. Raises Unhealthy, or WebConfigError when its file cannot be read.
+    """Check the exporter at the listen address. Raises Unhealthy, or WebConfigError if its file cannot be read.
 
-    A refusal, for want of a password or of a client's certificate, is an answer: only what lives can refuse.
+    A response that denies access (missing password or client certificate) counts as healthy.
+
     """
     tls = web_config.read(options.config_file).tls_server_config if options.config_file is not None else None
     host = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - asked, not bound
@@ -32,7 +33,7 @@ def check(options: Web) -> None:
     try:
         connection.connect()
         if tls is not None and tls.client_auth_type in _REFUSE_STRANGERS:
-            return  # it has said its part of the handshake, and takes no request without a certificate
+            return  # the TLS handshake succeeded; requests without a certificate are denied
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:

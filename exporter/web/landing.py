@@ -1,4 +1,4 @@
-"""The page at `/`: the last collection of each source, for people. Plain HTML, nothing fetched from elsewhere."""
+"""The landing page at `/`: last collection of each source. Plain HTML without external resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exporter.config.sharding import Shard
 from exporter.scrape import State
 
 _NOTHING = """<h3>Getting started</h3>
-<p>No source is configured: a source is on when it has an address. Set one of these variables and restart the exporter:</p>
+<p>No source is configured. A source is enabled if it has an address. Set a variable and restart the exporter:</p>
 <ul><li><code>NATS_URL=nats://HOST:4222</code> for JetStream and the fleet's events,</li>
 <li><code>REDIS_URL=redis://HOST:6379</code> for ValKey,</li>
 <li><code>NEO4J_URI=bolt://HOST:7687</code> with <code>NEO4J_PASSWORD</code> for Neo4j.</li></ul>
@@ -62,7 +62,7 @@ def _shard_said(shard: Shard) -> str:
 
 
 def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
-    """The whole page; everything that came from a backend is escaped. `live` adds the live view of the fleet."""
+    """The whole page; all values from backends are escaped. `live` adds the live view."""
     rows = "\n".join(_row(state) for state in states)
     table = f"<table>{_HEADINGS}\n<tbody>{rows}</tbody></table>" if states or shard.count > 1 else _NOTHING
     return f"""<!doctype html>

@@ -1,4 +1,4 @@
-"""What every response has: security headers; and HEAD for every resource that has GET."""
+"""Middleware: security headers on every response, and HEAD for every resource with GET."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Content-Security-Policy of the exporter's own pages: scripts and styles from files only."""
+"""Content-Security-Policy of the exporter's pages: scripts and styles from files only."""
 
 _DEFAULTS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,7 +39,7 @@ class SecurityHeaders:
 
 
 class HeadAsGet:
-    """Answers HEAD as GET without its body. A stream ends with its headers."""
+    """Responds to HEAD like GET without the body. A stream ends after its headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -69,4 +69,4 @@ class HeadAsGet:
         finally:
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await work  # raises what went wrong before anything was sent
+            await work  # raises errors that occurred before the response started

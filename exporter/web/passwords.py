@@ -1,4 +1,4 @@
-"""Passwords checked against bcrypt hashes: slow by design, so few at once, apart from all other work."""
+"""Checks passwords against bcrypt hashes, which is slow by design: few at once, in separate threads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 _QUEUE = 8
-"""Passwords being checked or waiting for it; more are refused, since each takes 50 to 500 ms of a core."""
+"""Max. concurrent and pending checks; more are rejected, because each takes 50 to 500 ms of a core."""
 _REMEMBERED = 1000
 
 
 class TooManyPasswords(Exception):
-    """As many passwords as are allowed are being checked."""
+    """The maximum number of passwords is being checked."""
 
 
 class Passwords:
-    """Checks users' passwords. A password that was right once is remembered and never waits again."""
+    """Checks users' passwords. Correct passwords are cached and need no further check."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -30,9 +30,10 @@ class Passwords:
         self._nobody: dict[int, str] = {}
 
     async def fits(self, users: Mapping[str, str], user: str, password: str) -> bool:
-        """Whether the user has that password. Raises TooManyPasswords.
+        """Whether the password is correct. Raises TooManyPasswords.
 
-        An unknown user takes as long as a known one, so that names cannot be found by the clock.
+        Unknown users take as long as known ones, to prevent timing attacks on names.
+
         """
         stored = users.get(user)
         cost = max((_cost(hashed) for hashed in users.values()), default=10)
@@ -55,7 +56,7 @@ class Passwords:
         return fits
 
     def _check(self, stored: str | None, cost: int, password: str) -> bool:
-        import bcrypt  # only where there are passwords
+        import bcrypt  # only if users are configured
 
         if stored is None:
             if cost not in self._nobody:
@@ -68,7 +69,7 @@ class Passwords:
             return False
 
     def close(self) -> None:
-        """Drop what waits; the one in progress ends by itself."""
+        """Cancel pending checks; the running ones end by themselves."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""Scrapes first: work for other clients pauses while a scrape is in progress."""
+"""Priority of scrapes: other work pauses while a scrape is in progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST_PAUSE = 1.0
 
 
 class Priority:
-    """Knows whether a scrape is in progress."""
+    """Tracks scrapes in progress."""
 
     def __init__(self) -> None:
         self._scrapes = 0
@@ -19,7 +19,7 @@ class Priority:
 
     @contextlib.contextmanager
     def scrape(self) -> Iterator[None]:
-        """A scrape is in progress for the time of the context."""
+        """Marks a scrape as in progress for the duration of the context."""
         self._scrapes += 1
         self._idle.clear()
         try:
@@ -30,7 +30,7 @@ class Priority:
                 self._idle.set()
 
     async def give_way(self) -> None:
-        """Let other tasks run; wait for scrapes to end, but not for one that waits for its backends."""
+        """Yield to other tasks; waits for scrapes, but not for a scrape that waits for its backends."""
         await asyncio.sleep(0)
         if not self._idle.is_set():
             with contextlib.suppress(TimeoutError):

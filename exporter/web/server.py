@@ -1,4 +1,4 @@
-"""HTTP: the page at /metrics, the landing page, health; TLS, authentication and the listening socket."""
+"""HTTP server: /metrics, landing page, health, TLS and authentication."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from exporter.web.passwords import Passwords, TooManyPasswords
 from exporter.web.priority import Priority
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
-"""Prometheus's default, for clients that do not send theirs."""
+"""Prometheus' default, for clients that send no timeout."""
 
-_GZIP_LEVEL = 1  # a page of repeated names shrinks to a tenth at the fastest level already
+_GZIP_LEVEL = 1  # repeated names shrink to a tenth at the fastest level already
 _CONFIG_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """One sentence: why the exporter cannot listen."""
+    """The exporter cannot listen; the message is one sentence."""
 
 
 def budget(headers: Headers, offset: float) -> float:
-    """Seconds a scrape may take: Prometheus's own timeout less `offset`, never less than a tenth of a second."""
+    """Timeout of a scrape in seconds: Prometheus' timeout minus `offset`, at least 0.1."""
     try:
         timeout = float(headers.get("x-prometheus-scrape-timeout-seconds", DEFAULT_SCRAPE_TIMEOUT))
     except ValueError:
@@ -62,7 +62,7 @@ def budget(headers: Headers, offset: float) -> float:
 
 
 def application(scraper: Scraper, options: Web) -> ASGIApp:
-    """The exporter's web side for a Scraper that somebody else opens and closes."""
+    """The HTTP server for a Scraper, which the caller opens and closes."""
     served, priority = asyncio.Event(), Priority()
 
     async def metrics(request: Request) -> Response:
@@ -95,7 +95,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         return PlainTextResponse("The first collection is still in progress.\n", status_code=503)
 
     async def warm_up() -> None:
-        # Readiness means that a page can be had; a scraper that waits for readiness must not wait for itself.
+        # Ready means that a scrape succeeds; a scraper may wait for readiness.
         await scraper.read(budget(Headers(), options.timeout_offset))
         served.set()
 
@@ -132,7 +132,7 @@ def _accepts_gzip(accept_encoding: str) -> bool:
 
 
 class _Guard:
-    """Basic authentication and response headers of `--web.config.file`, read again when the file changes."""
+    """Basic authentication and response headers from `--web.config.file`, reloaded when the file changes."""
 
     def __init__(self, app: ASGIApp, path: Path) -> None:
         self._app = app
@@ -151,7 +151,7 @@ class _Guard:
         return self._config
 
     async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
-        """The answer to a client without the right credentials."""
+        """The response to a client without valid credentials."""
         given = web_config.credentials(Headers(scope=scope).get("authorization", ""))
         try:
             if given is not None and await self._passwords.fits(users, *given):
@@ -180,7 +180,7 @@ class _Guard:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, ended by an event loop's signal handlers so that connections and tasks are closed first."""
+    """uvicorn with the signal handlers of the event loop, to close connections and tasks first."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -195,7 +195,7 @@ class _Server(uvicorn.Server):
 
 
 def listening_socket(options: Web) -> socket.socket:
-    """The bound socket; every interface of both families when no host is given. Raises StartError."""
+    """The bound socket; all interfaces of both families without a host. Raises StartError."""
     try:
         if not options.host and socket.has_dualstack_ipv6():
             return socket.create_server(("", options.port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -209,7 +209,7 @@ def listening_socket(options: Web) -> socket.socket:
 
 
 async def serve(scraper: Scraper, options: Web) -> None:
-    """Listen until SIGINT or SIGTERM. Raises StartError or WebConfigError before anything is served."""
+    """Serve until SIGINT or SIGTERM. Raises StartError or WebConfigError before serving."""
     app = application(scraper, options)
     config = uvicorn.Config(
         app,
@@ -241,7 +241,7 @@ async def serve(scraper: Scraper, options: Web) -> None:
 
 
 async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
-    """Load a certificate again when its files change; new connections get it."""
+    """Reload a certificate when its files change; new connections use it."""
 
     def stamps() -> tuple[int, ...]:
         return tuple(file.stat().st_mtime_ns for file in files)

@@ -1,6 +1,6 @@
-"""`--web.config.file`: TLS, client certificates, headers and basic authentication, in the exporter-toolkit's format.
+"""`--web.config.file`: TLS, client certificates, headers and basic authentication, in the exporter-toolkit format.
 
-The file is looked at again when it changes, as the certificates are, so rotation needs no restart.
+The file and the certificates are reloaded when they change, so rotation needs no restart.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 
 class WebConfigError(Exception):
-    """One sentence: what in the file is wrong."""
+    """The file is invalid; the message is one sentence."""
 
 
 class ClientAuth(StrEnum):
-    """Go's names for what is asked of a client's certificate."""
+    """Go's names for the verification of client certificates."""
 
     NONE = "NoClientCert"
     REQUEST = "RequestClientCert"
@@ -38,7 +38,7 @@ class _Section(BaseModel):
 
 
 class TlsServer(_Section):
-    """Paths are taken from the folder of the file that names them."""
+    """Relative paths are resolved against the folder of the file."""
 
     cert_file: Path
     key_file: Path
@@ -50,14 +50,14 @@ class TlsServer(_Section):
 
 
 class HttpServer(_Section):
-    """`http2` is accepted and has no effect: pages are served over HTTP/1.1."""
+    """`http2` is accepted and ignored: the server uses HTTP/1.1."""
 
     http2: bool = True
     headers: dict[str, str] = Field(default_factory=dict)
 
 
 class WebConfig(_Section):
-    """The file's content."""
+    """Content of the file."""
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = HttpServer()
@@ -65,7 +65,7 @@ class WebConfig(_Section):
 
 
 def credentials(authorization: str) -> tuple[str, str] | None:
-    """(user, password) of an Authorization header; None if it has none."""
+    """(user, password) from an Authorization header; None without one."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -77,7 +77,7 @@ def credentials(authorization: str) -> tuple[str, str] | None:
 
 
 def read(path: Path) -> WebConfig:
-    """The file, checked whole. Raises WebConfigError."""
+    """The validated file. Raises WebConfigError."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         config = WebConfig.model_validate(content)
@@ -86,18 +86,18 @@ def read(path: Path) -> WebConfig:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise WebConfigError(f"--web.config.file {path}: not YAML") from None
     except ValidationError as error:
-        told = "; ".join(
+        errors = "; ".join(
             f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
             for detail in error.errors(include_url=False, include_input=False)
         )
-        raise WebConfigError(f"--web.config.file {path}: {told}") from None
+        raise WebConfigError(f"--web.config.file {path}: {errors}") from None
     if config.tls_server_config is not None:
         tls_context(config.tls_server_config, path.parent)
     return config
 
 
 def tls_context(tls: TlsServer, folder: Path) -> ssl.SSLContext:
-    """A server's TLS context. Raises WebConfigError for a file that cannot be used or a demand that cannot be met."""
+    """The server's TLS context. Raises WebConfigError if a file or setting is invalid."""
     if tls.client_auth_type in (ClientAuth.REQUEST, ClientAuth.REQUIRE_ANY):
         raise WebConfigError(
             f"client_auth_type {tls.client_auth_type} does not verify certificates; use RequireAndVerifyClientCert"

@@ -39,7 +39,7 @@ _DOCS = """<!doctype html>
 
 
 def api(scraper: Scraper, priority: Priority) -> FastAPI:
-    """The API as an application of its own, with its documentation at /docs."""
+    """The API as a separate application, with its documentation at /docs."""
     app: FastAPI = FastAPIOffline(docs_url=None, title="fleet-exporter", version=__version__, description=_DESCRIPTION)
     problems.install(app)
     following = next((source for source in scraper.sources if isinstance(source, FleetEvents)), None)
@@ -53,7 +53,7 @@ def api(scraper: Scraper, priority: Priority) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_: Request) -> Response:
-        # Swagger UI sets styles on its elements; its scripts come from files.
+        # Swagger UI sets inline styles; its scripts come from files.
         policy = PAGE_POLICY + "; style-src 'self' 'unsafe-inline'"
         return HTMLResponse(_DOCS, headers={"content-security-policy": policy})
 

@@ -1,4 +1,4 @@
-"""Where a page of events ends, as a text for clients. Pure."""
+"""Cursors: the position of a page of events as text. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Direction(StrEnum):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A direction to read in from a place, within the range of the first page's `since` and `until`."""
+    """A reading direction from a position, within the range of the first page's `since` and `until`."""
 
     direction: Direction
     stored: _Seconds
@@ -45,8 +45,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def parsed(cls, text: str) -> Cursor:
-        """The cursor that has this text. Raises ValueError."""
+        """Parses a cursor. Raises ValueError."""
         try:
             return msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True), type=cls)
         except (binascii.Error, ValueError, msgspec.DecodeError):
-            raise ValueError("expected `next` or `previous` of an earlier answer") from None
+            raise ValueError("expected `next` or `previous` of an earlier response") from None

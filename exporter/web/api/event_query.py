@@ -1,4 +1,4 @@
-"""Query parameters of everything that returns events."""
+"""Query parameters of all resources that return events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EventConditions(Parameters):
     task: Text | None = Field(None, description="Task id.")
     agent: Text | None = Field(None, description="Agent id.")
     role: Role | None = None
-    outcome: Outcome | None = Field(None, description="How the reported work ended.")
+    outcome: Outcome | None = Field(None, description="Outcome of the reported work.")
     q: Text | None = Field(None, description="Text that the body contains, as published.")
 
     @property

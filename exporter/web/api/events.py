@@ -39,11 +39,11 @@ class Order(StrEnum):
 
 _COLUMNS = ("time", "subject", "type", "producer", "story", "task", "agent", "role", "outcome", "duration_seconds",
             "tokens", "model", "error", "size_bytes", "stream", "sequence")  # fmt: skip
-_CURSOR = "`next` or `previous` of an earlier answer; the range of its first page then replaces `since` and `until`."
+_CURSOR = "`next` or `previous` of an earlier response; replaces `since` and `until` by the range of its first page."
 
 
 class PageQuery(Parameters):
-    """Which part of the past to return."""
+    """The part of the past to return."""
 
     since: Moment = Field("5m", description="Start of the range: a span before now (5m, 1h30m) or a time.")
     until: Moment | None = Field(None, description="End of the range: a span before now or a time; default: open.")
@@ -53,7 +53,7 @@ class PageQuery(Parameters):
     cursor: str | None = Field(None, max_length=1000, description=_CURSOR)
 
     def start(self) -> Cursor:
-        """Where the page starts. Raises RequestValidationError."""
+        """The position at which the page starts. Raises RequestValidationError."""
         if self.cursor is not None:
             try:
                 return Cursor.parsed(self.cursor)
@@ -79,7 +79,7 @@ class StoryQuery(PageQuery):
 
 
 def links(query: PageQuery, start: Cursor, found: Found) -> dict[str, str | None]:
-    """Cursors of the neighboring pages; `next` is null at the end, `previous` where nothing can be before."""
+    """Cursors of the adjacent pages; `next` is null at the end, `previous` if there is no earlier page."""
 
     def text(cursor: Cursor | None) -> str | None:
         return None if cursor is None else cursor.text
@@ -91,7 +91,7 @@ def links(query: PageQuery, start: Cursor, found: Found) -> dict[str, str | None
         back: Cursor | None = start.at(opposite, found.first)
     elif query.cursor is None:
         back = start.at(Direction.NEWER, start.place._replace(stored=start.since, stream="", sequence=-1))
-    else:  # the place itself belongs to the page before
+    else:  # the position itself belongs to the previous page
         back = start.at(opposite, start.place._replace(sequence=start.sequence + (1 if same is Direction.NEWER else -1)))
     forwards = (query.order is Order.NEWEST) == (start.direction is Direction.OLDER)
     if forwards:
@@ -99,12 +99,12 @@ def links(query: PageQuery, start: Cursor, found: Found) -> dict[str, str | None
             back = None
         return {"next": text(onward), "previous": text(back)}
     if onward is None and start.direction is Direction.NEWER and start.until is None:
-        onward = start.at(same, found.reached or start.place)  # more may come
+        onward = start.at(same, found.reached or start.place)  # more events can follow
     return {"next": text(back), "previous": text(onward)}
 
 
 def link_header(request: Request, cursors: Mapping[str, str | None]) -> dict[str, str]:
-    """The Link header (RFC 8288) with the neighboring pages."""
+    """The Link header (RFC 8288) with the adjacent pages."""
     given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     found = []
     for name, relation in (("next", "next"), ("previous", "prev")):
@@ -114,7 +114,7 @@ def link_header(request: Request, cursors: Mapping[str, str | None]) -> dict[str
 
 
 def router(following: FleetEvents | None, searches: Searches | None) -> APIRouter:
-    """Routes that read the past; 404 where no source has events."""
+    """Routes for past events; 404 without a source of events."""
     routes = APIRouter(tags=["events"])
 
     def view(event: Event) -> tuple[dict[str, Any], bytes]:
@@ -122,7 +122,7 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
         return shown, msgspec.json.encode(shown)
 
     async def read(request: Request, query: PageQuery, wanted: EventFilter) -> tuple[Found, dict[str, Any]]:
-        """A page in the order asked for, and what its answer says about the pages around it."""
+        """A page in the requested order, with its position."""
         if searches is None:
             raise HTTPException(404, NO_FLEET)
         start = query.start()
@@ -180,7 +180,7 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
 
 
 _MEDIA = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
-_EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds, or at 8 MiB. `stopped` names the reason,
-`read_to` the time up to which everything was read. Pass `next` as `cursor` for the page that follows and `previous` for
-the page before; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or
+_EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds, or at 8 MiB. `stopped` contains the reason,
+`read_to` the time up to which all events were read. Pass `next` as `cursor` for the next page and `previous` for the
+previous one; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or
 skipped. With `order=newest` and no `until`, `previous` returns events published since."""

@@ -1,4 +1,4 @@
-"""Which events a client requests, and since when. Pure."""
+"""Event filters of API requests. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from exporter.events.values import role_of
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 LATEST = 7_258_118_400.0
-"""The year 2200: NATS takes times in nanoseconds, which overflow in 2262."""
+"""The year 2200: NATS uses nanoseconds, which overflow in 2262."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def span(text: str) -> float | None:
-    """`90s`, `5m`, `1h30m`, `2d` in seconds; None for what is no such text."""
+    """Parses `90s`, `5m`, `1h30m`, `2d` as seconds; None if invalid."""
     parts = _SPAN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
@@ -25,7 +25,7 @@ def span(text: str) -> float | None:
 
 
 def moment(text: str, now: float) -> float:
-    """A time as people write it, in seconds since 1970: a span before now, RFC 3339, or a number. Raises ValueError."""
+    """Parses a time as seconds since 1970: a span before now, RFC 3339, or a number. Raises ValueError."""
     seconds = span(text)
     found = now - seconds if seconds is not None else instant(text)[0]
     if found is None or not 0 <= found <= LATEST:
@@ -34,7 +34,7 @@ def moment(text: str, now: float) -> float:
 
 
 def _subject_pattern(wildcards: str) -> re.Pattern[str]:
-    """NATS wildcards: `*` is one token, a last `>` the rest."""
+    """Matches NATS wildcards: `*` is one token, a final `>` the rest."""
     tokens = [r"[^.]+" if token == "*" else re.escape(token) for token in wildcards.split(".")]  # noqa: S105 - NATS's
     if tokens[-1] == re.escape(">"):
         tokens[-1] = ".+"
@@ -43,7 +43,7 @@ def _subject_pattern(wildcards: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Conditions that an event must meet, all of those that are given."""
+    """Conditions on events, combined with AND."""
 
     family: str | None = None
     subject: str | None = None
@@ -60,12 +60,12 @@ class EventFilter:
 
     @cached_property
     def _texts(self) -> tuple[bytes, ...]:
-        """What the body of a matching message contains whatever its shape; JSON escapes what is not ASCII."""
+        """Bytes that every matching message contains in any format; JSON escapes non-ASCII characters."""
         wanted = (self.story, self.task, self.agent)
         return tuple(text.encode() for text in wanted if text and text.isascii() and '"' not in text and "\\" not in text)
 
     def may_match(self, message: Message) -> bool:
-        """Whether a message is worth parsing: cheap, and never false for one that matches."""
+        """Whether a message is worth parsing: fast, no false negatives."""
         if self._subject is not None and not self._subject.fullmatch(message.subject):
             return False
         if self.q and self.q.encode() not in message.data:
@@ -90,5 +90,5 @@ class EventFilter:
 
 
 def _may_be_number(text: bytes) -> bool:
-    """A number's id may stand in the body in another way (`7.0`)."""
+    """A numeric ID may be written differently in the body (`7.0`)."""
     return text.replace(b"-", b"").replace(b".", b"").isdigit()

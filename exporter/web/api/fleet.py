@@ -21,7 +21,7 @@ from exporter.sources.fleet.samples import SYSTEM
 from exporter.web.api.parameters import Limit, NoParameters, OneOf, Parameters, Role, Text, closest, rows
 from exporter.web.api.problems import documented, refused
 
-NO_FLEET = "no events are read: NATS is not configured; set NATS_URL or --jetstream.url"
+NO_FLEET = "events are not read: NATS is not configured; set NATS_URL or --jetstream.url"
 
 _SYSTEMS = ("fleet", "board", "broker")
 _BOARD_STATES = ("assigned",)
@@ -61,7 +61,7 @@ def story_view(name: str, story: Staged | None) -> dict[str, Any]:
 
 
 def councils_view(fleet: Fleet, now: float) -> list[dict[str, Any]]:
-    """Every role's council with its agents, by role."""
+    """The councils of all roles with their agents, by role."""
     by_role: dict[str, list[dict[str, Any]]] = {}
     for agent in fleet.agents.known:
         by_role.setdefault(agent.role, []).append(agent_view(fleet, agent, now))
@@ -86,7 +86,7 @@ def councils_view(fleet: Fleet, now: float) -> list[dict[str, Any]]:
 
 
 def overview(following: FleetEvents, now: float) -> dict[str, Any]:
-    """What the live page shows beside the events."""
+    """Data of the live page, without events."""
     fleet = following.fleet
     return {
         "now": timestamp(now),
@@ -102,18 +102,18 @@ class Roles(Parameters):
 
 
 class AgentsQuery(Roles):
-    state: Text | None = Field(None, description="State, in any case; each system has its own names.")
+    state: Text | None = Field(None, description="State, case-insensitive; each system has its own names.")
     system: Annotated[str, OneOf(_SYSTEMS)] | None = Field(None, description="System that reports the agent.")
     limit: Limit = None
 
 
 class StoriesQuery(Parameters):
-    stage: Text | None = Field(None, description="Stage, in any case (DRAFT, BUILD, …).")
+    stage: Text | None = Field(None, description="Stage, case-insensitive (DRAFT, BUILD, …).")
     limit: Limit = None
 
 
 class TasksQuery(Roles):
-    stage: Text | None = Field(None, description="Stage, in any case (todo, implementing, …).")
+    stage: Text | None = Field(None, description="Stage, case-insensitive (todo, implementing, …).")
     story: Text | None = Field(None, description="Story id.")
     limit: Limit = None
 
@@ -164,14 +164,14 @@ def _deliberation_view(one: Deliberation) -> dict[str, Any]:
 
 
 def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIRouter:  # noqa: C901 - the sum of small handlers
-    """Routes that answer from the current state; 404 where no events are read. `others` report agents of their own."""
+    """Routes for the current state; 404 if events are not read. `others` are sources with agents."""
     routes = APIRouter(tags=["fleet"])
 
     def known() -> Fleet:
         if following is None:
             raise HTTPException(404, NO_FLEET)
         if not following.is_caught_up:
-            raise HTTPException(503, "past events are still being read; retry in a moment", {"retry-after": "1"})
+            raise HTTPException(503, "stored events are still being read; retry in a moment", {"retry-after": "1"})
         return following.fleet
 
     def stage_of(stage: str | None, names: Iterable[str]) -> str | None:
@@ -181,7 +181,7 @@ def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIR
     async def councils(query: Annotated[Roles, Query()]) -> list[dict[str, Any]]:
         return rows(councils_view(known(), time.time()), {"role": role_of(query.role)})
 
-    @routes.get("/api/agents", summary="Agents of every system with state and task", responses=documented(404, 503))
+    @routes.get("/api/agents", summary="Agents of all systems with state and task", responses=documented(404, 503))
     async def agents(query: Annotated[AgentsQuery, Query()]) -> list[dict[str, Any]]:
         views = [view for one in others for view in one.agents()]
         if following is not None or not others:
@@ -193,11 +193,11 @@ def router(following: FleetEvents | None, others: Sequence[KnowsAgents]) -> APIR
             state = closest(state, states)
             if state is None:
                 raise refused("state", f"expected one of {', '.join(sorted(states))}", query.state)
-        if query.role is not None:  # a broker's role may be in any case
+        if query.role is not None:  # the broker's roles can be in any case
             views = [view for view in views if role_of(view["role"]) == role_of(query.role)]
         return rows(views, {"system": query.system, "state": state}, query.limit)
 
-    @routes.get("/api/agents/{agent:path}", summary="One agent and its last tasks", responses=documented(404, 503))
+    @routes.get("/api/agents/{agent:path}", summary="One agent and its latest tasks", responses=documented(404, 503))
     async def agent(agent: str, _: NoParameters) -> dict[str, Any]:
         fleet = known()
         found = fleet.agents.known.get(agent)

@@ -1,6 +1,6 @@
-"""/api/events/stream (Server-Sent Events) and /ws: live events, after a replay of past events on request.
+"""/api/events/stream (Server-Sent Events) and /ws: live events, optionally after a replay.
 
-A client that reads too slowly is dropped; no other client waits for it.
+A client that reads too slowly is disconnected; other clients are not delayed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from exporter.web.api.problems import documented
 from exporter.web.api.search import Searches
 
 REPLAY_SECONDS = 900.0
-"""Longest replay: it holds a slot and a connection to NATS."""
-TOO_MANY = "the maximum number of clients follows the live stream; close one, or retry later"
+"""Max. seconds of a replay, because it occupies a slot and a connection to NATS."""
+TOO_MANY = "the maximum number of clients of the live stream is connected; close one, or retry later"
 _OVERVIEW_SECONDS = 1.0
 _KEEPALIVE_SECONDS = 15.0
 
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 class Stream:
-    """Events for one client: past ones since a time, at a speed, then live ones, without a gap or a repetition."""
+    """Events for one client: past events since a time, then live events, without gaps or duplicates."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Stream:
         return Part("event", view, f"{event.stream}:{event.sequence}" if event.sequence else "", event.stored)
 
     async def parts(self, since: float | None, speed: float) -> AsyncGenerator[Part, None]:
-        """Everything for this client, until it is dropped or leaves."""
+        """All messages for this client, until it is disconnected."""
         try:
             if since is not None and speed > 0:
                 async for part in self._replayed(since, speed):
@@ -99,7 +99,7 @@ class Stream:
             )
 
     async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Part, None]:
-        """The past, `speed` times as fast as it happened; 0: at once. Raises TimeoutError after REPLAY_SECONDS."""
+        """Past events at `speed` times the original pace; 0: immediately. Raises TimeoutError after REPLAY_SECONDS."""
         began, first = time.monotonic(), None
         if self._past is None:
             return
@@ -118,10 +118,10 @@ class Stream:
                     yield self._part(event)
 
     async def _live(self, listening: Listening) -> AsyncGenerator[Part, None]:
-        told = 0.0
+        sent = 0.0
         while True:
-            if self._with_fleet and self._following is not None and time.monotonic() - told >= _OVERVIEW_SECONDS:
-                told = time.monotonic()
+            if self._with_fleet and self._following is not None and time.monotonic() - sent >= _OVERVIEW_SECONDS:
+                sent = time.monotonic()
                 yield Part("fleet", overview(self._following, time.time()))
             wait = _OVERVIEW_SECONDS if self._with_fleet else _KEEPALIVE_SECONDS
             try:
@@ -132,7 +132,7 @@ class Stream:
                     yield Part("", {})
                 continue
             if event is None:
-                yield Part("dropped", {"error": "this client reads more slowly than events arrive; the stream ends"})
+                yield Part("dropped", {"error": "the client reads more slowly than events arrive; the stream ends"})
                 return
             numbered = event.sequence == 0 or event.sequence > self._read.get(event.stream, 0)
             if numbered and self._wanted.matches(event):
@@ -147,13 +147,13 @@ def _as_server_sent_event(part: Part) -> str:
 
 
 def _same_origin(websocket: WebSocket) -> bool:
-    """A page of another site must not read the fleet with its visitor's credentials."""
+    """Prevents other sites from reading events with the user's credentials."""
     origin = websocket.headers.get("origin")
     return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
 
 
 def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], past: Searches | None) -> APIRouter:
-    """The live routes; 404 where no source has events."""
+    """The live routes; 404 without a source of events."""
     routes = APIRouter(tags=["events"])
 
     def opened(wanted: EventFilter, *, replay: bool, with_fleet: bool = False, recent: int = 0) -> Stream:
@@ -189,13 +189,13 @@ def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], p
     @routes.websocket("/ws")
     async def socket(websocket: WebSocket, query: Annotated[LiveQuery, Query()]) -> None:
         if not _same_origin(websocket):
-            raise HTTPException(403, "Origin: expected the exporter's own host; other sites may not read events")
+            raise HTTPException(403, "Origin: expected the exporter's own host; cross-origin requests cannot read events")
         parts = opened(query.filter, replay=query.replay is not None).parts(query.since, query.speed)
         await websocket.accept()
         sending = asyncio.create_task(_send(websocket, parts))
         try:
             while True:
-                await websocket.receive()  # nothing is expected; it ends when the client goes
+                await websocket.receive()  # clients send nothing; ends when the client disconnects
         except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
@@ -211,14 +211,14 @@ _STREAM_DESCRIPTION = """Each message has one of these event types:
 - `fleet`: councils, and counts of stories and tasks (with `fleet=true`)
 - `replayed`: the replay is complete; live events follow
 - `dropped`: the client reads too slowly; the stream ends
-- `error`: the stream cannot go on; `error` says why"""
+- `error`: the stream cannot continue; `error` has the reason"""
 
 
 def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI path item of /ws, which OpenAPI has no word for, from the operation of /api/events/stream."""
+    """The OpenAPI path item of /ws, derived from /api/events/stream, because OpenAPI does not describe WebSockets."""
     names = LiveQuery.model_fields
     refusals = {status: stream["responses"][status] for status in ("401", "404", "422", "429", "500")}
-    foreign = refusals["404"] | {"description": "The request comes from a page of another site."}
+    foreign = refusals["404"] | {"description": "The request comes from another site."}
     upgrade = {
         "tags": ["events"],
         "summary": "Live events (WebSocket)",

@@ -1,4 +1,4 @@
-"""Query parameters: one model per resource, which refuses what it does not know."""
+"""Query parameters: one model per resource; unknown parameters are errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_LIMIT = 10_000
 
 
 class Parameters(BaseModel):
-    """Parameters of one resource. An unknown one is 422: a misspelled filter must not return everything."""
+    """Parameters of one resource. Unknown parameters return 422: a misspelled filter must not return all rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,13 +23,13 @@ NoParameters = Annotated[Parameters, Query()]
 """The model of a resource without parameters."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Role = Annotated[str, Field(min_length=1, max_length=40, description="Role, in any case (dev, developer, qa, …).")]
+Role = Annotated[str, Field(min_length=1, max_length=40, description="Role, case-insensitive (dev, developer, qa, …).")]
 Limit = Annotated[int | None, Field(ge=1, le=MAX_LIMIT, description="Maximum number of rows; default: all.")]
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """The annotation of a text that is one of these values; taken in any case, given in theirs."""
+    """Annotation for an enumeration; case-insensitive."""
 
     values: tuple[str, ...]
 
@@ -50,12 +50,12 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def rows(found: Iterable[Row], wanted: Mapping[str, Any], limit: int | None = None) -> list[Row]:
-    """Rows whose fields have the wanted values, where one is wanted; at most `limit`."""
+    """Rows that match the given values, at most `limit`."""
     conditions = [(name, value) for name, value in wanted.items() if value is not None]
     matching = [row for row in found if all(row[name] == value for name, value in conditions)]
     return matching[:limit]
 
 
 def closest(value: str, known: Collection[str]) -> str | None:
-    """The known spelling of a value given in any case; None if there is none."""
+    """The canonical spelling of a value; None if unknown."""
     return next((name for name in known if name.lower() == value.lower()), None)

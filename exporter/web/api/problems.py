@@ -1,4 +1,4 @@
-"""Errors in one shape: RFC 9457 problem details (`application/problem+json`)."""
+"""Errors as RFC 9457 problem details (`application/problem+json`)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from starlette.responses import JSONResponse, Response
 
 from exporter.errors import SourceError
 
-# fastapi-problem-details was tried: its `detail` of a bad request is one constant sentence that names no parameter.
+# fastapi-problem-details was evaluated: its `detail` of invalid requests is a constant that names no parameter.
 
 MEDIA_TYPE = "application/problem+json"
 _LONGEST_VALUE = 100
 
 
 class ParameterProblem(BaseModel):
-    """One parameter that was refused."""
+    """An invalid parameter."""
 
     parameter: str = Field(description="Name of the parameter.")
-    detail: str = Field(description="What was expected, and what was sent.")
+    detail: str = Field(description="Expected and received value.")
 
 
 class Problem(BaseModel):
     """Problem details for HTTP APIs (RFC 9457)."""
 
-    type: str = Field("about:blank", description="URI of the problem type; `about:blank`: the status says it all.")
+    type: str = Field("about:blank", description="URI of the problem type; `about:blank`: described by the status.")
     title: str = Field(description="The status as text.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What was expected, what was found, what to do.")
-    errors: list[ParameterProblem] = Field([], description="Parameters that were refused (422 only).")
+    detail: str = Field(description="Expected and received value, and the fix.")
+    errors: list[ParameterProblem] = Field([], description="Invalid parameters (422 only).")
 
 
 _MEANINGS = {
@@ -47,11 +47,11 @@ _MEANINGS = {
     503: "Not ready yet; retry after `Retry-After` seconds.",
 }
 EVERYWHERE = (401, 422, 500)
-"""Statuses that every resource may answer."""
+"""Statuses that every resource can return."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for OpenAPI, besides those that every resource has."""
+    """The `responses` of a route for OpenAPI, in addition to those of every resource."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _MEANINGS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
 
@@ -67,7 +67,7 @@ def problem(
 
 
 def parameter_problems(errors: Sequence[Any]) -> list[ParameterProblem]:
-    """pydantic's errors, each with its parameter's name."""
+    """Validation errors from pydantic by parameter."""
     found = []
     for error in errors:
         name = str(error["loc"][-1])
@@ -83,7 +83,7 @@ def parameter_problems(errors: Sequence[Any]) -> list[ParameterProblem]:
 
 
 def refused(parameter: str, expected: str, got: object) -> RequestValidationError:
-    """The exception for a parameter whose value only a route can judge."""
+    """The exception for a parameter that only the route can validate."""
     return RequestValidationError([{"type": "value_error", "loc": ("query", parameter), "msg": expected, "input": got}])
 
 
@@ -108,7 +108,7 @@ async def http_problem(request: Request | WebSocket, error: Exception) -> Respon
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail
     if detail == phrase and error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"{request.url.path} does not exist; /docs lists every resource"
+        detail = f"{request.url.path} does not exist; /docs lists all resources"
     response = problem(error.status_code, detail, headers=error.headers)
     if isinstance(request, WebSocket):
         await request.send_denial_response(response)
@@ -121,12 +121,12 @@ async def _source(_: Request, error: Exception) -> Response:
 
 
 async def bug(_: Request, __: Exception) -> Response:
-    """Exception handler for what no other one takes; the server logs the traceback."""
+    """Exception handler of last resort; the server logs the traceback."""
     return problem(500, "the exporter failed to answer; its log has the cause, please report it")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of an application with problem details, and describe them in its OpenAPI document."""
+    """Use problem details for all errors of an application, and describe them in its OpenAPI document."""
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(WebSocketRequestValidationError, _websocket_validation)
     app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]

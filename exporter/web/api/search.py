@@ -1,4 +1,4 @@
-"""Searches of past events: few at once, each with a deadline, cancelled when the client leaves, and resumable."""
+"""Searches of past events: limited in number, with deadlines, cancelled on disconnect, resumable."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from exporter.web.api.filter import LATEST, EventFilter
 from exporter.web.priority import Priority
 
 DEADLINE = 10.0
-"""Maximum seconds of a search; it then answers with what it has found."""
+"""Max. seconds of a search; it then returns the events found so far."""
 _SLOTS, _REPLAYS = 6, 3
-"""Searches and replays in progress at once, and replays among them; each has a connection and consumers of its own."""
+"""Max. concurrent searches and replays, and replays among them; each has its own connection and consumers."""
 _PAGE_BYTES = 8 * 1024 * 1024
 _TOGETHER = 100
-"""Events parsed without giving way: about 5 ms."""
+"""Events parsed before yielding: about 5 ms."""
 
 T = TypeVar("T")
 
 
 class Stopped(StrEnum):
-    """Why a page ends before its range does."""
+    """Why a page ends before its range."""
 
     LIMIT = "limit"
     DEADLINE = "deadline"
@@ -43,7 +43,7 @@ class Stopped(StrEnum):
 
 @dataclass
 class Found:
-    """One page: views of events as encoded JSON and as objects in reading order, and where reading stopped."""
+    """One page: events as encoded JSON and as objects in reading order, and the position reached."""
 
     views: list[dict[str, Any]] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
@@ -58,7 +58,7 @@ def _busy() -> HTTPException:
 
 
 async def until_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work, which is cancelled when the client disconnects. Raises ClientDisconnect."""
+    """The result of the work, which is cancelled if the client disconnects. Raises ClientDisconnect."""
 
     async def left() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -77,7 +77,7 @@ async def until_client_leaves(request: Request, work: Coroutine[Any, Any, T]) ->
 
 
 class Searches:
-    """Reads past events for clients, from the streams and from the memory of what is in no stream."""
+    """Reads past events from the streams, and from memory for events that are in no stream."""
 
     def __init__(self, following: FleetEvents | None, streams: Sequence[EventBroadcaster], priority: Priority) -> None:
         self._following = following
@@ -86,13 +86,13 @@ class Searches:
         self._running = self._replays = 0
 
     def check_replay(self) -> None:
-        """Raises HTTPException 429 if another replay cannot start now."""
+        """Raises HTTPException 429 if no further replay can start."""
         if self._replays == _REPLAYS or self._running == _SLOTS:
             raise _busy()
 
     @contextlib.contextmanager
     def slot(self, *, replay: bool = False) -> Iterator[None]:
-        """One of the slots that searches and replays share; replays get half of them. Raises HTTPException 429."""
+        """A slot shared by searches and replays; replays get at most half. Raises HTTPException 429."""
         if self._running == _SLOTS or (replay and self._replays == _REPLAYS):
             raise _busy()
         self._running += 1
@@ -136,7 +136,7 @@ class Searches:
         return found
 
     async def since(self, since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
-        """Matching events since a time, oldest first, for as long as it takes. Raises SourceError."""
+        """All matching events since a time, oldest first. Raises SourceError."""
         cursor = Cursor(Direction.NEWER, since, "", -1, since, None)
         async with aclosing(self._steps(cursor, wanted)) as steps:
             async for events, _ in steps:
@@ -145,7 +145,7 @@ class Searches:
                 await self._priority.give_way()
 
     async def _steps(self, cursor: Cursor, wanted: EventFilter) -> AsyncGenerator[tuple[Sequence[Event], Place], None]:
-        """Matching events in the cursor's direction, and the place up to which everything has been examined."""
+        """Matching events in the cursor's direction, and the position up to which all were examined."""
         older = cursor.direction is Direction.OLDER
         until = LATEST if cursor.until is None else cursor.until
         memory = self._unnumbered(cursor, wanted)
@@ -181,7 +181,7 @@ class Searches:
         return found
 
     def _unnumbered(self, cursor: Cursor, wanted: EventFilter) -> list[Event]:
-        """Remembered events that are in no stream, in reading order."""
+        """Events in memory that are in no stream, in reading order."""
         older = cursor.direction is Direction.OLDER
         until = LATEST if cursor.until is None else cursor.until
         events = [

@@ -1,4 +1,4 @@
-"""Rows as CSV that is safe to open in a spreadsheet. Pure."""
+"""Rows as CSV that is safe for spreadsheets. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def csv_row(values: Iterable[Any]) -> str:
-    """One row; a text that a spreadsheet would run as a formula is made text by an apostrophe."""
+    """One row; formulas are escaped with an apostrophe."""
     line = io.StringIO()
     safe = [f"'{value}" if isinstance(value, str) and value and value[0] in "=+-@\t\r" else value for value in values]
     csv.writer(line).writerow(safe)

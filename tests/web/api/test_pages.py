@@ -203,4 +203,4 @@ def test_a_cursor_that_is_none_is_refused(running: Exporter, cursor: str) -> Non
     reply = httpx.get(f"{running.url}/api/events", params={"cursor": cursor})
 
     assert reply.status_code == 422
-    assert reply.json()["detail"].startswith("cursor: expected `next` or `previous` of an earlier answer")
+    assert reply.json()["detail"].startswith("cursor: expected `next` or `previous` of an earlier response")
