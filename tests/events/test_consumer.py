@@ -11,7 +11,7 @@ from nats.js.api import ConsumerConfig
 
 from servers import nats as nats_servers
 from servers.nats import Nats
-from tests.support.fleet_streams import CREATED, events, fleet_on, has_consumers, reading
+from tests.support.fleet_streams import CREATED, Fleet, Reader, events, fleet_on, has_consumers, reading
 from tests.support.pages import eventually
 
 
@@ -69,14 +69,10 @@ async def test_a_work_queue_keeps_its_messages_for_those_who_work(server: Nats) 
             assert len(await worker.fetch(1)) == 1
 
 
-async def test_a_subject_without_a_stream_still_fails_at_once_for_its_publisher(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            # With a subscriber there, the publisher would wait for its whole timeout instead.
-            with pytest.raises(nats.js.errors.NoStreamResponseError):
-                await fleet.js.publish("vllm.streaming.deliberation-1", b"{}")
+async def test_a_subject_without_a_stream_still_fails_at_once_for_its_publisher(fleet: Fleet, reader: Reader) -> None:
+    # With a subscriber there, the publisher would wait for its whole timeout instead.
+    with pytest.raises(nats.js.errors.NoStreamResponseError):
+        await fleet.js.publish("vllm.streaming.deliberation-1", b"{}")
 
 
 async def test_nothing_is_left_behind(server: Nats) -> None:
@@ -106,30 +102,22 @@ async def test_messages_of_many_megabytes_pass(server: Nats) -> None:
                 assert set(restarts) == {0}
 
 
-async def test_many_more_messages_than_a_request_brings_come_through_one_consumer(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            for _ in range(5000):
-                await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
-            await fleet.client.flush()
-            page = await reader.shows(CREATED, 5000)
-            restarts = [value for name, value in page.items() if name.startswith("fleet_exporter_stream_restarts_total")]
-            assert set(restarts) == {0}
+async def test_many_more_messages_than_a_request_brings_come_through_one_consumer(fleet: Fleet, reader: Reader) -> None:
+    for _ in range(5000):
+        await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
+    await fleet.client.flush()
+    page = await reader.shows(CREATED, 5000)
+    restarts = [value for name, value in page.items() if name.startswith("fleet_exporter_stream_restarts_total")]
+    assert set(restarts) == {0}
 
 
-async def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twice(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            for number in range(60):
-                for _ in range(50):
-                    await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
-                await fleet.stream(f"OTHER_{number}", f"other.{number}")  # an advisory, and so another look
-            page = await reader.shows(CREATED, 3000)
-            assert page['fleet_exporter_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 0
+async def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twice(fleet: Fleet, reader: Reader) -> None:
+    for number in range(60):
+        for _ in range(50):
+            await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
+        await fleet.stream(f"OTHER_{number}", f"other.{number}")  # an advisory, and so another look
+    page = await reader.shows(CREATED, 3000)
+    assert page['fleet_exporter_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 0
 
 
 async def test_how_consumers_deal_with_what_they_get(server: Nats) -> None:

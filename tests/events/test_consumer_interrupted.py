@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from exporter.errors import Reason
 from servers.nats import Nats
-from tests.support.fleet_streams import CREATED, Fleet, fails, fleet_on, has_consumers, reading
-from tests.support.pages import eventually
+from tests.support.fleet_streams import CREATED, Fleet, Reader, fails, fleet_on, has_consumers, reading
+from tests.support.pages import Page, eventually
 
+Interruption = Callable[[Fleet, Reader], Awaitable[None]]
+POSITION = 'fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'
+SKIPPED = 'fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'
 RESTARTS = 'fleet_exporter_stream_restarts_total{{stream="PLANNING_EVENTS",reason="{}"}}'
 
 
@@ -20,46 +24,60 @@ async def own_consumer(fleet: Fleet) -> str:
     return str(ours.name)
 
 
-async def test_a_stream_that_is_made_anew_is_read_from_its_beginning(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            for number in range(5):
-                await fleet.says("planning.story.created", story_id=f"US-{number}")
-            await reader.shows(CREATED, 5)
-            await fleet.js.delete_stream("PLANNING_EVENTS")
-            await fleet.stream("PLANNING_EVENTS", "planning.>")
-            await fleet.says("planning.story.created", story_id="US-9")
-            page = await reader.shows(CREATED, 6)
-            assert page['fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'] == 1
+async def created_again(fleet: Fleet, _: Reader) -> None:
+    await fleet.js.delete_stream("PLANNING_EVENTS")
+    await fleet.stream("PLANNING_EVENTS", "planning.>")
+
+
+async def purged(fleet: Fleet, _: Reader) -> None:
+    await fleet.js.purge_stream("PLANNING_EVENTS")
+
+
+async def consumer_deleted(fleet: Fleet, _: Reader) -> None:
+    await fleet.js.delete_consumer("PLANNING_EVENTS", await own_consumer(fleet))
+
+
+async def restored(fleet: Fleet, reader: Reader) -> None:
+    """As from a backup: the reader has been further than the stream now reaches, and reads it again."""
+    assert reader.source.consumer is not None
+    reader.source.consumer.cursors["PLANNING_EVENTS"].position = 1000
+    await fleet.stream("OTHER", "other")
+    await reader.shows(CREATED, 2)
+
+
+@pytest.mark.parametrize(
+    ("interruption", "created", "expected"),
+    [
+        (created_again, 2, {POSITION: 1, SKIPPED: 0}),
+        (purged, 2, {POSITION: 2, SKIPPED: 0, RESTARTS.format("recreated"): 0}),
+        (consumer_deleted, 2, {POSITION: 2, SKIPPED: 0, RESTARTS.format("consumer"): 1}),
+        (restored, 3, {POSITION: 2, SKIPPED: 0, RESTARTS.format("sequence"): 1}),
+    ],
+    ids=["created again", "purged", "consumer deleted", "restored"],
+)
+async def test_a_stream_is_read_on_after_it_was(
+    fleet: Fleet, reader: Reader, interruption: Interruption, created: int, expected: Page
+) -> None:
+    await fleet.says("planning.story.created", story_id="US-1")
+    await reader.shows(CREATED, 1)
+    await interruption(fleet, reader)
+    await fleet.says("planning.story.created", story_id="US-2")
+    page = await reader.shows(CREATED, created)
+    assert {name: page[name] for name in expected} == expected
 
 
 async def test_a_stream_that_goes_and_one_that_comes(server: Nats) -> None:
     async with fleet_on(server.url) as fleet, reading(server.url) as reader:
-        assert not [name for name in await reader.page() if name.startswith("fleet_stream_")]
+        assert not [name for name in await reader.page() if "PLANNING_EVENTS" in name]
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         await fleet.says("planning.story.created", story_id="US-1")
         await reader.shows(CREATED, 1)
         await fleet.js.delete_stream("PLANNING_EVENTS")
 
         async def gone() -> bool:
-            return not [name for name in await reader.page() if name.startswith("fleet_stream_")]
+            return not [name for name in await reader.page() if "PLANNING_EVENTS" in name]
 
         await eventually(gone)
-
-
-async def test_a_purge_loses_nothing_that_was_read(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            await fleet.says("planning.story.created", story_id="US-1")
-            await reader.shows(CREATED, 1)
-            await fleet.js.purge_stream("PLANNING_EVENTS")
-            await fleet.says("planning.story.created", story_id="US-2")
-            page = await reader.shows(CREATED, 2)
-            assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
 
 async def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats) -> None:
@@ -80,68 +98,34 @@ async def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats)
             assert page['fleet_exporter_stream_repeated_messages_total{stream="PLANNING_EVENTS"}'] == 0
 
 
-async def test_a_consumer_that_somebody_deletes_is_replaced(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            await fleet.js.delete_consumer("PLANNING_EVENTS", await own_consumer(fleet))
-            await fleet.says("planning.story.created", story_id="US-1")
-            page = await reader.shows(CREATED, 1)
-            assert page[RESTARTS.format("consumer")] == 1
-
-
-async def test_sequences_that_jump_back_under_the_same_name_are_read_from_the_beginning(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            await fleet.says("planning.story.created", story_id="US-1")
-            await reader.shows(CREATED, 1)
-            # As after a restore from a backup: the reader has been further than the stream now reaches.
-            assert reader.source.consumer is not None
-            reader.source.consumer.cursors["PLANNING_EVENTS"].position = 1000
-            await fleet.stream("OTHER", "other")
-            page = await reader.shows(CREATED, 2)
-            assert page[RESTARTS.format("sequence")] == 1
-
-
 @pytest.mark.parametrize("number", [2, 10], ids=["the last of all", "one of many"])
-async def test_a_delivery_that_went_to_somebody_else_is_read_again(server: Nats, number: int) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            # The server gives the messages of a consumer in turn to all who have asked it for some.
-            stolen = await fleet.client.subscribe("stolen")
-            asking = f"$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.{await own_consumer(fleet)}"
-            await fleet.client.publish(asking, b'{"batch": 5, "expires": 60000000000}', reply="stolen")
-            for one in range(number):
-                await fleet.says("planning.story.created", story_id=f"US-{one}")
-            assert (await stolen.next_msg()).metadata.sequence.consumer == 2
-            page = await reader.shows(CREATED, number)
-            assert page[RESTARTS.format("gap")] == 1
-            assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+async def test_a_delivery_that_went_to_somebody_else_is_read_again(fleet: Fleet, reader: Reader, number: int) -> None:
+    # The server gives the messages of a consumer in turn to all who have asked it for some.
+    stolen = await fleet.client.subscribe("stolen")
+    asking = f"$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.{await own_consumer(fleet)}"
+    await fleet.client.publish(asking, b'{"batch": 5, "expires": 60000000000}', reply="stolen")
+    for one in range(number):
+        await fleet.says("planning.story.created", story_id=f"US-{one}")
+    assert (await stolen.next_msg()).metadata.sequence.consumer == 2
+    page = await reader.shows(CREATED, number)
+    assert page[RESTARTS.format("gap")] == 1
+    assert page[SKIPPED] == 0
 
 
-async def test_messages_that_the_client_drops_are_counted_and_read_again(server: Nats) -> None:
-    async with fleet_on(server.url) as fleet:
-        await fleet.stream("PLANNING_EVENTS", "planning.>")
-        async with reading(server.url) as reader:
-            await reader.page()
-            await own_consumer(fleet)
-            # Room for one message: the others that come with it are dropped, as from a reader that is too slow.
-            assert reader.source.consumer is not None
-            for subscription in reader.source.consumer.connection.client._subs.values():
-                if not subscription.subject.endswith(("*", ">")):
-                    subscription._pending_bytes_limit = 30
-            for _ in range(200):
-                await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
-            await fleet.client.flush()
-            page = await reader.shows(CREATED, 200)
-            assert page["fleet_exporter_dropped_messages_total"] > 0
-            assert page[RESTARTS.format("gap")] >= 1
-            assert page['fleet_exporter_stream_skipped_messages_total{stream="PLANNING_EVENTS"}'] == 0
+async def test_messages_that_the_client_drops_are_counted_and_read_again(fleet: Fleet, reader: Reader) -> None:
+    await own_consumer(fleet)
+    # Room for one message: the others that come with it are dropped, as from a reader that is too slow.
+    assert reader.source.consumer is not None
+    for subscription in reader.source.consumer.connection.client._subs.values():
+        if not subscription.subject.endswith(("*", ">")):
+            subscription._pending_bytes_limit = 30
+    for _ in range(200):
+        await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
+    await fleet.client.flush()
+    page = await reader.shows(CREATED, 200)
+    assert page["fleet_exporter_dropped_messages_total"] > 0
+    assert page[RESTARTS.format("gap")] >= 1
+    assert page[SKIPPED] == 0
 
 
 async def test_a_server_that_falls_silent_is_read_on_where_it_speaks_again(server: Nats) -> None:
