@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from alerts import thresholds
 from alerts.view import View
+from exporter.config.urls import GRAFANA_URL, RUNBOOK_URL
 from exporter.metrics.promql import REPLICA_LABELS, Query, Series
-from exporter.urls import GRAFANA_URL, RUNBOOK_URL
 
 PRODUCT: Final = "fleet-exporter"
 """Value of the `product` label, which Alertmanager routes by."""

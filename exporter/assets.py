@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 _PLACES: Final = (Path(__file__).parent / "generated", Path(__file__).parents[1] / "deploy/helm/files")
 """Location of the generated files in a wheel, and in a checkout or editable install."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from exporter import __version__
-from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 if TYPE_CHECKING:
     from exporter.settings import Option

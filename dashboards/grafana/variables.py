@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exporter import urls
+from exporter.config import urls
 from exporter.metrics import process
 from exporter.metrics.promql import Query
 

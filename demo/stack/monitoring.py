@@ -16,7 +16,7 @@ from demo.stack import documentation
 from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, faster
 from demo.stack.state import Demo, sentence
 from demo.stack.threads import RunningServers
-from exporter.urls import GRAFANA_URL, RUNBOOK_URL
+from exporter.config.urls import GRAFANA_URL, RUNBOOK_URL
 from servers import grafana, prometheus
 from servers.cache import ServerMissing
 from servers.process import ServerFailed

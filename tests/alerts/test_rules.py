@@ -19,9 +19,9 @@ from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
 from alerts.thresholds import LATENCY_SECONDS
 from alerts.view import View
 from exporter import assets
+from exporter.config.urls import GRAFANA_URL, RUNBOOK_URL
 from exporter.metrics.metric import counter, gauge, histogram
 from exporter.metrics.promql import Query, QueryError, is_not, like, series
-from exporter.urls import GRAFANA_URL, RUNBOOK_URL
 from servers import vllm
 
 ROOT = Path(__file__).parents[2]

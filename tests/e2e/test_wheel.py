@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from tests.support.process import exporter
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
+from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from tests.deploy.helm.conftest import CHART, NAMESPACE, Helm, Objects, Render, documents, only
 
 DASHBOARDS = {file.name: file.read_text() for file in (CHART / "files/dashboards").glob("*.json")}

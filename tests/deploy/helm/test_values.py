@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from exporter import __version__
+from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from exporter.reference.chart_schema import chart_schema
 from exporter.settings import options
-from exporter.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 from tests.deploy.helm.conftest import CASES, CHART, Helm, Render, only
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
