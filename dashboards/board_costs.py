@@ -11,9 +11,9 @@ from dashboards.grafana.panels import Dashboard, Panel, graph, stat, table
 from dashboards.grafana.queries import RATE, Line, raw, shown
 from dashboards.rows import costs
 from dashboards.rows.common import alert_marks, source_health
-from exporter.events.timestamps import UNREADABLE
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, is_not
+from exporter.source import UNREADABLE_VALUES
 from exporter.sources.taskboard import samples as board
 
 _AGENTS = Link("Agents", View.AGENTS)
@@ -136,7 +136,7 @@ DASHBOARD = Dashboard(
                     Line(shown(board.DUPLICATES).sum(), "duplicate id"),
                     Line(shown(board.MISORDERED).sum(), "misordered times"),
                     Line(shown(board.SIDE).sum("folder"), "in {{folder}}"),
-                    Line(shown(UNREADABLE).sum("source", "field"), "{{source}} {{field}}"),
+                    Line(shown(UNREADABLE_VALUES).sum("source", "field"), "{{source}} {{field}}"),
                     unit="short",
                     decimals=0,
                     width=16,

@@ -28,6 +28,15 @@ LOOKUP_UP = gauge(
 """For sources with lookups that may be refused while the rest is read; each declares it among its metrics."""
 
 
+UNREADABLE_VALUES = gauge(
+    "fleet_exporter_unreadable_values",
+    "Values that cannot be parsed, by field; all other metrics exclude them.",
+    "source",
+    "field",
+)
+"""Shared by the sources that parse values of other programs."""
+
+
 class SourceOptions(Options):
     """The options of one source; every source has these two."""
 

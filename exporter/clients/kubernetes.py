@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import msgspec
 
+from exporter.clients.backoff import Backoff
 from exporter.errors import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ WATCH_SECONDS = 60
 
 _GRACE_SECONDS = 10.0
 _ABSENT_SECONDS = 5.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
 Row = TypeVar("Row")
@@ -211,13 +211,15 @@ class Watch:
 
     async def run(self) -> None:
         """List and watch forever."""
-        version, pause = "", _FIRST_PAUSE
+        version = ""
+        delays, absent = Backoff(first=0.2, longest=5.0), Backoff(_ABSENT_SECONDS, _ABSENT_SECONDS)
         while True:
             try:
                 if not version:
                     version = await self._list()
                 async for reached in self._events(version):
-                    version, self.problem, pause = reached, None, _FIRST_PAUSE
+                    version, self.problem = reached, None
+                    delays.reset()
                 continue
             except Gone:
                 version = ""
@@ -230,7 +232,7 @@ class Watch:
                 self._store.clear(self._scope)
                 self.served, self.problem = False, None
                 self._settled.set()
-                await asyncio.sleep(_ABSENT_SECONDS)
+                await asyncio.sleep(absent.next())
                 continue
             except SourceError as error:
                 self.problem = error
@@ -240,8 +242,7 @@ class Watch:
                 self.problem = SourceError(Reason.MALFORMED, f"Kubernetes API: reply for {self._path}: {error}")
                 version = ""
             self._settled.set()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(delays.next())
 
     async def _list(self) -> str:
         """Replace the store's objects; returns the resourceVersion to watch from."""

@@ -18,10 +18,10 @@ from pydantic import SecretStr
 
 from exporter.clients.clock import ServerClock
 from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
-from exporter.clients.timestamps import seconds
 from exporter.config.address import NatsAddresses
 from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
+from exporter.metrics.timestamps import seconds
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

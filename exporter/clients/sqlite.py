@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from exporter.clients.backoff import Backoff
 from exporter.errors import Reason, SourceError
 
 _HEADER = b"SQLite format 3\x00"
@@ -166,6 +167,7 @@ class SqliteReader(Generic[T]):
 
     async def start(self) -> None:
         """Return after the first successful reading; retries until then."""
+        delays = Backoff(first=_RETRY / 4, longest=_RETRY)
         while self._first is None:
             try:
                 self._first = await asyncio.to_thread(self._update)
@@ -174,7 +176,7 @@ class SqliteReader(Generic[T]):
             finally:
                 self._tried.set()
             if self._first is None:
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(delays.next())
 
     async def wait_tried(self) -> None:
         """Return when the first reading has succeeded or failed."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.clients.backoff import Backoff
 from exporter.clients.jetstream import Stream
 from exporter.clients.nats import Connection, NatsServer, first_of
 from exporter.errors import Reason, SourceError
@@ -31,12 +32,16 @@ _LOOK_AGAIN = 10.0
 """Seconds between two lists of the streams; an advisory about a change triggers one immediately."""
 _AT_ONCE = 200
 """Messages processed before other tasks run: about two milliseconds."""
-_PAUSES = (0.1, 0.5, 1.0, 2.0)
 
 ACK_SAMPLES = "$JS.EVENT.METRIC.CONSUMER.ACK.>"
 CONSUMER_ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.>"
 STREAM_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.>"
 # Not $JS.EVENT.ADVISORY.>: that includes an audit advisory with the whole reply for every API request.
+
+
+def _backoff() -> Backoff:
+    """The delays between attempts to connect, and to read one stream."""
+    return Backoff(first=0.1, longest=2.0)
 
 
 class Listener(Protocol):
@@ -90,7 +95,7 @@ class EventConsumer:
 
     async def run(self) -> None:
         """Connect, read, and reconnect forever."""
-        attempt = 0
+        delays = _backoff()
         while True:
             try:
                 await self.connection.open()
@@ -102,12 +107,11 @@ class EventConsumer:
             else:
                 self.disconnects += 1
                 self.problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
-                attempt = 0
+                delays.reset()
             finally:
                 await self._stop()
             self.tried.set()
-            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
-            attempt += 1
+            await asyncio.sleep(delays.next())
 
     @property
     def refusal(self) -> SourceError | None:
@@ -219,7 +223,7 @@ class EventConsumer:
 
     async def _read_stream(self, followed: StreamCursor) -> None:
         """Read from the position on; a lost consumer is replaced immediately."""
-        attempt = 0
+        delays, has_failed = _backoff(), False
         while True:
             start = Start(sequence=followed.position + 1, time=None if followed.position else followed.since)
             reader = StreamReader(self.connection, followed.name, start)
@@ -230,8 +234,8 @@ class EventConsumer:
                 followed.pending, followed.mode, followed.refusal = reader.pending, DeliveryMode.CONSUMER, None
                 async for messages in reader.batches():
                     await self._take(followed, messages)
-                    followed.pending = reader.pending
-                    attempt = 0
+                    followed.pending, has_failed = reader.pending, False
+                    delays.reset()
             except Lost as lost:
                 followed.restarts[str(lost)] += 1
             except StreamGone:
@@ -245,8 +249,8 @@ class EventConsumer:
                     log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
             finally:
                 await reader.close()
-            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)] if attempt else 0)
-            attempt += 1
+            await asyncio.sleep(delays.next() if has_failed else 0)
+            has_failed = True
 
     async def _take(self, followed: StreamCursor, messages: Sequence[Message]) -> None:
         for start in range(0, len(messages), _AT_ONCE):

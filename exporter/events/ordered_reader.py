@@ -12,13 +12,13 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from exporter.clients.jetstream import OWN_READER, CreatedConsumer, Reply
 from exporter.clients.nats import Connection
 from exporter.errors import SourceError
 from exporter.events.model import Message
+from exporter.metrics.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -61,8 +61,7 @@ class Start:
     def config(self) -> dict[str, Any]:
         if self.time is None:
             return {"deliver_policy": "by_start_sequence", "opt_start_seq": max(self.sequence, 1)}
-        moment = datetime.fromtimestamp(self.time, UTC).isoformat().replace("+00:00", "Z")
-        return {"deliver_policy": "by_start_time", "opt_start_time": moment}
+        return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(self.time, "microseconds")}
 
 
 class StreamReader:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
 from typing import Any
 
 from exporter.events.model import Event
+from exporter.metrics.timestamps import rfc3339
 
 REDACT = ("password", "secret", "token", "api_key", "apikey", "authorization", "credentials", "private_key")
 """Fields whose values are redacted; `tokens` is a count and is kept."""
@@ -19,13 +19,6 @@ TEXT_LIMIT = 2000
 REDACTED = "[redacted]"
 _DEEPEST = 12
 _WIDEST = 200
-
-
-def timestamp(moment: float | None) -> str | None:
-    """Seconds since 1970 as RFC 3339 in UTC, with milliseconds; None stays None."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @functools.lru_cache(maxsize=8)
@@ -67,8 +60,8 @@ def shown(value: Any, redact: Collection[str], text_limit: int, depth: int = 0) 
 def event_view(event: Event, redact: Collection[str], text_limit: int) -> dict[str, Any]:
     """One event as a JSON object: unknown values are null, times RFC 3339, durations seconds, sizes bytes."""
     return {
-        "time": timestamp(event.time if event.time is not None else event.stored),
-        "stored": timestamp(event.stored),
+        "time": rfc3339(event.time if event.time is not None else event.stored),
+        "stored": rfc3339(event.stored),
         "subject": event.subject,
         "type": event.kind,
         "family": event.family,

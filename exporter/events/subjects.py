@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-OTHER = "other"
-"""Label value for unknown values and values over a limit."""
+from exporter.metrics.metric import OTHER
 
 FAMILIES = ("planning", "orchestration", "agent", "context", "workflow", "task", "vllm", "agile", OTHER)
 

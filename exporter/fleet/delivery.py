@@ -13,7 +13,7 @@ import msgspec
 
 from exporter.fleet.limits import Capped
 from exporter.metrics.histogram import Histogram
-from exporter.metrics.metric import Metric, Sample, Unit, counter, histogram, labels
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, counter, histogram, labels
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 _CONSUMERS = 1000
@@ -103,9 +103,9 @@ class ConsumerStats:
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
             return
-        kind = _KNOWN.get(advisory.type, "other")
+        kind = _KNOWN.get(advisory.type, OTHER)
         self._types[kind] = self._types.get(kind, 0) + 1
-        if kind == "other" or not advisory.stream or not advisory.consumer:
+        if kind == OTHER or not advisory.stream or not advisory.consumer:
             return
         key = (advisory.stream, advisory.consumer)
         consumer = self._consumers.touch(key, at)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from exporter.events.subjects import OTHER
+from exporter.metrics.metric import OTHER
 
 
 class Seen(Protocol):

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, Unreadable, ValueField
-from exporter.events.subjects import OTHER, known
+from exporter.events.subjects import known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
 from exporter.fleet.agents import Agents, AgentTimeouts
 from exporter.fleet.deliberations import Deliberations
 from exporter.fleet.limits import LabelLimiter
 from exporter.fleet.stages import Stories, Tasks
 from exporter.metrics.histogram import Histogram, copied
+from exporter.metrics.metric import OTHER
 
 SIZES = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)

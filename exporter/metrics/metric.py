@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+OTHER: Final = "other"
+"""Label value for unknown values and values over a limit."""
 
 
 class Kind(StrEnum):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.events.model import LARGEST, Event, Message, Unparsed, Unreadable, parsed
-from exporter.events.timestamps import event_time, instant
+from exporter.events.timestamps import event_time
 from exporter.events.values import role_of
+from exporter.metrics.timestamps import instant
 from tests.events.shapes import BODIES, EPOCH, SHAPES, STORED, SUBJECTS, TIME
 
 

@@ -16,9 +16,9 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from pydantic import SecretStr
 
 from exporter.clients.jetstream import Account, Consumer, Position, StreamList, decoded
-from exporter.clients.timestamps import seconds
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
+from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 from exporter.sources.jetstream.consumers import parsed_config, service_of

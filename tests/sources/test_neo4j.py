@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
+from exporter.metrics.metric import OTHER
 from exporter.settings import SettingsError, load
 from exporter.sources.neo4j import Neo4j, Neo4jDatabase, Neo4jOptions
-from exporter.sources.neo4j.counts import ANY, OTHER, UNLABELED, Counts, largest
+from exporter.sources.neo4j.counts import ANY, UNLABELED, Counts, largest
 from exporter.sources.neo4j.failures import reason_of_code
 from exporter.sources.neo4j.schema import Schema, quoted
 from servers import neo4j as neo4j_servers

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.clients.sqlite import Reading
-from exporter.events.timestamps import instant
+from exporter.metrics.timestamps import instant
 from exporter.sources.broker.tables import UNRESOLVED
 
 _EVENTS, _AGENT_EVENTS, _AGENT_ERRORS, _FIGURES, _LATEST = 20, 50, 20, 5000, 25_000

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from exporter.events.model import Event, Outcome
-from exporter.events.timestamps import instant
+from exporter.metrics.timestamps import instant
 
 FAMILY = "broker"
 _TEXT = 2000

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from exporter.events.redaction import timestamp
-from exporter.events.timestamps import UNREADABLE
 from exporter.fleet import registry
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
+from exporter.metrics.timestamps import rfc3339
+from exporter.source import UNREADABLE_VALUES
 from exporter.sources.broker.tables import PENDING, BrokerSnapshot
 
 SYSTEM: Final = "broker"
@@ -62,7 +62,7 @@ LATENCY = histogram(
 )  # fmt: skip
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
-    OVERDUE, LATENCY, registry.AGENTS, UNREADABLE,
+    OVERDUE, LATENCY, registry.AGENTS, UNREADABLE_VALUES,
 )  # fmt: skip
 
 _MIB = 1024 * 1024
@@ -88,7 +88,7 @@ def samples(broker: BrokerSnapshot) -> Iterable[Sample]:
     if broker.latencies is not None:
         yield broker.latencies.sample(LATENCY, labels())
     for column in _FIELDS:
-        yield UNREADABLE(broker.unreadable.get(column, 0), source=SYSTEM, field=column)
+        yield UNREADABLE_VALUES(broker.unreadable.get(column, 0), source=SYSTEM, field=column)
 
 
 def _agents(broker: BrokerSnapshot) -> Iterable[Sample]:
@@ -130,7 +130,7 @@ def agents_view(broker: BrokerSnapshot) -> list[dict[str, Any]]:
             "since": None,
             "task": None,
             "mode": agent.mode,
-            "last_heard": timestamp(agent.heartbeat),
+            "last_heard": rfc3339(agent.heartbeat),
         }
         for agent in broker.agents
     ]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from exporter.clients.sqlite import Reading
-from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
+from exporter.metrics.metric import OTHER
+from exporter.metrics.timestamps import instant
 
 LATENCIES = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 PENDING: Final = "pending"
-OTHER: Final = "other"
 
 _STRETCH = 50_000
 """Rows read in one transaction."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
+from exporter.metrics.metric import OTHER
+from exporter.metrics.timestamps import instant
 
 TABLE: Final = "invocations"
 RANGE_ROWS: Final = 5000
 """Rows of one range, which is also read at once: some 10 ms, as long as a writer may have to wait."""
 LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-OTHER: Final = "other"
 _RECENT = 300
 _COMBINATIONS = 500
 _DAYS = 400

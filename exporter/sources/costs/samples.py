@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from exporter.events.timestamps import UNREADABLE
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.source import UNREADABLE_VALUES
 from exporter.sources.costs.ledger import TABLE, CostsSnapshot
 
 SOURCE: Final = "costs"
@@ -38,7 +38,8 @@ LAST = gauge(
 )  # fmt: skip
 RECENT = gauge("fleet_cost_recent_invocations", "Invocations of the last five minutes (invocations.timestamp).")
 METRICS: Final[tuple[Metric, ...]] = (
-    INVOCATIONS, PROMPT_TOKENS, COMPLETION_TOKENS, COST, LATENCY, SPENT, BUDGET, BUDGET_SPENT, LAST, RECENT, UNREADABLE,
+    INVOCATIONS, PROMPT_TOKENS, COMPLETION_TOKENS, COST, LATENCY, SPENT, BUDGET, BUDGET_SPENT, LAST, RECENT,
+    UNREADABLE_VALUES,
 )  # fmt: skip
 _FIELDS: Final = ("timestamp", "prompt_tokens", "completion_tokens", "cost_usd", "latency_ms")
 
@@ -62,4 +63,4 @@ def samples(snapshot: CostsSnapshot, budgets: Mapping[str, float]) -> Iterable[S
         yield LAST(snapshot.latest)
     yield RECENT(snapshot.recent)
     for column in _FIELDS:
-        yield UNREADABLE(snapshot.unreadable.get(column, 0), source=SOURCE, field=f"{TABLE}.{column}")
+        yield UNREADABLE_VALUES(snapshot.unreadable.get(column, 0), source=SOURCE, field=f"{TABLE}.{column}")

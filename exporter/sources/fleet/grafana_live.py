@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from exporter.clients.backoff import Backoff
 from exporter.events.broadcast import EventBroadcaster, listening_to
 from exporter.events.model import Event
 from exporter.events.redaction import summary
@@ -23,7 +24,7 @@ METRICS: Final[tuple[Metric, ...]] = (PUSHED, FAILED)
 MEASUREMENT = "events"
 _EVERY = 0.25
 _AT_MOST = 500
-_REST = 2.0
+_TIMEOUT = 2.0
 _TAG = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ ", "\n": " ", "\r": " ", "\\": "/"})
 _FIELD = str.maketrans({'"': r"\"", "\\": r"\\", "\n": " ", "\r": " "})
 
@@ -54,6 +55,7 @@ class GrafanaLive:
     def __init__(self, url: str, token: str, stream: str) -> None:
         self._address = f"{url.rstrip('/')}/api/live/push/{stream}"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._delays = Backoff(first=0.5, longest=10.0)
         self.pushed = 0
         self.failed = 0
 
@@ -61,7 +63,7 @@ class GrafanaLive:
         """Push until cancelled; when it was too slow, begin again with what is new."""
         import httpx
 
-        async with httpx.AsyncClient(headers=self._headers, timeout=_REST, trust_env=False) as client:
+        async with httpx.AsyncClient(headers=self._headers, timeout=_TIMEOUT, trust_env=False) as client:
             while True:
                 with listening_to([live]) as listening:
                     while (first := await listening.next()) is not None:
@@ -75,6 +77,7 @@ class GrafanaLive:
             reply = await client.post(self._address, content="\n".join(line(event) for event in events).encode())
             reply.raise_for_status()
             self.pushed += len(events)
+            self._delays.reset()
         except (httpx.HTTPError, httpx.InvalidURL):
             self.failed += 1
-            await asyncio.sleep(_REST)
+            await asyncio.sleep(self._delays.next())

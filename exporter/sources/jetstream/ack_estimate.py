@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from exporter.clients.jetstream import Consumer
-from exporter.clients.timestamps import seconds
 from exporter.metrics.metric import Labels, Unit, gauge
+from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
 
 ACK_ESTIMATE = gauge(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from exporter.clients.jetstream import Consumer, consumer_config
-from exporter.clients.timestamps import NANOSECONDS, seconds
 from exporter.metrics.metric import Labels, Metric, Sample, Unit, counter, gauge, info, labels
+from exporter.metrics.timestamps import NANOSECONDS, seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow, ParsedConfig
 
 _CONSUMER: Final = ("stream", "consumer")

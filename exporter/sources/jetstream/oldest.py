@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from exporter.clients.jetstream import MessageReply, Stream
 from exporter.clients.nats import Connection, together
-from exporter.clients.timestamps import seconds
 from exporter.errors import Reason, SourceError
+from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
 
 _TIMEOUT = 1.0

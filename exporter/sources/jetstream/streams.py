@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.clients.jetstream import OriginState, Stream
-from exporter.clients.timestamps import NANOSECONDS, seconds
 from exporter.metrics.metric import Metric, Sample, Unit, gauge, info, labels
+from exporter.metrics.timestamps import NANOSECONDS, seconds
 
 _REPLICA: Final = ("stream", "replica")
 _SOURCE: Final = ("stream", "source", "type")

@@ -25,8 +25,8 @@ from exporter.errors import Reason, SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 from exporter.events.streams import DeliveryMode, delivery_mode, wanted
-from exporter.events.timestamps import instant
 from exporter.metrics.histogram import Histogram
+from exporter.metrics.timestamps import instant
 from exporter.sources.loki.entries import (
     Entry,
     Position,
@@ -154,12 +154,13 @@ class StreamCopier:
             position = Position()
         self.tried.set()
         copy = self.copies[name] = StreamCopy(stream.created, position)
-        roles = label_limiter()
+        roles, delays = label_limiter(), backoff()
         while True:
             reader = StreamReader(connection, name, Start(sequence=copy.position.sequence + 1))
             try:
                 await reader.open()
                 self.problems.pop(name, None)
+                delays.reset()
                 copy.pending = reader.pending
                 async for messages in reader.batches():
                     copy.pending = reader.pending + len(messages)
@@ -175,7 +176,7 @@ class StreamCopier:
                 self.problems[name] = error
                 if not connection.is_open:
                     return
-                await asyncio.sleep(5.0)
+                await asyncio.sleep(delays.next())
             finally:
                 await reader.close()
 

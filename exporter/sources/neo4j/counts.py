@@ -6,10 +6,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from exporter.metrics.metric import Metric, Sample, Unit, gauge, info
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, gauge, info
 from exporter.sources.neo4j.schema import Pattern, Schema
 
-OTHER: Final = "other"
 ANY: Final = "*"
 UNLABELED: Final = "(unlabeled)"
 """The end of relationships whose node has no label."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
@@ -22,6 +21,7 @@ from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.values import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
+from exporter.metrics.timestamps import rfc3339
 from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, logs, services
 from exporter.sources.rayjob.clusters import Clusters
@@ -212,14 +212,10 @@ def job_view(key: Key, row: JobRow) -> dict[str, Any]:
         "name": name,
         "status": row.status,
         "deployment_status": row.state,
-        "started": _iso(row.started),
-        "ended": _iso(row.ended),
+        "started": rfc3339(row.started),
+        "ended": rfc3339(row.ended),
         "agent": row.agent or None,
         "task": row.task or None,
         "role": row.role or None,
         "story": row.story or None,
     }
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")

@@ -7,8 +7,8 @@ from typing import Final
 
 from exporter.clients.quantity import quantity
 from exporter.config.sharding import WHOLE, Shard
-from exporter.metrics.metric import Metric, Sample, Unit, gauge, labels, state_set
-from exporter.sources.rayjob.objects import NEW, OTHER, RayCluster, known, ray_cluster
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, gauge, labels, state_set
+from exporter.sources.rayjob.objects import NEW, RayCluster, known, ray_cluster
 from exporter.sources.rayjob.rendered import RenderedObjects, Texts, joined
 
 CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)

@@ -7,7 +7,8 @@ from typing import Final
 
 from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample, Unit, gauge, info, labels
-from exporter.sources.rayjob.objects import RayCronJob, ray_cron_job, seconds
+from exporter.metrics.timestamps import seconds
+from exporter.sources.rayjob.objects import RayCronJob, ray_cron_job
 from exporter.sources.rayjob.rendered import RenderedObjects, Texts, joined
 
 _CRON_JOB: Final = ("namespace", "raycronjob")

@@ -12,8 +12,9 @@ import msgspec
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.values import role_of
 from exporter.metrics.histogram import Histogram
-from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
-from exporter.sources.rayjob.objects import NEW, OTHER, Key, RayJob, RayJobStatus, key_of, known, ray_job, seconds
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, counter, gauge, histogram, info, labels, state_set
+from exporter.metrics.timestamps import seconds
+from exporter.sources.rayjob.objects import NEW, Key, RayJob, RayJobStatus, key_of, known, ray_job
 
 JOB_STATES: Final = (NEW, "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", OTHER)
 DEPLOYMENT_STATES: Final = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 import msgspec
+
+from exporter.metrics.metric import OTHER
 
 _TEXT_MAP = dict[str, str]
 
@@ -157,18 +158,6 @@ def _identity(raw: bytes | msgspec.Raw) -> Metadata:
         return Metadata()
 
 
-def seconds(timestamp: str | None) -> float | None:
-    """RFC 3339 → seconds since 1970; None for none and for what is no time."""
-    if not timestamp:
-        return None
-    try:
-        value = datetime.fromisoformat(timestamp).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return value if value > 0 else None
-
-
-OTHER: Final = "other"
 NEW: Final = "New"
 
 Key = tuple[str, str]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.config.sharding import WHOLE, Shard
-from exporter.metrics.metric import Metric, Sample, gauge, info, labels, state_set
-from exporter.sources.rayjob.objects import NEW, OTHER, RayService, known, ray_service
+from exporter.metrics.metric import OTHER, Metric, Sample, gauge, info, labels, state_set
+from exporter.sources.rayjob.objects import NEW, RayService, known, ray_service
 from exporter.sources.rayjob.rendered import RenderedObjects, Texts, joined
 
 STATUSES: Final = (

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.metrics.histogram import Histogram
+from exporter.metrics.metric import OTHER
 from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
 
 ENDINGS = ("yaml", "yml")
@@ -26,7 +27,6 @@ LARGEST = 1024 * 1024
 _SETTLED = 2.0
 """Seconds without a change after which an unreadable file is no longer assumed to be half-written."""
 _SIDE_FOLDERS = 20
-_OTHER = "other"
 
 
 class Stamp(NamedTuple):
@@ -216,7 +216,7 @@ class Board:
         known = Counter(dict.fromkeys(SIDE_FOLDERS, 0) | {name: number for name, number in found.items() if number})
         kept = dict(known.most_common(_SIDE_FOLDERS)) | {name: known[name] for name in SIDE_FOLDERS}
         if rest := sum(number for name, number in known.items() if name not in kept):
-            kept[_OTHER] = kept.get(_OTHER, 0) + rest
+            kept[OTHER] = kept.get(OTHER, 0) + rest
         return kept
 
     def _read(self, path: str, place: Place, stamp: Stamp) -> Task | Unreadable:

@@ -6,13 +6,13 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from exporter.events.timestamps import UNREADABLE as UNREADABLE_VALUES
 from exporter.fleet.registry import AGENTS
 from exporter.metrics.histogram import Histogram
-from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, counter, gauge, histogram, labels
+from exporter.metrics.timestamps import rfc3339
+from exporter.source import UNREADABLE_VALUES
 from exporter.sources.taskboard.board import Board
 from exporter.sources.taskboard.task import NONE, Column, Reason, Task
 
@@ -20,7 +20,6 @@ KINDS: Final = ("created", "assigned", "completed", "updated")
 SYSTEM: Final = "board"
 SOURCE: Final = "taskboard"
 _AGENTS = 100
-_OTHER = "other"
 _FIELDS: Final = (
     "created_at", "created", "assigned_at", "started_at", "completed_at", "estimated_hours", "estimated_effort_hours",
 )  # fmt: skip
@@ -123,7 +122,7 @@ def samples(snapshot: BoardSnapshot) -> Iterable[Sample]:
 def _of_tasks(tasks: tuple[Task, ...]) -> Iterable[Sample]:
     busiest = {agent for agent, _ in Counter(task.agent for task in tasks).most_common(_AGENTS)}
     groups = Counter(
-        (task.column, task.agent if task.agent in busiest else _OTHER, task.priority, task.status) for task in tasks
+        (task.column, task.agent if task.agent in busiest else OTHER, task.priority, task.status) for task in tasks
     )
     for (column, agent, priority, status), number in groups.items():
         yield TASKS(number, column=column, agent=agent, priority=priority, status=status)
@@ -161,10 +160,6 @@ def _of_files(unreadable: dict[str, Reason], side: dict[str, int], skipped: int)
     yield SKIPPED(skipped)
 
 
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
-
-
 def task_view(task: Task) -> dict[str, Any]:
     since = {Column.INBOX: task.created, Column.ASSIGNED: task.assigned, Column.DONE: task.completed}[task.column]
     return {
@@ -173,7 +168,7 @@ def task_view(task: Task) -> dict[str, Any]:
         "agent": task.agent,
         "priority": task.priority,
         "status": task.status,
-        "since": _iso(since or task.created),
+        "since": rfc3339(since or task.created),
         "status_disagrees": task.status_mismatch,
     }
 
@@ -220,7 +215,7 @@ def agents_view(tasks: Iterable[Task]) -> list[dict[str, Any]]:
             "id": agent,
             "role": None,
             "state": "assigned" if task else "idle",
-            "since": _iso(task.assigned) if task else None,
+            "since": rfc3339(task.assigned) if task else None,
             "task": task.id if task else None,
         }
         for agent, task in sorted(at_work.items())

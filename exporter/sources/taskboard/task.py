@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.events.timestamps import instant
+from exporter.metrics.metric import OTHER
+from exporter.metrics.timestamps import instant
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -98,7 +99,6 @@ class Unreadable:
 
 STATUSES: Final = ("new", "inbox", "assigned", "in_progress", "blocked", "done", "error")
 PRIORITIES: Final = ("critical", "high", "medium", "normal", "low")
-OTHER: Final = "other"
 NONE: Final = "none"
 
 _OLD_STATUSES: Final = {"pending": "new", "completed": "done", "in-progress": "in_progress", "inprogress": "in_progress"}

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from exporter.metrics.metric import Metric, Sample, Unit, gauge, labels
+from exporter.metrics.metric import OTHER, Metric, Sample, Unit, gauge, labels
 from exporter.sources.valkey.fields import value_of
-
-OTHER: Final = "other"
-"""The group of every key beyond the cap on groups."""
 
 COLLECTION_SIZE = gauge(
     "valkey_collection_size",

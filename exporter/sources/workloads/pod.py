@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from exporter.clients.quantity import quantity
+from exporter.metrics.metric import OTHER
+from exporter.metrics.timestamps import seconds
 
 _SHARED = 10_000
 """Values kept to be shared by all pods that have the same: thousands of pods have a few hundred owners, images and sizes."""
 GPU: Final = "nvidia.com/gpu"
-OTHER: Final = "other"
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 WAITING: Final = (
     "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError",
@@ -186,7 +186,7 @@ def row_of(pod: Pod) -> PodRow:
         restarts=sum(one.restart_count for one in every),
         waiting=tuple(_known(reason, WAITING) for reason in waiting),
         terminated=tuple(_known(reason, TERMINATED) for reason in dict.fromkeys(ended)),
-        started=_seconds(status.start_time),
+        started=seconds(status.start_time),
         images=tuple(dict.fromkeys(image_version(one.image) for one in asked if one.image)),
         requested=_sum(one.resources.requests for one in asked),
         limited=_sum(one.resources.limits for one in asked),
@@ -206,13 +206,6 @@ def _sum(resources: Iterable[dict[str, str | int | float] | None]) -> Resources:
             memory += quantity(one.get("memory")) or 0.0
             gpus += quantity(one.get(GPU)) or 0.0
     return _shared_resources(cpu, memory, gpus)
-
-
-def _seconds(timestamp: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat(timestamp).timestamp() if timestamp else None
-    except (ValueError, OverflowError):
-        return None
 
 
 class _Allocatable(msgspec.Struct, frozen=True):

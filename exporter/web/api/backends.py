@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from exporter.events.redaction import timestamp
 from exporter.events.values import role_of
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Kind
+from exporter.metrics.timestamps import rfc3339
 from exporter.scrape import Scraper, State
 from exporter.source import AnySource
 from exporter.sources.broker import Broker
@@ -116,7 +116,7 @@ def _source_view(state: State) -> dict[str, Any]:
         "message": state.message or None,
         "duration_seconds": state.duration if state.up is not None else None,
         "series": state.series if state.up else None,
-        "last_success": timestamp(state.last_success),
+        "last_success": rfc3339(state.last_success),
     }
 
 
@@ -153,7 +153,7 @@ def _running_job(job: Job) -> dict[str, Any]:
         "name": job.name or job.id,
         "status": job.status or "RUNNING",
         "deployment_status": None,
-        "started": timestamp(job.started),
+        "started": rfc3339(job.started),
         "ended": None,
         "agent": None,
         "task": job.task or None,
@@ -252,7 +252,7 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
                 for (start, name, end), count in found.counts.patterns.items()
                 if query.label in (None, start, end)
             ],
-            "last_change": timestamp(found.last_change),
+            "last_change": rfc3339(found.last_change),
         }
 
     @routes.get("/api/cache/keys", summary="ValKey's key groups (--valkey.key-groups)", responses=documented(404, 502))

@@ -14,7 +14,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from exporter.events.model import Event
-from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, timestamp
+from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
+from exporter.metrics.timestamps import rfc3339
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api.cursor import Cursor, Direction
 from exporter.web.api.event_query import EventConditions, Moment
@@ -136,7 +137,7 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
             **cursors,
             "truncated": found.stopped is not None,
             "stopped": found.stopped,
-            "read_to": timestamp(read_to) if read_to is not None and read_to < LATEST else None,
+            "read_to": rfc3339(read_to) if read_to is not None and read_to < LATEST else None,
         }
 
     @routes.get(

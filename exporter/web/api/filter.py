@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from exporter.events.model import Event, Message, Outcome
-from exporter.events.timestamps import instant
 from exporter.events.values import role_of
+from exporter.metrics.timestamps import instant
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 LATEST = 7_258_118_400.0

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 
-from exporter.events.redaction import timestamp
 from exporter.events.values import role_of
 from exporter.fleet.agents import Agent, AgentState
 from exporter.fleet.deliberations import Deliberation
 from exporter.fleet.registry import KnowsAgents
 from exporter.fleet.stages import Staged
 from exporter.fleet.state import Fleet
+from exporter.metrics.timestamps import rfc3339
 from exporter.sources.fleet import FleetEvents
 from exporter.sources.fleet.samples import SYSTEM
 from exporter.web.api.parameters import Limit, NoParameters, OneOf, Parameters, Role, Text, closest, rows
@@ -35,11 +35,11 @@ def agent_view(fleet: Fleet, agent: Agent, now: float) -> dict[str, Any]:
         "id": agent.id,
         "role": agent.role,
         "state": state,
-        "since": timestamp(since),
+        "since": rfc3339(since),
         "task": agent.task,
         "story": agent.story,
         "model": agent.model,
-        "last_heard": timestamp(agent.seen),
+        "last_heard": rfc3339(agent.seen),
         "completed": agent.completed,
         "failed": agent.failed,
         "success_ratio": agent.success_ratio,
@@ -53,7 +53,7 @@ def story_view(name: str, story: Staged | None) -> dict[str, Any]:
     return {
         "id": name,
         "stage": story.stage,
-        "since": timestamp(story.since),
+        "since": rfc3339(story.since),
         "plan": story.plan,
         "title": story.title,
         "transitions": story.moves,
@@ -89,7 +89,7 @@ def overview(following: FleetEvents, now: float) -> dict[str, Any]:
     """Data of the live page, without events."""
     fleet = following.fleet
     return {
-        "now": timestamp(now),
+        "now": rfc3339(now),
         "councils": councils_view(fleet, now),
         "stories": {stage: count for stage, (count, _) in fleet.stories.by_stage().items()},
         "tasks": {stage: count for stage, (count, _) in fleet.tasks.by_stage().items()},
@@ -132,7 +132,7 @@ def _agent_details(fleet: Fleet, agent: Agent) -> dict[str, Any]:
             "duration_seconds": done.duration,
             "tokens": done.tokens,
             "error": done.error,
-            "at": timestamp(done.at),
+            "at": rfc3339(done.at),
         }
         for done in reversed(agent.history)
     ]
@@ -143,7 +143,7 @@ def _task_view(task: Staged) -> dict[str, Any]:
     return {
         "id": task.id,
         "stage": task.stage,
-        "since": timestamp(task.since),
+        "since": rfc3339(task.since),
         "story": task.story,
         "role": task.role,
         "transitions": task.moves,
@@ -155,7 +155,7 @@ def _deliberation_view(one: Deliberation) -> dict[str, Any]:
         "task": one.task,
         "role": one.role or None,
         "story": one.story,
-        "started": timestamp(one.started),
+        "started": rfc3339(one.started),
         "start_inferred": one.inferred,
         "asked": one.asked,
         "answered": sorted(one.answered),
