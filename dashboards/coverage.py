@@ -8,6 +8,7 @@ from typing import Final
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.source import LOOKUP_UP
+from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
@@ -27,6 +28,9 @@ UNSHOWN: Final[Mapping[Metric, str]] = {
     nats_streams.REPLICA_OFFLINE: "An offline replica is not current, which is shown.",
     nats_streams.FIRST: "The age of a stream's oldest message is shown, which is more useful than its sequence.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
+    fleet.AGENT_ANSWERS: "Answers are shown by role; docs/promql.md has the queries by agent.",
+    fleet.AGENT_SECONDS: "Durations are shown by role; docs/promql.md has the queries by agent.",
+    fleet.LEAD_TIME: "Stories spend days in their stages, which are shown; docs/promql.md has the query.",
     services.SERVICE_STATUS: "The applications, which have an alert, say whether requests are served.",
     services.SERVICE_CONDITION: "Explains an alert about applications; named in its runbook.",
     services.ENDPOINTS: "The runbook of the alert about applications asks for it.",

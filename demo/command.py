@@ -21,8 +21,7 @@ _THREADS = 32
 """Each server that is being prepared or stopped takes one, and so does the terminal."""
 
 
-async def _run() -> None:
-    demo = Demo()
+async def _run(demo: Demo) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS))
     task = asyncio.current_task()
@@ -39,6 +38,7 @@ async def _run() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
+    demo.end = interrupt
 
     def typed(line: str) -> None:
         if answer := demo.faults.run(line):
@@ -60,15 +60,32 @@ def _single(group: ExceptionGroup[Exception]) -> list[Exception]:
 
 
 def main() -> int:
-    """Exit code 1 when a server that the first page needs is missing."""
+    """Exit code 1 when a server that the first page needs is missing, or a soak was not quiet."""
     parser = argparse.ArgumentParser("python -m demo", description="A simulated fleet on real servers, and its exporter.")
-    parser.parse_args()
+    parser.add_argument(
+        "--soak",
+        type=float,
+        metavar="MINUTES",
+        help="use the production rules, stop after that time, and fail if an alert fired or is pending",
+    )
+    demo = Demo(soak_minutes=parser.parse_args().soak)
     failed = False
     with contextlib.suppress(asyncio.CancelledError):
         try:
-            asyncio.run(_run())
+            asyncio.run(_run(demo))
         except* (ServerMissing, ServerFailed) as group:
             failed = True
             for error in _single(group):
                 print(f"demo: {sentence(error)}", file=sys.stderr)
+    if demo.soak_minutes is not None and not failed:
+        failed = _report(demo)
     return int(failed)
+
+
+def _report(demo: Demo) -> bool:
+    """Print what a soak found; whether that is a failure."""
+    for alert in demo.alerts:
+        print(f"demo: alert: {alert}", file=sys.stderr)
+    for server in demo.missing:
+        print(f"demo: {server} did not start, so its alerts were not tried", file=sys.stderr)
+    return bool(demo.alerts or demo.missing)

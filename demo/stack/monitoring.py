@@ -12,7 +12,7 @@ import alerts.alertmanager
 from alerts.alertmanager.configuration import as_yaml, configuration
 from alerts.alertmanager.options import Options, Secret
 from demo.slack import receiver
-from demo.stack import documentation
+from demo.stack import documentation, soak
 from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, faster
 from demo.stack.state import Demo, sentence
 from demo.stack.threads import RunningServers
@@ -38,6 +38,7 @@ class Monitoring:
     slack: str
     documentation: str
     grafana: str | None
+    scrape_seconds: int
     _admitted: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -50,7 +51,8 @@ class Monitoring:
             self._admitted = admitted
             target = f"127.0.0.1:{self.alertmanager_port}"
             hidden = set(starting) - admitted
-            self.prometheus.reload(json.dumps(prometheus_configuration(self.exporter, self.rules, target, hidden)))
+            config = prometheus_configuration(self.exporter, self.rules, target, hidden, scrape_seconds=self.scrape_seconds)
+            self.prometheus.reload(json.dumps(config))
 
 
 def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Options:
@@ -68,7 +70,14 @@ def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Opti
     return Options(secrets=str(folder), templates=templates, preview=True, paces=PACES)
 
 
-def prometheus_configuration(exporter: str, rules: Path, alertmanager: str, hidden: Collection[str] = ()) -> dict[str, Any]:
+def prometheus_configuration(
+    exporter: str,
+    rules: Path,
+    alertmanager: str,
+    hidden: Collection[str] = (),
+    *,
+    scrape_seconds: int = SCRAPE_SECONDS,
+) -> dict[str, Any]:
     """prometheus.yml for one exporter and one Alertmanager, each given as host:port, without the sources `hidden`."""
     drop = {"source_labels": ["source"], "regex": "|".join(sorted(hidden)), "action": "drop"}
     job = {
@@ -77,7 +86,7 @@ def prometheus_configuration(exporter: str, rules: Path, alertmanager: str, hidd
         "metric_relabel_configs": [drop] if hidden else [],
     }
     return {
-        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{EVALUATION_SECONDS}s"},
+        "global": {"scrape_interval": f"{scrape_seconds}s", "evaluation_interval": f"{EVALUATION_SECONDS}s"},
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [job],
@@ -94,11 +103,16 @@ async def monitored(
     grafana_port = demo.port("Grafana", _GRAFANA_PORT) if _has_grafana() else None
     loki_and_alertmanager = {"loki": loki, "alertmanager": _local(alertmanager_port)}
     rules = folder / "alerts.yaml"
-    text = faster((_FILES / "alerts.yaml").read_text())
+    text = (_FILES / "alerts.yaml").read_text()
+    scrape_seconds = SCRAPE_SECONDS
+    if demo.soak_minutes is None:
+        text = faster(text)
+    else:
+        scrape_seconds = soak.SCRAPE_SECONDS
     grafana_url = _local(grafana_port) if grafana_port else pages
     rules.write_text(text.replace(GRAFANA_URL, grafana_url).replace(RUNBOOK_URL, f"{pages}/runbooks"))
     target = exporter.removeprefix("http://")
-    config = prometheus_configuration(target, rules, f"127.0.0.1:{alertmanager_port}", hidden)
+    config = prometheus_configuration(target, rules, f"127.0.0.1:{alertmanager_port}", hidden, scrape_seconds=scrape_seconds)
     resend = f"--rules.alert.resend-delay={_RESENT_SECONDS}s"  # for an Alertmanager that was not up at first
     port = demo.port("Prometheus", _PROMETHEUS_PORT)
     monitor = await stack.start(prometheus.start(config=json.dumps(config), port=port, args=[resend]))
@@ -107,7 +121,7 @@ async def monitored(
     if grafana_port:
         sources = grafana.data_sources(prometheus=monitor.url, interval=SCRAPE_SECONDS, **loki_and_alertmanager)
         shown = await _grafana(demo, stack, sources, grafana_port)
-    return Monitoring(monitor, target, rules, alertmanager_port, tree, slack.url, pages, shown)
+    return Monitoring(monitor, target, rules, alertmanager_port, tree, slack.url, pages, shown, scrape_seconds)
 
 
 def _has_grafana() -> bool:

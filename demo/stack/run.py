@@ -17,6 +17,7 @@ from demo.scenario.services import Services, serving
 from demo.scenario.traffic import Cache, Events, answer_with
 from demo.stack.addresses import Backends, addresses
 from demo.stack.monitoring import Monitoring, monitored
+from demo.stack.soak import alerts_during
 from demo.stack.startup import Startup
 from demo.stack.state import Demo
 from demo.stack.threads import RunningServers
@@ -126,8 +127,11 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
         }
         await _all_up(exporter, monitoring, joining)
         showing.close()
-        missing = sorted(name for name, task in joining.items() if not task.result())
+        demo.missing = missing = sorted(name for name, task in joining.items() if not task.result())
         demo.say(f"Everything is up but {', '.join(missing)}" if missing else "Every source is up")
+        if demo.soak_minutes is not None:
+            demo.alerts = await alerts_during(monitoring.prometheus.url, demo.soak_minutes, demo.say)
+            demo.end()
 
 
 async def _all_up(exporter: str, monitoring: Monitoring, joining: dict[str, asyncio.Task[bool]]) -> None:

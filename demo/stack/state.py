@@ -26,11 +26,19 @@ def sentence(error: Exception) -> str:
 
 @dataclass
 class Demo:
-    """`sends` grows as servers come up."""
+    """`sends` grows as servers come up.
+
+    With `soak_minutes` the production rules are used, and `end` is called after that time; `alerts` are then those that
+    should not have been, and `missing` the servers that did not start.
+    """
 
     faults: Faults = field(default_factory=Faults)
     began: float = field(default_factory=time.monotonic)
     sends: list[Send] = field(default_factory=list)
+    soak_minutes: float | None = None
+    end: Callable[[], None] = lambda: None
+    alerts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)

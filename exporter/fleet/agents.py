@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +12,9 @@ from exporter.events.model import ANSWERS, Event, Outcome
 from exporter.events.values import UNKNOWN_ROLE, identifier, objects, role_of
 from exporter.fleet.limits import Capped
 from exporter.fleet.registry import Member
+from exporter.metrics.histogram import Histogram
+
+SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
 HISTORY = 10
 """Tasks kept per agent."""
@@ -68,6 +71,10 @@ class Agent:
     failed: int = 0
     answered_seconds: float = 0.0
     answered: int = 0
+    answers: Counter[Outcome] = field(default_factory=Counter)
+    """Answers since the exporter started, by COMPLETED and FAILED."""
+    seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    """Durations of these answers."""
     history: deque[Done] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     @property
@@ -179,9 +186,11 @@ class Agents:
         agent.task, agent.story = event.task, event.story
         agent.failed += failed
         agent.completed += not failed
+        agent.answers[Outcome.FAILED if failed else Outcome.COMPLETED] += 1
         if event.duration is not None:
             agent.answered += 1
             agent.answered_seconds += event.duration
+            agent.seconds.observe(event.duration)
         done = Done(event.task, event.story, event.outcome, event.duration, event.tokens, event.error, event.stored)
         agent.history.append(done)
         self._expects(event, event.payload.get("num_agents"))
@@ -261,6 +270,12 @@ class Agents:
         self.councils.shift(seconds)
         for agent in self.known:
             agent.since += seconds
+
+    def start_counting(self) -> None:
+        """Set all counters to zero; agents keep their states."""
+        for agent in self.known:
+            agent.answers.clear()
+            agent.seconds.clear()
 
     def expire(self, now: float) -> None:
         self.known.expire(now, self._timeouts.gone)

@@ -12,6 +12,7 @@ from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
 
 SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
+LEAD_SECONDS = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 1209600.0)
 _STAGES = 32
 """Max. stage names used as labels; the fleet's services use fewer."""
 _FORGOTTEN = 7 * 86400.0
@@ -70,6 +71,8 @@ class Staged:
     role: str | None = None
     title: str | None = None
     moves: int = 0
+    created: float | None = None
+    """When it was created, in seconds since 1970, if an event says so."""
 
 
 class Stages:
@@ -152,6 +155,12 @@ _STORY_KINDS = STORY_MOVES | _CREATIONS | {"planning.plan.approved"}
 class Stories(Stages):
     def __init__(self, limit: int) -> None:
         super().__init__(limit, STORY_STAGES)
+        self.lead_times = Histogram(LEAD_SECONDS)
+        """Times from creation to the final stage of the stories whose creation is known."""
+
+    def start_counting(self) -> None:
+        super().start_counting()
+        self.lead_times.clear()
 
     def apply(self, event: Event) -> None:
         if event.story is None or event.kind not in _STORY_KINDS:
@@ -163,6 +172,8 @@ class Stories(Stages):
             )
             if story is not None:
                 story.title = identifier(body.get("title")) or story.title
+                if story.created is None:
+                    story.created = event.time or event.stored
         elif kind in STORY_MOVES:
             before = _stage(body, "from_state", "from_phase", "from")
             after = _stage(body, "to_state", "to_phase", "to")
@@ -173,7 +184,10 @@ class Stories(Stages):
             if kind == "orchestration.phase.changed" and known is not None and known.stage == after.upper():
                 return  # the orchestrator repeats a transition that planning reported
             after = after.upper()
+            is_done = after == STORY_STAGES[-1] and known is not None and known.stage != after
             self.move(event.story, before, after, event, legal=story_move_is_legal(before or "", after))
+            if is_done and known is not None and known.created is not None:
+                self.lead_times.observe(max(known.since - known.created, 0.0))
         else:
             story = self.things.touch(event.story, event.stored)
             if story is not None:

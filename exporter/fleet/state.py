@@ -169,6 +169,7 @@ class Fleet:
 
         """
         self.counts.start_counting()
+        self.agents.start_counting()
         self.deliberations.start_counting()
         self.stories.start_counting()
         self.tasks.start_counting()

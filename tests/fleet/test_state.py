@@ -117,6 +117,30 @@ def test_a_long_subject_is_cut_as_a_label() -> None:
     assert {len(subject) for subject in subjects} == {46, 120}
 
 
+def test_answers_and_durations_of_each_agent() -> None:
+    story = Story().answers(1).answers(1, failed=True, duration_ms=30_000).answers(2)
+    page = story.page
+    who = 'agent="agent-dev-1",role="DEV"'
+
+    assert page[f'fleet_agent_answers_total{{{who},outcome="completed"}}'] == 1
+    assert page[f'fleet_agent_answers_total{{{who},outcome="failed"}}'] == 1
+    assert page[f"fleet_agent_answer_duration_seconds_sum{{{who}}}"] == 30.5
+    assert page['fleet_agent_answers_total{agent="agent-dev-2",role="DEV",outcome="failed"}'] == 0
+
+    story.fleet.start_counting()
+    assert story.page[f'fleet_agent_answers_total{{{who},outcome="completed"}}'] == 0
+
+
+def test_a_storys_lead_time_is_observed_once_when_it_is_done() -> None:
+    story = Story().tells("planning.story.created", story_id="US-1")
+    for after in ("DRAFT", "DONE", "DONE"):
+        story.tells("planning.story.transitioned", after=10, story_id="US-1", to_state=after)
+    story.tells("planning.story.transitioned", story_id="US-2", from_state="DOCS", to_state="DONE")  # creation not seen
+
+    page = story.page
+    assert (page["fleet_story_lead_time_seconds_count"], page["fleet_story_lead_time_seconds_sum"]) == (1, 20)
+
+
 def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
     story = Story().answers(1, story_id="US-1", model="Q")
     texts = [sample.text for sample in samples(state_of(story.fleet, NOW)) if "response_duration" in sample.metric.name]

@@ -48,6 +48,20 @@ AGENT_SINCE = gauge(
     "role",
     unit=Unit.TIMESTAMP,
 )
+AGENT_ANSWERS = counter(
+    "fleet_agent_answers_total",
+    "Answers of each agent by outcome since it was first seen; at most fleet.max-agents agents.",
+    "agent",
+    "role",
+    "outcome",
+)
+AGENT_SECONDS = histogram(
+    "fleet_agent_answer_duration_seconds",
+    "Duration of each agent's answers as reported by the agent (duration_ms).",
+    "agent",
+    "role",
+    unit=Unit.SECONDS,
+)
 RESPONSES = counter("fleet_agent_responses_total", "Agent answers by role and outcome.", "role", "outcome")
 RESPONSE_SECONDS = histogram(
     "fleet_agent_response_duration_seconds",
@@ -133,6 +147,12 @@ class StageMetrics:
 STORIES: Final = StageMetrics("story", "stories")
 TASKS: Final = StageMetrics("task", "tasks")
 
+LEAD_TIME = histogram(
+    "fleet_story_lead_time_seconds",
+    "Time from a story's creation to DONE, observed when it is done; stories whose creation was not seen are excluded.",
+    unit=Unit.SECONDS,
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     EVENTS,
     SIZE,
@@ -142,6 +162,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     AGENTS,
     AGENT_STATE,
     AGENT_SINCE,
+    AGENT_ANSWERS,
+    AGENT_SECONDS,
     RESPONSES,
     RESPONSE_SECONDS,
     RESPONSE_TOKENS,
@@ -154,6 +176,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     DELIBERATION_AGENTS,
     OPEN_SINCE,
     *STORIES.all,
+    LEAD_TIME,
     *TASKS.all,
     LIMIT_HITS,
 )
