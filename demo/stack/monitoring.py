@@ -42,6 +42,11 @@ class Monitoring:
     _admitted: frozenset[str] = field(default_factory=frozenset)
 
     @property
+    def is_faster(self) -> bool:
+        """Whether the rules are faster than in production."""
+        return self.scrape_seconds == SCRAPE_SECONDS
+
+    @property
     def alertmanager(self) -> str:
         return _local(self.alertmanager_port)
 

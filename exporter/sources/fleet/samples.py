@@ -205,6 +205,7 @@ def samples(state: StateSnapshot) -> Iterable[Sample]:
     yield from _histograms(RESPONSE_TOKENS, counts.tokens)
     yield from _deliberation_samples(state.deliberations)
     yield from STORIES.samples(state.stories)
+    yield state.lead_times.sample(LEAD_TIME, labels())
     yield from TASKS.samples(state.tasks)
     for kind, number in state.refused.items():
         yield LIMIT_HITS(number, kind=kind)
@@ -229,6 +230,10 @@ def _agent_samples(state: StateSnapshot) -> Iterable[Sample]:
         owner = labels(agent=agent.id, role=agent.role)
         yield AGENT_STATE.state_at(owner, agent.state)
         yield AGENT_SINCE.at(owner, agent.since)
+        yield AGENT_ANSWERS.at(owner.with_label("outcome", Outcome.COMPLETED), agent.completed)
+        yield AGENT_ANSWERS.at(owner.with_label("outcome", Outcome.FAILED), agent.failed)
+        if agent.seconds is not None:
+            yield agent.seconds.sample(AGENT_SECONDS, owner)
     for role, states in by_role.items():
         for agent_state, number in states.items():
             yield AGENTS(number, system=SYSTEM, role=role, state=agent_state)

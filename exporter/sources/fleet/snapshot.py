@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from exporter.events.model import Outcome
 from exporter.events.streams import StreamCursor
 from exporter.events.values import UNKNOWN_ROLE
 from exporter.fleet.agents import AgentState
@@ -23,6 +24,11 @@ class AgentRow(NamedTuple):
     role: str
     state: AgentState
     since: float
+    completed: int
+    """Answers since the exporter started, as `failed`."""
+    failed: int
+    seconds: Histogram | None
+    """Durations of these answers; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class StateSnapshot:
     """Agents assigned to the last task of a role's council."""
     deliberations: DeliberationsSnapshot
     stories: StagesSnapshot
+    lead_times: Histogram
+    """Times from creation to completion of the stories."""
     tasks: StagesSnapshot
     refused: Mapping[str, int]
     """How often a limit was reached, by kind of object."""
@@ -87,7 +95,9 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
     rows = []
     for agent in fleet.agents.known:
         state, since = fleet.agents.state_of(agent, now)
-        rows.append(AgentRow(agent.id, fleet.roles(agent.role), state, since))
+        completed, failed = agent.answers[Outcome.COMPLETED], agent.answers[Outcome.FAILED]
+        seconds = agent.seconds.copy() if agent.seconds.count else None
+        rows.append(AgentRow(agent.id, fleet.roles(agent.role), state, since, completed, failed, seconds))
     expected = {
         council.role: council.expected
         for council in fleet.agents.councils
@@ -99,6 +109,7 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
         expected=expected,
         deliberations=_deliberations(fleet.deliberations, fleet),
         stories=_stages(fleet.stories),
+        lead_times=fleet.stories.lead_times.copy(),
         tasks=_stages(fleet.tasks),
         refused=fleet.refused(),
     )
