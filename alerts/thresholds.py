@@ -85,5 +85,5 @@ TASK_STUCK_SECONDS: Final = 7 * DAY
 # The exporter itself
 EXPORTER_JOB: Final = ".*fleet-exporter.*"
 """Regular expression of the scrape job name; it matches the chart's ServiceMonitor and the examples."""
-FOLLOWER_RESTARTS: Final = 3
+WATCHER_RESTARTS: Final = 3
 """Watcher restarts in one hour."""

@@ -19,7 +19,7 @@ from exporter.sources.vllm.discovery import DISCOVERED
 
 _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "process_virtual_memory_bytes")
 
-UNSHOWN: Final[Mapping[Metric, str]] = {
+EXEMPT: Final[Mapping[Metric, str]] = {
     process.LOG_DROPPED: "Rises only while no one reads the log; the troubleshooting guide has it.",
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
     nats_consumers.LEADER: "Changes with every election; named in the runbooks.",

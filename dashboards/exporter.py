@@ -129,7 +129,7 @@ DASHBOARD = Dashboard(
                     Line(shown(scrape.RESTARTS).increase("1h").sum()),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, WARN), Limit(thresholds.FOLLOWER_RESTARTS, BAD)],
+                    limits=[Limit(1, WARN), Limit(thresholds.WATCHER_RESTARTS, BAD)],
                 ),
                 stat(
                     "Series",

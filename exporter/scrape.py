@@ -71,28 +71,28 @@ log = logging.getLogger(__name__)
 
 
 class Collection(NamedTuple):
-    """What one collection of one target gave."""
+    """Result of one collection of one target."""
 
     snapshot: Any
     samples: list[Sample]
     series: int
     dropped: int
     failure: SourceError | None
-    """Why the target is down although it has figures."""
+    """Why the target is down although it has samples."""
 
 
 class Outcome(NamedTuple):
-    """What one caller gets of one target: samples, and why they are missing or not current."""
+    """A target's samples for one caller, and why they are missing or outdated."""
 
     samples: list[Sample]
     failure: SourceError | None
     is_own: bool = False
-    """Whether only this caller's budget has ended, so that the page does not say what other pages say."""
+    """Only this caller's timeout has expired; the failure metric is then not shared with other pages."""
 
 
 @dataclass(slots=True)
 class State:
-    """What is known about one target between scrapes: for the page, the landing page, the API and the log."""
+    """State of one target between scrapes: for the page, the landing page, the API and the log."""
 
     source: AnyTarget
     up: bool | None = None
@@ -103,18 +103,18 @@ class State:
     dropped: int = 0
     last_success: float | None = None
     snapshot: Any = field(default=None, repr=False)
-    """The last collection's snapshot; None while there is none."""
+    """The last collection's snapshot; None before the first."""
     task: asyncio.Task[Collection] | None = field(default=None, repr=False)
     started: float = 0.0
     late: bool = False
 
     @property
     def name(self) -> str:
-        """The source, and its server if it has one, for people."""
+        """The source, and its server if it has one, for display."""
         return f"{self.source.kind} {self.source.server}".rstrip()
 
     def samples(self, failure: SourceError | None = None) -> Iterable[Sample]:
-        """The exporter's own metrics about this target; `failure` is that of one page, which waited less than others."""
+        """The exporter's metrics about this target; `failure` is that of one page, which may have a shorter timeout."""
         if self.up is None and failure is None:
             return
         who = labels(source=self.source.kind, server=self.source.server)
@@ -129,7 +129,7 @@ class State:
 
 
 def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) -> tuple[list[Sample], int, int]:
-    """(samples, series kept, series dropped): at most `limit` series, none twice, none of an undeclared metric."""
+    """(samples, series kept, series dropped): at most `limit` series, no duplicates, no undeclared metrics."""
     kept: list[Sample] = []
     declared = frozenset(metrics)
     seen: set[tuple[Metric, str]] = set()
@@ -145,7 +145,7 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
                 continue
             seen.add((metric, key))
         if series + lines > limit:
-            room = limit - series if key is None else 0  # a histogram or state set is whole or absent
+            room = limit - series if key is None else 0  # histograms and state sets are kept or dropped as a whole
             dropped += lines - room
             if room <= 0:
                 continue
@@ -156,19 +156,19 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
 
 
 class Scraper:
-    """Collects the sources. `run()` and `close()` bracket its life."""
+    """Collects the sources. Call `run()` first and `close()` last."""
 
     def __init__(
         self, sources: Sequence[AnySource], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time
     ) -> None:
         self._sources = sources
         self.shard = shard
-        """The part of the fleet that the sources show."""
+        """The shard of the sources."""
         self._clock = clock
         self._states: dict[int, State] = {}
         self._restarts = {source.kind: 0 for source in sources if is_watched(source)}
         self._crashes: dict[str, SourceError] = {}
-        """Why a source's watcher exited; until it runs again, the state that it left is not current."""
+        """Why a source's watcher exited; its state is outdated until it runs again."""
 
     @property
     def sources(self) -> Sequence[AnySource]:
@@ -176,7 +176,7 @@ class Scraper:
 
     @property
     def states(self) -> list[State]:
-        """One state for each target that is collected now."""
+        """One state per current target."""
         targets = [target for source in self._sources for target in source.targets()]
         self._states = {id(target): self._states.get(id(target)) or State(target) for target in targets}
         return list(self._states.values())
@@ -241,7 +241,7 @@ class Scraper:
             kept = bounded(target.samples(snapshot), target.metrics, target.max_series)
             return Collection(snapshot, *kept, target.failure(snapshot))
         except BaseException:
-            # A connection that failed or was cut off half-way through a reply must not be used again.
+            # A connection that failed or was interrupted during a reply must not be reused.
             with contextlib.suppress(Exception):
                 await target.close()
             raise
@@ -253,7 +253,7 @@ class Scraper:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a source does, the page lives
             reason = reason_of(error)
             crash = self._crashes.get(state.source.kind)
-            if crash is not None and reason is Reason.TIMEOUT:  # it waits for what the watcher has not read
+            if crash is not None and reason is Reason.TIMEOUT:  # waits for the watcher's data
                 self._failed(state, crash.reason, str(crash))
                 return
             state.late = state.late or (reason is Reason.TIMEOUT and state.duration >= state.source.timeout)
@@ -273,7 +273,7 @@ class Scraper:
 
     def _failed(self, state: State, reason: Reason, message: str, error: BaseException | None = None) -> None:
         message = " ".join(redacted(message).split())
-        # One line when a source changes state; a source that stays down says nothing more.
+        # One line per state change; a source that stays down is not logged again.
         if state.up is not False or state.reason is not reason:
             bug = error if reason is Reason.BUG else None
             log.warning(
@@ -293,7 +293,7 @@ class Scraper:
             state.duration = time.monotonic() - state.started
 
     async def run(self) -> None:
-        """Run the watched sources' tasks for as long as this task lives; one that ends early is restarted with backoff."""
+        """Run the watchers of all sources until cancelled; restart a watcher that exits, with backoff."""
         async with asyncio.TaskGroup() as group:
             for source in self._sources:
                 if is_watched(source):
@@ -326,7 +326,7 @@ class Scraper:
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
-        """Cancel what still runs and close every connection."""
+        """Cancel running collections and close all connections."""
         running = [state.task for state in self._states.values() if state.task and not state.task.done()]
         for task in running:
             task.cancel()

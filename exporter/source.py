@@ -1,6 +1,6 @@
-"""What a source is: frozen options, a connection or a task of its own, and snapshots that become samples.
+"""A source: frozen options, a connection or a background task, and snapshots that become samples.
 
-A module or package `exporter/sources/NAME` holds a class whose `kind` is NAME; it is found by that name.
+A module or package `exporter/sources/NAME` has a class whose `kind` is NAME and is found by that name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOKUP_UP = gauge(
     "server",
     "lookup",
 )
-"""For sources with lookups that may be refused while the rest is read; each declares it among its metrics."""
+"""For sources with lookups that can be refused independently; each declares it among its metrics."""
 
 
 UNREADABLE_VALUES = gauge(
@@ -44,10 +44,10 @@ class SourceOptions(Options):
     max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 250_000
 
     same_server_as: ClassVar[tuple[str, type[Options]] | None] = None
-    """The group whose address and credentials these options inherit, and which of its options those are."""
+    """The group whose address and credentials these options inherit, and the names of the inherited options."""
 
     same_server_prefix: ClassVar[str] = ""
-    """What the names of the inherited options begin with in these options."""
+    """Prefix of the inherited options' names in this group."""
 
     @property
     def enabled(self) -> bool:
@@ -56,13 +56,13 @@ class SourceOptions(Options):
 
 
 class Target(ABC, Generic[SnapshotT]):
-    """One server that is collected and reported on its own."""
+    """One server, collected and reported separately."""
 
     kind: ClassVar[str] = ""
     """The value of the label `source`, the name of the options group and of the module."""
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    """Every metric that `samples` may return; any other is refused."""
+    """Every metric that `samples` can return; others are an error."""
 
     timeout: float
     max_series: int
@@ -74,21 +74,22 @@ class Target(ABC, Generic[SnapshotT]):
 
     @property
     def location(self) -> str:
-        """What it reads, for people; the server unless overridden."""
+        """Display name of what it reads; default: the server."""
         return self.server
 
     @abstractmethod
     async def collect(self) -> SnapshotT:
-        """The server's state now, as values of its own domain. Raises SourceError or the client's OSError."""
+        """The server's current state. Raises SourceError or the client's OSError."""
 
     @abstractmethod
     def samples(self, snapshot: SnapshotT) -> Iterable[Sample]:
         """A snapshot as samples. Pure."""
 
     def failure(self, snapshot: SnapshotT) -> SourceError | None:  # noqa: ARG002 - for targets that override it
-        """Why a snapshot that is still worth showing is incomplete or no longer current; None if it is fine.
+        """Why a snapshot is incomplete or outdated; None if it is complete and current.
 
         The target is then reported as down with this reason, and its samples stay on the page. Pure.
+
         """
         return None
 
@@ -103,7 +104,7 @@ class Source:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     options_type: ClassVar[type[SourceOptions]]
     is_sharded: ClassVar[bool] = False
-    """Whether its objects are divided among shards; otherwise only the first shard reads it."""
+    """Whether its objects are sharded; otherwise only the first shard reads it."""
 
     def __init__(self, options: Any, shard: Shard = WHOLE) -> None:
         self.shard = shard
@@ -116,16 +117,16 @@ class Source:
         return ""
 
     def targets(self) -> Sequence[Target[Any]]:
-        """The targets to collect now; the same objects from call to call, since they hold connections."""
+        """The current targets; the same objects from call to call, because they hold connections."""
         if not isinstance(self, Target):
             raise NotImplementedError
         return (self,)
 
     async def run(self) -> None:
-        """Watch the backend until cancelled; return at once if the source only polls."""
+        """Watch the backend until cancelled; returns immediately if the source only polls."""
 
     async def wait_synced(self) -> None:
-        """Return when `run` has the first complete state; at once if the source only polls."""
+        """Return when `run` has the first complete state; immediately if the source only polls."""
 
     async def close(self) -> None:
         """Close every connection."""

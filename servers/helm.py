@@ -1,4 +1,4 @@
-"""Helm, one binary built with Go; its commands run with a separate home, so that the user's files are not read.
+"""Helm, one binary built with Go; its commands run with a separate home, to ignore the user's configuration.
 
 The first build takes a minute and a half and leaves one binary (50 MB).
 """

@@ -119,7 +119,7 @@ _RECIPES: dict[str, Callable[[Progress], Recipe]] = {
 def provide(engine: Engine, tag: str, base: str, progress: Progress = silent) -> None:
     """Put a server under that tag, on the image `base`, unless the original is there or can be pulled.
 
-    Raises ServerMissing for a server that cannot be had here, and DockerFailed.
+    Raises ServerMissing for a server that is not available here, and DockerFailed.
     """
     if engine.made_from(tag) == "" or (not engine.has(tag) and engine.pull(tag)):
         return

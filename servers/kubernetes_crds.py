@@ -1,7 +1,7 @@
-"""Custom resource definitions, as little of them as a server needs: KubeRay's four, and three of the Prometheus Operator's.
+"""Minimal custom resource definitions: four of KubeRay, and three of the Prometheus Operator.
 
-KubeRay's take any spec and any status. The operator's know the fields that this project writes and a few beside them, so
-that a server which is asked to be strict refuses a misspelt one.
+Those of KubeRay accept any spec and status. Those of the operator have the fields that this project writes and a few more,
+so a server with strict validation rejects a misspelled field.
 """
 
 from __future__ import annotations

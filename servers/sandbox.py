@@ -1,4 +1,4 @@
-"""Namespaces of the kernel for servers that would change the machine: network, mounts and processes of their own.
+"""Kernel namespaces (network, mounts, processes) for servers that would change the machine.
 
 Everything that runs in a sandbox, and every mount, bridge and packet filter rule that it makes, ends with the
 sandbox's first process, however that one ends. A pair of virtual network devices joins it to this machine. Needs root.
@@ -111,7 +111,7 @@ def start(folder: Path) -> Iterator[Sandbox]:
 
 @contextlib.contextmanager
 def _mount_points() -> Iterator[None]:
-    """The hidden folders exist meanwhile."""
+    """Creates the hidden folders for the duration of the context."""
     made = [folder for folder in map(Path, _HIDDEN) if not folder.exists()]
     for folder in made:
         folder.mkdir(parents=True, exist_ok=True)

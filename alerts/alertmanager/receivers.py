@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from alerts.alertmanager.options import Options, Secret
-from alerts.alertmanager.routes import CRITICAL, HEARTBEAT, NOBODY, WARNING
+from alerts.alertmanager.routes import CRITICAL, HEARTBEAT, NULL_RECEIVER, WARNING
 
 
 def _template(name: str) -> str:
@@ -80,4 +80,4 @@ def receivers(options: Options) -> list[dict[str, Any]]:
     if options.heartbeat:
         beat = {"url_file": options.secret(Secret.HEARTBEAT), "send_resolved": False, "max_alerts": 1}
         configured.append({"name": HEARTBEAT, "webhook_configs": [beat]})
-    return [*configured, {"name": NOBODY}]
+    return [*configured, {"name": NULL_RECEIVER}]

@@ -10,7 +10,7 @@ from alerts.rule import Severity
 PRODUCT: Final = 'product="fleet-exporter"'
 WATCHDOG: Final = "Watchdog"
 
-NOBODY: Final = "fleet-nobody"
+NULL_RECEIVER: Final = "fleet-null"
 HEARTBEAT: Final = "fleet-heartbeat"
 CRITICAL: Final = "fleet-slack-critical"
 WARNING: Final = "fleet-slack-warnings"
@@ -24,7 +24,7 @@ GROUPED_BY: Final = ("alertname", "cluster", "namespace", "component")
 def fleet_route(options: Options) -> dict[str, Any]:
     """The subtree; an alert that matches no child route is sent as a warning, so none is lost."""
     watchdog = {
-        "receiver": HEARTBEAT if options.heartbeat else NOBODY,
+        "receiver": HEARTBEAT if options.heartbeat else NULL_RECEIVER,
         "matchers": [f'alertname="{WATCHDOG}"'],
         "group_by": ["alertname"],
         **options.paces[Route.HEARTBEAT].document,
@@ -46,7 +46,7 @@ def fleet_route(options: Options) -> dict[str, Any]:
             watchdog,
             critical,
             warning,
-            {"receiver": NOBODY, "matchers": [_severity(Severity.INFO)]},  # shown on dashboards only
+            {"receiver": NULL_RECEIVER, "matchers": [_severity(Severity.INFO)]},  # shown on dashboards only
         ],
     }
 

@@ -277,7 +277,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="NatsStreamNearLimit",
-        # A stream that discards old messages is meant to be full; only one that rejects new ones loses messages then.
+        # A stream that discards old messages is normally full; only one that discards new messages loses them.
         query=_NEARLY_FULL.without("max") & _REJECTS_WHEN_FULL,
         severity=Severity.WARNING,
         component=Component.NATS,

@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
-from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, FOLLOWER_RESTARTS, UNPARSED_MESSAGES
+from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, UNPARSED_MESSAGES, WATCHER_RESTARTS
 from alerts.view import View
 from exporter import scrape
 from exporter.metrics import process
@@ -109,13 +109,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="FleetExporterWatcherCrashLooping",
-        query=series(scrape.RESTARTS).increase("1h") >= FOLLOWER_RESTARTS,
+        query=series(scrape.RESTARTS).increase("1h") >= WATCHER_RESTARTS,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Watcher is crash-looping",
         description=f"The watcher of {{{{ $labels.source }}}} exited {COUNT} times in the last hour; its data is delayed.",
         view=View.EXPORTER,
-        limits=("FOLLOWER_RESTARTS",),
+        limits=("WATCHER_RESTARTS",),
     ),
     Rule(
         name="FleetEventGap",

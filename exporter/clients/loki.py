@@ -29,7 +29,7 @@ class Reply:
 
 
 class PushRefused(Exception):
-    """Loki refused a push: the status, Loki's own sentence, and the seconds of Retry-After if it sent that."""
+    """Loki rejected a push: status, Loki's message, and seconds from Retry-After if sent."""
 
     def __init__(self, server: str, status: int, sentence: str, retry_after: float | None) -> None:
         super().__init__(f"Loki at {server} answers {status} to a push: {sentence or 'no reason given'}")
@@ -38,12 +38,12 @@ class PushRefused(Exception):
 
     @property
     def may_pass_if_smaller(self) -> bool:
-        """Whether fewer entries at once may be accepted: too large, one bad entry among good ones, or a rate limit."""
+        """Whether fewer entries may be accepted: too large, one invalid entry, or a rate limit."""
         return self.status in _SMALLER
 
     @property
     def is_final(self) -> bool:
-        """Whether the same entry alone is refused however often it is sent."""
+        """Whether a single entry is rejected permanently."""
         return self.status in _FINAL
 
     @property
@@ -103,7 +103,7 @@ def _reason(status: int) -> Reason:
 
 
 def _sentence(content: bytes) -> str:
-    """The start of Loki's own explanation, as one line."""
+    """The start of Loki's error message, as one line."""
     return " ".join(content[: 4 * _LONGEST_SENTENCE].decode("utf-8", "replace").split())[:_LONGEST_SENTENCE]
 
 

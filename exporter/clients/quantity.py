@@ -12,7 +12,7 @@ _SCALES: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3} | {
 
 
 def quantity(value: str | float | None) -> float | None:
-    """A Kubernetes quantity (`500m`, `16Gi`, `2`) as a number; None for none and for what is no quantity."""
+    """A Kubernetes quantity (`500m`, `16Gi`, `2`) as a number; None if absent or invalid."""
     if value is None or isinstance(value, int | float):
         return value
     match = _QUANTITY.fullmatch(value.strip())

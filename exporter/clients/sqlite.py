@@ -1,6 +1,6 @@
-"""Read-only access to another program's SQLite database: no write, no file left behind, no lock that delays its writer.
+"""Read-only access to another program's SQLite database: no writes, no leftover files, no locks that delay its writer.
 
-Every reading is a short transaction, so a writer waits milliseconds at most. A database in WAL mode that no writer has
+Every collection is a short transaction, so a writer waits milliseconds at most. A database in WAL mode that no writer has
 open is read as immutable, because SQLite would otherwise leave its `-wal` and `-shm` files next to it.
 """
 
@@ -23,7 +23,7 @@ _HEADER = b"SQLite format 3\x00"
 _WAL_VERSION = 2
 _SMALLEST = 100
 _RETRY = 1.0
-"""Seconds after a first reading that failed."""
+"""Retry delay in seconds after the first collection failed."""
 _PRIMARY_CODE = 0xFF
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class Reading:
         self._connection = connection
 
     def release(self) -> None:
-        """Let a writer in between two parts of a long reading."""
+        """Let a writer in between two parts of a long collection."""
         self._connection.execute("COMMIT")
         self._connection.execute("BEGIN")
 
@@ -150,9 +150,10 @@ class Reading:
 
 
 class SqliteReader(Generic[T]):
-    """Reads one database on threads, one reading at a time: all of it at first, then what is new.
+    """Reads one database in threads, one collection at a time: all rows at first, then new ones.
 
     `begin` is called before a file is read for the first time, also after it was replaced. `read` returns the snapshot.
+
     """
 
     def __init__(self, path: Path, *, wait: float, begin: Callable[[], None], read: Callable[[Reading], T]) -> None:
@@ -166,7 +167,7 @@ class SqliteReader(Generic[T]):
         self._lock = threading.Lock()
 
     async def start(self) -> None:
-        """Return after the first successful reading; retries until then."""
+        """Return after the first successful collection; retries until then."""
         delays = Backoff(first=_RETRY / 4, longest=_RETRY)
         while self._first is None:
             try:
@@ -179,18 +180,18 @@ class SqliteReader(Generic[T]):
                 await asyncio.sleep(delays.next())
 
     async def wait_tried(self) -> None:
-        """Return when the first reading has succeeded or failed."""
+        """Return when the first collection has succeeded or failed."""
         await self._tried.wait()
 
     async def update(self) -> T:
-        """The snapshot now. Raises SourceError, also while the first reading has not succeeded."""
+        """The current snapshot. Raises SourceError, also while the first collection has not succeeded."""
         await self._tried.wait()
         if self._first is None and self._problem is not None:
             raise self._problem.again()
         return await asyncio.to_thread(self._update)
 
     async def ask(self, query: Callable[[Reading], Any], *, locked: bool = False) -> Any:
-        """What `query` returns for a reading of its own; `locked`: never during another one. Raises SourceError."""
+        """The result of `query` in a separate transaction; `locked`: not concurrent with another one. Raises SourceError."""
 
         def asked() -> Any:
             with self._file.reading() as reading:

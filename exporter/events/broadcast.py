@@ -103,7 +103,7 @@ class EventBroadcaster:
 
 
 @runtime_checkable
-class Tells(Protocol):
+class PublishesEvents(Protocol):
     """A source with live events."""
 
     @property

@@ -27,7 +27,7 @@ class Passwords:
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="password")
         self._queued = 0
-        self._nobody: dict[int, str] = {}
+        self._unknown_user: dict[int, str] = {}
 
     async def fits(self, users: Mapping[str, str], user: str, password: str) -> bool:
         """Whether the password is correct. Raises TooManyPasswords.
@@ -59,9 +59,9 @@ class Passwords:
         import bcrypt  # only if users are configured
 
         if stored is None:
-            if cost not in self._nobody:
-                self._nobody[cost] = bcrypt.hashpw(secrets.token_bytes(32), bcrypt.gensalt(cost)).decode()
-            bcrypt.checkpw(password.encode()[:72], self._nobody[cost].encode())
+            if cost not in self._unknown_user:
+                self._unknown_user[cost] = bcrypt.hashpw(secrets.token_bytes(32), bcrypt.gensalt(cost)).decode()
+            bcrypt.checkpw(password.encode()[:72], self._unknown_user[cost].encode())
             return False
         try:
             return bcrypt.checkpw(password.encode()[:72], stored.encode())

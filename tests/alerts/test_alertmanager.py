@@ -104,7 +104,7 @@ def route(amtool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 RECEIVERS = {
     Severity.CRITICAL: "fleet-slack-critical",
     Severity.WARNING: "fleet-slack-warnings",
-    Severity.INFO: "fleet-nobody",
+    Severity.INFO: "fleet-null",
     Severity.NONE: "fleet-heartbeat",
 }
 
@@ -162,13 +162,13 @@ def test_the_resource_brings_the_definitions_that_its_texts_need(amtool: Path, t
 def test_the_resource_refers_to_secrets_and_says_the_same_as_the_configuration() -> None:
     options = Options(working_hours=HOURS, email=EMAIL)
     spec = resource(options)["spec"]
-    critical, warning, heartbeat, nobody = spec["receivers"]
+    critical, warning, heartbeat, null_receiver = spec["receivers"]
 
     assert critical["slackConfigs"][0]["apiURL"] == {"name": "fleet-alerts", "key": "slack-critical-url"}
     assert warning["slackConfigs"][0]["apiURL"] == {"name": "fleet-alerts", "key": "slack-warnings-url"}
     assert critical["emailConfigs"][0]["authPassword"] == {"name": "fleet-alerts", "key": "email-password"}
     assert heartbeat["webhookConfigs"][0]["urlSecret"] == {"name": "fleet-alerts", "key": "heartbeat-url"}
-    assert nobody == {"name": "fleet-nobody"}
+    assert null_receiver == {"name": "fleet-null"}
     assert spec["route"]["matchers"] == [{"name": "product", "matchType": "=", "value": PRODUCT}]
     assert spec["route"]["routes"][1]["repeatInterval"] == options.paces[Route.CRITICAL].repeat
     assert spec["muteTimeIntervals"][0]["timeIntervals"][0]["times"] == [{"startTime": "09:00", "endTime": "18:00"}]

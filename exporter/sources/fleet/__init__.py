@@ -1,4 +1,4 @@
-"""The fleet's own events: read from its streams as they are stored, parsed, aggregated and broadcast."""
+"""The fleet's events: read from its streams, parsed, aggregated and broadcast."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
 
     @property
     def fleet(self) -> Fleet:
-        """The fleet's state now."""
+        """The current state of the fleet."""
         self._fleet.expire(self._now())
         return self._fleet
 
@@ -109,7 +109,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         return self._caught_up.is_set()
 
     def view(self, event: Event) -> dict[str, Any]:
-        """An event as it may be shown."""
+        """A redacted event for display."""
         return event_view(event, self._redact, self.options.text_limit)
 
     def reset(self) -> None:
@@ -120,20 +120,20 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         self._fleet = Fleet(caps, timeouts, deliberation_timeout=options.deliberation_timeout)
 
     def on_replay_complete(self) -> None:
-        """What comes from here on is counted."""
+        """Start counting after the replay."""
         self._fleet.expire(self._now())
         self._fleet.start_counting()
         self._caught_up.set()
 
     def message(self, message: Message, *, live: bool) -> None:
-        """Take one message into account."""
+        """Apply one message."""
         event = parsed(message)
         self._fleet.apply(event, self._now() if live else None, ahead=self.consumer.connection.clock.ahead)
         if not isinstance(event, Unparsed):
             (self._live.publish if live else self._live.recent.add)(event)
 
     def advisory(self, data: bytes) -> None:
-        """Take one of the server's own messages about a consumer into account."""
+        """Apply an advisory or ack sample of the server."""
         self._deliveries.apply(data, steady())
 
     def register(self, members: Iterable[Member]) -> None:
@@ -141,7 +141,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         self._fleet.agents.register(members, self._now())
 
     def _now(self) -> float:
-        """The time; the fleet's ages stay what they are if the clock was set."""
+        """The current time; adjusts the fleet's ages if the clock was set."""
         now, step = self._clock.read()
         if step:
             self._fleet.shift(step)
@@ -188,7 +188,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
 
     @asynccontextmanager
     async def history(self) -> AsyncIterator[History]:
-        """The streams' past, read through a connection of its own. Raises SourceError."""
+        """Stored events, read over a separate connection. Raises SourceError."""
         connection = Connection(self.options, timeout=self.timeout)
         try:
             await connection.open()

@@ -1,4 +1,4 @@
-"""How the streams are read, as samples. Pure."""
+"""State of the event consumer as samples. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Events to Grafana Live as they come: lines of InfluxDB's protocol, pushed a few times a second. Opt-in.
+"""Pushes events to Grafana Live in InfluxDB line protocol, several times per second. Opt-in.
 
-What Grafana does not take is lost to it and counted; nothing waits for it.
+Events that Grafana does not accept are dropped and counted; nothing waits for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FIELD = str.maketrans({'"': r"\"", "\\": r"\\", "\n": " ", "\r": " "})
 
 
 def line(event: Event) -> str:
-    """One event: family, outcome and role as tags; identifiers and what happened as fields; nanoseconds since 1970."""
+    """One event: family, outcome and role as tags; IDs and summary as fields; nanoseconds since 1970."""
     tags = {"family": event.family, "outcome": event.outcome, "role": event.role}
     texts = {
         "type": event.kind,
@@ -60,7 +60,7 @@ class GrafanaLive:
         self.failed = 0
 
     async def run(self, live: EventBroadcaster) -> None:
-        """Push until cancelled; when it was too slow, begin again with what is new."""
+        """Push until cancelled; after falling behind, continue with new events."""
         import httpx
 
         async with httpx.AsyncClient(headers=self._headers, timeout=_TIMEOUT, trust_env=False) as client:

@@ -1,4 +1,4 @@
-"""The fleet's state as samples: every `fleet_` metric is declared here. Pure."""
+"""The fleet's state as samples; declares all `fleet_` metrics. Pure."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ SYSTEM: Final = "fleet"
 
 
 class StageMetrics:
-    """The five metrics that both stories and tasks have."""
+    """The five metrics shared by stories and tasks."""
 
     def __init__(self, thing: str, things: str) -> None:
         self.now = gauge(f"fleet_{things}", f"{things.capitalize()} by stage.", "stage")
@@ -131,7 +131,7 @@ class StageMetrics:
 
     def samples(self, stages: StagesSnapshot) -> Iterable[Sample]:
         by_stage = stages.by_stage
-        # A stage that things have passed through, and in which none is now, is 0, not absent.
+        # A stage without current items that was used before is 0, not absent.
         for stage in dict.fromkeys(stage for move in stages.moves for stage in move):
             if stage not in by_stage:
                 yield self.now(0, stage=stage)
@@ -194,7 +194,7 @@ def samples(state: StateSnapshot) -> Iterable[Sample]:
     for field, number in counts.unreadable.items():
         yield UNREADABLE_VALUES(number, field=field)
     yield from _agent_samples(state)
-    # A counter born at 1 hides its first step from rate(): a role's first failure would not be seen.
+    # rate() ignores the first value of a counter, so every role's failure counter starts at 0.
     for role in dict.fromkeys(role for role, _ in counts.responses):
         for outcome in (Outcome.COMPLETED, Outcome.FAILED):
             if (role, outcome) not in counts.responses:
@@ -212,7 +212,7 @@ def samples(state: StateSnapshot) -> Iterable[Sample]:
 
 
 def _histograms(metric: Metric, found: Mapping[Any, Histogram]) -> Iterable[Sample]:
-    """`found` by the value of the metric's one label, or by the tuple of its labels' values."""
+    """`found` by the value of the metric's label, or by the tuple of its labels' values."""
     for key, distribution in found.items():
         values = key if isinstance(key, tuple) else (key,)
         owner = labels(**dict(zip(metric.labels, values, strict=True)))
@@ -251,7 +251,7 @@ def _deliberation_samples(deliberations: DeliberationsSnapshot) -> Iterable[Samp
     yield from _histograms(DELIBERATION_SECONDS, deliberations.seconds)
     for (role, answer), number in deliberations.agents.items():
         yield DELIBERATION_AGENTS(number, role=role, answer=answer)
-    # A role that has deliberated before and does not now is 0, not absent.
+    # A role without current deliberations is 0, not absent.
     for role in dict.fromkeys([*roles, *deliberations.open]):
         yield IN_PROGRESS(deliberations.open.get(role, (0, 0.0))[0], role=role)
     for role, (_, since) in deliberations.open.items():

@@ -1,4 +1,4 @@
-"""Values of the fleet's state at a moment: what the samples are made from. Pure."""
+"""The fleet's state at a time, from which samples are made. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DeliberationsSnapshot:
     """By role and answer (asked, answered, failed)."""
     seconds: Mapping[str, Histogram]
     open: Mapping[str, tuple[int, float]]
-    """How many are in progress, and the start of the oldest in seconds since 1970."""
+    """Number in progress, and the start of the oldest in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class StagesSnapshot:
     """Stories or tasks by stage."""
 
     by_stage: Mapping[str, tuple[int, float]]
-    """How many are in the stage, and when the oldest entered it in seconds since 1970."""
+    """Number in the stage, and when the oldest entered it in seconds since 1970."""
     moves: Mapping[tuple[str, str], int]
     seconds: Mapping[str, Histogram]
     illegal: int
@@ -56,7 +56,7 @@ class StagesSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StateSnapshot:
-    """What the events read so far add up to."""
+    """Aggregates of all events read so far."""
 
     counts: Counts
     agents: tuple[AgentRow, ...]
@@ -73,7 +73,7 @@ class StateSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
-    """The fleet's state, and how its events are read and passed on."""
+    """The fleet's state, and the state of its event consumer and broadcaster."""
 
     state: StateSnapshot
     streams: tuple[StreamCursor, ...]
@@ -91,7 +91,7 @@ class FleetSnapshot:
 
 
 def state_of(fleet: Fleet, now: float) -> StateSnapshot:
-    """The fleet's state at `now`, in seconds since 1970, by value."""
+    """A copy of the fleet's state at `now`, in seconds since 1970."""
     rows = []
     for agent in fleet.agents.known:
         state, since = fleet.agents.state_of(agent, now)

@@ -123,7 +123,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
         )
 
     async def _read_lists(self, connection: Connection) -> tuple[list[Stream], list[str]]:
-        """The shard's streams, and the names of those that are offline; their consumers are then in `self._lists`."""
+        """The shard's streams, and the names of offline streams; their consumers are then in `self._lists`."""
         limit = RequestLimit(_CONCURRENT_REQUESTS)
         totals = {name: listed.total for name, listed in self._lists.items()}
         (listed, unavailable, self._stream_total), lists = await both(

@@ -1,7 +1,7 @@
-"""CONSUMER.LIST of many streams at once.
+"""CONSUMER.LIST of many streams concurrently.
 
-Where a node is down, the server answers a list request only after four seconds. Streams known from the previous collection
-are therefore asked at the same time as STREAM.LIST, and all pages at once, so that the waits do not add up.
+If a node is down, the server answers a list request only after four seconds. Streams known from the previous collection
+are therefore requested together with STREAM.LIST, and all pages at once, which bounds the total delay.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""When the oldest outstanding message of a lagging consumer was stored, by STREAM.MSG.GET.
+"""Storage time of the oldest outstanding message of a lagging consumer, from STREAM.MSG.GET.
 
-A consumer's info names the ack floor only, so the message is looked up: the first stored one above the floor that matches
-the consumer's filters. If nothing is in flight, that is the first one above the last delivery.
+A consumer's info has only the ack floor, so the message is looked up: the first stored one above the floor that matches
+the consumer's filters. If nothing is in flight, it is the first one above the last delivery.
 
-The floor does not tell whether the message after it is outstanding or exceeded max_deliver. Consumers where that cannot be
-excluded are left out, and consumers with deliver_policy last_per_subject as long as the message is older than the consumer,
+The floor does not show whether the next message is outstanding or exceeded max_deliver. Consumers for which that cannot be
+excluded are omitted, and consumers with deliver_policy last_per_subject as long as the message is older than the consumer,
 because most of those messages will never be delivered.
 """
 
@@ -22,7 +22,7 @@ from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
 
 _TIMEOUT = 1.0
-"""Seconds per lookup; a stream without a leader does not answer, and the other figures must not wait for it."""
+"""Seconds per lookup; a stream without a leader does not answer, and must not delay the other metrics."""
 
 _State = tuple[int, int, int]
 """(sequence to search from, first sequence, deleted messages): while these are the same, so is the message found."""
@@ -75,7 +75,7 @@ class OldestUnacked:
         self._found = {key: found for key, found in self._found.items() if key in wanted and found[0] == wanted[key].state}
         due = [lookup for key, lookup in wanted.items() if key not in self._found][: self._limit]
         self.failed = Counter()
-        if due and not self._is_refused:  # the first one alone: it may show that all are refused
+        if due and not self._is_refused:  # first only one: it may show that all are refused
             await self._look_up(connection, due.pop(0))
         if self._is_refused:
             self.failed.update(lookup.row.stream for lookup in due)

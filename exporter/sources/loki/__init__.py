@@ -1,4 +1,4 @@
-"""Copies every event of every stream that keeps its messages to Loki, each once."""
+"""Forwards every event of streams with limits retention to Loki, exactly once."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ class LokiSnapshot:
     """Position and counters by stream."""
     retries: int
     problem: SourceError | None
-    """Why a stream, or all of them, is not copied now."""
+    """Why a stream, or all streams, are not copied."""
 
 
 class LokiForwarder(Source, Target[LokiSnapshot]):
-    """Forwards events to Loki in a task of its own."""
+    """Forwards events to Loki in a background task."""
 
     kind: ClassVar[str] = "loki"
     metrics: ClassVar[tuple[Metric, ...]] = (ENTRIES, DROPPED, MISSED, POSITION, PENDING, RETRIES, DELAY)
@@ -139,7 +139,7 @@ class LokiForwarder(Source, Target[LokiSnapshot]):
         return LokiSnapshot(copy.deepcopy(copier.copies), copier.retries, problem)
 
     async def _tried(self) -> StreamCopier:
-        """The copier, once its first attempt has succeeded or failed."""
+        """The copier, after its first attempt has succeeded or failed."""
         await self._started.wait()
         assert self._copier is not None
         await self._copier.tried.wait()

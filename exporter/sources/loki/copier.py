@@ -1,7 +1,7 @@
-"""Copies events from streams to Loki, each once, at the pace at which Loki accepts them.
+"""Copies events from streams to Loki, each once, at Loki's pace.
 
-The position is not stored anywhere: what Loki holds is the position, queried at every start. A push that Loki refuses is
-halved down to one entry; an entry that is refused alone is dropped and counted. Streams are copied independently.
+The position is not stored: the newest entry in Loki is the position, queried at startup. A rejected batch is split down to
+one entry; an entry that is rejected alone is dropped and counted. Streams are copied independently.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 10.0
-_PATIENT_PUSHES = 3
-"""Pushes refused by a rate limit before the batch is halved: the limit may be lower than the batch."""
+_RATE_LIMIT_RETRIES = 3
+"""Pushes rejected by a rate limit before the batch is split, because the limit may be lower than the batch."""
 _LONGEST_QUERY = 30 * 86400
-"""Seconds a query may span by Loki's default limits (721 h)."""
+"""Max. time range of a query in seconds under Loki's default limits (721 h)."""
 
 
 def backoff() -> Backoff:
-    """The delays between attempts at Loki and NATS."""
+    """Delays between attempts to reach Loki and NATS."""
     return Backoff(first=0.1, longest=5.0)
 
 
 @dataclass(slots=True)
 class StreamCopy:
-    """How far one stream has been copied, and what was counted since the start."""
+    """Position of one stream, and counters since startup."""
 
     created: str
     position: Position
@@ -68,7 +68,7 @@ class StreamCopy:
     pending: int = 0
     entries: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    """Entries that Loki refused for good, by reason."""
+    """Entries that Loki rejected permanently, by reason."""
     missed: int = 0
 
 
@@ -86,10 +86,10 @@ class StreamCopier:
         self._batch_bytes = batch_bytes
         self.copies: dict[str, StreamCopy] = {}
         self.problems: dict[str | None, SourceError] = {}
-        """Why a stream is not copied now; under None, why none is."""
+        """Why a stream is not copied; under None, why none is."""
         self.retries = 0
         self.tried = asyncio.Event()
-        """Set when the first attempt has succeeded or failed."""
+        """Set after the first attempt has succeeded or failed."""
 
     async def run(self) -> None:
         delays = backoff()
@@ -112,14 +112,14 @@ class StreamCopier:
             await self._loki.close()
 
     async def _copy_all(self, connection: Connection) -> None:
-        """Every stream concurrently, until the connection to NATS is lost."""
+        """Copy all streams concurrently, until the connection to NATS is lost."""
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while not connection.lost.is_set():
                 found, offline, _ = await connection.stream_list()
                 streams = {stream.config.name: stream for stream in wanted(found, self._streams, offline)}
                 kept = {name: one for name, one in streams.items() if delivery_mode(one) is DeliveryMode.CONSUMER}
-                if not kept:  # nothing to query Loki for, but its state is reported
+                if not kept:  # nothing to query in Loki, but its state is reported
                     await self._retried(None, lambda: self._loki.get("/loki/api/v1/status/buildinfo"))
                     self.tried.set()
                 self.problems = {name: problem for name, problem in self.problems.items() if name in kept}
@@ -140,10 +140,10 @@ class StreamCopier:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _copy(self, connection: Connection, stream: Stream) -> None:
-        """One stream, from Loki's position on."""
+        """Copy one stream from its position in Loki on."""
         name = stream.config.name
         position = await self._retried(name, lambda: self._position(stream))
-        # Queried after the position, so that what another exporter has copied meanwhile is not in the future.
+        # Queried after the position, so entries copied by another exporter are in the past.
         try:
             last = (await connection.ask(f"STREAM.INFO.{name}", StreamInfo)).state.last_seq
         except SourceError as error:
@@ -181,7 +181,7 @@ class StreamCopier:
                 await reader.close()
 
     def _entries(self, copy: StreamCopy, messages: Sequence[Message], roles: Callable[[str], str]) -> list[Entry]:
-        """The entries of the messages after the position; deleted messages between them are counted."""
+        """Entries of the messages after the position; counts deleted messages in between."""
         position, found = copy.position, []
         for message in messages:
             if message.sequence <= position.sequence:
@@ -194,7 +194,7 @@ class StreamCopier:
         return found
 
     async def _position(self, stream: Stream) -> Position:
-        """The last message of this stream that Loki holds; entries of an earlier stream of the same name do not count."""
+        """The last message of this stream in Loki; entries of a previous stream of the same name are ignored."""
         created = int((instant(stream.created)[0] or 0.0) * 1e9)
         now = time.time()
         query = {
@@ -212,7 +212,7 @@ class StreamCopier:
             raise SourceError(Reason.MALFORMED, sentence) from None
 
     async def _push(self, name: str, copy: StreamCopy, entries: Sequence[Entry]) -> None:
-        """Push until every entry is accepted or dropped; the position advances with each push that is."""
+        """Push until every entry is accepted or dropped; the position advances with each accepted push."""
         delays, refusals = backoff(), 0
         body = push_body(entries)
         compressed = await asyncio.to_thread(gzip.compress, body, 1) if len(body) > 8192 else gzip.compress(body, 1)
@@ -222,7 +222,7 @@ class StreamCopier:
                 await self._loki.push(compressed, encoding="gzip")
             except PushRefused as refused:
                 refusals += 1
-                if len(entries) > 1 and (not refused.is_rate_limit or refusals >= _PATIENT_PUSHES):
+                if len(entries) > 1 and (not refused.is_rate_limit or refusals >= _RATE_LIMIT_RETRIES):
                     middle = len(entries) // 2
                     await self._push(name, copy, entries[:middle])
                     await self._push(name, copy, entries[middle:])
@@ -260,7 +260,7 @@ class StreamCopier:
         self.tried.set()
 
     async def _retried(self, stream: str | None, request: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a request until it succeeds; until then its error is the stream's problem."""
+        """Retry a request until it succeeds; meanwhile, its error is the stream's problem."""
         delays = backoff()
         while True:
             try:

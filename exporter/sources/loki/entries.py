@@ -1,4 +1,4 @@
-"""Events as Loki entries, entries as batches and push bodies, and Loki's newest entry as a position. Pure."""
+"""Events as Loki entries, batches and push bodies, and the newest entry in Loki as a position. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a payload becomes a line: fields redacted (lower case), characters kept of a text, bytes of a line."""
+    """How a payload is rendered: redacted fields (lower case), max. characters of a text, max. bytes of a line."""
 
     redact: Collection[str]
     text_limit: int
@@ -28,39 +28,40 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: `labels` few and bounded, `metadata` whatever identifies, `nanoseconds` since 1970."""
+    """One line: few and bounded `labels`, IDs in `metadata`, `nanoseconds` since 1970."""
 
     labels: tuple[tuple[str, str], ...]
     nanoseconds: int
     line: str
     metadata: dict[str, str]
     sequence: int
-    """Of the message in its stream."""
+    """Sequence of the message in its stream."""
 
     @property
     def size(self) -> int:
-        """Bytes of the line in UTF-8, and what the metadata adds."""
+        """Bytes of the line in UTF-8, plus metadata."""
         return len(self.line.encode()) + sum(len(name) + len(value) for name, value in self.metadata.items()) + 64
 
 
 @dataclass(slots=True)
 class Position:
-    """The last message of a stream that Loki holds: sequence and the time it is held under, 0 where there is none."""
+    """The last message of a stream in Loki: sequence and timestamp; 0 if there is none."""
 
     sequence: int = 0
     nanoseconds: int = 0
 
 
 def label_limiter() -> LabelLimiter:
-    """Names that may be the label `role`."""
+    """Valid values of the label `role`."""
     return LabelLimiter(40, ROLES)
 
 
 def entry(message: Message, position: Position, style: Style, admitted: Callable[[str], str]) -> Entry:
     """The entry for the message after `position`.
 
-    Its time is the server's, or one nanosecond after the entry before: times that rise strictly keep two equal payloads
-    apart in Loki, and are the same again whenever the same messages are copied from the same position.
+    Its time is the server's, or one nanosecond after the previous entry: strictly increasing times keep equal payloads
+    apart in Loki, and are reproducible from the same position.
+
     """
     event = parsed(message)
     family = known(message.subject, "").family
@@ -98,7 +99,7 @@ def _identifiers(event: Event) -> dict[str, str]:
 
 
 def push_body(entries: Iterable[Entry]) -> bytes:
-    """Entries as the body of POST /loki/api/v1/push."""
+    """The body of POST /loki/api/v1/push."""
     streams: dict[tuple[tuple[str, str], ...], list[tuple[str, str, dict[str, str]]]] = {}
     for one in entries:
         streams.setdefault(one.labels, []).append((str(one.nanoseconds), one.line, one.metadata))
@@ -106,7 +107,7 @@ def push_body(entries: Iterable[Entry]) -> bytes:
 
 
 def batches(entries: Sequence[Entry], limit: int) -> Iterable[Sequence[Entry]]:
-    """Entries in order, in batches of at most `limit` bytes each; an entry larger than that is a batch of its own."""
+    """Entries in order, in batches of at most `limit` bytes; a larger entry is a separate batch."""
     first = size = 0
     for index, one in enumerate(entries):
         if index > first and size + one.size > limit:
@@ -131,7 +132,7 @@ class _Reply(msgspec.Struct):
 
 
 def last_position(reply: bytes) -> Position:
-    """The newest entry of a query_range reply. Raises msgspec.DecodeError or ValueError for what is no such reply."""
+    """The newest entry in a query_range reply. Raises msgspec.DecodeError or ValueError."""
     newest = Position()
     for result in msgspec.json.decode(reply, type=_Reply).data.result:
         for moment, _ in result.values:

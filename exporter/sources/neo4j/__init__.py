@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _COMPONENTS = "CALL dbms.components() YIELD name, versions, edition RETURN versions[0] AS version, edition LIMIT 1"
 _CALLS = (
-    # Subqueries, since an aggregation with a key has no row at all in an empty database.
+    # Subqueries, because an aggregation with a key returns no row in an empty database.
     "CALL { CALL db.labels() YIELD label RETURN collect(label) AS labels } "
     "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
 )
@@ -39,14 +39,14 @@ _STATISTICS = (
     "RETURN labels, types, data.nodes AS nodes, data.relationships AS relationships"
 )
 _NAMES = f"{_CALLS} RETURN labels, types"
-"""Read from the token stores at every collection, so that a new label or type is counted at once."""
+"""Read from the token stores at every collection, to count new labels and types immediately."""
 _SCHEMA = f"{_CALLS} CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
 _NO_PROCEDURE = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Procedure.ProcedureNotFound")
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
 
 
 def _distinct(databases: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in databases)  # Neo4j compares them so
+    names = tuple(name.lower() for name in databases)  # Neo4j's comparison rules
     if not names or len(set(names)) != len(names):
         raise ValueError(f"expected each database once, got {','.join(databases)!r}; list at least one, and none twice")
     if "system" in names:
@@ -117,13 +117,13 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         self._schema = Schema()
         self._schema_until = 0.0
         self._uncounted: dict[str, tuple[int, int]] = {}
-        """As the counts were when the schema was read."""
+        """As counted when the schema was read."""
         self._last: Counts | None = None
         self._changed: float | None = None
 
     @property
     def server(self) -> str:
-        """host:port, and the database if several are configured, so that every target has a name of its own."""
+        """host:port, and the database if several are configured, so that targets have distinct names."""
         server = self._options.uri.server
         return f"{server}/{self.database}" if len(self._options.databases) > 1 else server
 
@@ -158,7 +158,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         )
 
     async def _statistics(self) -> Counts | None:
-        """Every count; None if the user may not call the procedure or the server does not have it."""
+        """All counts; None if the user may not call the procedure or the server does not have it."""
         import neo4j.exceptions as errors
 
         try:
@@ -175,7 +175,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         if time.monotonic() >= self._schema_until or not self._schema.knows(names["labels"], names["types"]):
             await self._read_schema()
         found = await self._counted()
-        if found.uncounted() != self._uncounted:  # a type has new labels at its ends
+        if found.uncounted() != self._uncounted:  # the ends of a type have new labels
             await self._read_schema()
             found = await self._counted()
             self._uncounted = found.uncounted()
@@ -218,7 +218,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
             if options.ca_file:
                 trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(options.ca_file)), "encrypted": True}
             self._driver = neo4j.AsyncGraphDatabase.driver(
-                options.uri.without_credentials,  # its errors repeat the whole address
+                options.uri.without_credentials,  # its error messages contain the whole address
                 auth=(options.uri.user or options.user, options.uri.password or options.password.get_secret_value()),
                 user_agent="fleet-exporter",
                 connection_timeout=self.timeout,
@@ -256,7 +256,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
 
 
 class Neo4j(Source):
-    """Every configured database, each a target of its own."""
+    """Every configured database, each a separate target."""
 
     kind: ClassVar[str] = Neo4jDatabase.kind
     metrics: ClassVar[tuple[Metric, ...]] = Neo4jDatabase.metrics

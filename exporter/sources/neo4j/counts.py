@@ -1,4 +1,4 @@
-"""Replies of the count store → counts → samples: pure. Limits keep the largest; the rest is one row called `other`."""
+"""Replies of the count store → counts → samples: pure. Above a limit the largest counts are kept; the rest is `other`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exporter.sources.neo4j.schema import Pattern, Schema
 
 ANY: Final = "*"
 UNLABELED: Final = "(unlabeled)"
-"""The end of relationships whose node has no label."""
+"""Label of the end of a relationship whose node has no label."""
 K = TypeVar("K", bound=Hashable)
 
 INFO = info("neo4j_info", "Version and edition (dbms.components).", "server", "database", "version", "edition")
@@ -42,7 +42,7 @@ METRICS: Final[tuple[Metric, ...]] = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How many labels, types and patterns are told apart."""
+    """Max. labels, types and patterns."""
 
     labels: int
     types: int
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class GraphCounts:
-    """What one database holds, within the limits."""
+    """Counts of one database, within the limits."""
 
     nodes: int
     relationships: int
@@ -114,11 +114,12 @@ class Counts:
         return {name: (total - starts[name], total - ends[name]) for name, total in self.types.items()}
 
     def pairs(self) -> dict[Pattern, int]:
-        """Relationships by (start label, type, end label), as far as the count store can tell.
+        """Relationships by (start label, type, end label), as far as the count store determines them.
 
         It counts one labeled end at a time. If all relationships of a type start from nodes with a label, the count per
         end label is the pattern, and vice versa; nodes with several labels give a pattern for each. If both ends are
         mixed, the two sides are separate patterns, the other side being `*`.
+
         """
         found: dict[Pattern, int] = {}
         for name, total in self.types.items():

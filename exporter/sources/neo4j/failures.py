@@ -1,4 +1,4 @@
-"""Errors of the Neo4j driver by type and status code → the reasons that the page shows."""
+"""Errors of the Neo4j driver by type and status code → failure reasons."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reason_of_code(code: str) -> Reason:
 
 
 def failure(server: str, error: Neo4jError | DriverError | ValueError) -> SourceError:
-    """The sentence and reason for an error of the driver; ValueError is what it raises for an unknown host."""
+    """The sentence and reason for an error of the driver; it raises ValueError for an unknown host."""
     import neo4j.exceptions as errors
 
     if isinstance(error, errors.Neo4jError):
@@ -47,9 +47,10 @@ def failure(server: str, error: Neo4jError | DriverError | ValueError) -> Source
 
 
 def _reason_of_connection(error: BaseException) -> Reason:
-    """The driver has one type for every failed connection; the error that it comes from has the network's own type.
+    """The driver has one type for all connection failures; the cause has the network error.
 
-    If none of those is of the network, something accepted the connection and does not speak Bolt.
+    Without a network error, the server accepted the connection but does not speak Bolt.
+
     """
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""What one database has to count, and the queries that count it from the count store. Pure."""
+"""The objects to count in a database, and their count-store queries. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 
 _COUNTS_PER_QUERY: Final = 12
 Pattern = tuple[str, str, str]
-"""(start label, relationship type, end label); empty where any will do, and nodes of a label if there is no type."""
+"""(start label, relationship type, end label); an empty part matches all; without a type, nodes of a label."""
 
 
 def quoted(name: str) -> str:
-    """A label or type as Cypher takes it, whatever characters it has."""
+    """A label or type, quoted for Cypher."""
     return "`" + name.replace("`", "``") + "`"
 
 

@@ -1,10 +1,10 @@
-"""KubeRay's RayJobs, RayClusters, RayServices and RayCronJobs, followed by list and watch; a scrape asks the API nothing.
+"""KubeRay RayJobs, RayClusters, RayServices and RayCronJobs from list and watch; a scrape makes no API requests.
 
-`ray.io/v1` is read, or `v1alpha1` where KubeRay is too old for it. RayServices and RayCronJobs are optional: an account
-that may not read them loses nothing else.
+`ray.io/v1` is read, or `v1alpha1` with an older KubeRay. RayServices and RayCronJobs are optional: without permission only
+their metrics are missing.
 
-A shard keeps and shows the objects that are its own by namespace and name, which are known before an object is made and
-stay when it is made anew. It is told of all of them, as the API cannot select by a hash.
+A shard stores and exports its objects by namespace and name, which stay the same when an object is recreated. It receives
+all objects, because the API cannot filter by hash.
 """
 
 from __future__ import annotations
@@ -60,22 +60,22 @@ class RayjobOptions(SourceOptions):
 
 @dataclass(frozen=True)
 class RayjobSnapshot:
-    """The RayJobs and RayClusters of this shard, and what was counted about them."""
+    """RayJobs and RayClusters of this shard, and their counters."""
 
     jobs: dict[Key, JobRow]
     clusters: list[Texts]
-    """The lines of every RayCluster, one text for each of clusters.METRICS."""
+    """The sample lines of all RayClusters, one text per metric in clusters.METRICS."""
     services: list[Texts]
-    """As `clusters`, for every RayService."""
+    """Like `clusters`, for RayServices."""
     cron_jobs: list[Texts]
-    """As `clusters`, for every RayCronJob."""
+    """Like `clusters`, for RayCronJobs."""
     lookups: dict[str, bool]
-    """Whether an optional kind is read; empty on every shard but the first."""
+    """Whether an optional resource can be read; empty on all shards but the first."""
     attempts: tuple[Sample, ...]
     unknown_states: dict[str, int]
-    """Values of a state field that this version does not know, by field."""
+    """State values unknown to this version, by field."""
     served: dict[str, bool]
-    """Whether the API serves a kind; empty on every shard but the first."""
+    """Whether the API serves a resource; empty on all shards but the first."""
 
 
 class Rayjob(Source, Target[RayjobSnapshot]):
@@ -157,7 +157,7 @@ class Rayjob(Source, Target[RayjobSnapshot]):
             yield SERVED(is_served, kind=kind)
 
     async def job(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """One RayJob as the API server has it now, and its last log lines; None where there is none. Raises SourceError."""
+        """The current RayJob and its last log lines; None if it does not exist. Raises SourceError."""
         version = next(watch.path for plural, watch in self._watches if plural == "rayjobs").split("/")[3]
         path = f"/apis/ray.io/{version}/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
         try:
@@ -205,7 +205,7 @@ def _watch(cluster: Cluster, path: str, store: ObjectStore[Any]) -> Watch:
 
 
 def job_view(key: Key, row: JobRow) -> dict[str, Any]:
-    """One RayJob, and for whom it runs; times in RFC 3339."""
+    """One RayJob with its agent, task and role; times in RFC 3339."""
     namespace, name = key
     return {
         "namespace": namespace,

@@ -1,4 +1,4 @@
-"""The RayClusters that exist, each kept as the text of its samples."""
+"""Existing RayClusters, stored as rendered samples."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ METRICS: Final[tuple[Metric, ...]] = (
 
 
 def cluster_texts(cluster: RayCluster) -> Texts:
-    """As `job_texts`, for a RayCluster and METRICS; a figure that is not reported is absent, not 0."""
+    """Like `job_texts`, for a RayCluster and METRICS; unreported values are absent, not 0."""
     meta, status = cluster.metadata, cluster.status
     who = labels(namespace=meta.namespace, raycluster=meta.name)
     conditions = "".join(
@@ -76,5 +76,5 @@ class Clusters(RenderedObjects[RayCluster]):
 
 
 def samples(rows: Sequence[Texts]) -> Iterable[Sample]:
-    """Every RayCluster's lines, joined metric by metric."""
+    """The lines of all RayClusters, joined per metric."""
     return joined(METRICS, rows)

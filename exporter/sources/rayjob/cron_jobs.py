@@ -1,4 +1,4 @@
-"""The RayCronJobs that exist: their schedules and when they last created a RayJob."""
+"""Existing RayCronJobs: schedule and last created RayJob."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METRICS: Final[tuple[Metric, ...]] = (LAST_SCHEDULED, SUSPENDED, INVALID, CRON_J
 
 
 def cron_job_texts(cron_job: RayCronJob) -> Texts:
-    """As `job_texts`, for a RayCronJob and METRICS."""
+    """Like `job_texts`, for a RayCronJob and METRICS."""
     meta, status = cron_job.metadata, cron_job.status
     who = labels(namespace=meta.namespace, raycronjob=meta.name)
     scheduled = seconds(status.last_schedule_time)
@@ -52,5 +52,5 @@ class CronJobs(RenderedObjects[RayCronJob]):
 
 
 def samples(rows: Sequence[Texts]) -> Iterable[Sample]:
-    """Every RayCronJob's lines, joined metric by metric."""
+    """The lines of all RayCronJobs, joined per metric."""
     return joined(METRICS, rows)

@@ -1,4 +1,4 @@
-"""The RayJobs that exist, each kept as the text of its samples: made once per change, joined per scrape."""
+"""Existing RayJobs, stored as rendered samples: rendered on change, joined per scrape."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ METRICS: Final[tuple[Metric, ...]] = (*JOB_METRICS, JOBS, DURATION, FAILED_ATTEM
 
 @dataclass(frozen=True)
 class Correlation:
-    """Labels or annotations of a RayJob that say for whom it runs."""
+    """Labels or annotations with the agent, task and role of a RayJob."""
 
     agent: str
     task: str
@@ -91,7 +91,7 @@ class Correlation:
 
 
 class JobRow(NamedTuple):
-    """What is kept of one RayJob: the text of its samples, metric by metric, and what the rest is computed from."""
+    """The stored part of a RayJob: rendered samples per metric, and the fields for aggregates."""
 
     texts: tuple[str, ...]
     uid: str
@@ -107,19 +107,19 @@ class JobRow(NamedTuple):
 
 
 def job_state(status: RayJobStatus) -> str:
-    """The Ray job's state: KubeRay leaves jobStatus as it was when it fails a RayJob itself, by a deadline for example."""
+    """State of the Ray job; KubeRay does not update jobStatus when it fails a RayJob itself, such as by a deadline."""
     if status.job_deployment_status in _FAILED_DEPLOYMENTS and status.job_status not in OUTCOMES:
         return "FAILED"
     return known(status.job_status, JOB_STATES)
 
 
 def outcome(status: RayJobStatus) -> str:
-    """How a finished attempt ended: succeeded, failed, stopped, or other for a state that is not known."""
+    """Outcome of a finished attempt: succeeded, failed, stopped, or other for an unknown state."""
     return OUTCOMES.get(job_state(status), OTHER)
 
 
 def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
-    """The lines of one RayJob, one text for each of JOB_METRICS, empty where the metric does not apply."""
+    """The lines of one RayJob, one text per metric in JOB_METRICS, empty if the metric does not apply."""
     meta, status = job.metadata, job.status
     who = labels(namespace=meta.namespace, rayjob=meta.name)
     reason = status.reason or ""
@@ -149,8 +149,9 @@ def job_texts(job: RayJob, correlation: Correlation) -> tuple[str, ...]:
 class Attempts:
     """Counters of attempts that finish while the exporter runs.
 
-    What a first list holds is a baseline and not counted: after a restart of the exporter the counters start at 0, and
-    `increase()` stays right whatever was deleted in the meantime. An attempt is a uid and a start time, counted once.
+    The first list is a baseline and is not counted, so `increase()` is correct after a restart, even if RayJobs were deleted
+    in the meantime. Each attempt, identified by uid and start time, is counted once.
+
     """
 
     durations: dict[Key, Histogram] = field(default_factory=dict)
@@ -162,7 +163,7 @@ class Attempts:
     """uid → status.failed as last seen."""
 
     def see(self, job: RayJob, *, is_baseline: bool) -> None:
-        """Count what is new about a job."""
+        """Count new attempts of a job."""
         meta, status = job.metadata, job.status
         self.failures.setdefault(meta.namespace, 0)
         for one in OUTCOMES.values():  # so that the first one is an increase
@@ -181,7 +182,7 @@ class Attempts:
             self.durations.setdefault(key, Histogram(BUCKETS)).observe(ended - started)
 
     def forget(self, uid: str) -> None:
-        """The object is deleted: its uid never comes back."""
+        """The object is deleted; uids are never reused."""
         self._finished.pop(uid, None)
         self._failed.pop(uid, None)
 
@@ -229,7 +230,7 @@ class Jobs:
         if not self._shard.owns(*key_of(job.metadata)):
             return
         if kind == "DELETED":
-            self.attempts.see(job, is_baseline=False)  # its last state may be new to us
+            self.attempts.see(job, is_baseline=False)  # its last state may be new
             self._scopes[scope].pop(key_of(job.metadata), None)
             self.attempts.forget(job.metadata.uid)
         elif kind in ("ADDED", "MODIFIED"):
@@ -237,7 +238,7 @@ class Jobs:
             self._scopes[scope][key] = row
 
     def _row(self, scope: str, job: RayJob, *, is_baseline: bool) -> tuple[Key, JobRow]:
-        """What is kept of a job; what is counted about it is counted here."""
+        """The stored part of a job; counts its attempts."""
         self.attempts.see(job, is_baseline=is_baseline)
         meta, names = job.metadata, self._correlation
         row = JobRow(
@@ -260,7 +261,7 @@ class Jobs:
         return key, row
 
     def rows_now(self) -> dict[Key, JobRow]:
-        """Every RayJob by namespace and name."""
+        """All RayJobs by namespace and name."""
         return {key: row for scope in self._scopes.values() for key, row in scope.items()}
 
     def _count_unknown(self, job: RayJob) -> None:
@@ -276,7 +277,7 @@ class Jobs:
 
 
 def samples(rows: Sequence[JobRow]) -> Iterable[Sample]:
-    """Every RayJob's lines, joined metric by metric, and the number of RayJobs by state."""
+    """The lines of all RayJobs, joined per metric, and the number of RayJobs by state."""
     for metric, texts in zip(JOB_METRICS, zip(*[row.texts for row in rows], strict=True), strict=bool(rows)):
         yield metric.lines("".join(texts))
     states: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DEPLOYMENT_STATES, 0))
@@ -288,6 +289,6 @@ def samples(rows: Sequence[JobRow]) -> Iterable[Sample]:
 
 
 def unknown_samples(counts: Mapping[str, int]) -> Iterable[Sample]:
-    """The counter of unknown values by field."""
+    """Counter of unknown values by field."""
     for name, count in counts.items():
         yield UNKNOWN(count, field=name)

@@ -1,4 +1,4 @@
-"""The last lines that a job wrote, from the dashboard of its Ray cluster (`/api/jobs/<id>/logs`)."""
+"""The last log lines of a job, from the dashboard of its Ray cluster (`/api/jobs/<id>/logs`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 LINES = 20
 _SECONDS = 3.0
 _LARGEST = 4 * 1024 * 1024
-"""Bytes read of a log; of a longer one the end is not known, and that is said."""
+"""Max. bytes of a log; the end of a longer log is not returned, and the response says so."""
 _LONGEST_LINE = 2000
 
 
@@ -17,11 +17,11 @@ class _Logs(msgspec.Struct):
 
 
 class LogsMissing(Exception):
-    """One sentence: why there are no lines."""
+    """Log lines are not available; the message is one sentence."""
 
 
 def last_lines(body: bytes) -> list[str]:
-    """The reply's last lines. Raises LogsMissing when it is not the dashboard's."""
+    """The reply's last lines. Raises LogsMissing if it is not from a Ray dashboard."""
     try:
         text = msgspec.json.decode(body, type=_Logs).logs
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):

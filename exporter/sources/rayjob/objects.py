@@ -1,4 +1,4 @@
-"""KubeRay's objects as typed records: JSON → records, pure. An object without a status is a new one."""
+"""KubeRay objects as typed records: JSON → records, pure. An object without a status is new."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Metadata(msgspec.Struct, frozen=True):
     annotations: _TEXT_MAP | None = None
 
     def named(self, key: str) -> str:
-        """The value of a label, or of an annotation, of that name; empty where there is neither."""
+        """The value of a label or annotation; empty if there is neither."""
         return (self.labels or {}).get(key) or (self.annotations or {}).get(key, "")
 
 
@@ -120,7 +120,7 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 def ray_job(raw: bytes | msgspec.Raw) -> RayJob:
-    """A RayJob; one whose fields have other types than KubeRay's keeps its identity and has no status."""
+    """A RayJob; if its fields have unexpected types, only its identity is kept."""
     try:
         return msgspec.json.decode(raw, type=RayJob)
     except msgspec.ValidationError:
@@ -128,7 +128,7 @@ def ray_job(raw: bytes | msgspec.Raw) -> RayJob:
 
 
 def ray_cluster(raw: bytes | msgspec.Raw) -> RayCluster:
-    """As `ray_job`, for a RayCluster."""
+    """Like `ray_job`, for a RayCluster."""
     try:
         return msgspec.json.decode(raw, type=RayCluster)
     except msgspec.ValidationError:
@@ -136,7 +136,7 @@ def ray_cluster(raw: bytes | msgspec.Raw) -> RayCluster:
 
 
 def ray_service(raw: bytes | msgspec.Raw) -> RayService:
-    """As `ray_job`, for a RayService."""
+    """Like `ray_job`, for a RayService."""
     try:
         return msgspec.json.decode(raw, type=RayService)
     except msgspec.ValidationError:
@@ -144,7 +144,7 @@ def ray_service(raw: bytes | msgspec.Raw) -> RayService:
 
 
 def ray_cron_job(raw: bytes | msgspec.Raw) -> RayCronJob:
-    """As `ray_job`, for a RayCronJob."""
+    """Like `ray_job`, for a RayCronJob."""
     try:
         return msgspec.json.decode(raw, type=RayCronJob)
     except msgspec.ValidationError:
@@ -165,7 +165,7 @@ Key = tuple[str, str]
 
 
 def known(value: str | None, states: Sequence[str]) -> str:
-    """The state under its own name, `New` for none, `other` for one that is not among them."""
+    """The state if known, `New` if absent, `other` if unknown."""
     if not value:
         return NEW
     return value if value in states else OTHER

@@ -1,4 +1,4 @@
-"""Objects of one kind, each kept as the text of its samples: made once per change, joined per scrape."""
+"""Objects of one resource, stored as rendered samples: rendered on change, joined per scrape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.metrics.metric import Metric, Sample
 from exporter.sources.rayjob.objects import Key, Metadata, key_of
 
 Texts = tuple[str, ...]
-"""The lines of one object, one text for each metric of its kind; empty where the metric does not apply."""
+"""The lines of one object, one text per metric; empty if the metric does not apply."""
 
 
 class NamedObject(Protocol):
@@ -57,11 +57,11 @@ class RenderedObjects(Generic[ObjectT]):
             self._scopes[scope][key] = self._texts(one)
 
     def rows_now(self) -> list[Texts]:
-        """The lines of every object."""
+        """The lines of all objects."""
         return [texts for scope in self._scopes.values() for texts in scope.values()]
 
 
 def joined(metrics: Sequence[Metric], rows: Sequence[Texts]) -> Iterable[Sample]:
-    """Every object's lines, metric by metric."""
+    """The lines of all objects, per metric."""
     for metric, texts in zip(metrics, zip(*rows, strict=True), strict=bool(rows)):
         yield metric.lines("".join(texts))

@@ -1,4 +1,4 @@
-"""The RayServices that exist: their status, their Serve applications and the endpoints that serve."""
+"""Existing RayServices: status, Serve applications and ready endpoints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ METRICS: Final[tuple[Metric, ...]] = (SERVICE_STATUS, SERVICE_CONDITION, ENDPOIN
 
 
 def service_texts(service: RayService) -> Texts:
-    """As `job_texts`, for a RayService and METRICS."""
+    """Like `job_texts`, for a RayService and METRICS."""
     meta, status = service.metadata, service.status
     who = labels(namespace=meta.namespace, rayservice=meta.name)
     conditions = {one.type: one for one in status.conditions or () if one.type in CONDITIONS}
@@ -77,5 +77,5 @@ class Services(RenderedObjects[RayService]):
 
 
 def samples(rows: Sequence[Texts]) -> Iterable[Sample]:
-    """Every RayService's lines, joined metric by metric."""
+    """The lines of all RayServices, joined per metric."""
     return joined(METRICS, rows)

@@ -1,7 +1,7 @@
-"""The fleet's services: gRPC health, the status of the orchestrator and the Ray executor, and HTTP by URL.
+"""The fleet's services: gRPC health, status of the orchestrator and the Ray executor, and HTTP.
 
-Every address that a service's name resolves to is checked concurrently, each with its own deadline, since replicas share no
-state. A service that fails is a row of its own and affects no other.
+Every address of a service's name is checked concurrently with its own deadline, because replicas share no state. A failed
+service is a separate row and does not affect the others.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ServicesSnapshot:
     at: float
     """Time of the check, in seconds since 1970."""
     services: tuple[str, ...]
-    """Every configured name, including those that resolve to no address."""
+    """Every configured name, including names that resolve to no address."""
     probes: tuple[Probe, ...]
 
     @property

@@ -1,9 +1,9 @@
 """ValKey and Redis: one pipelined round trip of INFO ALL, SLOWLOG LEN and, on ValKey 8.1 or later, COMMANDLOG LEN.
 
-A cluster node is also asked for CLUSTER INFO, and a Sentinel for SENTINEL MASTERS instead of the logs.
+Cluster nodes also receive CLUSTER INFO, and Sentinels SENTINEL MASTERS instead of the logs.
 
-Sizes of configured keys and groups of keys are read only if configured. Each optional lookup degrades alone, and none but
-these two changes the server's own statistics. Nothing is written.
+Sizes of configured keys and key groups are read only if configured. Optional lookups fail independently, and only these
+two change the server's statistics. Nothing is written.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class ValkeyServer(Target[ValkeySnapshot]):
                 retry=Retry(NoBackoff(), 0),  # the next scrape is the retry
                 **named,
             )
-            # The library's INFO parser guesses types and goes by position; ours goes by name.
+            # The library's INFO parser guesses types and relies on positions; this one uses field names.
             self._client.response_callbacks["INFO"] = cast(Any, _untouched)
         return self._client
 
@@ -227,7 +227,7 @@ class ValkeyServer(Target[ValkeySnapshot]):
 
 
 class Valkey(Source):
-    """Every configured server, each a target of its own."""
+    """Every configured server, each a separate target."""
 
     kind: ClassVar[str] = ValkeyServer.kind
     metrics: ClassVar[tuple[Metric, ...]] = ValkeyServer.metrics

@@ -27,7 +27,8 @@ class KeyLookups:
     async def sizes(self, client: Redis) -> tuple[list[keys.KeySize], bool]:
         """The configured keys that exist, and whether every command was permitted.
 
-        MEMORY USAGE finds out whether a key exists without counting as a hit or miss; TYPE is then asked once per key.
+        MEMORY USAGE checks whether a key exists without counting as a hit or miss; TYPE is sent once per key.
+
         """
         wanted = self._wanted
         memory = await pipelined(client, [("MEMORY USAGE", key) for key in wanted])
@@ -48,7 +49,7 @@ class KeyLookups:
         }
         for key in wanted:
             if key not in present or not isinstance(by_key.get(key), int):
-                self._types.pop(key, None)  # deleted, or of another type now: its type is asked again
+                self._types.pop(key, None)  # deleted, or its type has changed: query the type again
         found = [
             keys.KeySize(key, number(by_key.get(key)), number(known[key]), by_stream.get(key, ()))
             for key in present

@@ -1,4 +1,4 @@
-"""What a server says of its cluster (CLUSTER INFO) and a Sentinel of its masters (SENTINEL MASTERS), as samples. Pure."""
+"""Cluster state of a server (CLUSTER INFO) and masters of a Sentinel (SENTINEL MASTERS), as samples. Pure."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def cluster_samples(fields: Mapping[str, str], server: str) -> Iterable[Sample]:
 
 
 def master_fields(reply: Any) -> list[dict[str, str]]:
-    """The masters of a SENTINEL MASTERS reply, each as its fields; what has another shape is passed over."""
+    """The masters of a SENTINEL MASTERS reply as fields; malformed ones are ignored."""
     rows = reply[:_MAX_MASTERS] if isinstance(reply, list) else []
     return [named(row) for row in rows if isinstance(row, list)]
 
 
 def named(row: Sequence[Any]) -> dict[str, str]:
-    """`[name, value, name, value]` by name; None is a word that is no number."""
+    """`[name, value, name, value]` by name."""
     words = [
         "" if word is None else word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in row
     ]

@@ -1,6 +1,6 @@
-"""Pods by workload, kept current by list and watch; nodes and the metrics API if the account may read them.
+"""Pods by workload from list and watch; nodes and the metrics API if permitted.
 
-A scrape makes no request except to the metrics API, and that only if `usage` is on; without it its series are absent.
+A scrape makes no request, except to the metrics API if `usage` is set; otherwise the usage series are absent.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
         return samples.samples(snapshot)
 
     async def _used(self) -> Mapping[Workload, Resources]:
-        """Usage by workload; empty if the metrics API is missing, forbidden or slow, which is no failure of the source."""
+        """Usage by workload; empty if the metrics API is missing, forbidden or slow, which does not fail the source."""
         used: dict[tuple[str, str], Resources] = {}
         for scope in self._scopes:
             try:

@@ -1,4 +1,4 @@
-"""Pods and nodes as typed records, and what is kept of one: JSON → records, pure. What is missing is taken as empty."""
+"""Pods and nodes as typed records, and their stored form: JSON → records, pure. Missing fields are empty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.metrics.metric import OTHER
 from exporter.metrics.timestamps import seconds
 
 _SHARED = 10_000
-"""Values kept to be shared by all pods that have the same: thousands of pods have a few hundred owners, images and sizes."""
+"""Interned values: thousands of pods share a few hundred owners, images and sizes."""
 GPU: Final = "nvidia.com/gpu"
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 WAITING: Final = (
@@ -95,7 +95,7 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 class Workload(NamedTuple):
-    """What a pod belongs to; a pod of its own is of kind Pod."""
+    """The workload of a pod; a pod without an owner is of kind Pod."""
 
     namespace: str
     kind: str
@@ -103,7 +103,7 @@ class Workload(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """CPU in cores, memory in bytes, whole GPUs; what no container names is 0."""
+    """CPU in cores, memory in bytes, whole GPUs; 0 if no container sets it."""
 
     cpu: float = 0.0
     memory: float = 0.0
@@ -111,7 +111,7 @@ class Resources(NamedTuple):
 
 
 class PodRow(NamedTuple):
-    """What is kept of a pod; `started` in seconds since 1970."""
+    """The stored part of a pod; `started` in seconds since 1970."""
 
     uid: str
     workload: Workload
@@ -128,7 +128,7 @@ class PodRow(NamedTuple):
 
 
 def pod_of(raw: bytes | msgspec.Raw) -> Pod:
-    """A pod; one whose fields have other types than Kubernetes's keeps its identity and nothing else."""
+    """A pod; if its fields have unexpected types, only its identity is kept."""
     try:
         return msgspec.json.decode(raw, type=Pod)
     except msgspec.ValidationError:
@@ -143,7 +143,7 @@ _shared_resources = functools.lru_cache(maxsize=_SHARED)(Resources)
 
 
 def workload_of(pod: Pod) -> Workload:
-    """The pod's controller; of a Deployment's ReplicaSet the Deployment, whose name its pod-template-hash tells."""
+    """The pod's controller; for a ReplicaSet, its Deployment, derived from the pod-template-hash."""
     meta = pod.metadata
     owner = next((one for one in meta.owner_references or () if one.controller), None)
     if owner is None:
@@ -156,7 +156,7 @@ def workload_of(pod: Pod) -> Workload:
 
 @functools.lru_cache(maxsize=_SHARED)
 def image_version(image: str) -> tuple[str, str]:
-    """(image, tag or digest) of a reference; without either it is `latest`."""
+    """(image, tag or digest) of an image reference; `latest` without either."""
     name, at, digest = image.partition("@")
     if at:
         repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
@@ -168,7 +168,7 @@ def image_version(image: str) -> tuple[str, str]:
 
 
 def row_of(pod: Pod) -> PodRow:
-    """What is kept of a pod."""
+    """The stored part of a pod."""
     status, spec = pod.status, pod.spec
     containers = status.container_statuses or []
     every = [*containers, *(status.init_container_statuses or [])]
@@ -218,7 +218,7 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 class NodeRow(NamedTuple):
-    """What is kept of a node: its pool and its GPUs."""
+    """The stored part of a node: pool and GPUs."""
 
     name: str
     pool: str
@@ -226,7 +226,7 @@ class NodeRow(NamedTuple):
 
 
 def node_of(raw: bytes | msgspec.Raw, pool_label: str) -> NodeRow:
-    """A node; `default` is the pool of one without the label."""
+    """A node; `default` is the pool of nodes without the label."""
     try:
         node = msgspec.json.decode(raw, type=_Node)
     except msgspec.ValidationError:
@@ -254,7 +254,7 @@ class _PodMetricsList(msgspec.Struct, frozen=True):
 
 
 def used_of(body: bytes) -> dict[tuple[str, str], Resources]:
-    """A PodMetricsList by namespace and pod. Raises msgspec.DecodeError or ValidationError for what is none."""
+    """A PodMetricsList by namespace and pod. Raises msgspec.DecodeError or ValidationError."""
     return {
         (pod.metadata.namespace, pod.metadata.name): Resources(
             sum(quantity(one.usage.cpu) or 0.0 for one in pod.containers or ()),

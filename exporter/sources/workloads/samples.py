@@ -1,4 +1,4 @@
-"""Workloads as samples: every metric of the source is declared here. Pure."""
+"""Workloads as samples; declares all metrics of the source. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.sources.workloads.pod import PHASES, PodRow, Resources, Workload
 
 
 class Status(StrEnum):
-    """UP has all its pods ready, DEGRADED some, DOWN none; ABSENT is expected and has no pod at all."""
+    """UP: all pods ready; DEGRADED: some; DOWN: none; ABSENT: expected, but without pods."""
 
     UP = "up"
     DEGRADED = "degraded"
@@ -71,7 +71,7 @@ METRICS: Final[tuple[Metric, ...]] = (*WORKLOAD, CPU_USED, MEMORY_USED, EXPECTED
 
 
 class Pool(NamedTuple):
-    """GPUs of a pool's nodes: what they have, and what pods on them request."""
+    """GPUs of a pool's nodes: allocatable, and requested by pods on them."""
 
     allocatable: int
     requested: int
@@ -82,7 +82,7 @@ class WorkloadsSnapshot:
     """The workloads of one cluster."""
 
     lines: Sequence[tuple[str, ...]]
-    """The lines of every workload, one text for each of WORKLOAD."""
+    """The lines of all workloads, one text per metric in WORKLOAD."""
     expected: Mapping[tuple[str, str], Status]
     """Status of each expected workload by namespace and name."""
     pools: Mapping[str, Pool]
@@ -92,19 +92,19 @@ class WorkloadsSnapshot:
 
 
 def status_of(pods: Iterable[PodRow]) -> Status:
-    """Pods that have ended count for nothing, unless there are no others: an evicted pod stays long after its successor."""
+    """Terminated pods are ignored unless there are no others: an evicted pod stays long after its replacement."""
     every = list(pods)
-    lasting = [pod for pod in every if pod.phase not in ("Succeeded", "Failed")]
-    if not lasting:
+    active = [pod for pod in every if pod.phase not in ("Succeeded", "Failed")]
+    if not active:
         return Status.UP if any(pod.phase == "Succeeded" for pod in every) else Status.DOWN
-    ready = sum(pod.ready for pod in lasting)
-    if ready == len(lasting):
+    ready = sum(pod.ready for pod in active)
+    if ready == len(active):
         return Status.UP
     return Status.DEGRADED if ready else Status.DOWN
 
 
 def workload_lines(workload: Workload, pods: Iterable[PodRow], restarts: int) -> tuple[str, ...]:
-    """The lines of one workload: a text for each of WORKLOAD, empty if the metric does not apply."""
+    """The lines of one workload: one text per metric in WORKLOAD, empty if the metric does not apply."""
     every = list(pods)
     who = labels(**dict(zip(_WHO, workload, strict=True)))
     phases = Counter(pod.phase for pod in every)

@@ -1,4 +1,4 @@
-"""The pods and nodes that a watch keeps current; a workload's lines are rendered when one of its pods changes."""
+"""Pods and nodes from a watch; a workload is rendered again when one of its pods changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pods:
         self._scopes: dict[str, dict[Key, PodRow]] = defaultdict(dict)
         self._of: dict[Workload, dict[Key, PodRow]] = defaultdict(dict)
         self._restarts: Counter[Workload] = Counter()
-        """Restarts since the exporter started: those of the first list are a baseline, so that `increase()` is right."""
+        """Restarts since the exporter started; the first list is the baseline, for a correct `increase()`."""
         self._listed: set[str] = set()
         self._lines: dict[Workload, tuple[str, ...]] = {}
 
@@ -72,13 +72,13 @@ class Pods:
             del self._restarts[row.workload]
 
     def lines(self) -> list[tuple[str, ...]]:
-        """The lines of every workload, as `workload_lines` gives them."""
+        """The lines of all workloads, from `workload_lines`."""
         for workload in self._of.keys() - self._lines.keys():
             self._lines[workload] = workload_lines(workload, self._of[workload].values(), self._restarts[workload])
         return list(self._lines.values())
 
     def expected(self, names: Iterable[str]) -> dict[Key, Status]:
-        """The status of each name (`namespace/name`), whatever its kind."""
+        """The status of each name (`namespace/name`), of any kind."""
         found: dict[Key, list[PodRow]] = defaultdict(list)
         for workload, pods in self._of.items():
             found[workload.namespace, workload.name] += pods.values()
@@ -86,7 +86,7 @@ class Pods:
         return {key: status_of(found[key]) if key in found else Status.ABSENT for key in keys}
 
     def used(self, used: Mapping[Key, Resources]) -> dict[Workload, Resources]:
-        """Usage by workload from usage by pod; workloads with no pod in it are left out."""
+        """Usage by workload from usage by pod; workloads without pods in it are omitted."""
         sums: dict[Workload, Resources] = {}
         for workload, pods in self._of.items():
             known = [used[key] for key in pods if key in used]
@@ -95,7 +95,7 @@ class Pods:
         return sums
 
     def gpus_by_node(self) -> Counter[str]:
-        """GPUs requested by pods that are on a node and have not ended."""
+        """GPUs requested by scheduled pods that have not terminated."""
         found: Counter[str] = Counter()
         for scope in self._scopes.values():
             for row in scope.values():
@@ -128,7 +128,7 @@ class Nodes:
                 self._nodes[key] = node
 
     def pools(self, requested: Mapping[str, int]) -> dict[str, Pool]:
-        """GPUs by pool; `requested` is the number of GPUs that pods request, by node."""
+        """GPUs by pool; `requested` has the GPUs requested by pods, by node."""
         allocatable: Counter[str] = Counter()
         taken: Counter[str] = Counter()
         for node in self._nodes.values():

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from exporter import __version__
-from exporter.events.broadcast import Tells
+from exporter.events.broadcast import PublishesEvents
 from exporter.fleet.registry import KnowsAgents
 from exporter.scrape import Scraper
 from exporter.sources.fleet import FleetEvents
@@ -44,7 +44,7 @@ def api(scraper: Scraper, priority: Priority) -> FastAPI:
     problems.install(app)
     following = next((source for source in scraper.sources if isinstance(source, FleetEvents)), None)
     others = [source for source in scraper.sources if isinstance(source, KnowsAgents)]
-    streams = [source.live for source in scraper.sources if isinstance(source, Tells)]
+    streams = [source.live for source in scraper.sources if isinstance(source, PublishesEvents)]
     app.include_router(fleet.router(following, others))
     searches = Searches(following, streams, priority) if streams else None
     app.include_router(events.router(following, searches))

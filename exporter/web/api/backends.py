@@ -1,6 +1,6 @@
 """/api/sources, /api/ray/jobs, /api/metrics/vllm, /api/graph/nodes, /api/cache/keys and more: the backends as JSON.
 
-Values are those of a scrape, shared with scrapes in progress.
+Collections are shared with scrapes in progress.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from exporter.web.api.problems import documented
 from exporter.web.api.table import csv_table
 
 _BUDGET = 9.5
-"""Seconds a request waits for the backends: Prometheus's default scrape timeout less half a second."""
+"""Timeout of backend requests in seconds: Prometheus' default scrape timeout minus 0.5."""
 
 
 COST_COLUMNS = ("day", "model", "invocations", "prompt_tokens", "completion_tokens", "cost_usd")
@@ -163,7 +163,7 @@ def _running_job(job: Job) -> dict[str, Any]:
 
 
 def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of small handlers
-    """Routes for the backends; one that is not configured answers 404 with the option to set."""
+    """Routes for the backends; 404 with the option to set if a backend is not configured."""
     routes = APIRouter(tags=["backends"])
 
     def on(kind: type[AnySource], hint: str) -> AnySource:
@@ -173,7 +173,7 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
         raise HTTPException(404, f"{kind.kind} is not configured; set {hint}")
 
     async def current(source: AnySource) -> list[Any]:
-        """The source's snapshots, collected with scrapes that run at the same time; 502 if all its targets fail."""
+        """The source's snapshots, collected together with concurrent scrapes; 502 if all its targets fail."""
         return await scraper.snapshots(source.kind, _BUDGET)
 
     async def figures(source: AnySource) -> Figures:

@@ -139,7 +139,7 @@ def test_the_alertmanager_config_is_an_active_route(alertmanager: str) -> None:
 
     assert route["matchers"] == ['product="fleet-exporter"']  # of every namespace
     assert {each["receiver"].rpartition("/")[2] for each in route["routes"]} == {
-        "fleet-heartbeat", "fleet-slack-critical", "fleet-slack-warnings", "fleet-nobody",
+        "fleet-heartbeat", "fleet-slack-critical", "fleet-slack-warnings", "fleet-null",
     }  # fmt: skip
 
 
