@@ -22,7 +22,7 @@ import httpx
 from servers.cancellation import current
 
 _POLL = 0.02
-_GRACE = 15.0
+GRACE = 15.0
 _TAIL = 2000
 
 # Below the range from which Linux takes the ports of outgoing connections: otherwise any connection made between
@@ -227,7 +227,7 @@ class Process:
                 self.child.terminate()
                 self.resume()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.child.wait(current().within_grace(_GRACE))
+                    self.child.wait(current().within_grace(GRACE))
         finally:
             self.kill()
 

@@ -112,4 +112,4 @@ def test_agents_are_found_by_role_whoever_comes_changes_role_or_goes(told: list[
             set(one) for one in of_roles
         ]
     story.fleet.expire(story.now + 10_000)
-    assert not known._by_role
+    assert [known.of_role(one) for one in ("DEV", "QA", "OPS")] == [{}, {}, {}]

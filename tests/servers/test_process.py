@@ -57,13 +57,19 @@ def test_a_server_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
+def children() -> str:
+    """The processes that this thread has started and not waited for."""
+    return Path("/proc/thread-self/children").read_text()
+
+
 def test_a_command_that_does_not_exist_leaves_nothing(tmp_path: Path) -> None:
+    before = children()
     child = Process([tmp_path / "absent"], name="absent", folder=tmp_path, ready=lambda: True)
     with pytest.raises(FileNotFoundError):
         child.start()
 
     assert not child.alive
-    assert child._guard is None
+    assert children() == before
 
 
 def test_ctrl_c_while_waiting_ends_the_server(tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ def test_ctrl_c_while_waiting_ends_the_server(tmp_path: Path) -> None:
 
 
 def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GRACE", 0.05)
+    monkeypatch.setattr(module, "GRACE", 0.05)
     running = spawn(python(DEAF), name="deaf", folder=tmp_path, ready=(tmp_path / "deaf").exists)
 
     running.stop()

@@ -242,12 +242,12 @@ def test_info_is_read_by_name_whatever_stands_around() -> None:
 
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
-    list(info.samples(parsed(text), "s"))
+    assert {sample.metric for sample in info.samples(parsed(text), "s")} <= {*Source.metrics}
 
 
 @given(st.lists(st.sampled_from([*info.FIELDS, "db0", "cmdstat_x", "slave0", "errorstat_x", "role"])), st.text())
 def test_known_fields_with_any_value_are_read_without_an_error(fields: Iterable[str], value: str) -> None:
-    list(info.samples(dict.fromkeys(fields, value), "s"))
+    assert info.SERVER_INFO in {sample.metric for sample in info.samples(dict.fromkeys(fields, value), "s")}
 
 
 def test_key_groups_are_the_first_segments_and_capped() -> None:
