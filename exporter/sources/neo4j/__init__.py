@@ -66,7 +66,7 @@ class Neo4jOptions(SourceOptions):
     databases: Annotated[
         Names,
         AfterValidator(_distinct),
-        option("Databases to count; each is collected and reported on its own.", env="NEO4J_DATABASE"),
+        option("Databases to count; each is collected separately.", env="NEO4J_DATABASE"),
     ] = ("neo4j",)
     ca_file: Annotated[Path | None, option("CA certificate that signed the server's, for TLS.")] = None
     max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
