@@ -1,7 +1,7 @@
 """The command line: `fleet-exporter [COMMAND] [FLAGS]`.
 
-argparse, since `--version` and `--help` need nothing else: click and typer start no faster, and pydantic-settings imports
-every source before it prints a line. Everything that is slow to import is imported by the command that needs it.
+argparse keeps `--version` and `--help` within the standard library: click and typer start no faster, and pydantic-settings
+imports every source before it prints a line. Slow modules are imported by the commands that need them.
 """
 
 from __future__ import annotations

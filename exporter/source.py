@@ -186,7 +186,7 @@ AnyTarget = Target[Any] | LegacySource
 
 
 def is_watched(source: AnySource) -> bool:
-    """Whether the source has a task of its own."""
+    """Whether the source has a background task."""
     return type(source).run not in (Source.run, LegacySource.run)
 
 

@@ -1,7 +1,7 @@
 """Minimal custom resource definitions: four of KubeRay, and three of the Prometheus Operator.
 
-Those of KubeRay accept any spec and status. Those of the operator have the fields that this project writes and a few more,
-so a server with strict validation rejects a misspelled field.
+KubeRay's accept any spec and status. The operator's have the fields that this project writes and a few more, so a server
+with strict validation rejects a misspelled field.
 """
 
 from __future__ import annotations

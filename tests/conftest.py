@@ -1,4 +1,4 @@
-"""Real servers for the tests, one of each kind a session. A server that cannot be had fails a CI run and skips elsewhere."""
+"""Real servers for the tests, one of each kind per session. A missing server fails a CI run and skips tests elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from servers import alertmanager, kubernetes, loki, nats, neo4j, prometheus, val
 from tests.support.demo import RunningDemo, running_demo
 from tests.support.servers import required
 
-# A busy machine is no fault of what is tested.
+# A busy machine is not a test failure.
 hypothesis.settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
@@ -25,7 +25,7 @@ _STARTS_A_SERVER = frozenset(
     {"valkey_server", "nats_server", "server", "neo4j_server", "kubernetes_server", "promtool", "demo_fleet"}
 )
 _ONLY_ONCE = frozenset({"demo_fleet", "engine"})
-"""The demo takes minutes to start; a second Docker engine would need data of its own."""
+"""The demo takes minutes to start; a second Docker engine would need separate data."""
 
 
 def _uses_servers(module: ModuleType) -> bool:
@@ -37,7 +37,7 @@ def _uses_servers(module: ModuleType) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers `e2e` and `server`, and the group of tests that one of pytest-xdist's workers runs in their order.
 
-    A group is a file, or all tests of what is there only once.
+    A group is a file, or all tests that share a single resource.
     """
     for item in items:
         shared = _ONLY_ONCE & set(getattr(item, "fixturenames", ()))

@@ -170,18 +170,18 @@ async def test_scrapes_that_overlap_share_one_reading() -> None:
     assert Counting.readings == 1
 
 
-async def test_an_impatient_caller_does_not_decide_the_page_of_a_patient_one() -> None:
+async def test_a_short_timeout_does_not_affect_a_concurrent_scrape() -> None:
     Late.answers = asyncio.Event()
     scraper = Scraper([Late()])
-    patient = asyncio.create_task(scraper.read(5))
-    impatient = series(await scraper.read(0.05))
+    long = asyncio.create_task(scraper.read(5))
+    short = series(await scraper.read(0.05))
     states = [copy.copy(state) for state in scraper.states]
     Late.answers.set()
-    whole = series(await patient)
+    whole = series(await long)
     await scraper.close()
 
-    assert impatient[about("up")] == 0
-    assert impatient[about("failure", reason="timeout")] == 1
+    assert short[about("up")] == 0
+    assert short[about("failure", reason="timeout")] == 1
     assert whole[about("up")] == 1
     assert whole['toy_depth{queue="late"}'] == 2
     assert [state.up for state in states] == [None]  # the collection was still running
@@ -240,8 +240,8 @@ async def test_one_log_line_when_a_source_changes_state(caplog: pytest.LogCaptur
     assert [(record.message, vars(record)["reason"]) for record in caplog.records] == [("source is down", "unauthorized")]
 
 
-async def test_a_follower_that_ends_is_started_again_and_counted() -> None:
-    class Follower(Toy):
+async def test_a_watcher_that_exits_is_restarted_and_counted() -> None:
+    class Watcher(Toy):
         starts: ClassVar[int] = 0
         again: ClassVar[asyncio.Event]
 
@@ -252,11 +252,11 @@ async def test_a_follower_that_ends_is_started_again_and_counted() -> None:
                 await asyncio.Event().wait()
             raise ValueError("ended")
 
-    Follower.again = asyncio.Event()
-    scraper = Scraper([Follower()])
+    Watcher.again = asyncio.Event()
+    scraper = Scraper([Watcher()])
     following = asyncio.create_task(scraper.run())
     async with asyncio.timeout(30):
-        await Follower.again.wait()
+        await Watcher.again.wait()
     page = series(await scraper.read(5))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)

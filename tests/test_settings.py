@@ -56,18 +56,18 @@ def test_a_source_is_on_when_it_has_an_address(variable: str, value: str, kinds:
     assert [source.kind for source in load({}, {variable: value}).sources] == kinds
 
 
-def test_every_mistake_is_told_at_once_and_without_secrets(tmp_path: Path) -> None:
+def test_all_errors_are_reported_together_and_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("valkey: {urll: redis://a, password: [hunter2]}\nbanana: {}\n")
-    told = mistakes(
+    errors = mistakes(
         {"config.file": str(file), "valkey.timeout": "-1", "web.listen_address": "nowhere"},
         {"FLEET_EXPORTER_VALKEY_URLL": "x"},
     )
 
-    assert sorted(line.partition(":")[0].partition(" ")[0] for line in told) == [
+    assert sorted(line.partition(":")[0].partition(" ")[0] for line in errors) == [
         "FLEET_EXPORTER_VALKEY_URLL", "banana", "valkey.password", "valkey.timeout", "valkey.urll", "web.listen_address",
     ]  # fmt: skip
-    assert "hunter2" not in str(told)
+    assert "hunter2" not in str(errors)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_every_mistake_is_told_at_once_and_without_secrets(tmp_path: Path) -> No
         ("valkey: {password: *hunter2}", "quote the value"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
+def test_an_invalid_file_is_reported_in_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
     file = tmp_path / "config.yaml"
     if content is not None:
         file.write_text(content)
-    (told,) = mistakes({"config.file": str(file)})
+    (errors,) = mistakes({"config.file": str(file)})
 
-    assert str(file) in told
-    assert words in told
+    assert str(file) in errors
+    assert words in errors
 
 
 def test_the_command_exits_2_without_a_traceback() -> None:
@@ -143,7 +143,7 @@ def test_a_wrong_list_next_to_a_scalar_group_names_both(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("valkey: {urls: [redis://a]}\nneo4j: bolt://graph\n")
 
-    told = mistakes({"config.file": str(file)})
-    assert len(told) == 2
-    assert any("neo4j: expected a mapping of options, got a text" in line for line in told)
-    assert any(line.startswith("valkey.urls: no such option") for line in told)
+    errors = mistakes({"config.file": str(file)})
+    assert len(errors) == 2
+    assert any("neo4j: expected a mapping of options, got a text" in line for line in errors)
+    assert any(line.startswith("valkey.urls: no such option") for line in errors)

@@ -28,7 +28,7 @@ def sentence(error: Exception) -> str:
 class Demo:
     """`sends` grows as servers come up.
 
-    With `soak_minutes` the production rules are used, and `end` is called after that time; `alerts` are then those that
+    With `soak_minutes` the production rules are used, and `end` is called after that time; `alerts` are then the alerts that
     should not have been, and `missing` the servers that did not start.
     """
 

@@ -52,7 +52,7 @@ class PushRefused(Exception):
 
 
 class LokiClient:
-    """A Loki at an address; `options` are those of httpx.AsyncClient."""
+    """A Loki at an address; `options` are arguments of httpx.AsyncClient."""
 
     def __init__(self, address: Address, *, timeout: float, **options: Any) -> None:
         self.server = address.server

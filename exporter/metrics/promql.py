@@ -80,7 +80,7 @@ class Query:
         return self.by("count", *labels)
 
     def without(self, aggregation: str, *labels: str) -> Query:
-        """`sum without (…)` and similar: drops these labels and those of the exporter's replica, keeps all others.
+        """`sum without (…)` and similar: drops these labels and REPLICA_LABELS, keeps all others.
 
         External target labels (cluster, namespace, …) are kept, so that fleets stay separate.
 

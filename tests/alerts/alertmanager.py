@@ -43,7 +43,7 @@ class Receiving(NamedTuple):
 
 
 def alert(name: str, severity: str | None = None, **labels: str) -> dict[str, Any]:
-    """One of ours, with the labels that its rule gives it and some of its own."""
+    """An alert of this project with the labels of its rule and further labels."""
     given = next(rule for rule in RULES if rule.name == name and severity in (None, rule.severity)).document["labels"]
     return {"labels": {"alertname": name, **given, **labels}}
 
@@ -53,7 +53,7 @@ NEVER = "2100-01-01T00:00:00Z"
 
 
 def lagging(number: int, *, ended: bool = False, labels: Labels | None = None) -> dict[str, Any]:
-    """Of one group; `number` tells the consumers apart."""
+    """Alerts of one group; `number` distinguishes the consumers."""
     one = alert("NatsConsumerLagging", stream="CONTEXT", consumer=f"archive-{number}", **(labels or {}))
     words = {
         "summary": "NATS consumer is lagging",

@@ -1,4 +1,4 @@
-"""Series that make an alert fire, and series just below or beside them that do not."""
+"""Series for which an alert fires, and series below its threshold or of other objects for which it does not."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Case:
     silent: Mapping[str, Given] = field(default_factory=dict)
 
 
-def case(fires: Given, silent: Given, *, enough: Given | None = None, **beside: Given) -> Case:
-    """The usual one: at the threshold, just below it, barely enough of it to tell, and what else must not be told."""
+def case(fires: Given, silent: Given, *, enough: Given | None = None, **others: Given) -> Case:
+    """A common case: at the threshold, below it, with the minimum of samples, and other series that must not fire."""
     barely = {"barely enough": enough} if enough else {}
-    return Case({"at the threshold": fires, **barely}, {"just below it": silent, **beside})
+    return Case({"at the threshold": fires, **barely}, {"just below it": silent, **others})
 
 
 def unread(source: str, because: str = "") -> Case:

@@ -41,9 +41,9 @@ class Alert:
 
 
 def fired(promtool: Path, folder: Path, trials: Mapping[str, Trial]) -> dict[str, list[Alert]]:
-    """The alerts of each trial that fire at its end. Each has a rule file of its own, so that no trial costs all rules.
+    """The alerts of each trial that fire at its end. Each has a separate rule file, so a trial does not evaluate all rules.
 
-    promtool is told to expect none, and shows in its complaint what there is.
+    promtool is configured to expect none; its error lists the firing alerts.
     """
     files = {}
     for number, (name, trial) in enumerate(trials.items()):
@@ -62,14 +62,14 @@ def fired(promtool: Path, folder: Path, trials: Mapping[str, Trial]) -> dict[str
     done = subprocess.run(
         [promtool, "test", "rules", *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    told = {}
+    found = {}
     for section in done.stdout.split("Unit Testing:")[1:]:
         file, _, rest = section.strip().partition("\n")
         alerts = [Alert(_pairs(labels), _pairs(annotations)) for labels, annotations in _ALERT.findall(rest)]
         assert alerts or "SUCCESS" in rest, f"{files[file]}: {rest}"
-        told[files[file]] = alerts
-    assert told.keys() == trials.keys(), done.stdout
-    return told
+        found[files[file]] = alerts
+    assert found.keys() == trials.keys(), done.stdout
+    return found
 
 
 def complaints(promtool: Path, folder: Path, rules: Path, given: Given) -> str:

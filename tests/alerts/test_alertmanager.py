@@ -1,4 +1,4 @@
-"""Alertmanager's configuration, by amtool: files and options, who is told of what, and the same as a resource."""
+"""Alertmanager's configuration, checked by amtool: files, options, routes, and the AlertmanagerConfig resource."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_every_alert_goes_where_its_severity_says(amtool: Path, route: Path) -> 
         ({"alertname": "Watchdog", "severity": "none"}, "fleet-slack-warnings"),  # another product's
     ],
 )
-def test_what_no_route_is_meant_for_is_told_nevertheless(amtool: Path, route: Path, labels: Labels, receiver: str) -> None:
+def test_an_alert_without_a_route_is_sent_as_a_warning(amtool: Path, route: Path, labels: Labels, receiver: str) -> None:
     written = [f"{name}={value}" for name, value in labels.items()]
 
     run(amtool, "config", "routes", "test", f"--config.file={route}", f"--verify.receivers={receiver}", *written)

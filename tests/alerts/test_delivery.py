@@ -46,12 +46,12 @@ EXPECTED = {
 }
 FAULTS = " ".join(EXPECTED)
 SETTLED = timedelta(seconds=10)
-"""Time in which an unchanged alert would be told again by mistake: several of the demo's group intervals."""
+"""Time in which a repeated notification would arrive: several group intervals of the demo."""
 
-Told = dict[Fault, list[dict[str, Any]]]
+Messages = dict[Fault, list[dict[str, Any]]]
 
 
-def by_fault(demo: RunningDemo) -> Told:
+def by_fault(demo: RunningDemo) -> Messages:
     """The messages about each fault's alert."""
     messages = demo.messages()
     return {
@@ -60,42 +60,42 @@ def by_fault(demo: RunningDemo) -> Told:
     }
 
 
-def everyone(told: Callable[[list[dict[str, Any]]], bool], demo: RunningDemo) -> bool:
-    return all(told(messages) for messages in by_fault(demo).values())
+def all_faults(predicate: Callable[[list[dict[str, Any]]], bool], demo: RunningDemo) -> bool:
+    return all(predicate(messages) for messages in by_fault(demo).values())
 
 
 def has_ended(messages: list[dict[str, Any]]) -> bool:
     return any("[RESOLVED" in one["payload"]["text"] for one in messages)
 
 
-def still_fires_after_it_was_told(demo: RunningDemo) -> bool:
-    """Whether Alertmanager has heard of each alert again, well after its message."""
-    heard = {alert["labels"]["alertname"]: alert["updatedAt"] for alert in demo.got(f"{demo.alertmanager}/api/v2/alerts")}
-    told = by_fault(demo)
+def still_fires_after_its_message(demo: RunningDemo) -> bool:
+    """Whether Alertmanager has received each alert again, well after its message."""
+    received = {alert["labels"]["alertname"]: alert["updatedAt"] for alert in demo.got(f"{demo.alertmanager}/api/v2/alerts")}
+    sent = by_fault(demo)
     return all(
-        expected.alert in heard
-        and datetime.fromisoformat(heard[expected.alert]) > datetime.fromisoformat(told[fault][0]["received"]) + SETTLED
+        expected.alert in received
+        and datetime.fromisoformat(received[expected.alert]) > datetime.fromisoformat(sent[fault][0]["received"]) + SETTLED
         for fault, expected in EXPECTED.items()
     )
 
 
 @pytest.fixture(scope="module")
-def told(demo_fleet: RunningDemo) -> Told:
-    """Everything that was said of the five faults from their beginning to their end."""
-    assert by_fault(demo_fleet) == {fault: [] for fault in EXPECTED}, "told of before anything was broken"
+def sent(demo_fleet: RunningDemo) -> Messages:
+    """All messages about the five faults, from firing to resolved."""
+    assert by_fault(demo_fleet) == {fault: [] for fault in EXPECTED}, "no messages before the first fault"
     demo_fleet.do(f"break {FAULTS}")
     try:
-        wait_for(lambda: everyone(bool, demo_fleet), what="a message for each fault", deadline=90)
-        wait_for(lambda: still_fires_after_it_was_told(demo_fleet), what="each alert to last for a while", deadline=60)
+        wait_for(lambda: all_faults(bool, demo_fleet), what="a message for each fault", deadline=90)
+        wait_for(lambda: still_fires_after_its_message(demo_fleet), what="each alert to last for a while", deadline=60)
     finally:
         demo_fleet.do(f"restore {FAULTS}")
-    wait_for(lambda: everyone(has_ended, demo_fleet), what="each alert to be resolved", deadline=90)
+    wait_for(lambda: all_faults(has_ended, demo_fleet), what="each alert to be resolved", deadline=90)
     return by_fault(demo_fleet)
 
 
 @pytest.mark.parametrize("fault", EXPECTED)
-def test_a_fault_is_told_once_and_its_end_once(told: Told, fault: Fault) -> None:
-    begun, ended = [one["payload"]["text"].partition(": ")[0] for one in told[fault]]
+def test_a_fault_sends_one_message_and_one_when_it_is_resolved(sent: Messages, fault: Fault) -> None:
+    begun, ended = [one["payload"]["text"].partition(": ")[0] for one in sent[fault]]
     alert, where, mark = EXPECTED[fault].alert, EXPECTED[fault].where, EXPECTED[fault].mark
 
     assert begun == f"[FIRING:1] {mark} {alert} ({where})"
@@ -103,8 +103,8 @@ def test_a_fault_is_told_once_and_its_end_once(told: Told, fault: Fault) -> None
 
 
 @pytest.mark.parametrize("fault", EXPECTED)
-def test_its_message_goes_to_the_channel_names_the_thing_and_leads_on(told: Told, fault: Fault) -> None:
-    message = told[fault][0]
+def test_its_message_goes_to_the_channel_with_the_object_and_links(sent: Messages, fault: Fault) -> None:
+    message = sent[fault][0]
     attachment = message["payload"]["attachments"][0]
     expected = EXPECTED[fault]
     alert = expected.alert
@@ -119,8 +119,8 @@ def test_its_message_goes_to_the_channel_names_the_thing_and_leads_on(told: Told
 
 
 @pytest.mark.parametrize("fault", EXPECTED)
-def test_the_message_of_its_end_is_green_and_says_how_long_it_took(told: Told, fault: Fault) -> None:
-    message = told[fault][-1]
+def test_the_resolved_message_is_green_and_has_the_duration(sent: Messages, fault: Fault) -> None:
+    message = sent[fault][-1]
     attachment = message["payload"]["attachments"][0]
 
     assert message["hook"] == EXPECTED[fault].hook

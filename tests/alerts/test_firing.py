@@ -44,7 +44,7 @@ def test_each_fires_at_its_threshold(firing: dict[str, list[Alert]]) -> None:
     assert {what: alerts for what, alerts in firing.items() if len(alerts) != 1} == {}
 
 
-def test_each_is_silent_just_below_it_and_beside_it(promtool: Path, tmp_path: Path) -> None:
+def test_each_is_silent_below_its_threshold_and_for_other_objects(promtool: Path, tmp_path: Path) -> None:
     trials = {
         f"{name}: {what}": Trial(BY_NAME[name], given) for name, case in CASES.items() for what, given in case.silent.items()
     }
@@ -54,9 +54,9 @@ def test_each_is_silent_just_below_it_and_beside_it(promtool: Path, tmp_path: Pa
 
 def test_each_is_silent_without_data(promtool: Path, tmp_path: Path) -> None:
     trials = {_key(rule): Trial(rule, {"nothing": "1x20"}, until="20m") for rule in RULES}
-    told = fired(promtool, tmp_path, trials)
+    found = fired(promtool, tmp_path, trials)
 
-    assert {what.partition(" ")[0] for what, alerts in told.items() if alerts} == set(WITHOUT_DATA)
+    assert {what.partition(" ")[0] for what, alerts in found.items() if alerts} == set(WITHOUT_DATA)
 
 
 def test_every_text_and_link_renders(firing: dict[str, list[Alert]]) -> None:
@@ -83,32 +83,32 @@ def test_two_exporters_of_one_fleet_make_one_alert_and_two_clusters_two(promtool
     who = 'stream="S",consumer="c",job="fleet-exporter"'
     one = {f'nats_consumer_lag{{{who},instance="{pod}",pod="{pod}"}}': "100x120" for pod in "ab"}
     two = {f'nats_consumer_lag{{{who},cluster="{cluster}"}}': "100x120" for cluster in "ab"}
-    told = fired(promtool, tmp_path, {"one": Trial(rule, one), "two": Trial(rule, two)})
+    found = fired(promtool, tmp_path, {"one": Trial(rule, one), "two": Trial(rule, two)})
 
-    assert [alert.labels.get("instance") for alert in told["one"]] == [None]
-    assert sorted(alert.labels["cluster"] for alert in told["two"]) == ["a", "b"]
+    assert [alert.labels.get("instance") for alert in found["one"]] == [None]
+    assert sorted(alert.labels["cluster"] for alert in found["two"]) == ["a", "b"]
 
 
 def test_an_exporter_is_named_where_others_answer_and_only_there(firing: dict[str, list[Alert]]) -> None:
     """What names none mutes every other alert."""
-    told = {what: firing[f"FleetExporterDown: {what}"][0] for what in _EXPORTERS}
+    found = {what: firing[f"FleetExporterDown: {what}"][0] for what in _EXPORTERS}
 
-    assert {what: alert.labels.get("instance", "") for what, alert in told.items()} == {
+    assert {what: alert.labels.get("instance", "") for what, alert in found.items()} == {
         "one of two not scraped": "i", "none of two scraped": "", "not scraped": "", "never found": ""
     }  # fmt: skip
-    assert "No scrape of i has" in told["one of two not scraped"].annotations["description"]
-    assert "No scrape of fleet-exporter has" in told["none of two scraped"].annotations["description"]
-    assert "no target of the job" in told["never found"].annotations["description"]
+    assert "No scrape of i has" in found["one of two not scraped"].annotations["description"]
+    assert "No scrape of fleet-exporter has" in found["none of two scraped"].annotations["description"]
+    assert "no target of the job" in found["never found"].annotations["description"]
 
 
-def test_a_text_tells_what_there_is_and_not_what_there_should_be(firing: dict[str, list[Alert]]) -> None:
-    for name, told in (
+def test_a_description_has_the_measured_value_and_not_the_threshold(firing: dict[str, list[Alert]]) -> None:
+    for name, found in (
         ("FleetCouncilIncomplete", " 2 agents"),
         ("RayClusterWorkersBelowDesired", " 1 ready workers"),
         ("FleetShardMissing", " 2 shards"),
     ):
         (alert,) = firing[f"{name}: at the threshold"]
-        assert told in alert.annotations["description"], alert.annotations["description"]
+        assert found in alert.annotations["description"], alert.annotations["description"]
 
 
 def test_a_large_number_is_written_out(promtool: Path, tmp_path: Path) -> None:
@@ -122,14 +122,14 @@ def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path)
     rule = BY_NAME["FleetAgentUnresponsive"]
     state = 'fleet_agent_state{agent="a",role="DEV",state="unresponsive"}'
     given = {"a minute ago": "1x118 0x2", "long ago": "1x110 0x10"}
-    told = fired(promtool, tmp_path, {what: Trial(rule, {state: values}) for what, values in given.items()})
+    found = fired(promtool, tmp_path, {what: Trial(rule, {state: values}) for what, values in given.items()})
 
     assert rule.keep_firing_for == "2m"
-    assert {what for what, alerts in told.items() if alerts} == {"a minute ago"}
+    assert {what for what, alerts in found.items() if alerts} == {"a minute ago"}
 
 
 def _everything_twice() -> Given:
-    """Every series that an exporter can show, with two values for each label, and all of it told by two exporters."""
+    """Every series that an exporter can show, with two values for each label, all exported by two exporters."""
     given = {}
     for metric in {metric for metrics in metric_groups().values() for metric in metrics}:
         choices: dict[str, tuple[str, ...]] = dict.fromkeys(metric.labels, ("a", "b"))
@@ -140,8 +140,8 @@ def _everything_twice() -> Given:
         for name, *values in itertools.product(names, ("i", "k"), *choices.values()):
             labels = dict(zip(("instance", *choices), values, strict=True))
             for more in ({"le": "5.0"}, {"le": "+Inf"}) if name.endswith("_bucket") else ({},):
-                told = ",".join(f'{label}="{value}"' for label, value in {**labels, **more}.items())
-                given[f"{name}{{{told}}}"] = "0+3x10"
+                label_text = ",".join(f'{label}="{value}"' for label, value in {**labels, **more}.items())
+                given[f"{name}{{{label_text}}}"] = "0+3x10"
     return given
 
 
@@ -219,12 +219,12 @@ def test_a_budget_burns_in_both_windows_and_with_enough_events(
         "enough": _burning(name, 1.0, enough),
         "stopped": _burning(name, allowed + 0.01, 100, stretch.stopped),
     }
-    told = fired(
+    found = fired(
         promtool, tmp_path, {what: Trial(rule, one, stretch.interval, stretch.until) for what, one in given.items()}
     )
 
-    assert {what for what, alerts in told.items() if alerts} == {"over", "enough"}
-    for alert in (*told["over"], *told["enough"]):
+    assert {what for what, alerts in found.items() if alerts} == {"over", "enough"}
+    for alert in (*found["over"], *found["enough"]):
         assert not any("<error" in text or "{{" in text for text in alert.annotations.values())
         assert alert.labels["severity"] == pair.severity
 

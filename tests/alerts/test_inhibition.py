@@ -19,7 +19,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 class Muting(NamedTuple):
     source: dict[str, Any]
     muted: list[dict[str, Any]]
-    told: list[dict[str, Any]]
+    notified: list[dict[str, Any]]
 
 
 FOREIGN = {"labels": {"alertname": "Other", "severity": "warning", "component": "nats", "cluster": "all"}}
@@ -81,15 +81,15 @@ MUTING = {
 
 @pytest.mark.parametrize("case", MUTING)
 def test_a_graver_alert_mutes_what_it_explains_and_nothing_else(receiving: Receiving, case: str) -> None:
-    source, muted, told = MUTING[case]
+    source, muted, notified = MUTING[case]
     expected = {json.dumps(one["labels"]): "suppressed" for one in muted}
-    expected |= {json.dumps(one["labels"]): "active" for one in [source, *told]}
-    receiving.post(source, *muted, *told)
+    expected |= {json.dumps(one["labels"]): "active" for one in [source, *notified]}
+    receiving.post(source, *muted, *notified)
 
     def states() -> dict[str, str]:
         return {labels: receiving.state_of(**json.loads(labels)) for labels in expected}
 
-    wait_for(lambda: states() == expected, what=f"these alerts to be muted or told: {expected}", deadline=10)
+    wait_for(lambda: states() == expected, what=f"these alerts to be muted or notified: {expected}", deadline=10)
 
 
 def test_every_pair_is_of_alerts_that_there_are_from_grave_to_mild() -> None:

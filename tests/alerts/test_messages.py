@@ -34,12 +34,12 @@ def test_slack_is_sent_the_golden_messages(receiving: Receiving) -> None:
     group = [lagging(number, labels=labels) | fired for number in range(1, 8)]
 
     def latest(count: int) -> dict[str, Any]:
-        def told() -> list[dict[str, Any]]:
+        def received() -> list[dict[str, Any]]:
             sent = receiving.sent("NatsConsumerLagging")
             return [one for one in sent if one["attachments"][0]["fields"][0]["value"] == "golden"]
 
-        wait_for(lambda: len(told()) == count, what=f"message {count} of the group", deadline=20)
-        return told()[-1]
+        wait_for(lambda: len(received()) == count, what=f"message {count} of the group", deadline=20)
+        return received()[-1]
 
     receiving.post(*group)
     golden("firing", latest(1), receiving)
@@ -64,7 +64,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_text_of_an_agent_calls_nobody_and_links_nowhere(amtool: Path, tmp_path: Path, what: str) -> None:
+def test_text_of_an_agent_mentions_no_one_and_has_no_links(amtool: Path, tmp_path: Path, what: str) -> None:
     text = HOSTILE[what]
     one = lagging(1, labels={"namespace": text})
     one["labels"]["consumer"] = text

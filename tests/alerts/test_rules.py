@@ -79,8 +79,8 @@ def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
 
 def test_a_name_means_the_same_in_all_its_rules() -> None:
     for name in names(RULES):
-        told = {(rule.component, rule.summary, rule.view, rule.variables) for rule in RULES if rule.name == name}
-        assert len(told) == 1, name
+        distinct = {(rule.component, rule.summary, rule.view, rule.variables) for rule in RULES if rule.name == name}
+        assert len(distinct) == 1, name
 
 
 def test_one_alert_a_component_is_of_kind_down() -> None:
@@ -158,7 +158,7 @@ def _rule(**changes: Any) -> Rule:
         ({"limits": ("DEPTH",)}, "alerts.thresholds has no DEPTH"),
     ],
 )
-def test_an_alert_that_would_help_nobody_is_refused(changes: dict[str, Any], complaint: str) -> None:
+def test_an_incomplete_alert_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         _rule(**changes)
 
@@ -212,7 +212,7 @@ def test_queries_are_written_as_prometheus_has_them() -> None:
 
 
 def test_a_comparison_keeps_its_sides() -> None:
-    """Python turns `a < b` into `b > a` where b's class is derived from a's; an alert would tell the other side's value."""
+    """Python turns `a < b` into `b > a` where b's class is derived from a's; an alert would have the other side's value."""
     assert (series(DEPTH).max("queue") < series(DEPTH)).text == "max by (queue) (queue_depth) < queue_depth"
     assert (series(DEPTH) < series(DEPTH).max("queue")).text == "queue_depth < max by (queue) (queue_depth)"
 

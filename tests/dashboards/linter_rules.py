@@ -49,12 +49,12 @@ def expanded(text: str) -> str:
 
 
 def parsed(text: str) -> promql_parser.Expr:
-    """Raises ValueError for what is no PromQL."""
+    """Raises ValueError for invalid PromQL."""
     return promql_parser.parse(expanded(text))
 
 
 def _found(text: str, kind: type[_Node]) -> list[_Node]:
-    """Every node of a kind; none where the text is no PromQL, which is a rule of its own."""
+    """Every node of a kind; none for invalid PromQL, which is a separate rule."""
     found: list[_Node] = []
 
     def visit(node: promql_parser.Expr) -> bool:
@@ -70,7 +70,7 @@ def _found(text: str, kind: type[_Node]) -> list[_Node]:
 
 
 def selectors(text: str) -> list[promql_parser.VectorSelector]:
-    """Every selector of a query, those of ranges too."""
+    """Every selector of a query, including range selectors."""
     return _found(text, promql_parser.VectorSelector)
 
 

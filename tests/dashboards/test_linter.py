@@ -83,7 +83,7 @@ KEPT = 'job=~"$job", instance=~"$instance"'
 
 
 def _one_panel(query: str, *, loki: bool = False, **changes: Any) -> Document:
-    """A dashboard that keeps every rule but those that `query` or `changes` break."""
+    """A dashboard that breaks no rules except through `query` or `changes`."""
     source = LOKI if loki else PROMETHEUS
     panel = {
         "id": 1, "type": "timeseries", "title": "a panel", "description": "What it shows.", "datasource": source,

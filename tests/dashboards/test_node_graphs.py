@@ -75,7 +75,7 @@ FLEET = {
 
 @pytest.fixture
 def fleet_map(promtool: Path, tmp_path: Path) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
-    """Circles by id, and arrows by their ends, each with its messages a second."""
+    """Nodes by ID, and edges by their ends, with messages per second."""
     nodes = answers(promtool, tmp_path, topology.nodes(), FLEET)
     edges = answers(promtool, tmp_path, topology.edges(), FLEET)
     circles = {node["id"]: node["value"] for node in nodes}
@@ -83,7 +83,7 @@ def fleet_map(promtool: Path, tmp_path: Path) -> tuple[dict[str, str], dict[tupl
     return circles, {(edge["source"], edge["target"]): edge["value"] for edge in edges}
 
 
-def test_publishers_and_consumers_meet_at_subjects_and_wildcards(
+def test_publishers_and_consumers_join_at_subjects_and_wildcards(
     fleet_map: tuple[dict[str, str], dict[tuple[str, str], str]],
 ) -> None:
     circles, arrows = fleet_map

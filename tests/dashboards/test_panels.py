@@ -192,7 +192,7 @@ def test_a_line_that_does_not_fill_the_grid_is_refused(widths: list[tuple[int | 
 
 @st.composite
 def lines(draw: st.DrawFn) -> list[tuple[list[int | None], int]]:
-    """Lines that fill the grid: widths, some left open where they are equal parts of what is left, and a height."""
+    """Lines that fill the grid: widths, some unset if they are equal shares of the rest, and a height."""
     made: list[tuple[list[int | None], int]] = []
     for _ in range(draw(st.integers(1, 6))):
         cuts = sorted(draw(st.sets(st.integers(1, COLUMNS - 1), max_size=5)))

@@ -21,7 +21,7 @@ from tests.support.demo import RunningDemo
 _WINDOWS = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "10m", "$__auto": "5m"}
 Answers = dict[tuple[str, str], list[dict[str, Any]]]
 _TIMEOUTS = 120
-"""Seconds for the demo to have sent, and Prometheus to have seen, everything that is asked for."""
+"""Seconds until the demo has sent, and Prometheus has scraped, all queried data."""
 
 DOCUMENTS = [dashboard.document() for dashboard in all_dashboards()]
 QUESTIONS = {(one.dashboard, one.where): one for document in DOCUMENTS for one in questions(document, _WINDOWS)}
@@ -107,7 +107,7 @@ def _words(mappings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def test_every_arrow_of_a_node_graph_ends_at_its_nodes(answers: Answers, demo_fleet: RunningDemo) -> None:
-    """Nodes and edges of one moment, as Grafana asks for them: the graph grows meanwhile."""
+    """Nodes and edges at the same time, as Grafana queries them, because the graph grows."""
     drawn = [(document["uid"], panel["title"]) for document in DOCUMENTS for panel in panels(document)
              if panel["type"] == "nodeGraph"]  # fmt: skip
     assert drawn

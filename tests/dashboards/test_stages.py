@@ -19,7 +19,7 @@ FLEET = {
     'fleet_story_transitions_total{from_stage="DRAFT",to_stage="DESIGN"}': "4x40",
     'fleet_story_transitions_total{from_stage="TEST",to_stage="BUILD"}': "0+2x40",
 }
-"""Stories went on and back; BACKLOG, TEST and BUILD are empty, and from DRAFT to DESIGN none goes any more."""
+"""Stories moved forward and back; BACKLOG, TEST and BUILD are empty; no transitions from DRAFT to DESIGN in the window."""
 
 
 def over_minutes(line: Line) -> Line:

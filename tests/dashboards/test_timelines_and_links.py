@@ -30,7 +30,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def document(loki: bool, *more: Any) -> dict[str, Any]:
-    """A dashboard with a panel of each data source; the story is asked for by Loki alone."""
+    """A dashboard with a panel of each data source; only Loki queries use the story."""
     return Dashboard(
         view=View.AGENTS,
         title="Test",
@@ -61,7 +61,7 @@ def test_states_keep_their_words_where_equal_ones_are_merged() -> None:
         assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "fixed"
 
 
-def test_a_state_told_by_loki_lasts_until_the_next() -> None:
+def test_a_state_from_loki_lasts_until_the_next() -> None:
     made = timeline("States", "States.", Logs('last_over_time({a="b"} | unwrap c [$__auto])', "{{c}}"), states=STATES)
 
     assert made.needs_loki
@@ -104,5 +104,5 @@ def test_a_dashboard_that_links_to_the_api_asks_where_it_is() -> None:
             assert "exporter_url" in names(made), dashboard.view
 
 
-def test_two_exporters_that_tell_a_state_make_no_third() -> None:
+def test_a_state_from_two_exporters_is_not_added_up() -> None:
     assert coded(AGENT_STATE, ("idle", "failed"), "agent").text.startswith("max by (agent)")

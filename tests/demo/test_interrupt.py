@@ -34,7 +34,7 @@ BUILDING = ("Alertmanager: downloading Go modules", "Alertmanager: compiling")
 
 
 def ends_in_time(folder: Path, moment: str, **variables: str) -> None:
-    """Start the demo with its files in `folder`, interrupt it after `moment` is printed, and look for what is left."""
+    """Start the demo with its files in `folder`, interrupt it after `moment` is printed, and check that nothing is left."""
     folder.mkdir()
     with running_demo(ended_by=signal.SIGINT, variables=variables | {"TMPDIR": str(folder)}) as demo:
         demo.wait_until_said(moment, deadline=240)

@@ -154,7 +154,7 @@ def test_an_exporter_that_refuses_strangers_is_healthy(
     ("answer", "said"),
     [(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "answered 503"), (b"+OK\r\n", "+OK")],
 )
-def test_what_is_no_exporters_answer_is_told(answer: bytes, said: str) -> None:
+def test_an_answer_of_another_server_is_reported(answer: bytes, said: str) -> None:
     def answers(connection: socket.socket) -> None:
         connection.recv(4096)
         connection.sendall(answer)

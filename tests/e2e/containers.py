@@ -44,7 +44,7 @@ class Container:
         return self.engine.docker("port", self.id, str(port)).splitlines()[0]
 
     def logs(self) -> list[str]:
-        """The lines of stdout, then those of stderr."""
+        """The lines of stdout, then of stderr."""
         done = self.engine.attempt("logs", self.id)
         return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 

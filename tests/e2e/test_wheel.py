@@ -159,22 +159,20 @@ def test_dashboards_are_written_for_a_site_without_loki(installed: Path, tmp_pat
 
 
 @pytest.mark.parametrize("form", [(), ("--without-loki",)], ids=["with Loki", "without Loki"])
-def test_dashboards_link_to_the_exporter_where_they_are_told_to(
-    installed: Path, tmp_path: Path, form: tuple[str, ...]
-) -> None:
+def test_dashboards_link_to_the_given_exporter_url(installed: Path, tmp_path: Path, form: tuple[str, ...]) -> None:
     address = 'https://fleet.example/"exporter"'
     command(installed, "dashboards", *form, "--out", tmp_path / "plain", cwd=tmp_path)
-    command(installed, "dashboards", *form, "--out", tmp_path / "told", f"--exporter-url={address}/", cwd=tmp_path)
+    command(installed, "dashboards", *form, "--out", tmp_path / "with_url", f"--exporter-url={address}/", cwd=tmp_path)
 
-    plain, told = (
+    plain, with_url = (
         {file.name: json.loads(file.read_text())["templating"]["list"] for file in (tmp_path / folder).iterdir()}
-        for folder in ("plain", "told")
+        for folder in ("plain", "with_url")
     )
     boxes = [box for variables in plain.values() for box in variables if box["name"] == "exporter_url"]
     assert {box["query"] for box in boxes} == {EXPORTER_URL}
     for box in boxes:
         box.update(query=address, current={"text": address, "value": address})
-    assert told == plain
+    assert with_url == plain
 
 
 def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path: Path) -> None:
@@ -201,7 +199,7 @@ def test_rules_are_printed_or_written_alike(installed: Path, tmp_path: Path) -> 
     assert printed.stdout == (tmp_path / "r.yaml").read_text() == (GENERATED / "alerts.yaml").read_text()
 
 
-def test_links_lead_where_they_are_told_to(installed: Path, tmp_path: Path, promtool: Path) -> None:
+def test_links_use_the_given_urls(installed: Path, tmp_path: Path, promtool: Path) -> None:
     grafana, runbooks = "https://grafana.example/sub", "https://wiki.example/runbooks"
     links = (f"--grafana-url={grafana}/", f"--runbook-url={runbooks}")
     plain, linked = (
@@ -228,7 +226,7 @@ def test_rules_as_the_operators_resource(installed: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "arguments", [("dashboards", "--out=file/inside"), ("rules", "--out=file/inside"), ("rules", "--out=.")]
 )
-def test_what_cannot_be_written_is_told_in_a_sentence(installed: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
+def test_a_failed_write_is_reported_in_a_sentence(installed: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
     (tmp_path / "file").touch()
     done = command(installed, *arguments, cwd=tmp_path)
 

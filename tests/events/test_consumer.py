@@ -1,4 +1,4 @@
-"""Following a real nats-server: nothing missed, nothing counted twice, nothing left behind, nobody harmed."""
+"""Consuming events of a real nats-server: none missed or counted twice, no consumers left, no effect on others."""
 
 from __future__ import annotations
 

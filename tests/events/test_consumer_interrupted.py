@@ -99,7 +99,7 @@ async def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats)
 
 
 @pytest.mark.parametrize("number", [2, 10], ids=["the last of all", "one of many"])
-async def test_a_delivery_that_went_to_somebody_else_is_read_again(fleet: Fleet, reader: Reader, number: int) -> None:
+async def test_a_delivery_to_another_client_is_read_again(fleet: Fleet, reader: Reader, number: int) -> None:
     # The server gives the messages of a consumer in turn to all who have asked it for some.
     stolen = await fleet.client.subscribe("stolen")
     asking = f"$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.{await own_consumer(fleet)}"

@@ -124,10 +124,10 @@ def test_any_text_is_a_time_or_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["2025-11-20T18:00:00", "2025-11-20T02:00:00", "2025-11-20T10:02:00Z", "2025-11-10T10:00:00Z", 4e9, 1e9]
+    "text", ["2025-11-20T18:00:00", "2025-11-20T02:00:00", "2025-11-20T10:02:00Z", "2025-11-10T10:00:00Z", 4e9, 1e9]
 )
-def test_an_event_is_not_believed_to_be_from_another_time(told: Any) -> None:
-    assert event_time({"timestamp": told}, STORED) is None
+def test_an_implausible_event_time_is_ignored(text: Any) -> None:
+    assert event_time({"timestamp": text}, STORED) is None
 
 
 def test_a_time_that_is_null_is_sought_under_the_next_name() -> None:

@@ -1,4 +1,4 @@
-"""What events say of agents and their councils, and what time alone does."""
+"""Agents and councils from events, and from the passage of time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_more_tasks_for_its_council_do_not_end_an_agents_silence() -> None:
     assert story.states()["agent-dev-3"] == "completed"
 
 
-def test_of_a_council_larger_than_was_asked_nobody_knows_who_is_at_it() -> None:
+def test_in_a_council_larger_than_the_task_recipients_are_unknown() -> None:
     story = Story().answers(1).answers(2).answers(3)
     story.answers(1, task_id="T2", num_agents=2)
 
@@ -47,15 +47,15 @@ def test_of_a_council_larger_than_was_asked_nobody_knows_who_is_at_it() -> None:
 
 
 def test_a_dispatched_task_and_its_progress_are_deliberation() -> None:
-    story = Story().tells("orchestration.task.dispatched", task_id="T", agent_id="agent-qa-1", role="QA")
-    story.tells("agent.response.progress", after=20, task_id="T", agent_id="agent-qa-1", progress_pct=50)
+    story = Story().publishes("orchestration.task.dispatched", task_id="T", agent_id="agent-qa-1", role="QA")
+    story.publishes("agent.response.progress", after=20, task_id="T", agent_id="agent-qa-1", progress_pct=50)
 
     assert story.states() == {"agent-qa-1": "deliberating"}
     assert story.states(later=11) == {"agent-qa-1": "unresponsive"}
 
 
 def test_an_agent_that_others_speak_of_is_unknown() -> None:
-    story = Story().tells(
+    story = Story().publishes(
         "planning.backlog_review.deliberations.complete",
         story_id="US-1",
         agent_deliberations=[
@@ -70,7 +70,7 @@ def test_an_agent_that_others_speak_of_is_unknown() -> None:
 
 
 def test_a_council_has_a_size_and_an_expected_size() -> None:
-    story = Story().tells("orchestration.council.created", council_id="council-dev", role="DEV", num_agents=3).answers(1)
+    story = Story().publishes("orchestration.council.created", council_id="council-dev", role="DEV", num_agents=3).answers(1)
 
     assert story.page['fleet_council_agents{role="DEV"}'] == 1
     assert story.page['fleet_council_ready_agents{role="DEV"}'] == 1
@@ -96,14 +96,14 @@ def test_a_silent_agent_makes_room_for_a_new_one() -> None:
 
 @settings(max_examples=200)
 @given(
-    told=st.lists(
+    responses=st.lists(
         st.tuples(st.sampled_from("abcdef"), st.sampled_from(("DEV", "QA", "OPS")), st.floats(0, 2000)), max_size=40
     )
 )
-def test_agents_are_found_by_role_whoever_comes_changes_role_or_goes(told: list[tuple[str, str, float]]) -> None:
+def test_agents_are_found_by_role_after_any_changes(responses: list[tuple[str, str, float]]) -> None:
     story = Story(Fleet(Caps(agents=4)))
     known = story.fleet.agents.known
-    for agent, role, after in told:
+    for agent, role, after in responses:
         story.answers(1, agent_id=agent, role=role, after=after)
         story.fleet.expire(story.now)
 

@@ -1,4 +1,4 @@
-"""What events say of deliberations: when each began, how it ended, and that each counts once."""
+"""Deliberations from events: start, outcome, and each counted once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_deliberation_runs_from_its_first_answer_to_its_last() -> None:
 
 
 def test_a_deliberation_that_was_announced_began_then() -> None:
-    story = Story().tells("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=2)
+    story = Story().publishes("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=2)
     story.answers(1, num_agents=2, duration_ms=9000).answers(2, num_agents=2)
 
     assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 2
@@ -45,23 +45,23 @@ def test_one_that_is_not_answered_in_time_ends_by_timeout_or_unknown() -> None:
     assert ended(story) == {("DEV", Ending.TIMEOUT): 1, ("DEV", Ending.UNKNOWN): 1}
 
 
-def test_the_event_of_its_end_counts_once_whoever_sends_it_and_however_often() -> None:
+def test_a_repeated_end_event_counts_once() -> None:
     story = Story().answers(1).answers(2).answers(3)
     for subject in ("deliberation.completed", "orchestration.deliberation.completed"):
-        story.tells(subject, task_id="T", status="completed", duration_ms=100)
+        story.publishes(subject, task_id="T", status="completed", duration_ms=100)
 
     assert ended(story) == {("DEV", Ending.COMPLETED): 1}
 
 
 def test_the_event_of_its_end_closes_it_for_every_role() -> None:
     story = Story().answers(1).answers(1, role="QA")
-    story.tells("deliberation.failed", task_id="T", status="failed", error="Timeout after 300s")
+    story.publishes("deliberation.failed", task_id="T", status="failed", error="Timeout after 300s")
 
     assert ended(story) == {("DEV", Ending.FAILED): 1, ("QA", Ending.FAILED): 1}
 
 
-def test_an_end_of_what_was_never_heard_of_counts_too() -> None:
-    story = Story().tells("deliberation.completed", task_id="T", role="QA", total_agents=3, duration_ms=1500)
+def test_an_end_without_a_start_counts_too() -> None:
+    story = Story().publishes("deliberation.completed", task_id="T", role="QA", total_agents=3, duration_ms=1500)
 
     assert ended(story) == {("QA", Ending.COMPLETED): 1}
     assert story.page['fleet_deliberation_duration_seconds_sum{role="QA"}'] == 1.5

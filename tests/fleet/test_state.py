@@ -20,11 +20,11 @@ from tests.support.story import NOW, Story
 
 
 def test_a_story_goes_through_its_stages() -> None:
-    story = Story().tells("planning.story.created", story_id="US-1", title="A story")
-    story.tells("planning.story.transitioned", after=10, story_id="US-1", from_state="BACKLOG", to_state="DRAFT")
-    story.tells("orchestration.phase.changed", story_id="US-1", from_phase="BACKLOG", to_phase="DRAFT")
-    story.tells("planning.plan.approved", story_id="US-1", plan_id="PL-1")
-    story.tells("planning.story.transitioned", story_id="US-1", from_phase="DRAFT", to_phase="BUILD")
+    story = Story().publishes("planning.story.created", story_id="US-1", title="A story")
+    story.publishes("planning.story.transitioned", after=10, story_id="US-1", from_state="BACKLOG", to_state="DRAFT")
+    story.publishes("orchestration.phase.changed", story_id="US-1", from_phase="BACKLOG", to_phase="DRAFT")
+    story.publishes("planning.plan.approved", story_id="US-1", plan_id="PL-1")
+    story.publishes("planning.story.transitioned", story_id="US-1", from_phase="DRAFT", to_phase="BUILD")
 
     page = story.page
     assert page['fleet_stories{stage="BUILD"}'] == 1
@@ -71,16 +71,16 @@ def test_moves_of_tasks(before: str, after: str, legal: bool) -> None:
 def test_a_task_goes_from_deliberation_through_the_workflow() -> None:
     story = Story().answers(1)
     assert story.page['fleet_tasks{stage="deliberating"}'] == 1
-    story.answers(2).answers(3).tells("orchestration.deliberation.completed", task_id="T", decisions=[])
+    story.answers(2).answers(3).publishes("orchestration.deliberation.completed", task_id="T", decisions=[])
     assert story.page['fleet_tasks{stage="deliberated"}'] == 1
-    story.tells("workflow.state.changed", task_id="T", from_state="todo", to_state="done", actor_role="developer")
+    story.publishes("workflow.state.changed", task_id="T", from_state="todo", to_state="done", actor_role="developer")
 
     assert story.page['fleet_tasks{stage="done"}'] == 1
     assert story.page["fleet_task_illegal_transitions_total"] == 1
 
 
 def test_what_is_read_back_shapes_the_state_and_is_not_counted() -> None:
-    story = Story().answers(1).answers(2).answers(3).tells("planning.story.created", story_id="US-1")
+    story = Story().answers(1).answers(2).answers(3).publishes("planning.story.created", story_id="US-1")
     story.fleet.start_counting()
 
     page = story.page
@@ -93,7 +93,7 @@ def test_what_is_read_back_shapes_the_state_and_is_not_counted() -> None:
 
 
 def test_an_answer_that_names_no_agent_counts_as_an_answer() -> None:
-    page = Story().tells("agent.response.completed", task_id="T", role="DEV", duration_ms=500).page
+    page = Story().publishes("agent.response.completed", task_id="T", role="DEV", duration_ms=500).page
 
     assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
     assert page['fleet_agent_response_duration_seconds_count{role="DEV",model="unknown"}'] == 1
@@ -110,7 +110,7 @@ def test_values_that_cannot_be_read_are_counted_and_the_event_is_kept() -> None:
 
 
 def test_a_long_subject_is_cut_as_a_label() -> None:
-    story = Story().tells(f"x.{'y' * 300}", a=1).tells("planning.backlog_review.deliberations.complete", a=1)
+    story = Story().publishes(f"x.{'y' * 300}", a=1).publishes("planning.backlog_review.deliberations.complete", a=1)
 
     subjects = {name.split('subject="')[1].split('"')[0] for name in story.page if name.startswith("fleet_events_total")}
     assert "planning.backlog_review.deliberations.complete" in subjects
@@ -132,10 +132,10 @@ def test_answers_and_durations_of_each_agent() -> None:
 
 
 def test_a_storys_lead_time_is_observed_once_when_it_is_done() -> None:
-    story = Story().tells("planning.story.created", story_id="US-1")
+    story = Story().publishes("planning.story.created", story_id="US-1")
     for after in ("DRAFT", "DONE", "DONE"):
-        story.tells("planning.story.transitioned", after=10, story_id="US-1", to_state=after)
-    story.tells("planning.story.transitioned", story_id="US-2", from_state="DOCS", to_state="DONE")  # creation not seen
+        story.publishes("planning.story.transitioned", after=10, story_id="US-1", to_state=after)
+    story.publishes("planning.story.transitioned", story_id="US-2", from_state="DOCS", to_state="DONE")  # creation not seen
 
     page = story.page
     assert (page["fleet_story_lead_time_seconds_count"], page["fleet_story_lead_time_seconds_sum"]) == (1, 20)
@@ -154,8 +154,8 @@ def test_a_million_names_do_not_push_out_the_living() -> None:
     for number in range(3000):
         name = f"x{number}"
         story.answers(1, role=f"R{number}", after=0.001, task_id=name, agent_id=name, story_id=name, model=name)
-        story.tells(f"planning.{name}", after=0.001, payload={}, producer=name)
-        story.tells(
+        story.publishes(f"planning.{name}", after=0.001, payload={}, producer=name)
+        story.publishes(
             "planning.story.transitioned", after=0.001, story_id=name, from_state=f"A{number}", to_state=f"B{number}"
         )
 
@@ -170,7 +170,7 @@ def test_a_million_names_do_not_push_out_the_living() -> None:
 
 @settings(max_examples=60)
 @given(events=st.lists(st.tuples(SUBJECTS, BODIES, st.floats(0, 1e4)), max_size=30))
-def test_whatever_is_told_the_page_stays_a_page(events: list[tuple[str, dict[str, Any], float]]) -> None:
+def test_any_events_give_a_valid_page(events: list[tuple[str, dict[str, Any], float]]) -> None:
     story = Story()
     for subject, body, after in events:
         story.now += after

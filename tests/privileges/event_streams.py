@@ -1,4 +1,4 @@
-"""A source that is told of changes, followed until its page shows something."""
+"""A source that watches for changes, run until its page shows data."""
 
 from __future__ import annotations
 

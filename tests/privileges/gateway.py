@@ -33,10 +33,10 @@ def gateway(server: str, allowed: Sequence[str]) -> Iterator[Gateway]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             request = f"{self.command} {self.path.partition('?')[0]}"
             if request not in allowed:
-                told.refused.add(request)
+                gateway.refused.add(request)
                 self._answer(403, b"", "text/plain")
                 return
-            told.passed.add(request)
+            gateway.passed.add(request)
             headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
             reply = client.request(self.command, self.path, content=body, headers=headers)
             self._answer(reply.status_code, reply.content, reply.headers.get("content-type", "text/plain"))
@@ -58,11 +58,11 @@ def gateway(server: str, allowed: Sequence[str]) -> Iterator[Gateway]:
         ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening,
     ):
         listening.daemon_threads = True
-        told = Gateway(f"http://127.0.0.1:{listening.server_port}")
+        gateway = Gateway(f"http://127.0.0.1:{listening.server_port}")
         thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield told
+            yield gateway
         finally:
             listening.shutdown()
             thread.join()

@@ -1,4 +1,4 @@
-"""The exporter's NATS user as documented, on a server that denies all else."""
+"""The exporter's NATS user as documented, on a server that denies everything else."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def source(server: Nats, user: str, **more: object) -> Jetstream:
 
 @asynccontextmanager
 async def client_of(server: Nats, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
-    """That user's own client, and what it was told it may not, in lower case as the client tells it."""
-    told: list[str] = []
+    """A client of that user, and the permission errors that it received, in lower case."""
+    violations: list[str] = []
 
     async def on_error(error: Exception) -> None:
-        told.append(str(error).lower())
+        violations.append(str(error).lower())
 
     client = await nats.connect(of(server, user), inbox_prefix=INBOX, error_cb=on_error)
     try:
-        yield client, told
+        yield client, violations
     finally:
         await client.close()

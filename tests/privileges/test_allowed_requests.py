@@ -60,7 +60,7 @@ async def test_events_reach_loki_by_the_documented_requests_and_the_documented_s
 
 
 def _empty(connection: socket.socket) -> None:
-    """A Loki that holds nothing, as far as it is asked here."""
+    """An empty Loki, for the requests of these tests."""
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
     connection.shutdown(socket.SHUT_RDWR)

@@ -27,7 +27,7 @@ from tests.sources.test_broker import broker, filled
 from tests.sources.test_taskboard import body, put
 from tests.support.pages import collected
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 Answer = dict[str, float] | str
 SOURCES: dict[str, tuple[str, str]] = {
     "taskboard": ("root", "board"),
@@ -42,12 +42,12 @@ def source_of(kind: str, **options: Any) -> AnySource:
     return load({f"{kind}.{name}": str(value) for name, value in options.items()}, {}).sources[0]
 
 
-def _as_nobody(commands: Connection, other_side: Connection) -> None:
+def _as_unprivileged(commands: Connection, other_side: Connection) -> None:
     """Answer questions as a user who owns nothing, until the other side hangs up."""
     other_side.close()
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED)
+    os.setuid(UNPRIVILEGED)
     while True:
         try:
             kind, options = commands.recv()
@@ -64,13 +64,13 @@ def _as_nobody(commands: Connection, other_side: Connection) -> None:
 
 
 @contextmanager
-def nobody() -> Iterator[Callable[..., Answer]]:
+def unprivileged() -> Iterator[Callable[..., Answer]]:
     """Gives a function that reads a source (by its kind and options) as `nobody`: its page, or why there is none.
 
     A fork, since `nobody` may not be able to read Python itself; made while no database is open, as SQLite demands.
     """
     here, there = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_as_nobody, args=(there, here), daemon=True)
+    child = multiprocessing.get_context("fork").Process(target=_as_unprivileged, args=(there, here), daemon=True)
     child.start()
     there.close()
 
@@ -88,7 +88,7 @@ def nobody() -> Iterator[Callable[..., Answer]]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Of root's, with a board, a ledger and a broker's database that nobody else may read."""
+    """A folder of root, with a board, a ledger and a broker's database that no other user may read."""
     place = Path(tempfile.mkdtemp(prefix="fleet-files-"))
     before = os.umask(0o077)
     try:
@@ -122,14 +122,14 @@ def grant(folder: Path) -> None:
 @pytest.mark.parametrize("kind", SOURCES)
 def test_without_the_rights_it_says_that_it_may_not(folder: Path, kind: str) -> None:
     option, path = SOURCES[kind]
-    with nobody() as ask:
+    with unprivileged() as ask:
         assert ask(kind, **{option: folder / path}) == "unauthorized"
 
 
 def test_with_the_rights_everything_is_read_and_nothing_touched(folder: Path) -> None:
     grant(folder)
     before = contents(folder)
-    with nobody() as ask:
+    with unprivileged() as ask:
         pages = {kind: ask(kind, **{option: folder / path}) for kind, (option, path) in SOURCES.items()}
 
     assert all(isinstance(page, dict) and page for page in pages.values()), pages
@@ -141,7 +141,7 @@ def test_a_database_whose_writer_is_at_work(folder: Path, kind: str) -> None:
     """In WAL mode: what is only in the -wal yet is read, and the -shm, which is its writer's, suffices for reading."""
     grant(folder)
     option, path = SOURCES[kind]
-    with nobody() as ask:
+    with unprivileged() as ask:
         connection = sqlite3.connect(folder / path, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = wal")
@@ -165,7 +165,7 @@ def test_a_database_whose_writer_is_at_work(folder: Path, kind: str) -> None:
 
 def test_with_the_rights_nothing_can_be_written(folder: Path) -> None:
     grant(folder)
-    with nobody() as ask:
+    with unprivileged() as ask:
         for path in ("board/inbox/t-1.yaml", "ledger/telemetry.db", "broker/broker.db"):
             assert ask("write", path=folder / path) == "Permission denied"
             assert ask("write", path=(folder / path).parent / "new") == "Permission denied"

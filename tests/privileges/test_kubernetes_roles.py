@@ -147,7 +147,7 @@ def source_of(role: str, kubeconfig: Path) -> AnySource:
 
 
 def documents_for(role: str) -> list[dict[str, Any]]:
-    """The role's own documents, and those of the role that its source needs besides."""
+    """The manifests of the role, and of the further role that its source needs."""
     return [*manifests(role), *(manifests("kubernetes-workloads") if role == "kubernetes-nodes" else ())]
 
 
@@ -173,7 +173,7 @@ def test_the_account_has_these_rights_and_no_other(server: Kubernetes, tmp_path:
 
 
 async def _lacks_pools(source: AnySource) -> bool:
-    """Whether pods are told of and pools are not: nodes that cannot be read harm nothing else."""
+    """Whether pods are exported and pools are not: without permission for nodes, only pools are missing."""
     try:
         page = series(await samples_of(source))
     except SourceError:
@@ -191,7 +191,7 @@ async def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role
     others = manifests("kubernetes-workloads") if role == "kubernetes-nodes" else []
     given = account(server, tmp_path, name, *without(manifests(role), right), *others)
 
-    if right == USAGE:  # no metrics API is here: who may read it is told that it is not found, who may not is refused
+    if right == USAGE:  # no metrics API is here: with permission the response is 404, without it 403
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/pods"
         whole = account(server, tmp_path, "may-read-usage", *manifests(role))
         assert (whole.status("GET", path), given.status("GET", path)) == (404, 403)

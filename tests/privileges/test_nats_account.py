@@ -93,7 +93,7 @@ def any_message(_: Message) -> bool:
 
 
 async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
-    """Follow as that user until both kinds of stream have told something."""
+    """Read events as that user until both kinds of stream have delivered some."""
     async with reading(server.url, **options(user)) as reader:
         page = await reader.page()
         assert page['fleet_exporter_stream_mode{stream="PLANNING_EVENTS",mode="consumer"}'] == 1
@@ -189,7 +189,7 @@ FORBIDDEN = (
 )
 
 
-FORBIDDEN_TO_HEAR = (">", "_INBOX.>", "planning.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$SYS.>")
+FORBIDDEN_SUBSCRIPTIONS = (">", "_INBOX.>", "planning.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$SYS.>")
 
 
 @pytest.mark.parametrize("user", ["metadata", "events"])
@@ -199,7 +199,7 @@ async def test_everything_else_is_refused(user: str) -> None:
 
     with nats_servers.start(config=configuration({user: METADATA if user == "metadata" else EVENTS})) as server:
         await _fleet(server)
-        async with fleet_on(of(server, "fleet")) as fleet, client_of(server, user) as (client, told):
+        async with fleet_on(of(server, "fleet")) as fleet, client_of(server, user) as (client, violations):
 
             async def state() -> object:
                 worker = await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")
@@ -209,13 +209,13 @@ async def test_everything_else_is_refused(user: str) -> None:
             before = await state()
             for subject in to_say:
                 await client.publish(subject, b"{}")
-            for subject in FORBIDDEN_TO_HEAR:
+            for subject in FORBIDDEN_SUBSCRIPTIONS:
                 await client.subscribe(subject)
             await client.flush()
-            expected = {subject.lower() for subject in (*to_say, *FORBIDDEN_TO_HEAR)}
+            expected = {subject.lower() for subject in (*to_say, *FORBIDDEN_SUBSCRIPTIONS)}
 
             async def all_are_refused() -> bool:
-                return expected <= {found for one in told for found in subjects_in(one)}
+                return expected <= {found for one in violations for found in subjects_in(one)}
 
             await eventually(all_are_refused)
             assert await state() == before
@@ -240,19 +240,19 @@ async def test_what_the_page_says_the_account_can_still_do(server: Nats) -> None
         body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
         await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.kept", json.dumps(body).encode())
         assert (await fleet.js.consumer_info("PLANNING_EVENTS", "kept")).config.durable_name == "kept"
-        heard = await fleet.client.subscribe("fleet.hears.this")
+        subscription = await fleet.client.subscribe("fleet.receives.this")
         body = {
             "stream_name": "PLANNING_EVENTS",
-            "config": {"name": "told", "ack_policy": "none", "deliver_subject": "fleet.hears.this"},
+            "config": {"name": "violations", "ack_policy": "none", "deliver_subject": "fleet.receives.this"},
         }
-        await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.told", json.dumps(body).encode())
-        assert json.loads((await heard.next_msg(timeout=10)).data)["story_id"] == "US-0"
-        for name in ("kept", "told"):
+        await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.violations", json.dumps(body).encode())
+        assert json.loads((await subscription.next_msg(timeout=10)).data)["story_id"] == "US-0"
+        for name in ("kept", "violations"):
             await fleet.js.delete_consumer("PLANNING_EVENTS", name)
 
 
 async def _reads_through(hub: Nats, asked: Nats) -> None:
-    """Follow the hub's events under its domain, and lag too, with the user `events` of the server that is asked."""
+    """Read the hub's events and lag under its domain, with the user `events` of the leaf server."""
     await _fleet(hub)
     async with fleet_on(of(hub, "fleet")) as fleet:
         given = options("events") | {"api_prefix": "$JS.hub.API"}

@@ -1,4 +1,4 @@
-"""Neo4j: Community holds nobody back, so the exporter does it by read mode; the role for Enterprise is only parsed here."""
+"""Neo4j: Community has no roles, so the exporter uses read mode; the role for Enterprise is only parsed here."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def test_on_community_the_user_itself_could_write(neo4j_server: Server, administ
 
 @pytest.mark.parametrize("text", statements("neo4j-enterprise"))
 def test_the_statements_for_enterprise_are_understood_here_and_offered_there(administrator: neo4j.Driver, text: str) -> None:
-    with pytest.raises(Neo4jError) as told:
+    with pytest.raises(Neo4jError) as refusal:
         administrator.execute_query(text, database_="system")
-    assert told.value.code == COMMUNITY_ONLY
+    assert refusal.value.code == COMMUNITY_ONLY
 
     with pytest.raises(Neo4jError) as misspelt:
         administrator.execute_query(re.sub(r"^\w+", "GRUNT", text), database_="system")

@@ -1,4 +1,4 @@
-"""The exporter's ACL lines, as documented, after `reset` has denied all: they suffice, and all else gets NOPERM."""
+"""The documented ACL lines after `reset`: they suffice, and all other commands return NOPERM."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = (SET, *(f"planning:of-type:{name}" for name in ("string", "list", "zset",
 NOT_THERE = {"valkey": (), "redis": ("+commandlog|len", "+client|setinfo")}
 """What the page says to leave out for Redis before 7.2."""
 WITHOUT_ACL = {"auth", "hello", "quit", "reset"}
-"""Commands that everybody may use before there is a user."""
+"""Commands that are permitted before authentication."""
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])

@@ -1,4 +1,4 @@
-"""The generated help and man page are those of the options as they are now."""
+"""The generated help and man page match the current options."""
 
 from __future__ import annotations
 

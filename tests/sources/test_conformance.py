@@ -1,4 +1,4 @@
-"""What every source that is asked over a socket does with a bad server: the same reasons, in time, without a secret."""
+"""Every network source with a bad server: consistent reasons, in time, without secrets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def failure(kind: str, port: int) -> SourceError:
 
 
 @each_source
-async def test_nobody_listens(kind: str) -> None:
+async def test_connection_refused(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 

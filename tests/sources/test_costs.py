@@ -372,7 +372,7 @@ async def test_in_wal_mode_no_file_is_left_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wal", [False, True])
-async def test_a_writer_that_waits_for_nothing_never_meets_an_error(tmp_path: Path, wal: bool) -> None:
+async def test_a_writer_without_busy_timeout_never_gets_an_error(tmp_path: Path, wal: bool) -> None:
     path = tmp_path / "telemetry.db"
     met: list[Any] = []
     ended = threading.Event()

@@ -218,7 +218,7 @@ def test_any_reply_is_a_record_or_a_source_error(data: bytes) -> None:
         assert isinstance(decoded(data, StreamList, subject="x"), StreamList)
 
 
-def test_an_error_reply_is_told() -> None:
+def test_an_error_reply_is_reported() -> None:
     reply = msgspec.json.encode({"error": {"code": 503, "err_code": 10039, "description": "JetStream not enabled"}})
 
     with pytest.raises(SourceError, match="JetStream not enabled"):
@@ -271,4 +271,4 @@ def test_the_time_to_acknowledge_is_estimated_from_the_floors_movement() -> None
     assert seen((20, "10"), (10, "01")) == {}
     assert seen((30, "20"), (15, "12")) == {name: 7}  # 15 lies half-way between what was delivered at 0 s and at 10 s
     assert seen((30, "20"), (30, "24")) == {name: 4}
-    assert seen((3, "30"), (2, "30")) == {}  # made anew
+    assert seen((3, "30"), (2, "30")) == {}  # recreated

@@ -1,4 +1,4 @@
-"""Consumers that are healthy although one figure looks bad, and the figures that tell them from sick ones."""
+"""Healthy consumers with one suspicious metric, and the metrics that distinguish them from failing ones."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_the_oldest_message_is_found_again_when_it_was_deleted_or_expired(
         await js.add_consumer("S", ConsumerConfig(durable_name="c"))
         for number in range(4):
             await js.publish("s.x", b"%d" % number)
-            await asyncio.sleep(0)  # each has a time of its own
+            await asyncio.sleep(0)  # distinct times
         assert (await page_of(source))[OLDEST] == pytest.approx(await _stored_at(js, 1), abs=1e-5)
         await js.delete_msg("S", 1)
         assert (await page_of(source))[OLDEST] == pytest.approx(await _stored_at(js, 2), abs=1e-5)

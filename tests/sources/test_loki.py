@@ -186,7 +186,7 @@ async def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lo
     assert "ingestion rate limit exceeded" in message.lower()
 
 
-async def test_a_stream_made_anew_is_copied_from_its_beginning(server: Nats, loki: Loki) -> None:
+async def test_a_recreated_stream_is_copied_from_its_start(server: Nats, loki: Loki) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("ANEW", "planning.>")
         async with copying(server, loki.url) as copier:
@@ -208,7 +208,7 @@ accounts { fleet { jetstream: enabled, users: [
 """
 
 
-async def test_a_stream_that_may_not_be_copied_is_told_of_while_others_are(loki: Loki) -> None:
+async def test_a_stream_without_permission_is_reported_while_others_are_copied(loki: Loki) -> None:
 
     with nats_servers.start(config=ONE_STREAM_HIDDEN) as server:
         async with fleet_on(server.url.replace("//", "//writer:w@")) as fleet:

@@ -1,4 +1,4 @@
-"""Neo4j Community: counts that never scan, patterns as far as the count store tells, and read-only."""
+"""Neo4j Community: counts that never scan, patterns as far as the count store has them, and read-only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def database(server: Server, **more: object) -> Neo4jDatabase:
 
 @pytest.fixture(scope="module")
 def neo4j_server() -> Iterator[Server]:
-    """A server of its own: these tests count every node."""
+    """A separate server, because these tests count all nodes."""
     with required():
         neo4j_servers.prepare()
     with neo4j_servers.start() as server:
@@ -185,7 +185,7 @@ async def test_each_database_is_a_target_of_its_own(neo4j_server: Server, sessio
 
 
 @pytest.mark.parametrize("databases", ["a,A", "neo4j,system", ""])
-def test_databases_that_cannot_be_told_apart_or_counted_are_refused(databases: str) -> None:
+def test_duplicate_or_invalid_databases_are_refused(databases: str) -> None:
     with pytest.raises(SettingsError, match=r"neo4j\.databases"):
         load({"neo4j.uri": "bolt://x", "neo4j.databases": databases}, {})
 
@@ -252,7 +252,7 @@ def test_a_name_cannot_leave_its_quotes(name: str) -> None:
     assert inside.replace("``", "`") == name
 
 
-def test_patterns_that_only_one_side_tells() -> None:
+def test_patterns_known_from_one_side_only() -> None:
     ends = (("A", "T", ""), ("B", "T", ""), ("", "T", "A"), ("", "T", "B"))
     schema = Schema((("A", "", ""), ("B", "", ""), ("", "T", ""), *ends))
     counts = Counts.of_queries(schema, [4, 3, 2, 2, 3, 2, 1, 1, 2])

@@ -209,7 +209,7 @@ async def test_http_services_by_url() -> None:
     assert "hunter2" not in str(found)
 
 
-async def test_the_roster_makes_silent_agents_idle_and_running_jobs_appear() -> None:
+async def test_registered_agents_are_idle_and_running_jobs_appear() -> None:
     with nats_servers.start() as bus:
         async with serving([orchestrator("fleet.orchestrator.v1"), ray_executor()]) as address:
             flags = (f"--services.grpc=orchestrator={address},ray-executor={address}",)

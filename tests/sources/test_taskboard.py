@@ -34,7 +34,7 @@ def body(**fields: str) -> str:
 
 
 def put(root: Path, path: str, text: str, *, ago: float = 60.0) -> Path:
-    """A file that was written a while ago, so that it is not taken for one that is being written."""
+    """A file with an old modification time, because recent files may be half-written."""
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)

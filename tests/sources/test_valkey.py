@@ -28,7 +28,7 @@ def source(url: str, **more: object) -> Source:
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
-async def test_a_real_server_is_told_whole(engine: Engine) -> None:
+async def test_a_real_server_is_exported_completely(engine: Engine) -> None:
     with required():
         valkey_servers.prepare(engine=engine)
     with valkey_servers.start(engine=engine) as server, redis.Redis(port=server.port) as client:

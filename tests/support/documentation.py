@@ -133,7 +133,7 @@ class Shell:
         )
 
     def run_block(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a block; a server in its last line goes on in the background, ready to answer."""
+        """Run a block; a server in its last line keeps running in the background."""
         *first, last = script.replace("\\\n", " ").strip().splitlines()
         if not _SERVER.fullmatch(last.split("  #")[0].strip()):
             return self.run(script)

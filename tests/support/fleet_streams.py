@@ -1,4 +1,4 @@
-"""The event reader on a NATS server of the test's own, and somebody who publishes."""
+"""The event reader on a separate NATS server, and a publisher."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ async def page_showing(source: AnySource, name: str, value: float) -> Page:
 
 @asynccontextmanager
 async def followed(source: AnySource) -> AsyncIterator[None]:
-    """The source follows its backend meanwhile."""
+    """Runs the source for the duration of the context."""
     task = asyncio.create_task(source.run())
     try:
         yield

@@ -1,4 +1,4 @@
-"""The exporter as a user runs it: its command, in a process of its own."""
+"""The exporter as users run it: the command in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet that is told of events, one after the other."""
+"""A fleet that receives events one after the other."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NOW = 1_763_632_800.0
 
 
 class Story:
-    """A fleet that is told of events, a second apart unless said otherwise."""
+    """A fleet that receives events; default: one second apart."""
 
     def __init__(self, fleet: Fleet | None = None) -> None:
         self.fleet = fleet or Fleet()
         self.now = NOW
 
-    def tells(self, subject: str, after: float = 1.0, **body: Any) -> Story:
+    def publishes(self, subject: str, after: float = 1.0, **body: Any) -> Story:
         self.now += after
         self.fleet.apply(parsed(Message(subject, json.dumps(body).encode(), self.now, "S", 1)), self.now)
         return self
@@ -29,7 +29,7 @@ class Story:
     def answers(self, number: int, *, role: str = "DEV", failed: bool = False, **more: Any) -> Story:
         agent = {"task_id": "T", "agent_id": f"agent-{role.lower()}-{number}", "role": role}
         body: dict[str, Any] = {"num_agents": 3, "duration_ms": 500, **agent, **more}
-        return self.tells(f"agent.response.{'failed' if failed else 'completed'}", **body)
+        return self.publishes(f"agent.response.{'failed' if failed else 'completed'}", **body)
 
     def states(self, later: float = 0.0) -> dict[str, str]:
         agents = self.fleet.agents

@@ -79,7 +79,7 @@ def test_a_request_that_does_not_come_is_408(running: Exporter) -> None:
         assert answered(connection).startswith(b"HTTP/1.1 408 ")
 
 
-def test_more_connections_than_files_keep_nobody_out(tmp_path: Path) -> None:
+def test_more_connections_than_files_do_not_block_new_clients(tmp_path: Path) -> None:
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256));"
         "from exporter.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -40,7 +40,7 @@ def bus() -> Iterator[str]:
 
 
 def says(url: str, work: Callable[[Fleet], Awaitable[None]]) -> None:
-    """Publish from a thread of its own: playwright keeps an event loop in this one."""
+    """Publish from a separate thread: playwright keeps an event loop in this one."""
 
     async def main() -> None:
         async with fleet_on(url) as fleet:

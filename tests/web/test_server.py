@@ -80,7 +80,7 @@ def test_the_landing_page_shows_every_source(running: Exporter, valkey_server: V
     assert "http://" not in page  # nothing is fetched from elsewhere
 
 
-def test_a_source_that_is_down_is_told_on_page_and_landing_page_without_its_password() -> None:
+def test_a_failed_source_is_reported_on_both_pages_without_its_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with exporter(variables={"REDIS_URL": f"redis://:hunter2@127.0.0.1:{port}"}) as process:

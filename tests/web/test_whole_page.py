@@ -72,8 +72,8 @@ async def test_openmetrics_with_its_exemplars(everything: Exporter) -> None:
             page = (await client.get(f"{everything.url}/metrics", headers=accept)).text
         families = {family.name: family for family in text_string_to_metric_families(page)}  # type: ignore[no-untyped-call]
         duration = families.get("fleet_agent_response_duration_seconds")
-        told = [sample.exemplar.labels for sample in duration.samples if sample.exemplar] if duration else []
-        return {"task_id": "T", "story_id": "US-1"} in told
+        exemplars = [sample.exemplar.labels for sample in duration.samples if sample.exemplar] if duration else []
+        return {"task_id": "T", "story_id": "US-1"} in exemplars
 
     await eventually(spoken)
 

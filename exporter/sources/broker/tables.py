@@ -90,7 +90,7 @@ FIGURES = """
     SELECT rowid, agent_id, timestamp, cpu_percent, memory_mb, error_count, message_count
     FROM agent_metrics WHERE rowid > ? ORDER BY rowid LIMIT ?"""
 
-# CASE alone keeps SQLite from evaluating json_extract of what is not JSON, which is an error.
+# Only CASE prevents SQLite from evaluating json_extract of invalid JSON, which is an error.
 EVENTS = """
     SELECT event_type, CASE WHEN typeof(metadata) <> 'text' THEN 0 WHEN json_valid(metadata)
         THEN json_extract(metadata, '$.alertType') IS NOT NULL ELSE 0 END, COUNT(*)
@@ -191,7 +191,7 @@ class Tables:
         self._last["agent_metrics"] = last
 
     def _read_events(self, reading: Reading) -> None:
-        """Count new events; those that were there before give their types and count 0.
+        """Count new events; existing events are not counted, but their types are exported with 0.
 
         Events of a new type count from the next reading on: `increase()` needs a 0 before them.
         """

@@ -1,4 +1,4 @@
-"""A cost ledger in SQLite (`telemetry.db`), read from the last row on; see `ledger` for what is kept.
+"""A cost ledger in SQLite (`telemetry.db`), read from the last row on; `ledger` has the aggregates.
 
 The first reading, which may be of millions of rows, is made in short transactions between scrapes.
 """

@@ -260,7 +260,7 @@ class StreamCopier:
         self.tried.set()
 
     async def _retried(self, stream: str | None, request: Callable[[], Awaitable[T]]) -> T:
-        """Retry a request until it succeeds; meanwhile, its error is the stream's problem."""
+        """Retry a request until it succeeds; until then, its error is the stream's problem."""
         delays = backoff()
         while True:
             try:

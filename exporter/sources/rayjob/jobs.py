@@ -194,7 +194,7 @@ class Attempts:
 
 
 class Jobs:
-    """An ObjectStore of RayJobs; those of other shards are ignored."""
+    """An ObjectStore of RayJobs; ignores RayJobs of other shards."""
 
     def __init__(self, correlation: Correlation, shard: Shard = WHOLE) -> None:
         self._correlation = correlation

@@ -140,7 +140,7 @@ class Board:
         return result
 
     def _file(self, path: str, place: Place, stamp: Stamp | None, result: Scan) -> _File | None:
-        """A file now; while it is half-written, what it was before. `stamp` is None for what is not a regular file."""
+        """The current file; while it is half-written, its previous content. `stamp` is None if it is not a regular file."""
         if stamp is None:
             return _File(Stamp(0, 0, 0), place, Unreadable(Reason.SYMLINK))
         known = self._files.get(path) or self._by_stem.get(place.stem)
@@ -157,7 +157,7 @@ class Board:
         return _File(stamp, place, content)
 
     def _count(self, result: Scan) -> None:
-        """Count the changes of a scan; those of the first scan were there before the start."""
+        """Count the changes of a scan; the first scan is the baseline."""
         if not self._has_scanned:
             for change in result.changes:
                 self._observe(change, counts=False)

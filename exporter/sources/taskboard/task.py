@@ -194,7 +194,7 @@ class _Node:
 
 
 def _scalars(text: str) -> dict[str, str] | Reason:  # noqa: C901, PLR0912 - one branch per kind of YAML event
-    """The scalars of the only document's top-level mapping, with those that it merges (`<<`)."""
+    """The scalars of the only document's top-level mapping, including merged ones (`<<`)."""
     anchors: dict[str, Any] = {}
     nodes: list[_Node] = []
     root: _Node | None = None

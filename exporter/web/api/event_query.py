@@ -18,7 +18,7 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
-"""A span before now or a time, as text: what it means depends on when it is asked."""
+"""A span before now or a time, as text; a span is resolved at the time of the request."""
 
 
 class EventConditions(Parameters):

@@ -51,7 +51,7 @@ EVERYWHERE = (401, 422, 500)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for OpenAPI, in addition to those of every resource."""
+    """The `responses` of a route for OpenAPI, in addition to the responses of every resource."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _MEANINGS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
 

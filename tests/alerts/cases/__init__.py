@@ -1,4 +1,4 @@
-"""For each alert, series at its threshold that make it fire, and series just below it, or beside it, that do not."""
+"""For each alert, series for which it fires (at its threshold), and series for which it does not."""
 
 from __future__ import annotations
 

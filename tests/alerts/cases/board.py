@@ -21,7 +21,7 @@ CASES = {
     "BudgetNearlySpent": case(
         {'fleet_cost_budget_spent_ratio{period="day"}': "0.8x120"},
         {'fleet_cost_budget_spent_ratio{period="day"}': "0.79x120"},
-        told_as_spent={'fleet_cost_budget_spent_ratio{period="day"}': "1x120"},
+        already_spent={'fleet_cost_budget_spent_ratio{period="day"}': "1x120"},
     ),
     "BudgetSpent": case(
         {'fleet_cost_budget_spent_ratio{period="day"}': "1x120"}, {'fleet_cost_budget_spent_ratio{period="day"}': "0.99x120"}

@@ -59,6 +59,6 @@ CASES = {
             'fleet_service_up{service="planning",address="a"}': "1x120",
             'fleet_service_up{service="planning",address="b"}': "1x120",
         },
-        told_as_down={'fleet_service_up{service="planning",address="a"}': "0x120"},
+        already_down={'fleet_service_up{service="planning",address="a"}': "0x120"},
     ),
 }

@@ -71,7 +71,7 @@ class Release:
         return [each["metadata"]["name"] for each in self._items(f"/{group}/namespaces/{NAMESPACE}/{plural}")]
 
     def pods(self) -> list[dict[str, Any]]:
-        """The exporter's pods, also those that are ending."""
+        """The exporter's pods, including terminating ones."""
         return self._items(f"/api/v1/namespaces/{NAMESPACE}/pods", ",app.kubernetes.io/component=exporter")
 
     def _items(self, path: str, more: str = "") -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def processes(pod: dict[str, Any]) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = ((folder / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has exited
             continue
         if b"--config.file=/etc/fleet-exporter/config.yaml" in command:
             found += [int(folder.name)] if f"HOSTNAME={pod['metadata']['name']}".encode() in environment else []

@@ -81,7 +81,7 @@ def test_a_hung_exporter_leaves_the_service_and_is_restarted(release: Release) -
 
 @contextmanager
 def reading(address: str) -> Iterator[list[Any]]:
-    """Read a page again and again over new connections; each reading's start time of the process, or what failed."""
+    """Read a page repeatedly over new connections; returns the process start time or the error of each request."""
     seen: list[Any] = []
     end = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The API's views of vLLM and Neo4j, whose values are those of the collected snapshots."""
+"""The API's views of vLLM and Neo4j, with the values of the collected snapshots."""
 
 from __future__ import annotations
 

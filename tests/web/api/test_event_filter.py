@@ -1,4 +1,4 @@
-"""Which events are asked for: spans and moments of time, and a quick look that passes over nothing that matches."""
+"""Event filters: spans and times, and a fast check without false negatives."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ async def test_a_page_of_another_site_gets_no_web_socket(running: Exporter) -> N
         await websockets.connect(address, origin=websockets.Origin("https://elsewhere.example"))
 
 
-async def test_a_client_that_reads_too_slowly_is_dropped_counted_and_told(bus: str) -> None:
+async def test_a_client_that_reads_too_slowly_is_dropped_counted_and_notified(bus: str) -> None:
     with exporter(variables={"NATS_URL": bus, "FLEET_EXPORTER_JETSTREAM_TIMEOUT": "5"}) as process:
         async with fleet_on(bus) as fleet, httpx.AsyncClient(timeout=30) as client:
             await client.get(f"{process.url}/metrics")
