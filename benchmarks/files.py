@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.figure import Figure, awaited_median
 from demo.scenario.files import BROKER_SCHEMA, LEDGER_SCHEMA
 from exporter.events.broadcast import listening_to
-from exporter.source import AnySource
+from exporter.source import Source
 from exporter.sources.broker import Broker, BrokerOptions
 from exporter.sources.costs import Costs, CostsOptions
 from exporter.sources.taskboard import Taskboard, TaskboardOptions
@@ -61,7 +61,7 @@ def _broker(path: Path) -> None:
     connection.close()
 
 
-async def _first_and_later(source: AnySource) -> tuple[float, float]:
+async def _first_and_later(source: Source) -> tuple[float, float]:
     """Seconds of the first collection, and of a scrape after it."""
     began = time.perf_counter()
     following = asyncio.create_task(source.run())

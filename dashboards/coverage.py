@@ -14,7 +14,8 @@ from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 from exporter.sources.valkey import info as valkey
 from exporter.sources.valkey import keys, modes
-from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import mappings as vllm
+from exporter.sources.vllm import page
 from exporter.sources.vllm.discovery import DISCOVERED
 
 _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "process_virtual_memory_bytes")
@@ -53,6 +54,14 @@ EXEMPT: Final[Mapping[Metric, str]] = {
     keys.KEY_MEMORY: "The size of a configured key is shown; its memory is proportional.",
     DISCOVERED: "Each discovered server has its own row.",
     vllm.DRAFTS.metric: "The share of accepted draft tokens is shown.",
+    vllm.FLOPS.metric: "Utilization needs the GPU's peak, which no one reports; the query is one line.",
+    vllm.READ_BYTES.metric: "Utilization needs the GPU's bandwidth, which no one reports; the query is one line.",
+    vllm.WRITE_BYTES.metric: "Utilization needs the GPU's bandwidth, which no one reports; the query is one line.",
+    vllm.REQUEST_MAX_GENERATION.metric: "The tokens that are really generated are shown.",
+    vllm.PARAMETER_N.metric: "A request parameter that clients choose; agents send 1.",
+    vllm.PARAMETER_MAX_TOKENS.metric: "A request parameter that clients choose; the generated tokens are shown.",
+    page.LORA_ADAPTERS: "The fleet's models run without LoRA; the query is one line.",
+    page.LORA_LIMIT: "The fleet's models run without LoRA; the query is one line.",
     vllm.REQUEST_PREEMPTIONS.metric: "The rate of preemptions is shown; their distribution over requests adds nothing.",
     valkey.INPUT_BUFFER: "Maximum of a single client; the memory of all clients is shown.",
     valkey.OUTPUT_BUFFER: "Maximum of a single client; the memory of all clients is shown.",

@@ -17,7 +17,7 @@ from exporter.metrics.promql import Query, Series, is_not
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 from exporter.sources.services import probe
-from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import mappings as vllm
 from exporter.sources.workloads.samples import STATUS
 
 _BACKENDS = {

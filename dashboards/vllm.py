@@ -15,22 +15,27 @@ from dashboards.rows import vllm_caches
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
 from exporter import scrape
-from exporter.metrics.promql import like
-from exporter.sources.vllm import concepts, page
+from exporter.metrics.promql import Query, like
+from exporter.sources.vllm import mappings, page
 
 _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_blocks")
 
 
-def _spread(title: str, what: str, concept: concepts.Concept) -> Panel:
-    buckets = at(concept).bucket_rate(RATE).sum("le")
-    description = f"Requests per second by {what}; darker cells have more requests ({concept.metric.name}_bucket)."
+def _spread(title: str, what: str, mapping: mappings.MetricMapping) -> Panel:
+    buckets = at(mapping).bucket_rate(RATE).sum("le")
+    description = f"Requests per second by {what}; darker cells have more requests ({mapping.metric.name}_bucket)."
     return heatmap(title, description, Line(buckets, "{{le}}"), unit="s", width=12)
 
 
-_requests = at(concepts.DURATION).part("_count")
-_finished = at(concepts.FINISHED).rate(RATE).sum()
+def _by_engine(mapping: mappings.MetricMapping) -> Query:
+    """The sum over the replicas of each engine; of two exporters that read the same server, one counts."""
+    return at(mapping).max(*ENGINE, "replica").sum(*ENGINE)
+
+
+_requests = at(mappings.DURATION).part("_count")
+_finished = at(mappings.FINISHED).rate(RATE).sum()
 # A server without failures has no failure series: 0, not "no data".
-_failed = at(concepts.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum() | _finished * 0
+_failed = at(mappings.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum() | _finished * 0
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Limit(thresholds.LATENCY_SECONDS, WARN)
@@ -52,7 +57,7 @@ DASHBOARD = Dashboard(
             "model",
             "Model",
             "Models of these servers.",
-            shown(concepts.RUNNING.metric, server=chosen("server")),
+            shown(mappings.RUNNING.metric, server=chosen("server")),
         ),
     ],
     annotations=[alert_marks("vllm")],
@@ -74,7 +79,7 @@ DASHBOARD = Dashboard(
                     "Latency (p95)",
                     "p95 of the request duration (vllm_request_duration_seconds); no data without requests. Color: "
                     "threshold of VllmSlow, which evaluates ten minutes per server and model.",
-                    quantile(concepts.DURATION, ""),
+                    quantile(mappings.DURATION, ""),
                     unit="s",
                     width=3,
                     limits=[_slow],
@@ -83,7 +88,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "First token (p95)",
                     "p95 of the time to first token (vllm_time_to_first_token_seconds); no data without requests.",
-                    quantile(concepts.TIME_TO_FIRST_TOKEN, ""),
+                    quantile(mappings.TIME_TO_FIRST_TOKEN, ""),
                     unit="s",
                     width=3,
                     sparkline=True,
@@ -92,7 +97,7 @@ DASHBOARD = Dashboard(
                     "Waiting requests",
                     "Waiting requests on all engines (vllm_requests_waiting). Color: threshold of VllmQueueGrowing, which "
                     "applies to one engine.",
-                    Line(at(concepts.WAITING).sum()),
+                    Line(at(mappings.WAITING).sum()),
                     width=3,
                     limits=[_queue],
                     sparkline=True,
@@ -101,7 +106,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "KV cache",
                     "KV cache usage of the fullest engine (vllm_kv_cache_usage_ratio).",
-                    Line(at(concepts.KV_CACHE).max()),
+                    Line(at(mappings.KV_CACHE).max()),
                     unit="percentunit",
                     width=3,
                     limits=[FULL],
@@ -120,7 +125,7 @@ DASHBOARD = Dashboard(
                     "Request duration",
                     "Time from arrival to completion, p50 and p95 (vllm_request_duration_seconds); line: threshold of "
                     "VllmSlow.",
-                    *(quantile(concepts.DURATION, name, share) for share, name in SHARES),
+                    *(quantile(mappings.DURATION, name, share) for share, name in SHARES),
                     unit="s",
                     limits=[_slow],
                 ),
@@ -128,10 +133,10 @@ DASHBOARD = Dashboard(
                     "Queue",
                     "Running and waiting requests on all engines (vllm_requests_running, vllm_requests_waiting, "
                     "vllm_requests_swapped); line: threshold of VllmQueueGrowing, which applies to one engine.",
-                    Line(at(concepts.RUNNING).sum(), "running"),
-                    Line(at(concepts.WAITING).sum(), "waiting"),
-                    Line(at(concepts.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
-                    Line(at(concepts.SWAPPED).sum(), "swapped out"),
+                    Line(at(mappings.RUNNING).sum(), "running"),
+                    Line(at(mappings.WAITING).sum(), "waiting"),
+                    Line(at(mappings.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
+                    Line(at(mappings.SWAPPED).sum(), "swapped out"),
                     unit="short",
                     limits=[_queue],
                     columns=[Column("running", color=ACCENT), Column("waiting", color=WARN)],
@@ -139,10 +144,12 @@ DASHBOARD = Dashboard(
                 graph(
                     "Tokens",
                     "Prompt tokens (total and by source) and generated tokens per second (vllm_prompt_tokens_total, "
-                    "vllm_prompt_tokens_by_source_total, vllm_generation_tokens_total).",
-                    rate(concepts.PROMPT_TOKENS, "prompts"),
-                    rate(concepts.TOKENS_BY_SOURCE, "prompt tokens from {{origin}}", "origin"),
-                    rate(concepts.GENERATION_TOKENS, "generated"),
+                    "vllm_prompt_tokens_by_source_total, vllm_generation_tokens_total); cached prompt tokens by cache tier "
+                    "(vllm_prompt_tokens_cached_by_source_total).",
+                    rate(mappings.PROMPT_TOKENS, "prompts"),
+                    rate(mappings.TOKENS_BY_SOURCE, "prompt tokens from {{origin}}", "origin"),
+                    rate(mappings.CACHED_TOKENS_BY_SOURCE, "cached on {{origin}}", "origin"),
+                    rate(mappings.GENERATION_TOKENS, "generated"),
                     unit="cps",
                     columns=[Column("generated", color=OK)],
                 ),
@@ -151,18 +158,18 @@ DASHBOARD = Dashboard(
         Row(
             "Latency",
             [
-                _spread("Requests by duration", "time from arrival to completion", concepts.DURATION),
-                _spread("Requests by time to first token", "time to first token", concepts.TIME_TO_FIRST_TOKEN),
+                _spread("Requests by duration", "time from arrival to completion", mappings.DURATION),
+                _spread("Requests by time to first token", "time to first token", mappings.TIME_TO_FIRST_TOKEN),
                 graph(
                     "Latency by phase (p95)",
                     "p95 of each phase of a request (vllm_request_queue_time_seconds, …_prefill_time_seconds, "
                     "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds), and of HTTP "
                     "requests if the server reports them (vllm_http_request_duration_seconds).",
-                    quantile(concepts.QUEUE_TIME, "waiting"),
-                    quantile(concepts.TIME_TO_FIRST_TOKEN, "first token"),
-                    quantile(concepts.PREFILL_TIME, "prefill"),
-                    quantile(concepts.DECODE_TIME, "decoding"),
-                    quantile(concepts.INFERENCE_TIME, "execution"),
+                    quantile(mappings.QUEUE_TIME, "waiting"),
+                    quantile(mappings.TIME_TO_FIRST_TOKEN, "first token"),
+                    quantile(mappings.PREFILL_TIME, "prefill"),
+                    quantile(mappings.DECODE_TIME, "decoding"),
+                    quantile(mappings.INFERENCE_TIME, "execution"),
                     Line(of_server(page.HTTP_DURATION).quantile(0.95, window=RATE), "HTTP"),
                     unit="s",
                 ),
@@ -170,15 +177,15 @@ DASHBOARD = Dashboard(
                     "Inter-token latency",
                     "Time between two tokens, p50 and p95 (vllm_inter_token_latency_seconds), and p95 of a request's mean "
                     "time per output token (vllm_request_time_per_output_token_seconds).",
-                    *(quantile(concepts.INTER_TOKEN, name, share) for share, name in SHARES),
-                    quantile(concepts.TIME_PER_TOKEN, "request mean, p95"),
+                    *(quantile(mappings.INTER_TOKEN, name, share) for share, name in SHARES),
+                    quantile(mappings.TIME_PER_TOKEN, "request mean, p95"),
                     unit="s",
                 ),
                 graph(
                     "Latency by model (p95)",
                     "p95 of the request duration by server and model (vllm_request_duration_seconds); line: threshold of "
                     "VllmSlow.",
-                    Line(at(concepts.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
+                    Line(at(mappings.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
                     unit="s",
                     limits=[_slow],
                     links=[Link("Agents", View.AGENTS)],
@@ -191,7 +198,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Finish reasons",
                     "Finished requests per second by reason (vllm_requests_finished_total).",
-                    rate(concepts.FINISHED, "{{finished_reason}}", "finished_reason"),
+                    rate(mappings.FINISHED, "{{finished_reason}}", "finished_reason"),
                     unit="reqps",
                     stacked=True,
                     columns=[
@@ -213,9 +220,9 @@ DASHBOARD = Dashboard(
                     "Requests per second that were preempted, rejected by a queue limit, or had NaN in their logits "
                     "(vllm_preemptions_total, vllm_admission_rejections_total, vllm_corrupted_requests_total); line: "
                     "threshold of VllmPreempting.",
-                    rate(concepts.PREEMPTIONS, "preempted"),
-                    rate(concepts.REJECTIONS, "rejected: {{reason}}", "reason"),
-                    rate(concepts.CORRUPTED, "corrupted"),
+                    rate(mappings.PREEMPTIONS, "preempted"),
+                    rate(mappings.REJECTIONS, "rejected: {{reason}}", "reason"),
+                    rate(mappings.CORRUPTED, "corrupted"),
                     unit="reqps",
                     limits=[Limit(thresholds.PREEMPTIONS_A_SECOND, WARN)],
                     columns=[Column("corrupted", color=BAD)],
@@ -230,16 +237,16 @@ DASHBOARD = Dashboard(
                     "Current state of each engine: requests, KV cache usage, health and sleep state.",
                     ENGINE,
                     [
-                        (Column("running", decimals=0), Line(at(concepts.RUNNING).max(*ENGINE))),
-                        (Column("waiting", decimals=0, limits=[_queue]), Line(at(concepts.WAITING).max(*ENGINE))),
+                        (Column("running", decimals=0), Line(_by_engine(mappings.RUNNING))),
+                        (Column("waiting", decimals=0, limits=[_queue]), Line(_by_engine(mappings.WAITING))),
                         (
                             Column("KV cache", unit="percentunit", limits=[FULL], bar=True),
-                            Line(at(concepts.KV_CACHE).max(*ENGINE)),
+                            Line(at(mappings.KV_CACHE).max(*ENGINE)),
                         ),
-                        (Column("healthy", states=YES_NO), Line(at(concepts.HEALTHY).min(*ENGINE))),
+                        (Column("healthy", states=YES_NO), Line(at(mappings.HEALTHY).min(*ENGINE))),
                         (
                             Column("awake", states={"1": ("awake", OK), "0": ("asleep", QUIET)}),
-                            Line(at(concepts.SLEEP, state="awake").max(*ENGINE)),
+                            Line(at(mappings.SLEEP, state="awake").max(*ENGINE)),
                         ),
                     ],
                     key_columns=[Column("model", links=[Link("Agents", View.AGENTS)])],
@@ -248,7 +255,7 @@ DASHBOARD = Dashboard(
                 table(
                     "Servers",
                     "Servers: state, KV cache configuration (vllm_cache_config_info), and number of missing metrics "
-                    "(vllm_concept_missing).",
+                    "(vllm_metric_missing).",
                     ["server"],
                     [
                         (Column("read", states=UP_DOWN), Line(of_server(scrape.UP, source="vllm").min("server"))),

@@ -19,7 +19,7 @@ from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, cause_of, reason_of
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
-from exporter.source import AnySource, AnyTarget, is_watched
+from exporter.source import Source, Target, is_watched
 
 UP = gauge("fleet_exporter_source_up", "Whether the last collection of a source succeeded.", "source", "server")
 FAILURE = state_set(
@@ -94,7 +94,7 @@ class Outcome(NamedTuple):
 class State:
     """State of one target between scrapes: for the page, the landing page, the API and the log."""
 
-    source: AnyTarget
+    source: Target[Any]
     up: bool | None = None
     reason: Reason | None = None
     message: str = ""
@@ -135,7 +135,7 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
     seen: set[tuple[Metric, str]] = set()
     series = dropped = 0
     for sample in samples:
-        metric, key, text = sample
+        metric, key, text, _ = sample
         if metric not in declared:
             raise TypeError(f"{metric.name} is not among the source's declared metrics")
         lines = text.count("\n")
@@ -158,9 +158,7 @@ def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) ->
 class Scraper:
     """Collects the sources. Call `run()` first and `close()` last."""
 
-    def __init__(
-        self, sources: Sequence[AnySource], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time) -> None:
         self._sources = sources
         self.shard = shard
         """The shard of the sources."""
@@ -171,7 +169,7 @@ class Scraper:
         """Why a source's watcher exited; its state is outdated until it runs again."""
 
     @property
-    def sources(self) -> Sequence[AnySource]:
+    def sources(self) -> Sequence[Source]:
         return self._sources
 
     @property
@@ -299,7 +297,7 @@ class Scraper:
                 if is_watched(source):
                     group.create_task(self._watch(source), name=f"watch {source.kind}")
 
-    async def _watch(self, source: AnySource) -> None:
+    async def _watch(self, source: Source) -> None:
         backoff = Backoff(first=0.5, longest=30.0)
         while True:
             started = time.monotonic()
@@ -331,14 +329,14 @@ class Scraper:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        targets: dict[int, AnySource | AnyTarget] = {
+        targets: dict[int, Source | Target[Any]] = {
             id(target): target for source in self._sources for target in source.targets()
         }
         targets.update({id(source): source for source in self._sources})
         await asyncio.gather(*[target.close() for target in targets.values()], return_exceptions=True)
 
 
-async def read_once(source: AnySource) -> list[Sample]:
+async def read_once(source: Source) -> list[Sample]:
     """One collection of one source for the command line. Raises SourceError with the reason and a sentence."""
     watcher = asyncio.create_task(source.run()) if is_watched(source) else None
     samples: list[Sample] = []

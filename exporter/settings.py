@@ -24,7 +24,7 @@ from exporter.config.log import Log
 from exporter.config.options import Options
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
-from exporter.source import AnySource, LegacySource, Source, SourceOptions, created
+from exporter.source import Source, SourceOptions, created
 
 PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
@@ -39,7 +39,7 @@ class SettingsError(Exception):
 
 
 @functools.cache
-def source_types() -> tuple[type[Source] | type[LegacySource], ...]:
+def source_types() -> tuple[type[Source], ...]:
     """The source of every module in `exporter/sources/`, by module name."""
     found = []
     package = importlib.import_module("exporter.sources")  # by name, because options do not know their source
@@ -48,14 +48,14 @@ def source_types() -> tuple[type[Source] | type[LegacySource], ...]:
         found += [
             value
             for value in vars(module).values()
-            if inspect.isclass(value) and issubclass(value, Source | LegacySource) and value.kind == name.rpartition(".")[2]
+            if inspect.isclass(value) and issubclass(value, Source) and value.kind == name.rpartition(".")[2]
         ]
     return tuple(found)
 
 
-def options_type(kind: type[Source] | type[LegacySource]) -> type[SourceOptions]:
+def options_type(kind: type[Source]) -> type[SourceOptions]:
     """The options of a source."""
-    return kind.options_type if issubclass(kind, Source) else kind
+    return kind.options_type
 
 
 class Settings(Options):
@@ -70,7 +70,7 @@ class Settings(Options):
         return Shard.parse(self.shard)
 
     @functools.cached_property
-    def sources(self) -> tuple[AnySource, ...]:
+    def sources(self) -> tuple[Source, ...]:
         """Sources with an address that this shard reads; created once."""
         groups = ((kind, getattr(self, kind.kind)) for kind in source_types())
         found = (created(kind, options, self.part) for kind, options in groups if options.enabled)

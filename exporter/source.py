@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
-
-from pydantic import PrivateAttr
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from exporter.config.options import Count, Options, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
@@ -132,70 +130,11 @@ class Source:
         """Close every connection."""
 
 
-class LegacySource(SourceOptions):
-    """A source whose options, connection and samples are one object; being replaced by Source."""
-
-    kind: ClassVar[str] = ""
-    metrics: ClassVar[tuple[Metric, ...]] = ()
-
-    @property
-    def server(self) -> str:
-        """host:port of the one server this instance reads, without credentials; empty where there is none."""
-        return ""
-
-    @property
-    def location(self) -> str:
-        """What it reads, for people; the server unless overridden."""
-        return self.server
-
-    def targets(self) -> Sequence[Self]:
-        """The instances to read now; the same objects from one call to the next, since they hold connections."""
-        return (self,)
-
-    async def collect(self) -> Iterable[Sample]:
-        raise NotImplementedError
-
-    def samples(self, snapshot: Iterable[Sample]) -> Iterable[Sample]:
-        return snapshot
-
-    def failure(self, snapshot: Iterable[Sample]) -> SourceError | None:  # noqa: ARG002
-        return None
-
-    async def run(self) -> None:
-        """Watch the backend until cancelled; return at once if the source only polls."""
-
-    async def wait_synced(self) -> None:
-        """Return when `run` has the first complete state; at once if the source only polls."""
-
-    async def close(self) -> None:
-        """Drop whatever is open; the next reading opens it again."""
-
-
-class LegacyShardedSource(LegacySource):
-    """A source that shows only the objects of its shard, asked by `self._shard.owns(…)`."""
-
-    _shard: Shard = PrivateAttr(WHOLE)
-
-    def divide(self, shard: Shard) -> None:
-        """Show that shard's objects alone; before the first reading."""
-        self._shard = shard
-
-
-AnySource = Source | LegacySource
-AnyTarget = Target[Any] | LegacySource
-
-
-def is_watched(source: AnySource) -> bool:
+def is_watched(source: Source) -> bool:
     """Whether the source has a background task."""
-    return type(source).run not in (Source.run, LegacySource.run)
+    return type(source).run is not Source.run
 
 
-def created(kind: type[Source] | type[LegacySource], options: SourceOptions, shard: Shard) -> AnySource | None:
+def created(kind: type[Source], options: SourceOptions, shard: Shard) -> Source | None:
     """The source for one group of options; None if another shard reads it."""
-    if issubclass(kind, Source):
-        return kind(options, shard) if kind.is_sharded or shard.is_first else None
-    assert isinstance(options, LegacySource)
-    if isinstance(options, LegacyShardedSource):
-        options.divide(shard)
-        return options
-    return options if shard.is_first else None
+    return kind(options, shard) if kind.is_sharded or shard.is_first else None

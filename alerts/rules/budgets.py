@@ -16,7 +16,7 @@ from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LE
 from alerts.view import View
 from exporter.metrics.promql import Query, like, series
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import mappings as vllm
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
@@ -93,7 +93,7 @@ def _answers(window: str) -> tuple[Query, Query]:
 
 def _requests(window: str) -> tuple[Query, Query]:
     duration = series(vllm.DURATION.metric)
-    aside = ("engine", "server")
+    aside = ("engine", "replica", "server")
     everything = duration.part("_count").increase(window).without("sum", *aside)
     quick = duration.bucket(LATENCY_SECONDS).increase(window).without("sum", *aside, "le")
     return (everything - quick).clamp_min(0), everything

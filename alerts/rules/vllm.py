@@ -17,22 +17,23 @@ from alerts.thresholds import (
 )
 from alerts.view import View
 from exporter.metrics.promql import like, series
-from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import mappings as vllm
 from exporter.sources.vllm import page
 
 _MODEL = ("server", "model")
 _WHICH = "{{ $labels.model }} on {{ $labels.server }}"
-_BY_REASON = ("engine", "finished_reason")
+_REPLICAS = ("engine", "replica")
+_BY_REASON = (*_REPLICAS, "finished_reason")
 _BY_REQUEST = ("handler", "method", "status")
 
 REQUESTS: Final = Recording(
     name="fleet:vllm_requests:rate10m",
-    query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", "engine"),
+    query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", *_REPLICAS),
     meaning="Finished requests per second by server and model.",
 )
 P95: Final = Recording(
     name="fleet:vllm_request_duration_seconds:p95_10m",
-    query=series(vllm.DURATION.metric).bucket_rate("10m").without("sum", "engine").histogram_quantile(0.95),
+    query=series(vllm.DURATION.metric).bucket_rate("10m").without("sum", *_REPLICAS).histogram_quantile(0.95),
     meaning="p95 request duration by server and model.",
 )
 FAILED_SHARE: Final = Recording(
@@ -110,7 +111,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="VllmPreempting",
-        query=series(vllm.PREEMPTIONS.metric).rate("10m").without("sum", "engine") > PREEMPTIONS_A_SECOND,
+        query=series(vllm.PREEMPTIONS.metric).rate("10m").without("sum", *_REPLICAS) > PREEMPTIONS_A_SECOND,
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM is preempting requests",

@@ -15,7 +15,7 @@ from dashboards.grafana.panels import graph
 from dashboards.grafana.queries import Line, shown
 from exporter.metrics.promql import Query, like
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.vllm import concepts as vllm
+from exporter.sources.vllm import mappings as vllm
 
 
 def _failing(window: str) -> Query:

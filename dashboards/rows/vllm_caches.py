@@ -12,15 +12,15 @@ from dashboards.grafana.panels import graph, table
 from dashboards.grafana.queries import RATE, Line, chosen, shown
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
-from exporter.sources.vllm import concepts, page
+from exporter.sources.vllm import mappings, page
 
 ENGINE: Final = ("server", "model", "engine")
 SHARES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 
 
-def at(concept: concepts.Concept, **matchers: str | Matcher) -> Series:
+def at(mapping: mappings.MetricMapping, **matchers: str | Matcher) -> Series:
     """Series of the selected servers and models."""
-    return shown(concept.metric, server=chosen("server"), model=chosen("model"), **matchers)
+    return shown(mapping.metric, server=chosen("server"), model=chosen("model"), **matchers)
 
 
 def of_server(metric: Metric, **matchers: str | Matcher) -> Series:
@@ -28,23 +28,23 @@ def of_server(metric: Metric, **matchers: str | Matcher) -> Series:
     return shown(metric, server=chosen("server"), **matchers)
 
 
-def rate(concept: concepts.Concept, legend: str, *labels: str) -> Line:
+def rate(mapping: mappings.MetricMapping, legend: str, *labels: str) -> Line:
     """Rate per second."""
-    return Line(at(concept).rate(RATE).sum(*labels), legend)
+    return Line(at(mapping).rate(RATE).sum(*labels), legend)
 
 
-def quantile(concept: concepts.Concept, legend: str, share: float = 0.95) -> Line:
+def quantile(mapping: mappings.MetricMapping, legend: str, share: float = 0.95) -> Line:
     """A quantile over all selected engines."""
-    return Line(at(concept).quantile(share, window=RATE), legend)
+    return Line(at(mapping).quantile(share, window=RATE), legend)
 
 
-def share(part: concepts.Concept, whole: concepts.Concept, legend: str) -> Line:
+def share(part: mappings.MetricMapping, whole: mappings.MetricMapping, legend: str) -> Line:
     """Ratio of two counters, 0 to 1; no data without traffic."""
     return Line(at(part).rate(RATE).sum().share_of(at(whole).rate(RATE).sum()), legend)
 
 
 FULL: Final = Limit(thresholds.KV_CACHE_FULL_RATIO, WARN)
-MISSING: Final = of_server(page.MISSING).max("server", "concept").equals(1)
+MISSING: Final = of_server(page.MISSING).max("server", "metric").equals(1)
 """Missing metrics, one series each."""
 
 CACHES: Final = Row(
@@ -53,7 +53,7 @@ CACHES: Final = Row(
         graph(
             "KV cache",
             "KV cache usage by engine (vllm_kv_cache_usage_ratio); line: alert threshold.",
-            Line(at(concepts.KV_CACHE).max(*ENGINE), "{{model}} on {{server}}, engine {{engine}}"),
+            Line(at(mappings.KV_CACHE).max(*ENGINE), "{{model}} on {{server}}, engine {{engine}}"),
             unit="percentunit",
             limits=[FULL],
             maximum=1,
@@ -63,30 +63,32 @@ CACHES: Final = Row(
             "Share of looked-up tokens found in the prefix cache (own or of another instance), of prompt tokens from a "
             "cache, of cached multimodal items, and of accepted draft tokens (vllm_*_cache_hits_total / …_queries_total, "
             "vllm_prompt_tokens_cached_total, vllm_speculative_*).",
-            share(concepts.PREFIX_HITS, concepts.PREFIX_QUERIES, "prefix cache"),
-            share(concepts.EXTERNAL_HITS, concepts.EXTERNAL_QUERIES, "another instance's prefix cache"),
-            share(concepts.CACHED_TOKENS, concepts.PROMPT_TOKENS, "prompt tokens from a cache"),
-            share(concepts.MULTIMODAL_HITS, concepts.MULTIMODAL_QUERIES, "multimodal cache"),
-            share(concepts.ACCEPTED_TOKENS, concepts.DRAFT_TOKENS, "drafts accepted"),
+            share(mappings.PREFIX_HITS, mappings.PREFIX_QUERIES, "prefix cache"),
+            share(mappings.EXTERNAL_HITS, mappings.EXTERNAL_QUERIES, "another instance's prefix cache"),
+            share(mappings.CACHED_TOKENS, mappings.PROMPT_TOKENS, "prompt tokens from a cache"),
+            share(mappings.MULTIMODAL_HITS, mappings.MULTIMODAL_QUERIES, "multimodal cache"),
+            share(mappings.ACCEPTED_TOKENS, mappings.DRAFT_TOKENS, "drafts accepted"),
             unit="percentunit",
             maximum=1,
         ),
         graph(
             "Tokens per request",
             "Prompt and generated tokens per request (vllm_request_prompt_tokens, vllm_request_generation_tokens), and "
-            "tokens per engine step (vllm_iteration_tokens), p50 and p95.",
-            quantile(concepts.REQUEST_PROMPT, "prompt, p50", 0.5),
-            quantile(concepts.REQUEST_PROMPT, "prompt, p95"),
-            quantile(concepts.REQUEST_GENERATION, "generated, p50", 0.5),
-            quantile(concepts.REQUEST_GENERATION, "generated, p95"),
-            quantile(concepts.ITERATION, "step, p95"),
+            "tokens per engine step (vllm_iteration_tokens), p50 and p95; tokens computed in prefill, without cached ones "
+            "(vllm_request_prefill_kv_computed_tokens).",
+            quantile(mappings.REQUEST_PROMPT, "prompt, p50", 0.5),
+            quantile(mappings.REQUEST_PROMPT, "prompt, p95"),
+            quantile(mappings.REQUEST_PREFILL, "computed in prefill, p95"),
+            quantile(mappings.REQUEST_GENERATION, "generated, p50", 0.5),
+            quantile(mappings.REQUEST_GENERATION, "generated, p95"),
+            quantile(mappings.ITERATION, "step, p95"),
             unit="short",
         ),
         table(
             "Missing metrics",
             "Metrics that a server does not export, so that panels have no data: this vLLM version lacks them or names "
-            "them differently, or the feature is off (vllm_concept_missing).",
-            ["server", "concept"],
+            "them differently, or the feature is off (vllm_metric_missing).",
+            ["server", "metric"],
             [(Column("missing", states={"1": ("missing", QUIET)}), Line(MISSING))],
             key_columns=[Column("server", links=[Link("Exporter", View.EXPORTER, {"server": "server"})])],
             width=24,

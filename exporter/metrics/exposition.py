@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
-from exporter.metrics.metric import EXEMPLAR_MARK, Kind, Metric, Sample, Unit
+from exporter.metrics.metric import Kind, Metric, Sample, Unit
 
 
 class Format(StrEnum):
@@ -56,35 +56,37 @@ def _wanted(metric: Metric, names: Collection[str]) -> bool:
     return metric.kind is Kind.HISTOGRAM and any(_SUFFIX.sub("", name) == metric.name for name in names)
 
 
-def grouped(samples: Iterable[Sample]) -> dict[Metric, list[str]]:
-    """Lines grouped by metric, as both formats require, in the order of each metric's first sample."""
-    groups: dict[Metric, list[str]] = {}
-    for metric, _, text in samples:
+def grouped(samples: Iterable[Sample]) -> dict[Metric, list[Sample]]:
+    """Samples grouped by metric, as both formats require, in the order of each metric's first sample."""
+    groups: dict[Metric, list[Sample]] = {}
+    for sample in samples:
         try:
-            groups[metric].append(text)
+            groups[sample[0]].append(sample)
         except KeyError:
-            groups[metric] = [text]
+            groups[sample[0]] = [sample]
     return groups
 
 
-_EXEMPLAR = re.compile(f"{EXEMPLAR_MARK}[^\n]*")
+def _with_exemplars(sample: Sample) -> str:
+    """The lines of a histogram, its buckets first, each with its exemplar."""
+    lines = sample.text.split("\n")
+    for index, exemplar in enumerate(sample.exemplars):
+        if exemplar is not None:
+            lines[index] += exemplar.text
+    return "\n".join(lines)
 
 
-def _exemplars_for(page_format: Format, text: str) -> str:
-    """Lines with exemplars: after the value in OpenMetrics, omitted in the text format."""
-    return _EXEMPLAR.sub("", text) if page_format is Format.TEXT else text.replace(EXEMPLAR_MARK, "")
-
-
-def rendered(groups: Mapping[Metric, list[str]], page_format: Format, names: Collection[str] = ()) -> bytes:
+def rendered(groups: Mapping[Metric, Iterable[Sample]], page_format: Format, names: Collection[str] = ()) -> bytes:
     """The page as UTF-8; lone surrogates become question marks."""
     parts: list[str] = []
-    for metric, texts in groups.items():
+    for metric, samples in groups.items():
         if names and not _wanted(metric, names):
             continue
         parts.append(_header(metric, page_format))
-        if metric.kind is Kind.HISTOGRAM:
-            texts = [_exemplars_for(page_format, text) if EXEMPLAR_MARK in text else text for text in texts]
-        parts.extend(texts)
+        if metric.kind is Kind.HISTOGRAM and page_format is Format.OPENMETRICS:
+            parts.extend([_with_exemplars(sample) if sample.exemplars else sample.text for sample in samples])
+        else:
+            parts.extend([sample[2] for sample in samples])
     if page_format is Format.OPENMETRICS:
         parts.append("# EOF\n")
     return "".join(parts).encode("utf-8", "replace")

@@ -46,8 +46,6 @@ _UNSAFE = re.compile('["\\\\\n\x00]')
 _ESCAPES = {ord('"'): r"\"", ord("\\"): r"\\", ord("\n"): r"\n", 0: "\ufffd"}
 _BUCKET_LABEL = "le"
 _LONGEST_EXEMPLAR = 128
-EXEMPLAR_MARK = "\x00"
-"""Separates a sample from its exemplar, which only OpenMetrics shows; cannot occur in names, labels or numbers."""
 
 
 def escaped(value: str) -> str:
@@ -97,7 +95,7 @@ class Exemplar(NamedTuple):
         if sum(len(name) + len(value) for name, value in self.labels) > _LONGEST_EXEMPLAR:
             return ""
         inner = ",".join([f'{name}="{escaped(value)}"' for name, value in self.labels])
-        return f"{EXEMPLAR_MARK} # {{{inner}}} {number(self.value)} {self.at:.3f}"
+        return f" # {{{inner}}} {number(self.value)} {self.at:.3f}"
 
 
 class Sample(NamedTuple):
@@ -110,6 +108,8 @@ class Sample(NamedTuple):
     metric: Metric
     labels: str | None
     text: str
+    exemplars: tuple[Exemplar | None, ...] = ()
+    """One for each bucket of a histogram, or none at all; only OpenMetrics shows them."""
 
 
 _sample = tuple.__new__  # the constructor of NamedTuple doubles the cost of a sample
@@ -174,8 +174,8 @@ class Metric:
             braced = self._line % {name: escaped(text) for name, text in values.items()}
         kind = type(value)
         if kind is int or (kind is float and value - value == 0.0):  # finite: inlined `number`
-            return _sample(Sample, (self, braced, f"{self.name}{braced} {value!r}\n"))
-        return _sample(Sample, (self, braced, f"{self.name}{braced} {number(value)}\n"))
+            return _sample(Sample, (self, braced, f"{self.name}{braced} {value!r}\n", ()))
+        return _sample(Sample, (self, braced, f"{self.name}{braced} {number(value)}\n", ()))
 
     def at(self, labels: Labels, value: float) -> Sample:
         """One sample for a rendered label set."""
@@ -217,29 +217,24 @@ class Metric:
         self,
         owner: Labels,
         buckets: Sequence[tuple[float, float]],
-        total: float,
+        total: float | None,
         exemplars: Sequence[Exemplar | None] = (),
     ) -> Sample:
         """A histogram from (upper bound, cumulative count) pairs in ascending order, the last bound +Inf, and the sum.
 
-        `exemplars` has an item per bucket, or None.
-
+        `exemplars` has an item per bucket, or None. Without a sum there are only buckets, since OpenMetrics requires a sum
+        next to a count.
         """
         if owner.names != self.labels:
             raise self._wrong(owner.names)
         if self.kind is not Kind.HISTOGRAM or not buckets or buckets[-1][0] != math.inf:
             raise ValueError(f"{self.name}: expected +Inf as the last bucket of a histogram")
         head = f'{self.name}_bucket{{{owner.text}{"," if owner.text else ""}{_BUCKET_LABEL}="'
-        suffixes = [exemplar.text if exemplar else "" for exemplar in exemplars] or [""] * len(buckets)
-        text = "".join(
-            [
-                f'{head}{number(float(bound))}"}} {number(count)}{more}\n'
-                for (bound, count), more in zip(buckets, suffixes, strict=True)
-            ]
-        )
-        count = number(buckets[-1][1])
-        text += f"{self.name}_sum{owner.braced} {number(total)}\n{self.name}_count{owner.braced} {count}\n"
-        return Sample(self, owner.braced, text)
+        text = "".join([f'{head}{number(float(bound))}"}} {number(count)}\n' for bound, count in buckets])
+        if total is not None:
+            count = number(buckets[-1][1])
+            text += f"{self.name}_sum{owner.braced} {number(total)}\n{self.name}_count{owner.braced} {count}\n"
+        return Sample(self, owner.braced, text, tuple(exemplars) if any(exemplars) else ())
 
     @property
     def help_text(self) -> str:

@@ -143,9 +143,10 @@ def test_a_storys_lead_time_is_observed_once_when_it_is_done() -> None:
 
 def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
     story = Story().answers(1, story_id="US-1", model="Q")
-    texts = [sample.text for sample in samples(state_of(story.fleet, NOW)) if "response_duration" in sample.metric.name]
+    [duration] = [sample for sample in samples(state_of(story.fleet, NOW)) if "response_duration" in sample.metric.name]
+    [exemplar] = filter(None, duration.exemplars)
 
-    assert '# {task_id="T",story_id="US-1"} 0.5 ' in texts[0]
+    assert (exemplar.labels, exemplar.value) == ((("task_id", "T"), ("story_id", "US-1")), 0.5)
 
 
 def test_a_million_names_do_not_push_out_the_living() -> None:

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from exporter.errors import Reason, SourceError
-from exporter.source import AnySource
+from exporter.source import Source
 from tests.support.pages import Page, eventually, followed, page_showing
 
 Shows = Callable[[str, float], Awaitable[Page]]
 
 
 @asynccontextmanager
-async def following(source: AnySource) -> AsyncIterator[Shows]:
+async def following(source: Source) -> AsyncIterator[Shows]:
     """Gives a function that waits until a series has a value, and returns that page."""
     before = _open_sockets()
     async with followed(source):
@@ -32,7 +32,7 @@ def _open_sockets() -> int:
     return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
 
 
-async def is_denied(source: AnySource) -> None:
+async def is_denied(source: Source) -> None:
     """Return once reading fails for want of a right."""
 
     async def so() -> bool:

@@ -14,7 +14,7 @@ from demo.scenario.services import Services as Played
 from exporter.config.options import Address
 from exporter.sources.loki import LokiForwarder, LokiOptions
 from exporter.sources.services import Services, ServicesOptions
-from exporter.sources.vllm import Vllm
+from exporter.sources.vllm import Vllm, VllmOptions
 from servers import loki as loki_servers
 from servers import nats as nats_servers
 from servers import vllm as vllm_servers
@@ -84,7 +84,7 @@ async def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None
 
 async def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, lines("http-vllm")) as before:
-        page = await collected(Vllm(url=(Address(before.url),)))
+        page = await collected(Vllm(VllmOptions(url=(Address(before.url),))))
 
     assert page
     assert (before.passed, before.refused) == (set(lines("http-vllm")), set())

@@ -20,7 +20,7 @@ import pytest
 
 from exporter.errors import SourceError
 from exporter.settings import load
-from exporter.source import AnySource
+from exporter.source import Source
 from tests.privileges.documented import block
 from tests.sources.ledgers import invoke, writer
 from tests.sources.test_broker import broker, filled
@@ -38,7 +38,7 @@ SOURCES: dict[str, tuple[str, str]] = {
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def source_of(kind: str, **options: Any) -> AnySource:
+def source_of(kind: str, **options: Any) -> Source:
     return load({f"{kind}.{name}": str(value) for name, value in options.items()}, {}).sources[0]
 
 

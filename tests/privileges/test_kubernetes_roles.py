@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from exporter.errors import SourceError
-from exporter.source import AnySource
+from exporter.source import Source
 from exporter.sources.rayjob import Rayjob, RayjobOptions
-from exporter.sources.vllm import Vllm
+from exporter.sources.vllm import Vllm, VllmOptions
 from exporter.sources.workloads import Workloads, WorkloadsOptions
 from servers.kubernetes import Kubernetes
 from servers.process import wait_for
@@ -134,13 +134,13 @@ def account(server: Kubernetes, folder: Path, name: str, *documents: dict[str, A
     return made
 
 
-def source_of(role: str, kubeconfig: Path) -> AnySource:
+def source_of(role: str, kubeconfig: Path) -> Source:
     """The source that the role is for."""
     match role:
         case "kubernetes-rayjob":
             return Rayjob(RayjobOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,)))
         case "kubernetes-vllm":
-            return Vllm(kubeconfig=kubeconfig, service=(f"{NAMESPACE}/vllm-server",))
+            return Vllm(VllmOptions(kubeconfig=kubeconfig, service=(f"{NAMESPACE}/vllm-server",)))
         case "kubernetes-nodes":
             return Workloads(WorkloadsOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), nodes=True))
     return Workloads(WorkloadsOptions(kubeconfig=kubeconfig, namespaces=(NAMESPACE,), usage=True))
@@ -172,7 +172,7 @@ def test_the_account_has_these_rights_and_no_other(server: Kubernetes, tmp_path:
     assert given.rights("kube-system") == (rights(manifests(role)) if role == "kubernetes-nodes" else set())
 
 
-async def _lacks_pools(source: AnySource) -> bool:
+async def _lacks_pools(source: Source) -> bool:
     """Whether pods are exported and pools are not: without permission for nodes, only pools are missing."""
     try:
         page = series(await samples_of(source))

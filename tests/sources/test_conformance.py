@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import Reason, SourceError
 from exporter.settings import load
-from exporter.source import AnySource
+from exporter.source import Source
 from tests.support.pages import collected, listener
 
 ADDRESSES = {
@@ -28,7 +28,7 @@ GREETINGS = {
 each_source = pytest.mark.parametrize("kind", sorted(ADDRESSES))
 
 
-def source(kind: str, port: int) -> AnySource:
+def source(kind: str, port: int) -> Source:
     variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
     sources = load({f"{kind}.timeout": "2"}, variables).sources
     return next(source for source in sources if source.kind == kind)

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.config.options import Address
 from exporter.settings import SettingsError, load
-from exporter.sources.vllm import Vllm
+from exporter.sources.vllm import Vllm, VllmDiscovery, VllmOptions
 from exporter.sources.vllm.discovery import EndpointSlice, addresses
 from servers.kubernetes import Kubernetes
 from tests.support.pages import eventually, series
@@ -30,9 +30,10 @@ def endpoint_slice(name: str, *hosts: str, ready: bool = True, service: str = "v
 
 
 async def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
-    source = Vllm(
+    options = VllmOptions(
         url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
     )
+    source = Vllm(options)
     following = asyncio.create_task(source.run())
 
     async def has(*servers: str) -> None:
@@ -46,7 +47,10 @@ async def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
         await eventually(now)
 
     await source.wait_synced()
-    assert series(await source.collect()) == {'vllm_discovered_servers{service="default/vllm-server"}': 0}
+    [discovery] = [target for target in source.targets() if isinstance(target, VllmDiscovery)]
+    assert series(discovery.samples(await discovery.collect())) == {
+        'vllm_discovered_servers{service="default/vllm-server"}': 0
+    }
     kubernetes_server.create(PATH, endpoint_slice("vllm-a", "10.0.0.1", "10.0.0.2"))
     kubernetes_server.create(PATH, endpoint_slice("vllm-b", "10.0.0.3", ready=False))
     kubernetes_server.create(PATH, endpoint_slice("other", "10.0.0.9", service="other"))

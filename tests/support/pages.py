@@ -13,7 +13,7 @@ from exporter.errors import SourceError
 from exporter.metrics.exposition import Format, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import read_once
-from exporter.source import AnySource
+from exporter.source import Source
 
 T = TypeVar("T")
 Page = dict[str, float]
@@ -27,7 +27,7 @@ def series(samples: Iterable[Sample]) -> Page:
     return {name: float(value) for name, _, value in shown}
 
 
-async def collected(source: AnySource) -> Page:
+async def collected(source: Source) -> Page:
     """The series of one collection. Raises SourceError as the source does."""
     return series(await read_once(source))
 
@@ -39,7 +39,7 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None
             await asyncio.sleep(0.02)
 
 
-async def samples_of(source: AnySource) -> list[Sample]:
+async def samples_of(source: Source) -> list[Sample]:
     """The samples of the targets of a source that runs already. Raises the first SourceError if every target fails."""
     found: list[Sample] = []
     failures: list[SourceError] = []
@@ -58,7 +58,7 @@ async def samples_of(source: AnySource) -> list[Sample]:
     return found
 
 
-async def raised_by(source: AnySource) -> SourceError:
+async def raised_by(source: Source) -> SourceError:
     """The error of one collection of a source with a single target, as a scrape sees it. Fails if there is none."""
     (target,) = source.targets()
     try:
@@ -68,7 +68,7 @@ async def raised_by(source: AnySource) -> SourceError:
     raise AssertionError(f"{source.kind} was collected without an error")
 
 
-async def page_where(source: AnySource, fits: Callable[[Page], bool]) -> Page:
+async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
     """The first page of a followed source that fits; pages that it cannot give yet are passed over."""
     page: Page = {}
 
@@ -84,7 +84,7 @@ async def page_where(source: AnySource, fits: Callable[[Page], bool]) -> Page:
     return page
 
 
-async def page_showing(source: AnySource, name: str, value: float) -> Page:
+async def page_showing(source: Source, name: str, value: float) -> Page:
     """The first page of a followed source on which a series has that value."""
     last: float | None = None
 
@@ -100,7 +100,7 @@ async def page_showing(source: AnySource, name: str, value: float) -> Page:
 
 
 @asynccontextmanager
-async def followed(source: AnySource) -> AsyncIterator[None]:
+async def followed(source: Source) -> AsyncIterator[None]:
     """Runs the source for the duration of the context."""
     task = asyncio.create_task(source.run())
     try:

@@ -1,34 +1,36 @@
-"""vLLM servers: each one's /metrics page, at most `max_bytes` of it, under one stable name per concept.
+"""vLLM servers: each one's /metrics page, at most `max_bytes` of it, under version-independent metric names.
 
-Servers are listed, or found as the endpoints of Kubernetes Services; each is read and judged alone.
+Servers are listed, or discovered as the endpoints of Kubernetes Services; each is collected and reported separately.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
-from pydantic import AfterValidator, PrivateAttr, SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from exporter.config.address import Address, VllmAddresses
 from exporter.config.options import Names, Secret, option
+from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LegacySource
+from exporter.source import Source, SourceOptions, Target
 from exporter.sources.vllm import page
 from exporter.sources.vllm.discovery import DISCOVERED, Discovery
+from exporter.sources.vllm.page import VllmSnapshot
 
 if TYPE_CHECKING:
     import httpx
 
-_AT_ONCE_BYTES = 256 * 1024  # what is parsed in the event loop; more goes to a thread, so that other sources go on
+_INLINE_BYTES = 256 * 1024  # a larger page is parsed in a thread, to keep the event loop free
 
 
-def _whole_names(services: tuple[str, ...]) -> tuple[str, ...]:
+def _full_names(services: tuple[str, ...]) -> tuple[str, ...]:
     for service in services:
         namespace, _, name = service.partition("/")
         if not namespace or not name.partition(":")[0]:
@@ -36,11 +38,8 @@ def _whole_names(services: tuple[str, ...]) -> tuple[str, ...]:
     return services
 
 
-class Vllm(LegacySource):
+class VllmOptions(SourceOptions):
     """Any number of vLLM servers, of any version since 0.6, standalone or in Ray Serve."""
-
-    kind: ClassVar[str] = "vllm"
-    metrics: ClassVar[tuple[Metric, ...]] = (*page.METRICS, DISCOVERED)
 
     url: Annotated[
         VllmAddresses,
@@ -50,7 +49,7 @@ class Vllm(LegacySource):
     ca_file: Annotated[Path | None, option("CA certificate that signed the servers', for https.")] = None
     service: Annotated[
         Names,
-        AfterValidator(_whole_names),
+        AfterValidator(_full_names),
         option("Kubernetes Services whose endpoints are vLLM servers, as namespace/name or namespace/name:port."),
     ] = ()
     kubeconfig: Annotated[
@@ -58,74 +57,51 @@ class Vllm(LegacySource):
     ] = None
     max_bytes: Annotated[int, Gt(0), option("Maximum bytes of a server's metrics page.")] = 8 * 1024 * 1024
 
-    _readers: dict[str, Self] = PrivateAttr(default_factory=dict)
-    _discovery: Discovery | None = PrivateAttr(None)
-    _discovering: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
-    _client: httpx.AsyncClient | None = PrivateAttr(None)
-
     @property
     def enabled(self) -> bool:
         return bool(self.url or self.service)
 
+
+class VllmServer(Target[VllmSnapshot]):
+    """One vLLM server and the connection to it."""
+
+    kind: ClassVar[str] = "vllm"
+    metrics: ClassVar[tuple[Metric, ...]] = page.METRICS
+
+    def __init__(self, options: VllmOptions, address: Address) -> None:
+        self.timeout = options.timeout
+        self.max_series = options.max_series
+        self._options = options
+        self._address = address
+        self._client: httpx.AsyncClient | None = None
+
     @property
     def server(self) -> str:
-        if self.service:
-            return f"service {','.join(self.service)}"
-        return self.url[0].server if self.url else ""
+        return self._address.server
 
-    def targets(self) -> tuple[Self, ...]:
-        """One reader for each server, and this source itself for the finding of servers, where that is asked for."""
-        found = [*self.url, *map(Address, self._discovery.addresses if self._discovery else ())]
-        by_server = {address.server: address for address in reversed(found)}  # a listed one goes before one that was found
-        self._readers = {name: self._readers.get(name) or self._reader(address) for name, address in by_server.items()}
-        return (*self._readers.values(), *((self,) if self.service else ()))
-
-    def _reader(self, address: Address) -> Self:
-        reader = self.model_copy(update={"url": (address,), "service": ()})
-        reader._discovery = None
-        return reader
-
-    async def run(self) -> None:
-        if self.service:
-            self._discovery = Discovery(self.service, self.kubeconfig, timeout=self.timeout)
-            self._discovering.set()
-            await self._discovery.run()
-
-    async def wait_synced(self) -> None:
-        if self.service:
-            await self._discovering.wait()
-        if self._discovery is not None:
-            await self._discovery.wait_synced()
-
-    async def collect(self) -> Iterable[Sample]:
-        if self.service:
-            if self._discovery is None:
-                raise SourceError(Reason.TIMEOUT, "the endpoints are not listed yet")
-            return [DISCOVERED(count, service=name) for name, count in self._discovery.counts().items()]
-        return await self._read()
-
-    async def _read(self) -> Iterable[Sample]:
+    async def collect(self) -> VllmSnapshot:
         import httpx
 
         try:
             text = await self._page()
         except httpx.TimeoutException:
             raise SourceError(Reason.TIMEOUT, f"vLLM at {self.server} did not answer in time") from None
-        except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
-            raise SourceError(Reason.MALFORMED, f"vLLM at {self.server}: expected HTTP, got {error}") from None
+        except (httpx.DecodingError, httpx.RemoteProtocolError):  # their texts repeat what the server sent
+            raise SourceError(Reason.MALFORMED, f"vLLM at {self.server}: expected HTTP, got an invalid response") from None
         except httpx.InvalidURL as error:
             raise SourceError(Reason.CONFIG, f"vLLM at {self.server}: {error}") from None
         except httpx.HTTPError as error:
             raise SourceError(Reason.UNREACHABLE, f"vLLM at {self.server}: {error}") from None
         try:
-            if len(text) > _AT_ONCE_BYTES:
-                return await asyncio.to_thread(lambda: list(page.samples(page.parsed(text), self.server)))
-            return list(page.samples(page.parsed(text), self.server))
+            if len(text) > _INLINE_BYTES:
+                return await asyncio.to_thread(page.snapshot, text, self.server)
+            return page.snapshot(text, self.server)
         except SourceError as error:
             raise SourceError(error.reason, f"vLLM at {self.server}: {error}") from None
 
     async def _page(self) -> str:
-        async with self._connected().stream("GET", self.url[0].with_default_path("/metrics")) as reply:
+        limit = self._options.max_bytes
+        async with self._connected().stream("GET", self._address.with_default_path("/metrics")) as reply:
             if reply.status_code in (401, 403):
                 raise SourceError(Reason.UNAUTHORIZED, f"vLLM at {self.server} answers {reply.status_code}")
             if reply.status_code != 200:
@@ -133,10 +109,9 @@ class Vllm(LegacySource):
             parts, size = [], 0
             async for part in reply.aiter_bytes():
                 size += len(part)
-                if size > self.max_bytes:
+                if size > limit:
                     raise SourceError(
-                        Reason.MALFORMED,
-                        f"vLLM at {self.server}: expected at most {self.max_bytes} bytes of metrics, got more",
+                        Reason.MALFORMED, f"vLLM at {self.server}: expected at most {limit} bytes of metrics, got more"
                     )
                 parts.append(part)
         return b"".join(parts).decode("utf-8", "replace")
@@ -145,22 +120,83 @@ class Vllm(LegacySource):
         if self._client is None:
             import httpx
 
-            token = self.token.get_secret_value()
+            token = self._options.token.get_secret_value()
             self._client = httpx.AsyncClient(
                 headers={"authorization": f"Bearer {token}"} if token else {},
                 timeout=self.timeout,
-                verify=self._tls() if self.url[0].get_secret_value().startswith("https:") else False,
+                verify=self._tls() if self._address.scheme == "https" else False,
                 trust_env=False,
             )
         return self._client
 
     def _tls(self) -> ssl.SSLContext:
+        ca_file = self._options.ca_file
         try:
-            return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+            return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(Reason.CONFIG, f"vllm.ca_file {self.ca_file} cannot be used: {error}") from None
+            raise SourceError(Reason.CONFIG, f"vllm.ca_file {ca_file} cannot be used: {error}") from None
+
+    def samples(self, snapshot: VllmSnapshot) -> Iterable[Sample]:
+        return page.samples(snapshot)
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+class VllmDiscovery(Target[dict[str, int]]):
+    """The number of servers that each Kubernetes Service has."""
+
+    kind: ClassVar[str] = VllmServer.kind
+    metrics: ClassVar[tuple[Metric, ...]] = (DISCOVERED,)
+
+    def __init__(self, options: VllmOptions, discovery: Discovery) -> None:
+        self.timeout = options.timeout
+        self.max_series = options.max_series
+        self._services = options.service
+        self._discovery = discovery
+
+    @property
+    def server(self) -> str:
+        return f"service {','.join(self._services)}"
+
+    async def collect(self) -> dict[str, int]:
+        return self._discovery.counts()
+
+    def samples(self, snapshot: dict[str, int]) -> Iterable[Sample]:
+        return [DISCOVERED(count, service=name) for name, count in snapshot.items()]
+
+
+class Vllm(Source):
+    """Every configured or discovered server, each a separate target, and the discovery itself."""
+
+    kind: ClassVar[str] = VllmServer.kind
+    metrics: ClassVar[tuple[Metric, ...]] = (*VllmServer.metrics, *VllmDiscovery.metrics)
+    options_type: ClassVar[type[SourceOptions]] = VllmOptions
+
+    def __init__(self, options: VllmOptions, shard: Shard = WHOLE) -> None:
+        super().__init__(options, shard)
+        self.options = options
+        self._servers: dict[str, VllmServer] = {}
+        self._discovery: Discovery | None = None
+        self._discovery_target: tuple[VllmDiscovery, ...] = ()
+        if options.service:
+            self._discovery = Discovery(options.service, options.kubeconfig, timeout=options.timeout)
+            self._discovery_target = (VllmDiscovery(options, self._discovery),)
+
+    def targets(self) -> Sequence[VllmServer | VllmDiscovery]:
+        found = [*self.options.url, *map(Address, self._discovery.addresses if self._discovery else ())]
+        by_server = {address.server: address for address in reversed(found)}  # a configured address wins
+        self._servers = {
+            name: self._servers.get(name) or VllmServer(self.options, address) for name, address in by_server.items()
+        }
+        return (*self._servers.values(), *self._discovery_target)
+
+    async def run(self) -> None:
+        if self._discovery is not None:
+            await self._discovery.run()
+
+    async def wait_synced(self) -> None:
+        if self._discovery is not None:
+            await self._discovery.wait_synced()

@@ -1,4 +1,4 @@
-"""The ready endpoints of Kubernetes Services, followed by list and watch of their EndpointSlices."""
+"""The ready endpoints of Kubernetes Services, watched through their EndpointSlices."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def addresses(part: EndpointSlice, port: str) -> tuple[str, ...]:
     hosts = [
         f"[{address}]" if part.address_type == "IPv6" else address
         for endpoint in part.endpoints or ()
-        if endpoint.conditions.ready is not False  # null is to be taken for ready
+        if endpoint.conditions.ready is not False  # Kubernetes defines null as ready
         for address in endpoint.addresses
     ]
     return tuple(f"http://{host}:{number}" for host in hosts)
@@ -83,7 +83,7 @@ class Endpoints:
 
 
 class Discovery:
-    """Follows every Service that is named, as namespace/name or namespace/name:port."""
+    """Watches every configured Service: namespace/name or namespace/name:port."""
 
     def __init__(self, services: Sequence[str], kubeconfig: Path | None, *, timeout: float) -> None:
         self._cluster = Cluster(kubeconfig, timeout=timeout)
@@ -110,11 +110,11 @@ class Discovery:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Every server that is known, also while the Kubernetes API is away: the servers themselves may well be there."""
+        """Every known server, also while the Kubernetes API is unreachable, since the servers may be up."""
         return tuple(address for endpoints, _ in self._watches.values() for address in endpoints.addresses)
 
     def counts(self) -> dict[str, int]:
-        """Servers by Service. Raises SourceError when what is known may be old."""
+        """Servers by Service. Raises SourceError if the endpoints may be out of date."""
         for _, watch in self._watches.values():
             if watch.problem is not None:
                 raise watch.problem

@@ -5,21 +5,17 @@ Collections are shared with scrapes in progress.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from exporter.events.values import role_of
-from exporter.metrics.exposition import Format, grouped, rendered
-from exporter.metrics.metric import Kind
 from exporter.metrics.timestamps import rfc3339
 from exporter.scrape import Scraper, State
-from exporter.source import AnySource
+from exporter.source import Source
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
 from exporter.sources.costs.ledger import CostsSnapshot
@@ -32,7 +28,8 @@ from exporter.sources.taskboard import Taskboard
 from exporter.sources.taskboard.samples import BoardSnapshot, columns_view, stats_view
 from exporter.sources.valkey import Valkey, ValkeySnapshot
 from exporter.sources.vllm import Vllm
-from exporter.sources.vllm.concepts import CONCEPTS, ENGINE_LABELS
+from exporter.sources.vllm.engines import engines
+from exporter.sources.vllm.page import VllmSnapshot
 from exporter.web.api.parameters import Limit, NoParameters, OneOf, Parameters, Role, Text, rows
 from exporter.web.api.problems import documented
 from exporter.web.api.table import csv_table
@@ -93,19 +90,6 @@ class HoursQuery(Parameters):
     hours: float = Field(1.0, gt=0, le=168, description="Hours to look back.")
 
 
-class Figures:
-    """A page's samples as (labels, value) rows by metric."""
-
-    def __init__(self, page: str) -> None:
-        self._rows: dict[str, list[tuple[Mapping[str, str], float]]] = {}
-        for family in text_string_to_metric_families(page):
-            for sample in family.samples:
-                self._rows.setdefault(sample.name, []).append((sample.labels, sample.value))
-
-    def named(self, name: str) -> list[tuple[Mapping[str, str], float]]:
-        return self._rows.get(name, [])
-
-
 def _source_view(state: State) -> dict[str, Any]:
     return {
         "source": state.source.kind,
@@ -118,32 +102,6 @@ def _source_view(state: State) -> dict[str, Any]:
         "series": state.series if state.up else None,
         "last_success": rfc3339(state.last_success),
     }
-
-
-def engines(figures: Figures) -> list[dict[str, Any]]:
-    """One row per engine: `metric: value`, or `metric: {label value: value}` where a metric has another label.
-
-    A histogram is its count, sum and mean.
-    """
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for concept in CONCEPTS:
-        metric = concept.metric
-        suffixes = ("_count", "_sum") if metric.kind is Kind.HISTOGRAM else ("",)
-        for suffix in suffixes:
-            for labels, value in figures.named(metric.name + suffix):
-                who = (labels["server"], labels["model"], labels["engine"])
-                row = found.setdefault(who, dict(zip(ENGINE_LABELS, who, strict=True)))
-                if suffix:
-                    row.setdefault(metric.name, {})[suffix[1:]] = value
-                elif other := [labels[name] for name in metric.labels if name not in ENGINE_LABELS]:
-                    row.setdefault(metric.name, {})["/".join(other)] = value
-                else:
-                    row[metric.name] = value
-    for row in found.values():
-        for value in row.values():
-            if isinstance(value, dict) and "sum" in value and "count" in value:
-                value["mean"] = value["sum"] / value["count"] if value["count"] else None
-    return [found[who] for who in sorted(found)]
 
 
 def _running_job(job: Job) -> dict[str, Any]:
@@ -166,25 +124,15 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
     """Routes for the backends; 404 with the option to set if a backend is not configured."""
     routes = APIRouter(tags=["backends"])
 
-    def on(kind: type[AnySource], hint: str) -> AnySource:
+    def on(kind: type[Source], hint: str) -> Source:
         for source in scraper.sources:
             if isinstance(source, kind):
                 return source
         raise HTTPException(404, f"{kind.kind} is not configured; set {hint}")
 
-    async def current(source: AnySource) -> list[Any]:
+    async def current(source: Source) -> list[Any]:
         """The source's snapshots, collected together with concurrent scrapes; 502 if all its targets fail."""
         return await scraper.snapshots(source.kind, _BUDGET)
-
-    async def figures(source: AnySource) -> Figures:
-        samples = await scraper.read(_BUDGET)
-        states = [state for state in scraper.states if state.source.kind == source.kind]
-        failed = [state for state in states if state.up is False]
-        if failed and len(failed) == len(states):
-            raise HTTPException(502, failed[0].message)
-        declared = frozenset(source.metrics)
-        page = rendered(grouped(sample for sample in samples if sample.metric in declared), Format.TEXT)
-        return Figures(page.decode())
 
     @routes.get("/api/sources", summary="Sources with the result of their last collection", responses=documented())
     async def all_sources(query: Annotated[SourcesQuery, Query()]) -> list[dict[str, Any]]:
@@ -227,8 +175,9 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
         responses=documented(404, 502),
     )
     async def vllm(query: Annotated[VllmQuery, Query()]) -> list[dict[str, Any]]:
-        found = await figures(on(Vllm, "--vllm.url or VLLM_URL"))
-        return rows(engines(found), {"server": query.server, "model": query.model})
+        snapshots = await current(on(Vllm, "--vllm.url or VLLM_URL"))
+        found = [row for one in snapshots if isinstance(one, VllmSnapshot) for row in engines(one)]
+        return rows(found, {"server": query.server, "model": query.model})
 
     @routes.get(
         "/api/graph/nodes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import neo4j
 
+from servers import vllm as vllm_servers
 from servers.neo4j import Neo4j as Server
 from tests.support.process import exporter
 
@@ -24,3 +25,15 @@ def test_a_graphs_counts_by_database_and_label(neo4j_server: Server) -> None:
     assert found["types"]["HOLDS"] == 1
     assert found["patterns"] == [{"start": "Shelf", "type": "HOLDS", "end": "Book", "relationships": 1}]
     assert absent.status_code == 404
+
+
+def test_vllm_engines_with_totals_and_means() -> None:
+    with vllm_servers.start() as engine:
+        engine.generate(30, 10, 2.0)
+        with exporter(variables={"VLLM_URL": engine.url}) as running:
+            [found] = httpx.get(f"{running.url}/api/metrics/vllm", params={"model": vllm_servers.MODEL}).json()
+
+    assert (found["model"], found["engine"], found["replica"]) == (vllm_servers.MODEL, "0", "")
+    assert found["vllm_prompt_tokens_total"] == 30
+    assert found["vllm_prompt_tokens_by_source_total"]["local_cache_hit"] == 10
+    assert found["vllm_request_duration_seconds"] == {"count": 1, "sum": 2, "mean": 2}

@@ -1,56 +1,81 @@
-"""One stable metric for each thing vLLM tells, and the names under which its versions have told it.
+"""One stable metric for each vLLM metric, and the names that vLLM's versions have for it.
 
-vLLM renames and removes metrics from version to version. A concept lists its names, the newest first; the first one on a
-page is read and its older twins are not, since both can be there at once and say the same. Names stand here without the
-prefix (`vllm:`, under Ray Serve `ray_vllm_`).
+vLLM renames and removes metrics between versions. A mapping lists the names, newest first; the first one on a page is read
+and the older ones are not, since a page can have both with the same value. Names are without prefix (`vllm:`, and under
+Ray Serve `ray_vllm_`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from exporter.metrics.metric import Kind, Metric, Unit
 
-ENGINE_LABELS: Final = ("server", "model", "engine")
+ENGINE_LABELS: Final = ("server", "model", "engine", "replica")
+OwnLabels = tuple[tuple[str, str], ...]
+
+
+class Merge(Enum):
+    """How series are merged whose exported labels are the same, such as those of worker processes."""
+
+    SUM = auto()
+    MAX = auto()
+    MIN = auto()
 
 
 @dataclass(frozen=True, eq=False)
-class Concept:
-    """A metric, vLLM's names for it, and vLLM's label for each label the metric has beyond server, model and engine."""
+class MetricMapping:
+    """A metric, vLLM's names for it, and vLLM's label for each label the metric has beyond ENGINE_LABELS."""
 
     metric: Metric
     names: tuple[str, ...]
-    own_labels: tuple[tuple[str, str], ...] = ()
+    own_labels: OwnLabels = ()
+    merge: Merge = Merge.SUM
 
     @property
     def key(self) -> str:
-        """What `vllm_concept_missing` calls it."""
+        """Value of the label `metric` of `vllm_metric_missing`."""
         return self.metric.name.removeprefix("vllm_").removesuffix("_total")
 
 
-def _concept(
-    name: str, meaning: str, *names: str, kind: Kind, unit: Unit = Unit.NONE, extra: tuple[tuple[str, str], ...] = ()
-) -> Concept:
+def _mapping(
+    name: str,
+    meaning: str,
+    *names: str,
+    kind: Kind,
+    unit: Unit = Unit.NONE,
+    extra: OwnLabels = (),
+    merge: Merge = Merge.SUM,
+) -> MetricMapping:
     own = tuple(label for label, _ in extra)
-    told = f"vllm:{names[0]}" + (f", formerly {', '.join(names[1:])}" if names[1:] else "")
-    return Concept(Metric(f"vllm_{name}", f"{meaning} ({told}).", kind, unit, (*ENGINE_LABELS, *own)), names, extra)
+    origin = f"vllm:{names[0]}" + (f", formerly {', '.join(names[1:])}" if names[1:] else "")
+    metric = Metric(f"vllm_{name}", f"{meaning} ({origin}).", kind, unit, (*ENGINE_LABELS, *own))
+    return MetricMapping(metric, names, extra, merge)
 
 
-def _gauge(name: str, meaning: str, *names: str, unit: Unit = Unit.NONE, extra: tuple[tuple[str, str], ...] = ()) -> Concept:
-    return _concept(name, meaning, *names, kind=Kind.GAUGE, unit=unit, extra=extra)
+def _gauge(
+    name: str,
+    meaning: str,
+    *names: str,
+    unit: Unit = Unit.NONE,
+    extra: OwnLabels = (),
+    merge: Merge = Merge.SUM,
+) -> MetricMapping:
+    return _mapping(name, meaning, *names, kind=Kind.GAUGE, unit=unit, extra=extra, merge=merge)
 
 
-def _counter(name: str, meaning: str, *names: str, extra: tuple[tuple[str, str], ...] = ()) -> Concept:
-    return _concept(f"{name}_total", meaning, *names, kind=Kind.COUNTER, extra=extra)
+def _counter(name: str, meaning: str, *names: str, extra: OwnLabels = (), merge: Merge = Merge.SUM) -> MetricMapping:
+    return _mapping(f"{name}_total", meaning, *names, kind=Kind.COUNTER, extra=extra, merge=merge)
 
 
-def _seconds(name: str, meaning: str, *names: str) -> Concept:
-    return _concept(f"{name}_seconds", meaning, *names, kind=Kind.HISTOGRAM, unit=Unit.SECONDS)
+def _seconds(name: str, meaning: str, *names: str) -> MetricMapping:
+    return _mapping(f"{name}_seconds", meaning, *names, kind=Kind.HISTOGRAM, unit=Unit.SECONDS)
 
 
-def _sizes(name: str, meaning: str, *names: str) -> Concept:
-    return _concept(name, meaning, *names, kind=Kind.HISTOGRAM)
+def _sizes(name: str, meaning: str, *names: str) -> MetricMapping:
+    return _mapping(name, meaning, *names, kind=Kind.HISTOGRAM)
 
 
 RUNNING = _gauge("requests_running", "Requests running", "num_requests_running")
@@ -61,12 +86,22 @@ WAITING_BY_REASON = _gauge(
 )  # fmt: skip
 SWAPPED = _gauge("requests_swapped", "Requests swapped out to CPU memory", "num_requests_swapped")
 KV_CACHE = _gauge(
-    "kv_cache_usage_ratio", "Share of the KV cache in use", "kv_cache_usage_perc", "gpu_cache_usage_perc", unit=Unit.RATIO
-)
-SLEEP = _gauge("engine_sleep_state", "Sleep state of the engine", "engine_sleep_state", extra=(("state", "sleep_state"),))
-HEALTHY = _gauge("engine_healthy", "Whether the engine reports that it is healthy", "engine_healthy")
+    "kv_cache_usage_ratio", "Share of the KV cache in use", "kv_cache_usage_perc", "gpu_cache_usage_perc",
+    unit=Unit.RATIO, merge=Merge.MAX,
+)  # fmt: skip
+SLEEP = _gauge(
+    "engine_sleep_state", "Sleep state of the engine", "engine_sleep_state", extra=(("state", "sleep_state"),),
+    merge=Merge.MAX,
+)  # fmt: skip
+HEALTHY = _gauge("engine_healthy", "Whether the engine reports that it is healthy", "engine_healthy", merge=Merge.MIN)
 PROMPT_TOKENS = _counter("prompt_tokens", "Prompt tokens processed", "prompt_tokens")
 CACHED_TOKENS = _counter("prompt_tokens_cached", "Prompt tokens read from a cache", "prompt_tokens_cached")
+CACHED_TOKENS_BY_SOURCE = _counter(
+    "prompt_tokens_cached_by_source",
+    "Prompt tokens read from a cache, by cache tier",
+    "prompt_tokens_cached_by_source",
+    extra=(("origin", "source"),),
+)
 TOKENS_BY_SOURCE = _counter(
     "prompt_tokens_by_source",
     "Prompt tokens by source",
@@ -97,6 +132,17 @@ MULTIMODAL_HITS = _counter("multimodal_cache_hits", "Items found in the multimod
 DRAFTS = _counter("speculative_drafts", "Speculative drafts", "spec_decode_num_drafts")
 DRAFT_TOKENS = _counter("speculative_draft_tokens", "Tokens drafted", "spec_decode_num_draft_tokens")
 ACCEPTED_TOKENS = _counter("speculative_accepted_tokens", "Drafted tokens accepted", "spec_decode_num_accepted_tokens")
+FLOPS = _counter(
+    "estimated_flops_per_gpu", "Floating point operations per GPU, estimated", "estimated_flops_per_gpu", merge=Merge.MAX
+)
+READ_BYTES = _counter(
+    "estimated_read_bytes_per_gpu", "Bytes read from memory per GPU, estimated", "estimated_read_bytes_per_gpu",
+    merge=Merge.MAX,
+)  # fmt: skip
+WRITE_BYTES = _counter(
+    "estimated_write_bytes_per_gpu", "Bytes written to memory per GPU, estimated", "estimated_write_bytes_per_gpu",
+    merge=Merge.MAX,
+)  # fmt: skip
 TIME_TO_FIRST_TOKEN = _seconds("time_to_first_token", "Time to the first token", "time_to_first_token_seconds")
 INTER_TOKEN = _seconds(
     "inter_token_latency", "Time between output tokens", "inter_token_latency_seconds", "time_per_output_token_seconds"
@@ -113,13 +159,26 @@ PREFILL_TIME = _seconds("request_prefill_time", "Prefill time of a request", "re
 DECODE_TIME = _seconds("request_decode_time", "Decode time of a request", "request_decode_time_seconds")
 REQUEST_PROMPT = _sizes("request_prompt_tokens", "Prompt tokens of a request", "request_prompt_tokens")
 REQUEST_GENERATION = _sizes("request_generation_tokens", "Tokens generated for a request", "request_generation_tokens")
+REQUEST_MAX_GENERATION = _sizes(
+    "request_max_generation_tokens",
+    "Maximum number of tokens to generate for a request",
+    "request_max_num_generation_tokens",
+)
+REQUEST_PREFILL = _sizes(
+    "request_prefill_kv_computed_tokens",
+    "Tokens of a request whose KV entries were computed during prefill, excluding cached ones",
+    "request_prefill_kv_computed_tokens",
+)
+PARAMETER_N = _sizes("request_params_n", "Parameter n of a request", "request_params_n")
+PARAMETER_MAX_TOKENS = _sizes("request_params_max_tokens", "Parameter max_tokens of a request", "request_params_max_tokens")
 ITERATION = _sizes("iteration_tokens", "Tokens processed per engine step", "iteration_tokens_total")
 REQUEST_PREEMPTIONS = _sizes("request_preemptions", "Preemptions of a request", "request_num_preemptions")
 
-CONCEPTS: Final = (
+MAPPINGS: Final = (
     RUNNING, WAITING, WAITING_BY_REASON, SWAPPED, KV_CACHE, SLEEP, HEALTHY, PROMPT_TOKENS, CACHED_TOKENS,
-    TOKENS_BY_SOURCE, GENERATION_TOKENS, FINISHED, PREEMPTIONS, CORRUPTED, REJECTIONS, PREFIX_QUERIES, PREFIX_HITS,
-    EXTERNAL_QUERIES, EXTERNAL_HITS, MULTIMODAL_QUERIES, MULTIMODAL_HITS, DRAFTS, DRAFT_TOKENS, ACCEPTED_TOKENS,
-    TIME_TO_FIRST_TOKEN, INTER_TOKEN, TIME_PER_TOKEN, DURATION, QUEUE_TIME, INFERENCE_TIME, PREFILL_TIME, DECODE_TIME,
-    REQUEST_PROMPT, REQUEST_GENERATION, ITERATION, REQUEST_PREEMPTIONS,
+    CACHED_TOKENS_BY_SOURCE, TOKENS_BY_SOURCE, GENERATION_TOKENS, FINISHED, PREEMPTIONS, CORRUPTED, REJECTIONS,
+    PREFIX_QUERIES, PREFIX_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS, MULTIMODAL_QUERIES, MULTIMODAL_HITS, DRAFTS,
+    DRAFT_TOKENS, ACCEPTED_TOKENS, FLOPS, READ_BYTES, WRITE_BYTES, TIME_TO_FIRST_TOKEN, INTER_TOKEN, TIME_PER_TOKEN,
+    DURATION, QUEUE_TIME, INFERENCE_TIME, PREFILL_TIME, DECODE_TIME, REQUEST_PROMPT, REQUEST_GENERATION,
+    REQUEST_MAX_GENERATION, REQUEST_PREFILL, PARAMETER_N, PARAMETER_MAX_TOKENS, ITERATION, REQUEST_PREEMPTIONS,
 )  # fmt: skip
