@@ -56,7 +56,8 @@ class Jobs:
         if not step.task:
             return
         name = f"deliberation-{next(self._numbers)}"
-        labels = {"fleet/role": step.role, "fleet/story": step.story, "fleet/task": step.task}
+        agent = step.answers[0].agent  # the RayJob of a council is named after its first agent
+        labels = {"fleet/agent": agent, "fleet/role": step.role, "fleet/story": step.story, "fleet/task": step.task}
         seconds = max(answer.seconds for answer in step.answers)
         self._end_job(name, labels, seconds, failed=all(answer.failed for answer in step.answers))
         self._names.append(name)

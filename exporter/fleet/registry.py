@@ -9,7 +9,8 @@ from exporter.metrics.metric import gauge
 
 AGENTS = gauge(
     "fleet_agents",
-    "Agents by system (fleet: from events, board: from task files, broker: from its database), role and state.",
+    "Agents by system (fleet: from events, board: from task files, broker: from its database), role and state; an agent of "
+    "several systems is in each, so select one system.",
     "system",
     "role",
     "state",
