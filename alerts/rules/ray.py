@@ -32,6 +32,13 @@ _NOT_RUNNING = (
     series(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1)
     | series(jobs.JOB_STATUS, state="PENDING").equals(1)
 ).without("max", "state")  # fmt: skip
+# A job that a queue has just admitted, or that is tried again, is old and starts only now.
+_QUEUED_BEFORE = (
+    series(jobs.JOB_DEPLOYMENT, state=like("Suspending|Suspended|Retrying"))
+    .max_over("15m")
+    .equals(1)
+    .without("max", "state")
+)
 
 RULES: Final[tuple[Rule, ...]] = (
     sources.down("RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", View.RAY_JOBS, because="workloads"),
@@ -58,11 +65,11 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="RayJobPending",
-        query=_NOT_RUNNING & _OLD,
+        query=(_NOT_RUNNING & _OLD).unless(_QUEUED_BEFORE),
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob is stuck in Pending",
-        description=f"{_WHICH} was created more than 15 minutes ago and has not started.",
+        description=f"{_WHICH} has waited for more than 15 minutes to start, not counting time in a queue.",
         view=View.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_PENDING_SECONDS",),
