@@ -34,16 +34,6 @@ def at(step: int) -> float:
     return EPOCH + step * STEP
 
 
-def aged(page: Page, collected: float, now: float) -> Page:
-    """A page of a real server collected at one time as if it had been collected at another: timestamps keep their ages."""
-    return {name: value + now - collected if _is_timestamp(name) else value for name, value in page.items()}
-
-
-def skewed(page: Page, seconds: float) -> Page:
-    """The page of an exporter and backends whose clocks are ahead by that much."""
-    return {name: value + seconds if _is_timestamp(name) else value for name, value in page.items()}
-
-
 def firing(
     promtool: Path, folder: Path, targets: dict[str, Sequence[Scrape]], *, severities: str = "critical|warning"
 ) -> set[str]:
