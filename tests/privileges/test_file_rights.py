@@ -21,11 +21,13 @@ import pytest
 from exporter.errors import SourceError
 from exporter.settings import load
 from exporter.source import Source
+from servers.cache import ServerMissing
 from tests.privileges.documented import block
 from tests.sources.ledgers import invoke, writer
 from tests.sources.test_broker import broker, filled
 from tests.sources.test_taskboard import body, put
 from tests.support.pages import collected
+from tests.support.servers import required
 
 UNPRIVILEGED = 65534
 Answer = dict[str, float] | str
@@ -34,8 +36,6 @@ SOURCES: dict[str, tuple[str, str]] = {
     "costs": ("database", "ledger/telemetry.db"),
     "broker": ("database", "broker/broker.db"),
 }
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 def source_of(kind: str, **options: Any) -> Source:
@@ -89,6 +89,9 @@ def unprivileged() -> Iterator[Callable[..., Answer]]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder of root, with a board, a ledger and a broker's database that no other user may read."""
+    with required():
+        if os.geteuid() != 0:
+            raise ServerMissing("only root can become another user: run as root")
     place = Path(tempfile.mkdtemp(prefix="fleet-files-"))
     before = os.umask(0o077)
     try:

@@ -1,4 +1,4 @@
-"""A server that is missing fails a CI run and skips elsewhere."""
+"""A server or a capability of the machine that is missing fails a CI run and skips elsewhere."""
 
 from __future__ import annotations
 
