@@ -1,6 +1,7 @@
 """`python -m servers [--e2e]`: get every server and tool that the tests and the demo use, so that none is waited for later.
 
-`--e2e` adds what only the end-to-end tests need: a Docker engine and the components of a Kubernetes node.
+`--e2e` adds what only the end-to-end tests need: a Docker engine, the components of a Kubernetes node,
+Cilium, and a Prometheus for the Prometheus Operator.
 
 Nothing is started, and what is in the cache is not fetched again. What is not available is reported in one sentence.
 """
@@ -16,6 +17,7 @@ from servers import (
     actionlint,
     alertmanager,
     chromium,
+    cilium,
     cluster,
     docker,
     helm,
@@ -24,6 +26,7 @@ from servers import (
     nats,
     neo4j,
     prometheus,
+    prometheus_operator,
     valkey,
 )
 from servers.cache import ServerMissing, locked
@@ -44,6 +47,8 @@ _SERVERS: Mapping[str, Sequence[ModuleType]] = {
 }
 _END_TO_END: Mapping[str, Sequence[ModuleType]] = {
     "Docker": [docker],
+    "Cilium": [cilium],
+    "Prometheus Operator": [prometheus_operator],
     "Kubernetes": [cluster, kubernetes],  # in this order, one build compiles what they share once
 }
 

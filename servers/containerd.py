@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,12 +50,14 @@ class Containerd:
 
 
 @contextlib.contextmanager
-def start(inside: sandbox.Sandbox, *, folder: Path, plugins: Path, pause_image: str) -> Iterator[Containerd]:
-    """A containerd with a bridge network for pods; `plugins` is the folder of CNI plugins."""
+def start(
+    inside: sandbox.Sandbox, *, folder: Path, plugins: Path, network: Mapping[str, object] | None, pause_image: str
+) -> Iterator[Containerd]:
+    """A containerd whose pods join `network`, a CNI configuration (None: a bridge); `plugins` is the CNI plugins' folder."""
     packages = prepare()
     networks = folder / "networks"
     networks.mkdir()
-    (networks / "10-pods.conflist").write_text(json.dumps(_network(inside.pods)))
+    (networks / "10-pods.conflist").write_text(json.dumps(network or _bridge(inside.pods)))
     socket = folder / "containerd.sock"
     config = folder / "containerd.toml"
     config.write_text(_config(folder, socket=socket, plugins=plugins, networks=networks, pause_image=pause_image))
@@ -83,7 +85,7 @@ state = "{folder / "containerd-state"}"
 """
 
 
-def _network(pods: str) -> dict[str, object]:
+def _bridge(pods: str) -> dict[str, object]:
     bridge = {
         "type": "bridge",
         "bridge": "pods",

@@ -57,13 +57,14 @@ def build(
     folder: Path,
     *,
     ldflags: str,
+    tags: str = "",
     keep: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     progress: Progress,
 ) -> None:
     """Put the binaries of `packages`, at the versions that `module`'s go.mod and go.sum name, into `folder`.
 
-    `keep` names files of required modules that are copied too: by module, each file's path in it and its new name.
-    Raises ServerMissing with what the compiler said last.
+    `tags` are build tags, with commas. `keep` names files and folders of required modules that are copied too: by module,
+    each one's path in it and its new name. Raises ServerMissing with what the compiler said last.
     """
     go = command(progress)
     work = folder / "build"
@@ -79,6 +80,8 @@ def build(
     if not (modules and Path(modules).exists()):
         env["GOMODCACHE"] = str(work / "modules")
         env["GOFLAGS"] = f"{env.get('GOFLAGS', '')} -modcacherw".strip()  # else they cannot be removed
+    if tags:
+        env["GOFLAGS"] = f"{env.get('GOFLAGS', '')} -tags={tags}".strip()
     main = packages[0].rpartition("/")[2]
     try:
         total = _download(go, packages, work, env, progress)
@@ -87,7 +90,8 @@ def build(
         for name, files in keep.items():
             source = Path(run([go, "list", "-m", "-f", "{{.Dir}}", name], folder=work, env=env).splitlines()[-1])
             for path, new in files.items():
-                shutil.copy(source / path, folder / new)
+                copy = shutil.copytree if (source / path).is_dir() else shutil.copy
+                copy(source / path, folder / new)
     except CommandFailed as failed:
         raise ServerMissing(f"Go could not build {main} ({failed}): check that the Go module proxy is reachable") from None
     finally:
