@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 import hypothesis
 import pytest
@@ -23,15 +24,37 @@ hypothesis.settings.load_profile("no clock")
 
 _STARTS_A_SERVER = frozenset(
     {"valkey_server", "nats_server", "server", "neo4j_server", "kubernetes_server", "promtool", "demo_fleet"}
+    | {"running", "guarded", "helm_command", "amtool"}  # the exporter as a process; helm and amtool
 )
 _ONLY_ONCE = frozenset({"demo_fleet", "engine"})
 """The demo takes minutes to start; a second Docker engine would need separate data."""
 
 
+def _module_of(value: object) -> str:
+    return str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))
+
+
 def _uses_servers(module: ModuleType) -> bool:
     """Whether a test module imports what starts real servers, the demo or a browser."""
-    used = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(module).values()}
-    return any(str(name).split(".")[0] == "servers" or name == "tests.support.demo" for name in used)
+    used = {_module_of(value) for value in vars(module).values()}
+    return any(name.split(".")[0] == "servers" or name == "tests.support.demo" for name in used)
+
+
+def _starts_the_exporter(test: FunctionType) -> bool:
+    """Whether the code of a test, or of a function within it, names what starts the exporter as a process."""
+    codes = [test.__code__]
+    for code in codes:
+        if any(_module_of(test.__globals__.get(name)) == "tests.support.process" for name in code.co_names):
+            return True
+        codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+    return False
+
+
+def _needs_processes(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return False
+    named = bool(_STARTS_A_SERVER & set(item.fixturenames))
+    return named or _uses_servers(item.module) or _starts_the_exporter(inspect.unwrap(item.function))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(min(shared) if shared else item.nodeid.partition("::")[0]))
         if "e2e" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker("e2e")
-        elif isinstance(item, pytest.Function) and (_STARTS_A_SERVER & set(item.fixturenames) or _uses_servers(item.module)):
+        elif _needs_processes(item):
             item.add_marker("server")
 
 

@@ -1,4 +1,7 @@
-"""The delays between retries: exponential with jitter, the only ones in the exporter."""
+"""The delays between retries: exponential with jitter, the only ones in the exporter.
+
+stamina and tenacity repeat a call until it returns; these loops read until the exporter stops, and reset after a success.
+"""
 
 from __future__ import annotations
 

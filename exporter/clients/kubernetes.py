@@ -2,7 +2,8 @@
 
 Lists are paginated; a watch continues from the list's resourceVersion, updated by bookmarks. A watch that ends is
 resumed; after 410 Gone the resource is listed again; after 404 the list is retried until the resource is served. Objects
-are passed on as undecoded bytes, because each source decodes only the fields it needs.
+are passed on as undecoded bytes, because each source decodes only the fields it needs; `kubernetes.aio.watch` decodes every
+object twice, neither paginates nor lists, and resumes only once after 410.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Log lines in logfmt or JSON, one record per line, with `extra` as fields."""
+"""Log lines in logfmt or JSON, one record per line, with `extra` as fields.
+
+A formatter of the standard library, because libraries log through it; structlog needs one too for their records.
+"""
 
 from __future__ import annotations
 

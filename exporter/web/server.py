@@ -124,6 +124,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip. Starlette's GZipMiddleware reads no quality, so it also compresses for `gzip;q=0`."""
     for part in accept_encoding.lower().split(","):
         coding, _, quality = part.strip().partition(";")
         if coding.strip() in ("gzip", "*"):
@@ -241,7 +242,10 @@ async def serve(scraper: Scraper, options: Web) -> None:
 
 
 async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
-    """Reload a certificate when its files change; new connections use it."""
+    """Reload a certificate when its files change; new connections use it.
+
+    Two `stat` calls per second; watchfiles needs a thread and a watch of the folder, whose links a mounted secret swaps.
+    """
 
     def stamps() -> tuple[int, ...]:
         return tuple(file.stat().st_mtime_ns for file in files)

@@ -34,10 +34,12 @@ def name_of(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
+@functools.cache
 def functions(module: ast.Module) -> dict[str, ast.AST]:
     return {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
+@functools.cache
 def helpers(file: Path) -> dict[str, ast.AST]:
     """The functions that a test file can call by name: its own, and those that it imports from other test files."""
     found = functions(tree(file))

@@ -174,6 +174,7 @@ def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], p
         | {200: {"description": "Events as they are published.", "content": {"text/event-stream": {}}}},
     )
     async def events_stream(query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
+        # FastAPI's EventSourceResponse runs its generator after status 200 is sent, too late for 404 and 429.
         stream = opened(query.filter, replay=query.replay is not None, with_fleet=query.fleet, recent=query.recent)
         parts = stream.parts(query.since, query.speed)
 
