@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 MODEL = "Qwen/Qwen3-0.6B"
 _ENGINE = {"model_name": MODEL, "engine": "0"}
 _REASONS = ("stop", "length", "abort", "error", "repetition")
+_TIERS = ("device", "host", "p2p", "disk", "external_unspecified")
 _SOURCES = ("local_compute", "local_cache_hit", "external_kv_transfer")
 _CACHE = _ENGINE | {
     "block_size": "16",
@@ -53,6 +54,7 @@ class VllmStandIn:
 
         self.prompt = self._counter("prompt_tokens", "Prompt tokens")
         self.cached = self._counter("prompt_tokens_cached", "Prompt tokens found in a cache")
+        self.tiers = self._counters("prompt_tokens_cached_by_source", "Cached prompt tokens", "source", _TIERS)
         self.sources = self._counters("prompt_tokens_by_source", "Prompt tokens", "source", _SOURCES)
         self.generated = self._counter("generation_tokens", "Generated tokens")
         self._counter("num_preemptions", "Preemptions")
@@ -61,6 +63,8 @@ class VllmStandIn:
         for name in ("external_prefix_cache", "mm_cache"):
             for what in ("queries", "hits"):
                 self._counter(f"{name}_{what}", "Lookups of a cache that this engine does not use")
+        for name in ("flops", "read_bytes", "write_bytes"):
+            self._counter(f"estimated_{name}_per_gpu", "Estimates that this engine does not make")
         self.finished = self._counters("request_success", "Requests finished", "finished_reason", _REASONS)
         self._counters("admission_rejections", "Requests refused", "reason", ("max_queue_size",))
 
@@ -75,6 +79,10 @@ class VllmStandIn:
         self.request_prompt = self._histogram("request_prompt_tokens", "Prompt of a request", _TOKENS)
         self.request_generated = self._histogram("request_generation_tokens", "Answer of a request", _TOKENS)
         self.preempted = self._histogram("request_num_preemptions", "Preemptions of a request", _TOKENS)
+        self.prefilled = self._histogram("request_prefill_kv_computed_tokens", "Computed in prefill", _TOKENS)
+        self.maximum = self._histogram("request_max_num_generation_tokens", "Maximum answer", _TOKENS)
+        self.max_tokens = self._histogram("request_params_max_tokens", "Parameter max_tokens", _TOKENS)
+        self.answers = self._histogram("request_params_n", "Parameter n", _TOKENS)
         self.iteration = self._histogram("iteration_tokens_total", "Tokens of one step", _STEPS)
         self.http = Counter("http_requests", "HTTP requests", ("handler", "method", "status"), registry=self.registry)
         self.http_seconds = Histogram(
@@ -107,6 +115,7 @@ class VllmStandIn:
         cached = prompt_tokens // 3
         self.prompt.inc(prompt_tokens)
         self.cached.inc(cached)
+        self.tiers["device"].inc(cached)
         self.sources["local_cache_hit"].inc(cached)
         self.sources["local_compute"].inc(prompt_tokens - cached)
         self.generated.inc(answer_tokens)
@@ -124,6 +133,10 @@ class VllmStandIn:
         self.request_prompt.observe(prompt_tokens)
         self.request_generated.observe(answer_tokens)
         self.preempted.observe(0)
+        self.prefilled.observe(prompt_tokens - cached)
+        self.maximum.observe(answer_tokens)
+        self.max_tokens.observe(answer_tokens)
+        self.answers.observe(1)
         self.iteration.observe(prompt_tokens - cached)
         self.http.labels(handler="/v1/chat/completions", method="POST", status="2xx").inc()
         self.http_seconds.labels(handler="/v1/chat/completions", method="POST").observe(seconds)
