@@ -11,10 +11,10 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
     "there is no metrics server in the demo, so nobody tells what pods use": {
         View.OVERVIEW: ("Workloads G", "Workloads I", "CPU C", "Memory C"),
     },
-    "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Containers in trouble B",)},
-    "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Waiting since their creation A",)},
+    "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Waiting and terminated containers B",)},
+    "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Time in queue A",)},
     "the account of the demo has no limits": {
-        View.COMMUNICATIONS: tuple(f"Share of the account's limits {letter}" for letter in "ABCDEFGHIJKL"),
+        View.COMMUNICATIONS: tuple(f"Account limits used {letter}" for letter in "ABCDEFGHIJKL"),
     },
     "the demo's NATS is one server without mirrors and sources": {
         View.COMMUNICATIONS: tuple(f"Streams {letter}" for letter in "MNOPQ"),
@@ -26,30 +26,30 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
     "no stream of the demo refuses messages when it is full": {View.COMMUNICATIONS: ("Streams E",)},
     "no consumer of the demo gives messages up": {
         View.COMMUNICATIONS: ("Consumer configuration D",),
-        View.EVENTS: ("Refused B", "Refused C"),
+        View.EVENTS: ("Naks and terminations B", "Naks and terminations C"),
     },
     "the server of the demo samples the acknowledgements that would be estimated": {
         View.COMMUNICATIONS: ("Ack duration (p95) B",),
     },
     "there is no Grafana that events could be pushed to": {
-        View.EVENTS: ("Passed on B", "Passed on C"),
-        View.EXPORTER: ("Listeners C",),
+        View.EVENTS: ("Live stream B", "Live stream C"),
+        View.EXPORTER: ("Stream clients C",),
     },
     "a deliberation or a story may just not be under way": {
-        View.AGENTS: ("Longest under way A",),
+        View.AGENTS: ("Longest deliberation A",),
         View.STORIES: ("Oldest in its stage A",),
     },
     "the demo's ValKey has no replica": {View.VALKEY: ("Servers I", "Servers J", "Replicas A", "Replicas B")},
     "the demo's ValKey keeps nothing on disk": {
-        View.VALKEY: ("Servers M", "Slow and large C", "Time to save A", "Time to save B"),
+        View.VALKEY: ("Servers M", "Slow and large commands C", "Persistence duration A", "Persistence duration B"),
     },
     "the demo's ValKey has no limit on its memory, as one that keeps permanent data should not": {
-        View.VALKEY: ("Memory A", "Share of the limit A"),
+        View.VALKEY: ("Memory A", "Memory limit used A"),
     },
     "only some versions and settings of vLLM tell it, and the demo's stand-in does not": {
         View.VLLM: (
-            "Queue D", "Preempted, refused, corrupted C", "Engines D", "Work that is saved B", "Work that is saved D",
-            "Work that is saved E",
+            "Queue D", "Preemptions and rejections C", "Engines D", "Cache hit ratios B", "Cache hit ratios D",
+            "Cache hit ratios E",
         ),
     },
 }  # fmt: skip
