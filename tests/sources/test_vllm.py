@@ -284,8 +284,12 @@ async def test_pages_of_one_server_by_path_are_series_of_their_own() -> None:
         page = await collected(source(f"{url}/a/metrics", f"{url}/b/metrics"))
 
     assert len([name for name in page if name.startswith("vllm_requests_running")]) == 2
+
+
+@pytest.mark.parametrize("second", ["http://h:8000/metrics", "http://user@h:8000", "http://h:8000?name=x", "h:8000"])
+def test_addresses_that_would_be_the_same_series_are_refused(second: str) -> None:
     with pytest.raises(SettingsError, match="one address per server"):
-        load({"vllm.url": f"{url},{url}/metrics"}, {})
+        load({"vllm.url": f"http://h:8000,{second}"}, {})
 
 
 def test_a_gauge_repeated_per_pid_is_taken_once() -> None:
