@@ -53,6 +53,8 @@ TABLE: Final = table(
     [
         (Column("state", states=STATES, width=90), Line(_status)),
         (Column("ready", decimals=0, width=60), _each(workloads.READY)),
+        (Column("desired", decimals=0, width=70), _each(workloads.DESIRED)),
+        (Column("available", decimals=0, width=80), _each(workloads.AVAILABLE)),
         (Column("pods", decimals=0, width=60), Line(_workload(workloads.PODS).sum(*_WHO))),
         (Column("uptime", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
         (
@@ -133,10 +135,11 @@ PODS: Final = Row(
         ),
         graph(
             "Waiting and terminated containers",
-            "Waiting containers, and containers that are or were terminated, by reason "
-            "(fleet_workload_waiting_containers, fleet_workload_terminated_containers).",
+            "Waiting containers, containers that are or were terminated, and failed pods, by reason "
+            "(fleet_workload_waiting_containers, fleet_workload_terminated_containers, fleet_workload_failed_pods).",
             Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waiting: {{reason}}"),
             Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
+            Line(_workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"),
             unit="short",
             width=8,
         ),

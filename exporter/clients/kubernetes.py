@@ -140,7 +140,7 @@ class Cluster:
         if self._client is None:
             from kubernetes.aio import client, config
 
-            settings = client.Configuration()
+            settings = client.Configuration(connection_pool_maxsize=0)  # no limit: each watch holds a connection
             try:
                 if self._kubeconfig is not None:
                     self._kubeconfig.open().close()  # the client prints a misleading message

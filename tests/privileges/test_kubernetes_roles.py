@@ -24,7 +24,7 @@ from tests.support.pages import eventually, samples_of, series
 NAMESPACE = "fleet"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 USAGE = ("metrics.k8s.io", "pods", "list")
-OPTIONAL_KINDS = ("rayservices", "raycronjobs")
+OPTIONAL_KINDS = ("rayservices", "raycronjobs", "deployments", "statefulsets", "daemonsets", "nodes")
 ONE_JOB = ("ray.io", "rayjobs", "get")
 ROLES = [name for name in blocks() if name.startswith("kubernetes-")]
 SHOWN = {
@@ -204,9 +204,9 @@ async def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role
             with pytest.raises(SourceError, match="403"):
                 await source.job(NAMESPACE, "train")
         elif right[1] in OPTIONAL_KINDS:
-            await shows(f'fleet_exporter_lookup_up{{source="rayjob",server="",lookup="{right[1]}"}}', 0.0)
-        elif role == "kubernetes-nodes":
-            await eventually(lambda: _lacks_pools(source))
+            await shows(f'fleet_exporter_lookup_up{{source="{source.kind}",server="",lookup="{right[1]}"}}', 0.0)
+            if role == "kubernetes-nodes":
+                await eventually(lambda: _lacks_pools(source))
         else:
             await is_denied(source)
 

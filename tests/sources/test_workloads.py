@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.errors import Reason
 from exporter.sources.workloads import Workloads, WorkloadsOptions
-from exporter.sources.workloads.pod import image_version, pod_of, row_of, used_of, workload_of
+from exporter.sources.workloads.pod import image_version, pod_of, row_of, workload_of
+from exporter.sources.workloads.resources import used_of
 from exporter.sources.workloads.samples import Status, WorkloadsSnapshot, samples, status_of
 from exporter.sources.workloads.store import Pods
 from servers.kubernetes import Kubernetes

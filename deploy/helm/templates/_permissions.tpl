@@ -14,6 +14,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Desired and available replicas.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [list, watch]
 {{- if .usage }}
 - apiGroups: [metrics.k8s.io]
   resources: [pods]

@@ -1,4 +1,4 @@
-"""Pods by workload from list and watch; nodes and the metrics API if permitted.
+"""Pods and replicas by workload, kept current by list and watch; nodes and the metrics API if configured.
 
 A scrape makes no request, except to the metrics API if `usage` is set; otherwise the usage series are absent.
 """
@@ -19,7 +19,9 @@ from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.workloads import samples
-from exporter.sources.workloads.pod import Resources, Workload, used_of
+from exporter.sources.workloads.controllers import PLURALS, Controllers
+from exporter.sources.workloads.pod import Workload
+from exporter.sources.workloads.resources import GPU_RESOURCES, Resources, used_of
 from exporter.sources.workloads.samples import WorkloadsSnapshot
 from exporter.sources.workloads.store import Nodes, Pods
 
@@ -35,6 +37,7 @@ class WorkloadsOptions(SourceOptions):
     expected: Annotated[Names, option("Workloads to report as up, degraded, down or absent, as namespace/name.")] = ()
     nodes: Annotated[bool, option("Also watch nodes, for the GPUs of each pool.")] = False
     pool_label: Annotated[str, option("Node label that names the pool.")] = "node.kubernetes.io/instance-type"
+    gpu_resources: Annotated[Names, option("Resources counted as GPUs; * matches any text.")] = GPU_RESOURCES
     usage: Annotated[bool, option("Read CPU and memory usage from metrics.k8s.io.")] = False
 
     @property
@@ -54,9 +57,18 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
         self.options = options
         self._scopes = [f"namespaces/{name}/" for name in options.namespaces] or [""]
         self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
-        self._pods, self._nodes = Pods(), Nodes(options.pool_label)
+        self._pods = Pods(options.gpu_resources)
+        self._nodes = Nodes(options.pool_label, options.gpu_resources)
         self._watches = tuple(Watch(self._cluster, f"/api/v1/{scope}pods", self._pods) for scope in self._scopes)
-        self._node_watch = Watch(self._cluster, "/api/v1/nodes", self._nodes) if options.nodes else None
+        self._lookups: dict[str, tuple[Watch, ...]] = {
+            plural: self._controllers(plural, Controllers(kind, self._pods.set_replicas)) for plural, kind in PLURALS.items()
+        }
+        """The watches of what the account may not be allowed to read, by lookup."""
+        if options.nodes:
+            self._lookups["nodes"] = (Watch(self._cluster, "/api/v1/nodes", self._nodes),)
+
+    def _controllers(self, plural: str, store: Controllers) -> tuple[Watch, ...]:
+        return tuple(Watch(self._cluster, f"/apis/apps/v1/{scope}{plural}", store) for scope in self._scopes)
 
     @property
     def location(self) -> str:
@@ -65,32 +77,46 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for watch in (*self._watches, *([self._node_watch] if self._node_watch else [])):
+                for watch in self._every_watch():
                     group.create_task(watch.run())
         finally:
             await self._cluster.close()
 
+    def _every_watch(self) -> Iterable[Watch]:
+        yield from self._watches
+        for watches in self._lookups.values():
+            yield from watches
+
     async def wait_synced(self) -> None:
-        for watch in self._watches:
+        for watch in self._every_watch():
             await watch.wait_synced()
 
     async def collect(self) -> WorkloadsSnapshot:
         for watch in self._watches:
             if watch.problem is not None:
                 raise watch.problem.again()
-        has_nodes = self._node_watch is not None and self._node_watch.problem is None
+        lookups = {
+            lookup: all(watch.served and watch.problem is None for watch in watches)
+            for lookup, watches in self._lookups.items()
+        }
+        self._pods.set_unread(frozenset(kind for plural, kind in PLURALS.items() if not lookups[plural]))
+        used: Mapping[Workload, Resources] = {}
+        if self.options.usage:
+            found = await self._used()
+            used, lookups["usage"] = found or {}, found is not None
         return WorkloadsSnapshot(
             lines=self._pods.lines(),
             expected=self._pods.expected(self.options.expected),
-            pools=self._nodes.pools(self._pods.gpus_by_node()) if has_nodes else {},
-            used=await self._used() if self.options.usage else {},
+            pools=self._nodes.pools(self._pods.gpus_by_node()) if lookups.get("nodes") else {},
+            used=used,
+            lookups=lookups,
         )
 
     def samples(self, snapshot: WorkloadsSnapshot) -> Iterable[Sample]:
         return samples.samples(snapshot)
 
-    async def _used(self) -> Mapping[Workload, Resources]:
-        """Usage by workload; empty if the metrics API is missing, forbidden or slow, which does not fail the source."""
+    async def _used(self) -> Mapping[Workload, Resources] | None:
+        """Usage by workload; None if the metrics API is missing, forbidden or slow, which is no failure of the source."""
         used: dict[tuple[str, str], Resources] = {}
         for scope in self._scopes:
             try:
@@ -100,5 +126,5 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
                 finally:
                     reply.close()
             except (NotServed, SourceError, OSError, TimeoutError, msgspec.DecodeError, msgspec.ValidationError):
-                return {}
+                return None
         return self._pods.used(used)

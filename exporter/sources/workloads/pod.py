@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.clients.quantity import quantity
 from exporter.metrics.metric import OTHER
 from exporter.metrics.timestamps import seconds
+from exporter.sources.workloads.resources import (
+    GPU_RESOURCES,
+    Container,
+    Quantities,
+    ResourceRequirements,
+    Resources,
+    of_pod,
+    resources_of,
+)
 
 _SHARED = 10_000
 """Interned values: thousands of pods share a few hundred owners, images and sizes."""
-GPU: Final = "nvidia.com/gpu"
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 WAITING: Final = (
     "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError",
     "ContainerCreating", "PodInitializing", "RunContainerError", "InvalidImageName",
 )  # fmt: skip
-TERMINATED: Final = ("OOMKilled", "Error", "Completed", "ContainerCannotRun", "DeadlineExceeded", "Evicted", "StartError")
+TERMINATED: Final = ("OOMKilled", "Error", "Completed", "ContainerCannotRun", "DeadlineExceeded", "StartError")
+FAILED: Final = (
+    "Evicted", "NodeLost", "NodeAffinity", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "DeadlineExceeded",
+    "UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfpods",
+)  # fmt: skip
+_CRON_JOB: Final = re.compile(r"(.+)-(\d{8})")
+_LONGEST_WAIT: Final = 7 * 86400.0
+"""Seconds from a CronJob's scheduled time within which its pods are created: jobs wait for quota and retry."""
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -34,23 +49,16 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     namespace: str = ""
     uid: str = ""
+    creation_timestamp: str | None = None
     labels: dict[str, str] | None = None
     owner_references: list[_Owner] | None = None
 
 
-class _Resources(msgspec.Struct, frozen=True):
-    requests: dict[str, str | int | float] | None = None
-    limits: dict[str, str | int | float] | None = None
-
-
-class _Container(msgspec.Struct, frozen=True):
-    name: str = ""
-    image: str = ""
-    resources: _Resources = _Resources()
-
-
 class _Spec(msgspec.Struct, frozen=True, rename="camel"):
-    containers: list[_Container] | None = None
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    resources: ResourceRequirements = ResourceRequirements()
+    overhead: dict[str, str | int | float] | None = None
     node_name: str | None = None
 
 
@@ -102,16 +110,8 @@ class Workload(NamedTuple):
     name: str
 
 
-class Resources(NamedTuple):
-    """CPU in cores, memory in bytes, whole GPUs; 0 if no container sets it."""
-
-    cpu: float = 0.0
-    memory: float = 0.0
-    gpus: float = 0.0
-
-
 class PodRow(NamedTuple):
-    """The stored part of a pod; `started` in seconds since 1970."""
+    """What is kept of a pod; `started` in seconds since 1970, `failure` the reason of a failed pod."""
 
     uid: str
     workload: Workload
@@ -120,11 +120,16 @@ class PodRow(NamedTuple):
     restarts: int
     waiting: tuple[str, ...]
     terminated: tuple[str, ...]
+    failure: str
     started: float | None
     images: tuple[tuple[str, str], ...]
     requested: Resources
     limited: Resources
     node: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.phase in ("Succeeded", "Failed")
 
 
 def pod_of(raw: bytes | msgspec.Raw) -> Pod:
@@ -143,7 +148,11 @@ _shared_resources = functools.lru_cache(maxsize=_SHARED)(Resources)
 
 
 def workload_of(pod: Pod) -> Workload:
-    """The pod's controller; for a ReplicaSet, its Deployment, derived from the pod-template-hash."""
+    """The pod's controller, or the controller of that: a Deployment for its ReplicaSet, a CronJob for its Job.
+
+    Both follow from the name that Kubernetes gives, which takes no right to read ReplicaSets and Jobs: a ReplicaSet ends
+    with the pod-template-hash, a CronJob's Job with its scheduled time in minutes since 1970.
+    """
     meta = pod.metadata
     owner = next((one for one in meta.owner_references or () if one.controller), None)
     if owner is None:
@@ -151,6 +160,10 @@ def workload_of(pod: Pod) -> Workload:
     template = (meta.labels or {}).get("pod-template-hash")
     if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
         return _shared_workload(meta.namespace, "Deployment", owner.name.removesuffix(f"-{template}"))
+    if owner.kind == "Job" and (found := _CRON_JOB.fullmatch(owner.name)) is not None:
+        waited = (seconds(meta.creation_timestamp) or 0.0) - int(found[2]) * 60.0
+        if -60.0 <= waited <= _LONGEST_WAIT:
+            return _shared_workload(meta.namespace, "CronJob", found[1])
     return _shared_workload(meta.namespace, owner.kind, owner.name)
 
 
@@ -167,17 +180,18 @@ def image_version(image: str) -> tuple[str, str]:
     return name, "latest"
 
 
-def row_of(pod: Pod) -> PodRow:
+def row_of(pod: Pod, gpu_resources: Sequence[str] = GPU_RESOURCES) -> PodRow:
     """The stored part of a pod."""
     status, spec = pod.status, pod.spec
-    containers = status.container_statuses or []
-    every = [*containers, *(status.init_container_statuses or [])]
+    containers, init_containers = status.container_statuses or [], status.init_container_statuses or []
+    every = [*containers, *init_containers]
     waiting = [one.state.waiting.reason for one in every if one.state.waiting is not None]
-    ended = [state.terminated.reason for one in containers for state in (one.state, one.last_state) if state.terminated]
-    if status.reason:
-        ended.append(status.reason)
     ready = any(one.type == "Ready" and one.status == "True" for one in status.conditions or ())
-    asked = spec.containers or []
+    # Completed is how an init container ends well, and says nothing.
+    ended = [
+        *(reason for one in containers for reason in _ended(one)),
+        *(reason for one in init_containers for reason in _ended(one) if reason != "Completed"),
+    ]
     return PodRow(
         uid=pod.metadata.uid,
         workload=workload_of(pod),
@@ -185,80 +199,43 @@ def row_of(pod: Pod) -> PodRow:
         ready=ready,
         restarts=sum(one.restart_count for one in every),
         waiting=tuple(_known(reason, WAITING) for reason in waiting),
-        terminated=tuple(_known(reason, TERMINATED) for reason in dict.fromkeys(ended)),
+        terminated=tuple(ended),
+        failure=_known(status.reason, FAILED) if status.phase == "Failed" and status.reason else "",
         started=seconds(status.start_time),
-        images=tuple(dict.fromkeys(image_version(one.image) for one in asked if one.image)),
-        requested=_sum(one.resources.requests for one in asked),
-        limited=_sum(one.resources.limits for one in asked),
+        images=tuple(dict.fromkeys(image_version(one.image) for one in spec.containers or () if one.image)),
+        requested=_reserved(spec, gpu_resources, limits=False),
+        limited=_reserved(spec, gpu_resources, limits=True),
         node=sys.intern(spec.node_name or ""),
     )
 
 
+def _ended(container: _ContainerStatus) -> tuple[str, ...]:
+    """The reasons of a container's current and last termination, each once."""
+    states = (container.state.terminated, container.last_state.terminated)
+    return tuple(dict.fromkeys(_known(one.reason, TERMINATED) for one in states if one is not None))
+
+
+def _reserved(spec: _Spec, gpu_resources: Sequence[str], *, limits: bool) -> Resources:
+    """Requests or limits of a pod, with its runtime's overhead."""
+
+    def given(resources: ResourceRequirements) -> Quantities | None:
+        return resources.limits if limits else resources.requests
+
+    total = of_pod(
+        [resources_of(given(one.resources), gpu_resources) for one in spec.containers or ()],
+        [
+            (resources_of(given(one.resources), gpu_resources), one.restart_policy == "Always")
+            for one in spec.init_containers or ()
+        ],
+        given(spec.resources),
+    )
+    if spec.overhead:
+        overhead = resources_of(spec.overhead, gpu_resources)
+        if limits:  # what has no limit stays without
+            overhead = Resources(overhead.cpu if total.cpu else 0.0, overhead.memory if total.memory else 0.0)
+        total = total.plus(overhead)
+    return _shared_resources(*total)
+
+
 def _known(reason: str | None, known: tuple[str, ...]) -> str:
     return reason if reason in known else OTHER
-
-
-def _sum(resources: Iterable[dict[str, str | int | float] | None]) -> Resources:
-    cpu = memory = gpus = 0.0
-    for one in resources:
-        if one:
-            cpu += quantity(one.get("cpu")) or 0.0
-            memory += quantity(one.get("memory")) or 0.0
-            gpus += quantity(one.get(GPU)) or 0.0
-    return _shared_resources(cpu, memory, gpus)
-
-
-class _Allocatable(msgspec.Struct, frozen=True):
-    allocatable: dict[str, str | int | float] | None = None
-
-
-class _Node(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    status: _Allocatable = _Allocatable()
-
-
-class NodeRow(NamedTuple):
-    """The stored part of a node: pool and GPUs."""
-
-    name: str
-    pool: str
-    gpus: float
-
-
-def node_of(raw: bytes | msgspec.Raw, pool_label: str) -> NodeRow:
-    """A node; `default` is the pool of nodes without the label."""
-    try:
-        node = msgspec.json.decode(raw, type=_Node)
-    except msgspec.ValidationError:
-        return NodeRow("", "default", 0.0)
-    gpus = quantity((node.status.allocatable or {}).get(GPU)) or 0.0
-    return NodeRow(node.metadata.name, (node.metadata.labels or {}).get(pool_label) or "default", gpus)
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    cpu: str | int | float | None = None
-    memory: str | int | float | None = None
-
-
-class _UsedContainer(msgspec.Struct, frozen=True):
-    usage: _Usage = _Usage()
-
-
-class _PodMetrics(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    containers: list[_UsedContainer] | None = None
-
-
-class _PodMetricsList(msgspec.Struct, frozen=True):
-    items: list[_PodMetrics] | None = None
-
-
-def used_of(body: bytes) -> dict[tuple[str, str], Resources]:
-    """A PodMetricsList by namespace and pod. Raises msgspec.DecodeError or ValidationError."""
-    return {
-        (pod.metadata.namespace, pod.metadata.name): Resources(
-            sum(quantity(one.usage.cpu) or 0.0 for one in pod.containers or ()),
-            sum(quantity(one.usage.memory) or 0.0 for one in pod.containers or ()),
-        )
-        for pod in msgspec.json.decode(body, type=_PodMetricsList).items or ()
-    }

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info, labels, state_set
-from exporter.sources.workloads.pod import PHASES, PodRow, Resources, Workload
+from exporter.source import LOOKUP_UP
+from exporter.sources.workloads.controllers import Replicas
+from exporter.sources.workloads.pod import PHASES, PodRow, Workload
+from exporter.sources.workloads.resources import Resources
 
 
 class Status(StrEnum):
-    """UP: all pods ready; DEGRADED: some; DOWN: none; ABSENT: expected, but without pods."""
+    """UP: all desired replicas available, or all pods ready; DEGRADED: some; DOWN: none; ABSENT: expected, but unknown."""
 
     UP = "up"
     DEGRADED = "degraded"
@@ -24,9 +28,20 @@ class Status(StrEnum):
 _WHO: Final = ("namespace", "kind", "workload")
 STATUS = state_set(
     "fleet_workload_status",
-    "Status of a workload: all, some or none of its pods are ready.",
+    "Status of a workload: all, some or none of its desired replicas are available; of a workload without replicas (Job, "
+    "CronJob, RayCluster, Pod): of its pods ready.",
     *_WHO,
     states=(Status.UP, Status.DEGRADED, Status.DOWN),
+)
+DESIRED = gauge(
+    "fleet_workload_desired_replicas",
+    "Desired replicas (spec.replicas; of a DaemonSet status.desiredNumberScheduled).",
+    *_WHO,
+)
+AVAILABLE = gauge(
+    "fleet_workload_available_replicas",
+    "Available replicas (status.availableReplicas; of a DaemonSet status.numberAvailable).",
+    *_WHO,
 )
 PODS = gauge("fleet_workload_pods", "Pods by phase (status.phase).", *_WHO, "phase")
 READY = gauge("fleet_workload_ready_pods", "Pods that are ready (condition Ready).", *_WHO)
@@ -38,23 +53,29 @@ RESTARTS = counter(
 WAITING = gauge("fleet_workload_waiting_containers", "Waiting containers by reason (state.waiting).", *_WHO, "reason")
 TERMINATED = gauge(
     "fleet_workload_terminated_containers",
-    "Containers whose current or last state is terminated, by reason (terminated).",
+    "Containers whose current or last state is terminated, by reason (terminated); init containers that completed are "
+    "excluded.",
     *_WHO,
     "reason",
 )
+FAILED_PODS = gauge("fleet_workload_failed_pods", "Failed pods by reason, such as Evicted (status.reason).", *_WHO, "reason")
 STARTED = gauge(
     "fleet_workload_start_timestamp_seconds", "Start time of the oldest pod (status.startTime).", *_WHO,
     unit=Unit.TIMESTAMP,
 )  # fmt: skip
 IMAGE = info("fleet_workload_image_info", "Images of the pods with tag or digest (spec).", *_WHO, "image", "version")
-CPU_REQUESTED = gauge("fleet_workload_cpu_requested_cores", "CPU requested (spec).", *_WHO, unit=Unit.CORES)
-CPU_LIMIT = gauge("fleet_workload_cpu_limit_cores", "Sum of CPU limits, if set (spec).", *_WHO, unit=Unit.CORES)
-MEMORY_REQUESTED = gauge("fleet_workload_memory_requested_bytes", "Memory requested (spec).", *_WHO, unit=Unit.BYTES)
-MEMORY_LIMIT = gauge("fleet_workload_memory_limit_bytes", "Sum of memory limits, if set (spec).", *_WHO, unit=Unit.BYTES)
-GPUS = gauge("fleet_workload_gpus_requested", "GPUs requested (spec, nvidia.com/gpu).", *_WHO)
+CPU_REQUESTED = gauge(
+    "fleet_workload_cpu_requested_cores", "CPU requested (spec, as the scheduler counts it).", *_WHO, unit=Unit.CORES
+)
+CPU_LIMIT = gauge("fleet_workload_cpu_limit_cores", "CPU limit, if set (spec).", *_WHO, unit=Unit.CORES)
+MEMORY_REQUESTED = gauge(
+    "fleet_workload_memory_requested_bytes", "Memory requested (spec, as the scheduler counts it).", *_WHO, unit=Unit.BYTES
+)
+MEMORY_LIMIT = gauge("fleet_workload_memory_limit_bytes", "Memory limit, if set (spec).", *_WHO, unit=Unit.BYTES)
+GPUS = gauge("fleet_workload_gpus_requested", "GPUs requested (spec, workloads.gpu_resources).", *_WHO)
 WORKLOAD: Final = (
-    STATUS, PODS, READY, RESTARTS, WAITING, TERMINATED, STARTED, IMAGE, CPU_REQUESTED, CPU_LIMIT, MEMORY_REQUESTED,
-    MEMORY_LIMIT, GPUS,
+    STATUS, DESIRED, AVAILABLE, PODS, READY, RESTARTS, WAITING, TERMINATED, FAILED_PODS, STARTED, IMAGE,
+    CPU_REQUESTED, CPU_LIMIT, MEMORY_REQUESTED, MEMORY_LIMIT, GPUS,
 )  # fmt: skip
 CPU_USED = gauge("fleet_workload_cpu_used_cores", "CPU used (metrics.k8s.io).", *_WHO, unit=Unit.CORES)
 MEMORY_USED = gauge("fleet_workload_memory_used_bytes", "Memory used (metrics.k8s.io).", *_WHO, unit=Unit.BYTES)
@@ -67,7 +88,7 @@ EXPECTED = state_set(
 )
 POOL_GPUS = gauge("fleet_node_pool_gpus_allocatable", "GPUs of a pool's nodes (status.allocatable).", "pool")
 POOL_REQUESTED = gauge("fleet_node_pool_gpus_requested", "GPUs requested by pods on a pool's nodes (spec).", "pool")
-METRICS: Final[tuple[Metric, ...]] = (*WORKLOAD, CPU_USED, MEMORY_USED, EXPECTED, POOL_GPUS, POOL_REQUESTED)
+METRICS: Final[tuple[Metric, ...]] = (*WORKLOAD, CPU_USED, MEMORY_USED, EXPECTED, POOL_GPUS, POOL_REQUESTED, LOOKUP_UP)
 
 
 class Pool(NamedTuple):
@@ -89,12 +110,24 @@ class WorkloadsSnapshot:
     """Node pools; empty if nodes are not watched or cannot be read."""
     used: Mapping[Workload, Resources]
     """Usage by workload; empty if it is not read or the metrics API is not available."""
+    lookups: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each optional lookup succeeded."""
 
 
-def status_of(pods: Iterable[PodRow]) -> Status:
-    """Terminated pods are ignored unless there are no others: an evicted pod stays long after its replacement."""
+def status_of(pods: Iterable[PodRow], kind: str = "", replicas: Replicas | None = None) -> Status:
+    """With `replicas`: whether the desired ones are available; a workload scaled to zero is up. Otherwise by its pods.
+
+    Terminated pods are ignored unless there are no others: an evicted pod stays long after its replacement. For a CronJob,
+    the last pod counts.
+    """
+    if replicas is not None:
+        if replicas.available >= replicas.desired:
+            return Status.UP
+        return Status.DEGRADED if replicas.available else Status.DOWN
     every = list(pods)
-    active = [pod for pod in every if pod.phase not in ("Succeeded", "Failed")]
+    if kind == "CronJob":
+        every = [max(every, key=lambda pod: math.inf if pod.started is None else pod.started)]
+    active = [pod for pod in every if not pod.has_ended]
     if not active:
         return Status.UP if any(pod.phase == "Succeeded" for pod in every) else Status.DOWN
     ready = sum(pod.ready for pod in active)
@@ -103,7 +136,12 @@ def status_of(pods: Iterable[PodRow]) -> Status:
     return Status.DEGRADED if ready else Status.DOWN
 
 
-def workload_lines(workload: Workload, pods: Iterable[PodRow], restarts: int) -> tuple[str, ...]:
+def worst(statuses: Iterable[Status]) -> Status:
+    """Of workloads of several kinds with one name."""
+    return max(statuses, key=tuple(Status).index)
+
+
+def workload_lines(workload: Workload, pods: Iterable[PodRow], replicas: Replicas | None, restarts: int) -> tuple[str, ...]:
     """The lines of one workload: one text per metric in WORKLOAD, empty if the metric does not apply."""
     every = list(pods)
     who = labels(**dict(zip(_WHO, workload, strict=True)))
@@ -112,15 +150,21 @@ def workload_lines(workload: Workload, pods: Iterable[PodRow], restarts: int) ->
     ended = Counter(reason for pod in every for reason in pod.terminated)
     started = [pod.started for pod in every if pod.started is not None]
     images = dict.fromkeys(image for pod in every for image in pod.images)
-    requested, limited = [pod.requested for pod in every], [pod.limited for pod in every]
+    failed = Counter(pod.failure for pod in every if pod.failure)
+    # Terminated pods reserve nothing.
+    active = [pod for pod in every if not pod.has_ended]
+    requested, limited = [pod.requested for pod in active], [pod.limited for pod in active]
     cpu_limit, memory_limit = sum(one.cpu for one in limited), sum(one.memory for one in limited)
     return (
-        STATUS.state_at(who, status_of(every)).text,
+        STATUS.state_at(who, status_of(every, workload.kind, replicas)).text,
+        DESIRED.at(who, replicas.desired).text if replicas else "",
+        AVAILABLE.at(who, replicas.available).text if replicas else "",
         "".join(PODS.at(who.with_label("phase", phase), phases[phase]).text for phase in PHASES),
         READY.at(who, sum(pod.ready for pod in every)).text,
         RESTARTS.at(who, restarts).text,
         "".join(WAITING.at(who.with_label("reason", reason), number).text for reason, number in waiting.items()),
         "".join(TERMINATED.at(who.with_label("reason", reason), number).text for reason, number in ended.items()),
+        "".join(FAILED_PODS.at(who.with_label("reason", reason), number).text for reason, number in failed.items()),
         STARTED.at(who, min(started)).text if started else "",
         "".join(IMAGE.at(who.with_label("image", name).with_label("version", tag), 1).text for name, tag in images),
         CPU_REQUESTED.at(who, sum(one.cpu for one in requested)).text,
@@ -142,3 +186,5 @@ def samples(snapshot: WorkloadsSnapshot) -> Iterable[Sample]:
     who = {workload: labels(**dict(zip(_WHO, workload, strict=True))) for workload in snapshot.used}
     yield CPU_USED.column([(who[workload], used.cpu) for workload, used in snapshot.used.items()])
     yield MEMORY_USED.column([(who[workload], used.memory) for workload, used in snapshot.used.items()])
+    for lookup, succeeded in snapshot.lookups.items():
+        yield LOOKUP_UP(succeeded, source="workloads", server="", lookup=lookup)

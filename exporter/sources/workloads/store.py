@@ -7,17 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from exporter.sources.workloads.pod import NodeRow, PodRow, Resources, Workload, node_of, pod_of, row_of
-from exporter.sources.workloads.samples import Pool, Status, status_of, workload_lines
+from exporter.sources.workloads.controllers import Replicas
+from exporter.sources.workloads.pod import PodRow, Workload, pod_of, row_of
+from exporter.sources.workloads.resources import GPU_RESOURCES, NodeRow, Resources, node_of
+from exporter.sources.workloads.samples import Pool, Status, status_of, workload_lines, worst
 
 Key = tuple[str, str]
 """(namespace, name)"""
 
 
 class Pods:
-    """An ObjectStore of pods."""
+    """An ObjectStore of pods, by workload; `set_replicas` adds what the workloads' controllers want."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu_resources: Sequence[str] = GPU_RESOURCES) -> None:
+        self._gpu_resources = tuple(gpu_resources)
+        self._replicas: dict[Workload, Replicas] = {}
+        self._unread: frozenset[str] = frozenset()
         self._scopes: dict[str, dict[Key, PodRow]] = defaultdict(dict)
         self._of: dict[Workload, dict[Key, PodRow]] = defaultdict(dict)
         self._restarts: Counter[Workload] = Counter()
@@ -27,7 +32,7 @@ class Pods:
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, PodRow]:  # noqa: ARG002 - the protocol's
         pods = [pod_of(raw) for raw in objects]
-        return {(pod.metadata.namespace, pod.metadata.name): row_of(pod) for pod in pods}
+        return {(pod.metadata.namespace, pod.metadata.name): row_of(pod, self._gpu_resources) for pod in pods}
 
     def replace(self, scope: str, rows: dict[Key, PodRow]) -> None:
         for key in self._scopes[scope].keys() - rows.keys():
@@ -71,19 +76,41 @@ class Pods:
             del self._of[row.workload]
             del self._restarts[row.workload]
 
+    def set_replicas(self, workload: Workload, replicas: Replicas | None) -> None:
+        """What a controller wants and has; None once it is deleted."""
+        if replicas is None:
+            self._replicas.pop(workload, None)
+        else:
+            self._replicas[workload] = replicas
+        self._lines.pop(workload, None)
+
+    def set_unread(self, kinds: frozenset[str]) -> None:
+        """Kinds of controllers whose replicas are not known now."""
+        for workload in [one for one in self._lines if one.kind in kinds ^ self._unread]:
+            del self._lines[workload]
+        self._unread = kinds
+
+    def _replicas_of(self, workload: Workload) -> Replicas | None:
+        return None if workload.kind in self._unread else self._replicas.get(workload)
+
+    def _workloads(self) -> set[Workload]:
+        return {*self._of, *(workload for workload in self._replicas if workload.kind not in self._unread)}
+
     def lines(self) -> list[tuple[str, ...]]:
         """The lines of all workloads, from `workload_lines`."""
-        for workload in self._of.keys() - self._lines.keys():
-            self._lines[workload] = workload_lines(workload, self._of[workload].values(), self._restarts[workload])
+        for workload in self._workloads() - self._lines.keys():
+            pods, replicas = self._of.get(workload, {}).values(), self._replicas_of(workload)
+            self._lines[workload] = workload_lines(workload, pods, replicas, self._restarts[workload])
         return list(self._lines.values())
 
     def expected(self, names: Iterable[str]) -> dict[Key, Status]:
         """The status of each name (`namespace/name`), of any kind."""
-        found: dict[Key, list[PodRow]] = defaultdict(list)
-        for workload, pods in self._of.items():
-            found[workload.namespace, workload.name] += pods.values()
+        found: dict[Key, list[Status]] = defaultdict(list)
+        for workload in self._workloads():
+            pods, replicas = self._of.get(workload, {}).values(), self._replicas_of(workload)
+            found[workload.namespace, workload.name].append(status_of(pods, workload.kind, replicas))
         keys = [(namespace, name) for namespace, _, name in (text.partition("/") for text in names)]
-        return {key: status_of(found[key]) if key in found else Status.ABSENT for key in keys}
+        return {key: worst(found[key]) if key in found else Status.ABSENT for key in keys}
 
     def used(self, used: Mapping[Key, Resources]) -> dict[Workload, Resources]:
         """Usage by workload from usage by pod; workloads without pods in it are omitted."""
@@ -99,7 +126,7 @@ class Pods:
         found: Counter[str] = Counter()
         for scope in self._scopes.values():
             for row in scope.values():
-                if row.node and row.requested.gpus and row.phase not in ("Succeeded", "Failed"):
+                if row.node and row.requested.gpus and not row.has_ended:
                     found[row.node] += int(row.requested.gpus)
         return found
 
@@ -107,12 +134,13 @@ class Pods:
 class Nodes:
     """An ObjectStore of nodes."""
 
-    def __init__(self, pool_label: str) -> None:
+    def __init__(self, pool_label: str, gpu_resources: Sequence[str] = GPU_RESOURCES) -> None:
         self._pool_label = pool_label
+        self._gpu_resources = tuple(gpu_resources)
         self._nodes: dict[Key, NodeRow] = {}
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, NodeRow]:
-        nodes = [node_of(raw, self._pool_label) for raw in objects]
+        nodes = [node_of(raw, self._pool_label, self._gpu_resources) for raw in objects]
         return {(scope, node.name): node for node in nodes}
 
     def replace(self, scope: str, rows: dict[Key, NodeRow]) -> None:  # noqa: ARG002 - there is one only

@@ -91,7 +91,11 @@ def test_every_pod_is_hardened(render: Render, case: Path) -> None:
 
 RAY_KINDS = ("rayjobs", "rayclusters", "rayservices", "raycronjobs")
 RAY = {("get", "ray.io", "rayjobs"), *((verb, "ray.io", kind) for verb in ("list", "watch") for kind in RAY_KINDS)}
-PODS = {("list", "", "pods"), ("watch", "", "pods")}
+PODS = {
+    (verb, group, kind)
+    for verb in ("list", "watch")
+    for group, kind in (("", "pods"), ("apps", "deployments"), ("apps", "statefulsets"), ("apps", "daemonsets"))
+}
 NODES = {("list", "", "nodes"), ("watch", "", "nodes")}
 USAGE = {("list", "metrics.k8s.io", "pods")}
 ENDPOINTS = {("list", "discovery.k8s.io", "endpointslices"), ("watch", "discovery.k8s.io", "endpointslices")}

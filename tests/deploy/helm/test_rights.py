@@ -158,6 +158,7 @@ def test_the_server_lists_exactly_those_permissions(fleet: Fleet) -> None:
         ("list", "metrics.k8s.io", "pods"),
         *((verb, "ray.io", kind) for verb in ("list", "watch") for kind in KINDS),
         *((verb, "", "pods") for verb in ("list", "watch")),
+        *((verb, "apps", kind) for verb in ("list", "watch") for kind in ("deployments", "statefulsets", "daemonsets")),
     }
 
 
