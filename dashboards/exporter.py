@@ -11,13 +11,13 @@ from dashboards.grafana.panels import Dashboard, graph, stat, table, timeline
 from dashboards.grafana.queries import RATE, Line, chosen, raw, shown
 from dashboards.rows import exporter_process
 from dashboards.rows.common import STALE, alert_marks, coded
-from exporter import scrape
 from exporter.errors import Reason
 from exporter.events import broadcast
 from exporter.events.streams import DeliveryMode
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
+from exporter.scrape import state as scrape
 from exporter.sources import loki
 from exporter.sources.fleet import grafana_live, samples
 from exporter.sources.fleet.consumer_samples import (

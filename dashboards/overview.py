@@ -11,9 +11,9 @@ from dashboards.grafana.panels import Dashboard, firing_alerts, graph, stat
 from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
 from dashboards.rows import error_budgets, workloads
 from dashboards.rows.common import AGENT_STATES, STORY_MARKS, alert_marks
-from exporter import scrape
 from exporter.fleet import registry
 from exporter.metrics.promql import Query, Series, is_not
+from exporter.scrape import state as scrape
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 from exporter.sources.services import probe

@@ -12,7 +12,7 @@ from dashboards.grafana.queries import RATE, Line, shown
 from dashboards.rows import valkey_servers
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.valkey_servers import LIMIT, USED, at, rate
-from exporter import scrape
+from exporter.scrape import state as scrape
 from exporter.sources.valkey import info, keys
 
 _hits = at(info.HITS).increase("15m").sum("server")

@@ -14,8 +14,8 @@ from dashboards.grafana.queries import RATE, Line, chosen, shown
 from dashboards.rows import vllm_caches
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
-from exporter import scrape
 from exporter.metrics.promql import Query, like
+from exporter.scrape import state as scrape
 from exporter.sources.vllm import mappings, page
 
 _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_blocks")

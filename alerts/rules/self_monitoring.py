@@ -8,10 +8,10 @@ from alerts.rule import COUNT, Component, Rule, Severity
 from alerts.rules import sources
 from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, UNPARSED_MESSAGES, WATCHER_RESTARTS
 from alerts.view import View
-from exporter import scrape
 from exporter.metrics import process
 from exporter.metrics.metric import gauge
 from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
+from exporter.scrape import state as scrape
 from exporter.sources import loki
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import DROPPED, POSITION, SKIPPED, STREAM_LAG, STREAM_MODE

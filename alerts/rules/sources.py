@@ -6,8 +6,8 @@ from typing import Final
 
 from alerts.rule import Component, Rule, Severity
 from alerts.view import View
-from exporter import scrape
 from exporter.metrics.promql import REPLICA_LABELS, Query, series
+from exporter.scrape import state as scrape
 
 ELSEWHERE: Final = ("source", "server", *REPLICA_LABELS)
 """Labels that may differ between two sources of one fleet; with shards, another exporter may read the other source."""

@@ -8,9 +8,9 @@ from alerts.view import View
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, Limit, Link
 from dashboards.grafana.panels import Annotation, Panel, stat
 from dashboards.grafana.queries import RATE, Line, shown
-from exporter import scrape
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, like, places
+from exporter.scrape import state as scrape
 from exporter.sources.fleet import samples as fleet
 
 AGENT_STATES: Mapping[str, tuple[str, str]] = {

@@ -13,10 +13,10 @@ from typing import Any
 from annotated_types import Ge, Gt
 from pydantic import SecretStr
 
-from exporter import scrape
 from exporter.config.address import Address
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
+from exporter.scrape import state as scrape
 from exporter.settings import CONFIG_FILE, PREFIX, Option, options, settings_type, source_types
 
 

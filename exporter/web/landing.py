@@ -8,7 +8,7 @@ from html import escape
 
 from exporter import __version__
 from exporter.config.sharding import Shard
-from exporter.scrape import State
+from exporter.scrape.state import State
 
 _NOTHING = """<h3>Getting started</h3>
 <p>No source is configured. A source is enabled if it has an address. Set a variable and restart the exporter:</p>

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from exporter.events.values import role_of
 from exporter.metrics.timestamps import rfc3339
-from exporter.scrape import Scraper, State
+from exporter.scrape import Scraper
+from exporter.scrape.state import State
 from exporter.source import Source
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs

@@ -10,53 +10,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from exporter.clients.backoff import Backoff
 from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, cause_of, reason_of
-from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, labels, state_set
+from exporter.metrics.metric import Sample
+from exporter.scrape.state import RESTARTS, Collection, State, bounded
 from exporter.source import Source, Target, is_watched
-
-UP = gauge("fleet_exporter_source_up", "Whether the last collection of a source succeeded.", "source", "server")
-FAILURE = state_set(
-    "fleet_exporter_source_failure",
-    "Why the last collection of a source failed; all 0 if it succeeded.",
-    "source",
-    "server",
-    states=tuple(Reason),
-    state_label="reason",
-)
-DURATION = gauge(
-    "fleet_exporter_source_duration_seconds",
-    "Duration of the last collection.",
-    "source",
-    "server",
-    unit=Unit.SECONDS,
-)
-SERIES = gauge("fleet_exporter_source_series", "Series exported by the last collection.", "source", "server")
-DROPPED = gauge(
-    "fleet_exporter_source_dropped_series",
-    "Series dropped by the last collection: over the source's max_series, or duplicates.",
-    "source",
-    "server",
-)
-LAST_SUCCESS = gauge(
-    "fleet_exporter_source_last_success_timestamp_seconds",
-    "Time of the last successful collection; no data before the first.",
-    "source",
-    "server",
-    unit=Unit.TIMESTAMP,
-)
-RESTARTS = counter(
-    "fleet_exporter_watcher_restarts_total",
-    "Restarts of a source's watcher after an unexpected exit.",
-    "source",
-)
-METRICS: tuple[Metric, ...] = (UP, FAILURE, DURATION, SERIES, DROPPED, LAST_SUCCESS, RESTARTS)
 
 RETRY_GRACE = 0.1
 """Seconds a scrape waits for a target whose previous collection was late: a recovered backend answers within it."""
@@ -70,17 +33,6 @@ HARD_TIMEOUT_FACTOR = 2.0
 log = logging.getLogger(__name__)
 
 
-class Collection(NamedTuple):
-    """Result of one collection of one target."""
-
-    snapshot: Any
-    samples: list[Sample]
-    series: int
-    dropped: int
-    failure: SourceError | None
-    """Why the target is down although it has samples."""
-
-
 class Outcome(NamedTuple):
     """A target's samples for one caller, and why they are missing or outdated."""
 
@@ -88,71 +40,6 @@ class Outcome(NamedTuple):
     failure: SourceError | None
     is_own: bool = False
     """Only this caller's timeout has expired; the failure metric is then not shared with other pages."""
-
-
-@dataclass(slots=True)
-class State:
-    """State of one target between scrapes: for the page, the landing page, the API and the log."""
-
-    source: Target[Any]
-    up: bool | None = None
-    reason: Reason | None = None
-    message: str = ""
-    duration: float = 0.0
-    series: int = 0
-    dropped: int = 0
-    last_success: float | None = None
-    snapshot: Any = field(default=None, repr=False)
-    """The last collection's snapshot; None before the first."""
-    task: asyncio.Task[Collection] | None = field(default=None, repr=False)
-    started: float = 0.0
-    late: bool = False
-
-    @property
-    def name(self) -> str:
-        """The source, and its server if it has one, for display."""
-        return f"{self.source.kind} {self.source.server}".rstrip()
-
-    def samples(self, failure: SourceError | None = None) -> Iterable[Sample]:
-        """The exporter's metrics about this target; `failure` is that of one page, which may have a shorter timeout."""
-        if self.up is None and failure is None:
-            return
-        who = labels(source=self.source.kind, server=self.source.server)
-        reason = failure.reason if failure else self.reason
-        yield UP.at(who, reason is None)
-        yield FAILURE.state_at(who, reason)
-        yield DURATION.at(who, self.duration)
-        yield SERIES.at(who, 0 if failure else self.series)
-        yield DROPPED.at(who, 0 if failure else self.dropped)
-        if self.last_success is not None:
-            yield LAST_SUCCESS.at(who, self.last_success)
-
-
-def bounded(samples: Iterable[Sample], metrics: Sequence[Metric], limit: int) -> tuple[list[Sample], int, int]:
-    """(samples, series kept, series dropped): at most `limit` series, no duplicates, no undeclared metrics."""
-    kept: list[Sample] = []
-    declared = frozenset(metrics)
-    seen: set[tuple[Metric, str]] = set()
-    series = dropped = 0
-    for sample in samples:
-        metric, key, text, _ = sample
-        if metric not in declared:
-            raise TypeError(f"{metric.name} is not among the source's declared metrics")
-        lines = text.count("\n")
-        if key is not None:
-            if (metric, key) in seen:
-                dropped += lines
-                continue
-            seen.add((metric, key))
-        if series + lines > limit:
-            room = limit - series if key is None else 0  # histograms and state sets are kept or dropped as a whole
-            dropped += lines - room
-            if room <= 0:
-                continue
-            sample, lines = metric.lines("\n".join(text.split("\n", room)[:room]) + "\n"), room
-        series += lines
-        kept.append(sample)
-    return kept, series, dropped
 
 
 class Scraper:
