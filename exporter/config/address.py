@@ -285,6 +285,6 @@ Neo4jAddress = Annotated[Address, _one(_NEO4J)]
 VllmAddresses = Annotated[_Several, _all(_HTTP_OR_HOST, distinct=True)]
 HttpAddress = Annotated[Address, _one(_HTTP)]
 HttpAddresses = Annotated[_ByName, _named(_HTTP)]
-"""URLs by name: name=URL with commas, or a YAML mapping."""
+"""URLs by name: comma-separated name=URL pairs, or a YAML mapping."""
 GrpcAddresses = Annotated[_ByName, _named(_HOST_PORT)]
-"""host:port by name: name=host:port with commas, or a YAML mapping."""
+"""host:port by name: comma-separated name=host:port pairs, or a YAML mapping."""

@@ -40,7 +40,7 @@ PER_10_000: Final = {
     "messages": 3.0,
 }
 """Odd words in 10 000 words, at most. Lower a number when its area has improved; never raise one. The target is 3."""
-LINES_OF_CODE: Final = 616
+LINES_OF_CODE: Final = 20
 """Lines of Python with an odd identifier, comment or docstring, at most. Lower it; never raise it. The target is 20."""
 
 _BLOCK = re.compile(r"^(```+)[^\n]*\n.*?^\1$|<!--.*?-->", re.MULTILINE | re.DOTALL)

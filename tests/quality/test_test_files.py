@@ -41,7 +41,7 @@ def functions(module: ast.Module) -> dict[str, ast.AST]:
 
 @functools.cache
 def helpers(file: Path) -> dict[str, ast.AST]:
-    """The functions that a test file can call by name: its own, and those that it imports from other test files."""
+    """The functions that a test file can call by name: its own, and imports from other test files."""
     found = functions(tree(file))
     for node in tree(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests."):
@@ -66,7 +66,7 @@ def asserts(function: ast.AST, known: dict[str, ast.AST], seen: frozenset[str] =
 
 
 def private_names(module: ast.Module) -> Iterator[tuple[int, str]]:
-    """Private attributes of anything but `self`, private names that are imported, and those that are set by their name."""
+    """Private attributes except of `self`, imported private names, and private names as arguments of getattr, setattr and delattr."""
     for node in ast.walk(module):
         names: list[str] = []
         if isinstance(node, ast.Attribute) and name_of(node.value) not in ("self", "cls"):

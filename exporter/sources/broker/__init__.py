@@ -26,7 +26,7 @@ _MOST_EVENTS = 500
 
 
 class BrokerOptions(SourceOptions):
-    """One broker's database."""
+    """The SQLite database of an agent broker."""
 
     database: Annotated[Path | None, option("SQLite file of the agent broker.")] = None
     max_agents: Annotated[Count, option("Maximum number of agents tracked (most recent heartbeat first).")] = 1000

@@ -26,7 +26,7 @@ _CHECK = 2.0
 
 
 class CostsOptions(SourceOptions):
-    """One ledger file."""
+    """A cost ledger in SQLite."""
 
     database: Annotated[Path | None, option("SQLite file of the cost ledger.")] = None
     budget_per_day: Annotated[float, option("Daily budget, in US dollars; 0: none.")] = 0.0

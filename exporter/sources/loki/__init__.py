@@ -71,7 +71,7 @@ class LokiOptions(SourceOptions):
     nats_token: Annotated[Secret, option("NATS token.")] = SecretStr("")
     nats_nkey_file: Annotated[Path | None, option("File with an nkey seed for NATS.")] = None
     nats_credentials_file: Annotated[Path | None, option("File with the JWT and seed of a NATS user.")] = None
-    nats_ca_file: Annotated[Path | None, option("CA certificate that signed the certificate of NATS.")] = None
+    nats_ca_file: Annotated[Path | None, option("CA certificate of NATS, for TLS.")] = None
     nats_cert_file: Annotated[Path | None, option("Client certificate for NATS, for mutual TLS.")] = None
     nats_key_file: Annotated[Path | None, option("Private key of the client certificate for NATS.")] = None
     nats_api_prefix: Annotated[str, option("Prefix of the JetStream API, $JS.DOMAIN.API for a domain.")] = "$JS.API"

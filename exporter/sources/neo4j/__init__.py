@@ -68,7 +68,7 @@ class Neo4jOptions(SourceOptions):
         AfterValidator(_distinct),
         option("Databases to count; each is collected separately.", env="NEO4J_DATABASE"),
     ] = ("neo4j",)
-    ca_file: Annotated[Path | None, option("CA certificate that signed the server's, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificate of the server, for TLS.")] = None
     max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
     max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
     max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500

@@ -39,13 +39,13 @@ _NO_ADDRESSES: dict[str, Address] = {}
 class ServicesOptions(SourceOptions):
     """Any number of gRPC and HTTP services, each with a name."""
 
-    grpc: Annotated[GrpcAddresses, option("gRPC services: name=host:port, with commas.")] = _NO_ADDRESSES
-    http: Annotated[HttpAddresses, option("HTTP services: name=URL, with commas; status 2xx is up.")] = _NO_ADDRESSES
+    grpc: Annotated[GrpcAddresses, option("gRPC services: comma-separated name=host:port.")] = _NO_ADDRESSES
+    http: Annotated[HttpAddresses, option("HTTP services: comma-separated name=URL; status 2xx is up.")] = _NO_ADDRESSES
     orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
     deadline: Annotated[Seconds, option("Timeout of one request, in seconds.")] = 2.0
     tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
-    ca_file: Annotated[Path | None, option("CA certificate that signed the services', for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificate of the gRPC services, for TLS.")] = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -34,7 +34,7 @@ _MISSING = 2.0
 
 
 class TaskboardOptions(SourceOptions):
-    """One board."""
+    """A task board of YAML files."""
 
     root: Annotated[Path | None, option("Folder that holds inbox/, assigned/ and done/.")] = None
     rescan_interval: Annotated[Seconds, option("Interval between full scans, in seconds.")] = 60.0
