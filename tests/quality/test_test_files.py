@@ -66,7 +66,7 @@ def asserts(function: ast.AST, known: dict[str, ast.AST], seen: frozenset[str] =
 
 
 def private_names(module: ast.Module) -> Iterator[tuple[int, str]]:
-    """Private attributes except of `self`, imported private names, and private names as arguments of getattr, setattr and delattr."""
+    """Private attributes except of `self`, imported private names, and private names passed to getattr and similar."""
     for node in ast.walk(module):
         names: list[str] = []
         if isinstance(node, ast.Attribute) and name_of(node.value) not in ("self", "cls"):

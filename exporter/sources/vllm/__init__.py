@@ -46,7 +46,7 @@ class VllmOptions(SourceOptions):
         option("host:port, http:// or https:// addresses; /metrics is added if the address has no path.", env="VLLM_URL"),
     ] = ()
     token: Annotated[Secret, option("Bearer token, if a proxy in front of the server requires one.")] = SecretStr("")
-    ca_file: Annotated[Path | None, option("CA certificate that signed the servers', for https.")] = None
+    ca_file: Annotated[Path | None, option("CA certificate of the servers, for https.")] = None
     service: Annotated[
         Names,
         AfterValidator(_full_names),

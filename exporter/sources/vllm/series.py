@@ -80,7 +80,7 @@ def _merged(numbers: Sequence[float], merge: Merge) -> float:
 
 
 def _extreme(choose: Callable[[Iterable[float]], float], numbers: Sequence[float]) -> float:
-    """The largest or smallest number; NaN only if there is nothing else."""
+    """The largest or smallest number; NaN only if all are NaN."""
     return choose([number for number in numbers if not math.isnan(number)] or [math.nan])
 
 
