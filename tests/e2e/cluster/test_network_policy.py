@@ -1,6 +1,6 @@
 """The chart's NetworkPolicy in effect, on a cluster whose pods are connected by Cilium.
 
-Of the engines that enforce NetworkPolicy, kube-router, kube-network-policies and Antrea cannot be had as Go modules, and
+Of the other engines, kube-router, kube-network-policies and Antrea are not available as Go modules, and
 Calico's module has no release.
 """
 
