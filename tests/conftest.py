@@ -57,13 +57,19 @@ def _needs_processes(item: pytest.Item) -> bool:
     return named or _uses_servers(item.module) or _starts_the_exporter(inspect.unwrap(item.function))
 
 
+def _shared(item: pytest.Item) -> set[str]:
+    return set(_ONLY_ONCE & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers `e2e` and `server`, and the group of tests that one of pytest-xdist's workers runs in their order.
 
-    A group is a file, or all tests that share a single resource.
+    A group is a file, or all tests that share a single resource; these come last, next to each other.
     """
+    items.sort(key=lambda item: bool(_shared(item)))
     for item in items:
-        shared = _ONLY_ONCE & set(getattr(item, "fixturenames", ()))
+        shared = _shared(item)
         item.add_marker(pytest.mark.xdist_group(min(shared) if shared else item.nodeid.partition("::")[0]))
         if "e2e" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker("e2e")

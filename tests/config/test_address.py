@@ -221,7 +221,7 @@ def test_a_secret_loses_the_white_space_around_it_and_must_be_one_line() -> None
         load({}, {"FLEET_EXPORTER_VLLM_TOKEN": "sec\nret"})
     loaded = load({"vllm.url": "h"}, {"FLEET_EXPORTER_VLLM_TOKEN": " secret\r\n"})
 
-    assert getattr(loaded.sources[0], "token").get_secret_value() == "secret"  # noqa: B009 - of a type found by name
+    assert getattr(loaded, "vllm").token.get_secret_value() == "secret"  # noqa: B009 - a group found by name
     assert str(caught.value).startswith("vllm.token (FLEET_EXPORTER_VLLM_TOKEN): expected one line of text")
 
 
