@@ -5,7 +5,7 @@ ON_EVERY_CORE := -n auto --dist loadgroup
 
 SOAK_MINUTES ?= 60
 
-.PHONY: demo soak check lint test e2e bench generate lock
+.PHONY: demo soak check lint test test-random e2e bench generate lock
 
 demo: .venv/ready
 	@$(BIN)/python -m demo
@@ -31,6 +31,13 @@ lint: .venv/ready
 test: lint
 	@$(BIN)/python -m servers
 	@$(BIN)/python -m pytest -m "not e2e" $(ON_EVERY_CORE)
+
+# The same tests in a random order: files, and the tests of each file. `make test-random SEED=1` repeats an order.
+SEED ?= $(shell date +%s)
+test-random: .venv/ready
+	@echo "SEED=$(SEED)"
+	@$(BIN)/python -m servers
+	@$(BIN)/python -m pytest -m "not e2e" -p randomly --randomly-seed=$(SEED) $(ON_EVERY_CORE)
 
 # The product as its users start it: wheel, image, Compose, pods, documentation.
 e2e: .venv/ready
