@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -34,10 +34,18 @@ def at(step: int) -> float:
     return EPOCH + step * STEP
 
 
-def firing(
-    promtool: Path, folder: Path, targets: dict[str, Sequence[Scrape]], *, severities: str = "critical|warning"
-) -> set[str]:
-    """The alerts of these severities that fire at any evaluation; `targets` are the scrapes of each instance."""
+def aged(page: Page, collected: float, now: float) -> Page:
+    """A page of a real server collected at one time as if it had been collected at another: timestamps keep their ages."""
+    return {name: value + now - collected if _is_timestamp(name) else value for name, value in page.items()}
+
+
+def skewed(page: Page, seconds: float) -> Page:
+    """The page of an exporter and backends whose clocks are ahead by that much."""
+    return {name: value + seconds if _is_timestamp(name) else value for name, value in page.items()}
+
+
+def firing(promtool: Path, folder: Path, targets: Mapping[str, Sequence[Scrape]]) -> set[str]:
+    """Critical alerts and warnings that fire at any evaluation; `targets` are the scrapes of each instance."""
     length = max(len(scrapes) for scrapes in targets.values())
     inputs = [one for instance, scrapes in targets.items() for one in _inputs(instance, scrapes)]
     window = f"{length * STEP}s"
