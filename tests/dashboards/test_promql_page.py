@@ -20,7 +20,7 @@ _QUESTION = re.compile(
     r"^\*\*(?P<question>[^*]+\?)\*\*(?:(?!```|\*\*).)*```promql\n(?P<query>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _DEADLINE = 240.0
-"""Seconds until the demo has done everything that is asked for, such as a story."""
+"""Seconds until the demo has produced all queried data, such as a story."""
 
 QUESTIONS = {found["question"]: found["query"] for found in _QUESTION.finditer(PAGE.read_text())}
 

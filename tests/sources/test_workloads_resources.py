@@ -74,7 +74,7 @@ def test_an_evicted_pod_is_a_failed_pod_and_no_container() -> None:
     assert not [name for name in page if name.startswith("fleet_workload_terminated_containers")]
 
 
-def test_sidecars_count_beside_the_containers() -> None:
+def test_sidecars_count_in_addition_to_the_containers() -> None:
     spec = {
         "containers": [container("500m", "100Mi")],
         "initContainers": [container("250m", "50Mi", restartPolicy="Always")],
@@ -87,7 +87,7 @@ def test_an_init_container_counts_if_it_needs_more_than_all_that_runs_after_it()
         "containers": [container("500m", "100Mi")],
         "initContainers": [
             container("250m", "50Mi", restartPolicy="Always"),
-            container("2", "10Mi"),  # beside the sidecar that started before it
+            container("2", "10Mi"),  # next to the sidecar that started before it
         ],
     }
     assert row(spec=spec).requested == (2.25, 150 * MIB, 0)

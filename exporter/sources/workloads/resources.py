@@ -76,7 +76,7 @@ def of_pod(
 ) -> Resources:
     """What a pod reserves, overhead aside.
 
-    Sidecars (the bool of an init container) run beside the containers and beside every later init container; other init
+    Sidecars (the bool of an init container) run next to the containers and all later init containers; other init
     containers run one after the other, so the largest counts. `resources` of the pod take precedence.
     """
     sidecars = peak = NOTHING

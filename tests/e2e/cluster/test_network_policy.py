@@ -65,7 +65,7 @@ class Client:
             try:
                 if container in (folder / "cgroup").read_text():
                     return int(folder.name)
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has exited
                 continue
         raise AssertionError(f"no process of pod {self.name}")
 
