@@ -11,7 +11,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, heatmap, stat, table
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import RANGE, RATE, STEP, Line, chosen, kept, shown
 from dashboards.rows.common import alert_marks, source_health
 from exporter.fleet import registry
 from exporter.metrics.metric import Metric
@@ -153,7 +153,7 @@ DASHBOARD = Dashboard(
                     "Active errors",
                     "Unresolved errors, ten highest agents; lines: alert thresholds (fleet_broker_agent_errors).",
                     _most(broker.AGENT_ERRORS),
-                    unit="short", decimals=0, limits=_ERRORS, links=[_DETAILS, _ONLY],
+                    unit="locale", decimals=0, limits=_ERRORS, links=[_DETAILS, _ONLY],
                 ),
             ],
         ),
@@ -164,8 +164,8 @@ DASHBOARD = Dashboard(
                     "Lifecycle events",
                     "Agent events per step, by type (fleet_broker_events_total). Loki does not hold them; the link shows "
                     "the latest with their texts.",
-                    Line(shown(broker.EVENTS, origin=is_not("alert")).increase(RATE).sum("type"), "{{type}}"),
-                    width=8, unit="short", stacked=True, bars=True, calcs=["sum"], links=[_ALL],
+                    Line(shown(broker.EVENTS, origin=is_not("alert")).increase(STEP).sum("type"), "{{type}}"),
+                    width=8, unit="locale", stacked=True, bars=True, links=[_ALL],
                     columns=[Column("error", color=BAD), Column("warning", color=WARN), Column("started", color=OK)],
                 ),
                 table(
@@ -189,7 +189,7 @@ DASHBOARD = Dashboard(
                     "Agents by status",
                     "Agents by status (fleet_broker_agents).",
                     Line(shown(broker.AGENTS).sum("status"), "{{status}}"),
-                    unit="short", decimals=0, stacked=True, width=12, links=[_ALL],
+                    unit="locale", decimals=0, stacked=True, width=12, links=[_ALL],
                     columns=[Column(name, color=color) for name, (_, color) in _STATUS.items()],
                 ),
                 graph(
@@ -197,7 +197,7 @@ DASHBOARD = Dashboard(
                     "Time since the last heartbeat in heartbeat intervals, ten highest agents; line: alert threshold "
                     "(fleet:broker_agent_heartbeats:missed).",
                     Line(kept(recorded.MISSED, agent=chosen("agent")).max("agent").highest(10), "{{agent}}"),
-                    unit="short", decimals=1, width=12, limits=_MISSED, links=[_DETAILS, _ONLY],
+                    unit="locale", decimals=1, width=12, limits=_MISSED, links=[_DETAILS, _ONLY],
                 ),
             ],
         ),
@@ -209,7 +209,7 @@ DASHBOARD = Dashboard(
                     "Tickets by status (fleet_broker_tickets), and overdue tickets (fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS).sum("status"), "{{status}}"),
                     Line(shown(broker.OVERDUE).sum(), "overdue"),
-                    width=8, unit="short", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", color=BAD)],
+                    width=8, unit="locale", decimals=0, links=[_ALL], columns=[*_TICKETS, Column("overdue", color=BAD)],
                 ),
                 graph(
                     "Oldest pending ticket",
@@ -246,7 +246,7 @@ DASHBOARD = Dashboard(
                     "Agents by system",
                     "Agents known from the broker, the task board and events (fleet_agents).",
                     Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
-                    unit="short", decimals=0, width=24,
+                    unit="locale", decimals=0, width=24,
                     links=[Link("Councils", View.AGENTS), Link("Board agents", View.BOARD)],
                 ),
             ],

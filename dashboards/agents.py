@@ -54,7 +54,7 @@ DASHBOARD = Dashboard(
                     "Agents",
                     "Agents seen in councils (fleet_council_agents).",
                     Line(_size.sum()),
-                    width=3, sparkline=True, decimals=0,
+                    width=3, decimals=0,
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
@@ -85,7 +85,7 @@ DASHBOARD = Dashboard(
                     "Deliberations",
                     "Deliberations in progress (fleet_deliberations_in_progress).",
                     Line(of_roles(fleet.IN_PROGRESS).sum()),
-                    width=3, sparkline=True, decimals=0,
+                    width=3, decimals=0,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 stat(
@@ -182,7 +182,7 @@ DASHBOARD = Dashboard(
                     "Agents by system and state",
                     "Agents known from events, the task board and the agent broker (fleet_agents).",
                     Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
-                    unit="short", decimals=0, width=24,
+                    unit="locale", decimals=0, width=24,
                     links=[Link("The broker's agents", View.MONITORING), Link("The board's agents", View.BOARD)],
                 ),
             ],

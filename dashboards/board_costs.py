@@ -8,7 +8,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, stat, table
-from dashboards.grafana.queries import RATE, Line, raw, shown
+from dashboards.grafana.queries import STEP, Line, raw, shown
 from dashboards.rows import costs
 from dashboards.rows.common import alert_marks, source_health
 from exporter.metrics.metric import Metric
@@ -39,7 +39,6 @@ def _counts() -> list[Panel]:
             Line(shown(board.COLUMNS, column=column).sum()),
             width=8,
             height=3,
-            sparkline=True,
             decimals=0,
             base=color,
             links=[_TASKS, _STORIES],
@@ -118,9 +117,11 @@ DASHBOARD = Dashboard(
                     "Changes",
                     "Task changes by kind, and status changes that the board's rules do not allow, per step of the graph "
                     "(fleet_board_changes_total, fleet_board_illegal_moves_total).",
-                    Line(shown(board.MOVES).increase(RATE).sum("kind"), "{{kind}}"),
-                    Line(shown(board.ILLEGAL).increase(RATE).sum(), "illegal"),
-                    unit="short",
+                    Line(shown(board.MOVES).increase(STEP).sum("kind"), "{{kind}}"),
+                    Line(shown(board.ILLEGAL).increase(STEP).sum(), "illegal"),
+                    unit="locale",
+                    bars=True,
+                    stacked=True,
                     width=8,
                     columns=[Column("illegal", color=BAD)],
                     links=[_TASKS, _STORIES],
@@ -137,7 +138,7 @@ DASHBOARD = Dashboard(
                     Line(shown(board.MISORDERED).sum(), "misordered times"),
                     Line(shown(board.SIDE).sum("folder"), "in {{folder}}"),
                     Line(shown(UNREADABLE_VALUES).sum("source", "field"), "{{source}} {{field}}"),
-                    unit="short",
+                    unit="locale",
                     decimals=0,
                     width=16,
                 ),

@@ -10,7 +10,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import NOW, RANGE, RATE, Line, chosen, labelled, raw, shown
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
 from dashboards.rows.services import SERVICES
@@ -44,9 +44,9 @@ def _age(metric: Metric) -> Line:
 
 
 def _worst(
-    title: str, description: str, query: Query, limits: Sequence[Limit], *, unit: str = "short", down: Link = _EVENTS
+    title: str, description: str, query: Query, limits: Sequence[Limit], *, unit: str = "locale", down: Link = _EVENTS
 ) -> Panel:
-    return stat(title, description, Line(query.max()), unit=unit, width=3, sparkline=True, limits=limits, links=[down])
+    return stat(title, description, Line(query.max()), unit=unit, width=3, limits=limits, links=[down])
 
 
 _SETTINGS = ("retention", "storage", "discard", "replicas")
@@ -97,10 +97,9 @@ _HEAD = Row(
         stat(
             "Published",
             "Messages per second received by the exporter on the fleet's subjects (fleet_events_total).",
-            Line(shown(fleet.EVENTS).rate(RATE).sum()),
+            Line(shown(fleet.EVENTS).rate(NOW).sum()),
             unit="ops",
             width=3,
-            sparkline=True,
             links=[_EVENTS],
         ),
         _worst(
@@ -119,7 +118,7 @@ _HEAD = Row(
             "Redelivery rate (max)",
             "Highest redelivery rate of one consumer, a lower bound (nats_consumer_delivered_total, "
             "nats_consumer_delivered_stream_sequence).",
-            consumers.redeliveries(),
+            consumers.redeliveries(NOW),
             consumers.REPEATED_LIMITS,
             unit="ops",
         ),
@@ -164,7 +163,7 @@ _STREAMS = Row(
             [
                 (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
                 (Column("size", unit="bytes"), _each(nats_streams.BYTES)),
-                (Column("stored per second", unit="ops"), Line(_stream(nats_streams.LAST).slope(RATE).max("stream"))),
+                (Column("stored per second", unit="ops"), Line(_stream(nats_streams.LAST).slope(NOW).max("stream"))),
                 (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
                 (
                     Column("full, discards new", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
@@ -210,7 +209,7 @@ _STREAMS = Row(
                     Column("in time range", decimals=0),
                     Line(shown(fleet.EVENTS).increase(RANGE).sum(*_FROM, "family")),
                 ),
-                (Column("per second", unit="ops"), Line(shown(fleet.EVENTS).rate(RATE).sum(*_FROM))),
+                (Column("per second", unit="ops"), Line(shown(fleet.EVENTS).rate(NOW).sum(*_FROM))),
             ],
             key_columns=[Column("subject", links=[ApiLink("Latest events", path="/api/events"), _EVENTS])],
             labels={"family": "family"},

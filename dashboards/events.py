@@ -11,7 +11,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, logs, stat, table
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import NOW, RANGE, RATE, Line, chosen, kept, shown
 from dashboards.rows import event_pipeline
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
@@ -64,7 +64,6 @@ DASHBOARD = Dashboard(
     title="Event stream",
     description="Which events are published now, by whom, and how fast are they consumed?",
     since="now-1h",
-    refresh="10s",
     variables=[
         variables.of("family", "family", "Family", "First token of the subject.", shown(fleet.EVENTS)),
         variables.of("subject", "subject", "Type", "Subjects without IDs.", of_families(fleet.EVENTS)),
@@ -73,7 +72,7 @@ DASHBOARD = Dashboard(
             "role", "role", "Role", "Roles named in events; not all have one.", shown(fleet.COUNCIL_AGENTS), optional=True
         ),
         variables.text_box("story", "Story", "A story ID or a regular expression; .* matches all events.", ".*"),
-        variables.text_box("text", "Text", "A regular expression to search for in the event text."),
+        variables.text_box("text", "Text", "Text to search for in the events, ignoring case."),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("fleet|nats"), STORY_MARKS],
@@ -85,8 +84,8 @@ DASHBOARD = Dashboard(
                 stat(
                     "Events",
                     "Events per second of the selected families and types (fleet_events_total).",
-                    Line(_published().rate(RATE).sum()),
-                    unit="ops", width=3, sparkline=True, links=[LIVE],
+                    Line(_published().rate(NOW).sum()),
+                    unit="ops", width=3, links=[LIVE],
                 ),
                 stat(
                     "Failures",
@@ -130,7 +129,7 @@ DASHBOARD = Dashboard(
                     "the start of the event. Expand a line to see all fields.",
                     events(
                         'family=~"$family", role=~"$role", stream=~"$stream"', 'subject=~"$subject"', 'story=~"$story"',
-                        containing="$text",
+                        containing="text",
                     ),
                     width=24, height=13,
                 ),
@@ -145,7 +144,7 @@ DASHBOARD = Dashboard(
                     "(fleet_events_total).",
                     _WHAT,
                     [
-                        (Column("per second", unit="ops"), Line(_published().rate("5m").sum(*_WHAT))),
+                        (Column("per second", unit="ops"), Line(_published().rate(NOW).sum(*_WHAT))),
                         (Column("in time range", decimals=0), Line(_published().increase(RANGE).sum(*_WHAT))),
                     ],
                     key_columns=[
@@ -215,7 +214,7 @@ DASHBOARD = Dashboard(
                     "Lag",
                     "Undelivered plus unacked messages, ten consumers with the largest lag (nats_consumer_lag).",
                     Line((of_streams(nats_consumers.LAG).max(*_WHO) > 0).highest(10), "{{consumer}}"),
-                    unit="short", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
+                    unit="locale", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
                 ),
                 graph(
                     "Naks and terminations",

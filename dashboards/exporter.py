@@ -8,9 +8,9 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, UP_DOWN, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, stat, table, timeline
-from dashboards.grafana.queries import RATE, Line, chosen, raw, shown
+from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
 from dashboards.rows import exporter_process
-from dashboards.rows.common import STALE, alert_marks, coded
+from dashboards.rows.common import EXPORTER_UP, STALE, alert_marks, coded
 from exporter.errors import Reason
 from exporter.events import broadcast
 from exporter.events.streams import DeliveryMode
@@ -54,7 +54,7 @@ def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
 
 def _events(metric: Metric, legend: str, *labels: str) -> Line:
     """A counter's increase per graph step, drawn as bars; 0 if nothing happened."""
-    return Line(shown(metric).increase(RATE).sum(*labels), legend)
+    return Line(shown(metric).increase(STEP).sum(*labels), legend)
 
 
 _up = _of(scrape.UP)
@@ -80,8 +80,8 @@ DASHBOARD = Dashboard(
             [
                 stat(
                     "Exporter",
-                    "Whether Prometheus can scrape all selected exporters (up); no data if there is none.",
-                    Line(raw('min (up{job=~"$job", instance=~"$instance"})')),
+                    "Whether Prometheus scraped all selected exporters in the last minute (up); no data if there is none.",
+                    Line(EXPORTER_UP.min()),
                     states=UP_DOWN,
                     width=3,
                     background=True,
@@ -136,7 +136,6 @@ DASHBOARD = Dashboard(
                     "Series from all sources in the last scrape (fleet_exporter_source_series).",
                     Line(_of(scrape.SERIES).sum()),
                     width=3,
-                    sparkline=True,
                     decimals=0,
                 ),
                 stat(
@@ -190,7 +189,7 @@ DASHBOARD = Dashboard(
                     "Series by source",
                     "Series per source in the last scrape (fleet_exporter_source_series).",
                     Line(_of(scrape.SERIES).sum("source"), "{{source}}"),
-                    unit="short",
+                    unit="locale",
                     stacked=True,
                 ),
                 graph(
@@ -200,7 +199,7 @@ DASHBOARD = Dashboard(
                     _events(samples.UNPARSED, "parse error: {{reason}}", "reason"),
                     _events(samples.LIMIT_HITS, "over limit: {{kind}}", "kind"),
                     _events(jobs.UNKNOWN, "unknown RayJob {{field}}", "field"),
-                    unit="short",
+                    unit="locale",
                     bars=True,
                 ),
             ],
@@ -236,7 +235,7 @@ DASHBOARD = Dashboard(
                     "fleet_exporter_loki_pending_messages); line: alert threshold.",
                     Line(_stream(STREAM_LAG).max("stream"), "{{stream}} unread"),
                     Line(_stream(loki.PENDING).max("stream"), "{{stream}} not in Loki"),
-                    unit="short",
+                    unit="locale",
                     limits=[_behind],
                     width=12,
                     height=9,
@@ -258,7 +257,7 @@ DASHBOARD = Dashboard(
                     _events(RESTARTS, "{{reason}}", "reason"),
                     _events(DISCONNECTS, "connection lost"),
                     _events(scrape.RESTARTS, "{{source}} watcher restarted", "source"),
-                    unit="short",
+                    unit="locale",
                     width=8,
                     bars=True,
                 ),
@@ -272,7 +271,7 @@ DASHBOARD = Dashboard(
                     _events(loki.MISSED, "deleted before copied"),
                     _events(loki.DROPPED, "rejected by Loki"),
                     _events(REPEATED, "redelivered"),
-                    unit="short",
+                    unit="locale",
                     width=8,
                     bars=True,
                 ),
@@ -294,7 +293,7 @@ DASHBOARD = Dashboard(
                     Line(shown(broadcast.CLIENTS).sum(), "clients"),
                     _events(broadcast.DROPPED_CLIENTS, "disconnected, too slow"),
                     _events(grafana_live.FAILED, "failed pushes to Grafana Live"),
-                    unit="short",
+                    unit="locale",
                     width=12,
                 ),
             ],

@@ -6,10 +6,10 @@ from alerts import thresholds
 from alerts.rules import states
 from alerts.view import View
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, UNKNOWN, WAITING, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import RANGE, RATE, STEP, Line, chosen, kept, shown
 from dashboards.rows import ray_clusters
 from dashboards.rows.common import alert_marks, coded, source_health, worded
 from dashboards.rows.event_log import events
@@ -19,8 +19,8 @@ from exporter.sources.rayjob import jobs
 
 _JOB = ("namespace", "rayjob")
 _STATES = {
-    "New": ("new", QUIET),
-    "Initializing": ("initializing", QUIET),
+    "New": ("new", WAITING),
+    "Initializing": ("initializing", WAITING),
     "Running": ("running", ACCENT),
     "Complete": ("complete", OK),
     "Failed": ("failed", BAD),
@@ -28,17 +28,17 @@ _STATES = {
     "Suspending": ("suspending", WARN),
     "Suspended": ("suspended", WARN),
     "Retrying": ("retrying", WARN),
-    "Waiting": ("waiting", QUIET),
-    "other": ("unknown", "#a855f7"),
+    "Waiting": ("waiting", WAITING),
+    "other": ("unknown", UNKNOWN),
 }
 _RAY_STATES = {
-    "New": ("new", QUIET),
-    "PENDING": ("pending", QUIET),
+    "New": ("new", WAITING),
+    "PENDING": ("pending", WAITING),
     "RUNNING": ("running", ACCENT),
     "STOPPED": ("stopped", WARN),
     "SUCCEEDED": ("succeeded", OK),
     "FAILED": ("failed", BAD),
-    "other": ("unknown", "#a855f7"),
+    "other": ("unknown", UNKNOWN),
 }
 
 
@@ -89,7 +89,6 @@ DASHBOARD = Dashboard(
                     _count("Running"),
                     width=3,
                     decimals=0,
-                    sparkline=True,
                 ),
                 stat(
                     "Waiting",
@@ -97,7 +96,6 @@ DASHBOARD = Dashboard(
                     _count("New|Initializing|Waiting|Suspending|Suspended"),
                     width=3,
                     decimals=0,
-                    sparkline=True,
                 ),
                 stat(
                     "Retried",
@@ -195,7 +193,7 @@ DASHBOARD = Dashboard(
                     "RayJobs by state",
                     "Existing RayJobs by state (ray_jobs).",
                     Line(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
-                    unit="short",
+                    unit="locale",
                     width=8,
                     stacked=True,
                     columns=[Column(state, color=color) for state, (_, color) in _STATES.items()],
@@ -204,9 +202,9 @@ DASHBOARD = Dashboard(
                     "Finished attempts",
                     "Finished attempts by outcome (ray_job_duration_seconds_count), and failed attempts including retried "
                     "ones (ray_job_attempt_failures_total).",
-                    Line(_ended.increase(RATE).sum("outcome"), "{{outcome}}"),
-                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(RATE).sum(), "failed, including retries"),
-                    unit="short",
+                    Line(_ended.increase(STEP).sum("outcome"), "{{outcome}}"),
+                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(STEP).sum(), "failed, including retries"),
+                    unit="locale",
                     width=8,
                     bars=True,
                     stacked=True,

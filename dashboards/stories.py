@@ -9,7 +9,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, timeline
-from dashboards.grafana.queries import RANGE, RATE, Line, Logs, shown
+from dashboards.grafana.queries import RANGE, STEP, Line, Logs, shown
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
 from dashboards.rows.stages import Staged
@@ -71,7 +71,7 @@ DASHBOARD = Dashboard(
                     "Stories in progress",
                     f"Stories that are not {_DONE} (fleet_stories).",
                     Line(_at_work(STORIES, _DONE)),
-                    width=3, decimals=0, sparkline=True, links=_STORY_LINKS,
+                    width=3, decimals=0, links=_STORY_LINKS,
                 ),
                 stat(
                     "Oldest in its stage",
@@ -98,7 +98,7 @@ DASHBOARD = Dashboard(
                     "Tasks in progress",
                     "Tasks that are not done, cancelled, completed or failed (fleet_tasks).",
                     Line(_at_work(TASKS, _ENDED)),
-                    width=3, decimals=0, sparkline=True, links=_TASK_LINKS,
+                    width=3, decimals=0, links=_TASK_LINKS,
                 ),
                 stat(
                     "Invalid transitions",
@@ -144,9 +144,9 @@ DASHBOARD = Dashboard(
                     "Started and completed stories",
                     f"Stories that left {STORY_STAGES[0]} and stories that reached {_DONE}, per graph step "
                     "(fleet_story_transitions_total).",
-                    Line(shown(STORIES.moves, from_stage=STORY_STAGES[0]).increase(RATE).sum(), "started"),
-                    Line(shown(STORIES.moves, to_stage=_DONE).increase(RATE).sum(), "done"),
-                    unit="short", bars=True, calcs=["sum"], width=12, height=12, links=_STORY_LINKS,
+                    Line(shown(STORIES.moves, from_stage=STORY_STAGES[0]).increase(STEP).sum(), "started"),
+                    Line(shown(STORIES.moves, to_stage=_DONE).increase(STEP).sum(), "done"),
+                    unit="locale", bars=True, width=12, height=12, links=_STORY_LINKS,
                     columns=[Column("started", color=ACCENT), Column("done", color=OK)],
                 ),
                 _stories.moved(),
@@ -162,9 +162,9 @@ DASHBOARD = Dashboard(
                     "Invalid transitions",
                     "Transitions that the stage rules do not allow, per graph step "
                     "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
-                    Line(shown(STORIES.illegal).increase(RATE).sum(), "stories"),
-                    Line(shown(TASKS.illegal).increase(RATE).sum(), "tasks"),
-                    unit="short", bars=True, calcs=["sum"], width=12, height=12, links=[Link("Events", View.EVENTS)],
+                    Line(shown(STORIES.illegal).increase(STEP).sum(), "stories"),
+                    Line(shown(TASKS.illegal).increase(STEP).sum(), "tasks"),
+                    unit="locale", bars=True, width=12, height=12, links=[Link("Events", View.EVENTS)],
                 ),
                 _tasks.moved(),
                 _tasks.stays(),

@@ -39,7 +39,6 @@ DASHBOARD = Dashboard(
                     "Keys in all databases (INFO dbN keys).",
                     Line(at(info.DB_KEYS).sum()),
                     width=3,
-                    sparkline=True,
                     decimals=0,
                 ),
                 stat(
@@ -48,7 +47,6 @@ DASHBOARD = Dashboard(
                     Line(at(info.MEMORY_USED).sum()),
                     unit="bytes",
                     width=3,
-                    sparkline=True,
                 ),
                 stat(
                     "Memory limit used",
@@ -80,7 +78,6 @@ DASHBOARD = Dashboard(
                     "Client connections (INFO connected_clients).",
                     Line(at(info.CONNECTED_CLIENTS).sum()),
                     width=3,
-                    sparkline=True,
                     decimals=0,
                 ),
             ],
@@ -149,7 +146,7 @@ DASHBOARD = Dashboard(
                     Line(at(info.DB_KEYS).sum("db"), "{{db}} keys"),
                     Line(at(info.DB_EXPIRING).sum("db"), "{{db}} with TTL"),
                     Line(at(keys.COLLECTION_SIZE).sum("key"), "{{key}}"),
-                    unit="short",
+                    unit="locale",
                     width=12,
                     height=9,
                 ),

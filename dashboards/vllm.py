@@ -10,7 +10,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, heatmap, stat, table
-from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.grafana.queries import NOW, RATE, Line, chosen, shown
 from dashboards.rows import vllm_caches
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
@@ -33,9 +33,9 @@ def _by_engine(mapping: mappings.MetricMapping) -> Query:
 
 
 _requests = at(mappings.DURATION).part("_count")
-_finished = at(mappings.FINISHED).rate(RATE).sum()
+_finished = at(mappings.FINISHED).rate(NOW).sum()
 # A server without failures has no failure series: 0, not "no data".
-_failed = at(mappings.FINISHED, finished_reason=like("error|abort")).rate(RATE).sum() | _finished * 0
+_failed = at(mappings.FINISHED, finished_reason=like("error|abort")).rate(NOW).sum() | _finished * 0
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Limit(thresholds.LATENCY_SECONDS, WARN)
@@ -70,28 +70,25 @@ DASHBOARD = Dashboard(
                     "Requests",
                     "Finished requests per minute (vllm_request_duration_seconds_count); 0 if the servers receive no "
                     "requests.",
-                    Line(_requests.rate(RATE).sum() * 60),
+                    Line(_requests.rate(NOW).sum() * 60),
                     unit="cpm",
                     width=3,
-                    sparkline=True,
                 ),
                 stat(
                     "Latency (p95)",
                     "p95 of the request duration (vllm_request_duration_seconds); no data without requests. Color: "
                     "threshold of VllmSlow, which evaluates ten minutes per server and model.",
-                    quantile(mappings.DURATION, ""),
+                    quantile(mappings.DURATION, "", window=NOW),
                     unit="s",
                     width=3,
                     limits=[_slow],
-                    sparkline=True,
                 ),
                 stat(
                     "First token (p95)",
                     "p95 of the time to first token (vllm_time_to_first_token_seconds); no data without requests.",
-                    quantile(mappings.TIME_TO_FIRST_TOKEN, ""),
+                    quantile(mappings.TIME_TO_FIRST_TOKEN, "", window=NOW),
                     unit="s",
                     width=3,
-                    sparkline=True,
                 ),
                 stat(
                     "Waiting requests",
@@ -100,7 +97,6 @@ DASHBOARD = Dashboard(
                     Line(at(mappings.WAITING).sum()),
                     width=3,
                     limits=[_queue],
-                    sparkline=True,
                     decimals=0,
                 ),
                 stat(
@@ -110,7 +106,6 @@ DASHBOARD = Dashboard(
                     unit="percentunit",
                     width=3,
                     limits=[FULL],
-                    sparkline=True,
                 ),
                 stat(
                     "Failed requests",
@@ -137,7 +132,7 @@ DASHBOARD = Dashboard(
                     Line(at(mappings.WAITING).sum(), "waiting"),
                     Line(at(mappings.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
                     Line(at(mappings.SWAPPED).sum(), "swapped out"),
-                    unit="short",
+                    unit="locale",
                     limits=[_queue],
                     columns=[Column("running", color=ACCENT), Column("waiting", color=WARN)],
                 ),

@@ -15,6 +15,11 @@ BAD: Final = "#ef4444"
 ACCENT: Final = "#3b82f6"
 QUIET: Final = "#64748b"
 """Neutral: no data, disabled, idle."""
+WAITING: Final = "#94a3b8"
+"""Waits for something else; lighter than idle."""
+UNKNOWN: Final = "#a855f7"
+DONE: Final = "#86a69b"
+"""Completed and idle again: neither good news nor work."""
 
 NO_DATA: Final = "no data"
 UP_DOWN: Final = {"1": ("up", OK), "0": ("down", BAD)}
@@ -46,16 +51,25 @@ def steps(limits: Sequence[Limit], *, base: str = OK, below: bool = False) -> Do
     }
 
 
-def words(states: Mapping[str, tuple[str, str]] | None = None) -> list[Document]:
-    """Value mappings: texts and colors for numbers or texts, and "no data" for null and NaN."""
-    nothing = {"type": "special", "options": {"match": "null+nan", "result": {"text": NO_DATA, "color": QUIET, "index": 0}}}
-    if not states:
-        return [nothing]
+def state_words(states: Mapping[str, tuple[str, str]]) -> list[Document]:
+    """Value mappings: texts and colors for numbers or texts. Null has none: a gap in a timeline stays blank."""
     options = {
         value: {"text": text, "color": color, "index": index}
         for index, (value, (text, color)) in enumerate(states.items(), 1)
     }
-    return [{"type": "value", "options": options}, nothing]
+    return [{"type": "value", "options": options}]
+
+
+def words(states: Mapping[str, tuple[str, str]] | None = None) -> list[Document]:
+    """Value mappings: texts and colors for numbers or texts, and "no data" for null and NaN."""
+    nothing = {"type": "special", "options": {"match": "null+nan", "result": {"text": NO_DATA, "color": QUIET, "index": 0}}}
+    return [*(state_words(states) if states else ()), nothing]
+
+
+def check_unit(title: str, unit: str | None, decimals: int | None) -> None:
+    """Raises ValueError for a count whose digits would be lost: `short` writes 1 652 as 2 K without decimals."""
+    if unit == "short":
+        raise ValueError(f"{title}: expected the unit locale for a count, got short (decimals {decimals})")
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,11 @@ class ApiLink(Link):
 
 @dataclass(frozen=True)
 class Column:
-    """Overrides for one table column or one series of a graph, matched by its displayed `name`."""
+    """Overrides for one table column or one series of a graph, matched by its displayed `name`.
+
+    A `hidden` column of a table is only a source of labels. A `bar` is a gauge; of a percentage, from 0 to 100%.
+
+    """
 
     name: str
     unit: str | None = None
@@ -124,6 +142,10 @@ class Column:
             put("unit", self.unit)
         if self.decimals is not None:
             put("decimals", self.decimals)
+        if self.bar:
+            put("min", 0)
+            if self.unit == "percentunit":
+                put("max", 1)
         if self.states is not None:
             put("mappings", words(self.states))
             put("custom.cellOptions", {"type": "color-text"})
@@ -139,6 +161,4 @@ class Column:
             put("custom.width", self.width)
         if self.color is not None:
             put("color", {"mode": "fixed", "fixedColor": self.color})
-        if self.hidden:
-            put("custom.hideFrom", {"viz": True, "legend": True, "tooltip": True})
         return {"matcher": {"id": "byName", "options": self.name}, "properties": properties}

@@ -6,13 +6,21 @@ import re
 from dataclasses import dataclass
 
 from alerts.rule import Recording
+from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, QueryError, Series, like, series
 
 RATE = "$__rate_interval"
 """The window of rates over time; Grafana makes it at least four scrape intervals."""
+STEP = "$__interval"
+"""The window of bars: it ends where the next begins, so that each increase is drawn once."""
+NOW = "5m"
+"""The window of current values: fixed, so that they depend neither on the time range nor on the width of the panel."""
 RANGE = "$__range"
 """The window of values for the whole time range."""
+
+_GENERIC = re.compile(r"\b(?:up|(?:process|scrape|python|go)_\w+)\{")
+"""Metrics that every program has: with the variable `job` at "All", they match the whole Prometheus."""
 
 _NAMED = re.compile(r"{{\s*(\w+)\s*}}")
 
@@ -20,6 +28,16 @@ _NAMED = re.compile(r"{{\s*(\w+)\s*}}")
 def shown(metric: Metric, **matchers: str | Matcher) -> Series:
     """A metric's series from the exporters selected by the variables `job` and `instance`."""
     return series(metric, **matchers, job=like("$job"), instance=like("$instance"))
+
+
+def of_exporters(query: Query) -> Query:
+    """A query of metrics that every program has, for jobs with a fleet-exporter in the last day, also one that is down."""
+    return query.only_with(shown(process.BUILD).max_over("1d"), "job")
+
+
+def recent(series: Series) -> Query:
+    """The newest value of each series in a minute: one missed scrape is not an outage."""
+    return series.last_over("1m")
 
 
 def kept(recording: Recording, **matchers: str | Matcher) -> Series:
@@ -43,6 +61,8 @@ class Line:
     exemplar: bool = False
 
     def __post_init__(self) -> None:
+        if _GENERIC.search(self.query.text) and process.BUILD.name not in self.query.text:
+            raise QueryError(f"{self.query.text}: expected of_exporters(), because every program has this metric")
         for label in _NAMED.findall(self.legend):
             if label not in self.query.labels:
                 raise QueryError(f"legend {self.legend!r}: expected a label of {self.query.text}, got {label}")

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alerts.view import View
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, DONE, QUIET, UNKNOWN, UP_DOWN, WARN, Limit, Link
 from dashboards.grafana.panels import Annotation, Panel, stat
-from dashboards.grafana.queries import RATE, Line, shown
+from dashboards.grafana.queries import STEP, Line, of_exporters, raw, recent, shown
 from exporter.metrics.metric import Metric
-from exporter.metrics.promql import Expression, Matcher, Query, like, places
+from exporter.metrics.promql import SCRAPE_LABELS, Expression, Matcher, Query, Series, like, places
 from exporter.scrape import state as scrape
 from exporter.sources.fleet import samples as fleet
 
 AGENT_STATES: Mapping[str, tuple[str, str]] = {
     "idle": ("idle", QUIET),
     "deliberating": ("deliberating", ACCENT),
-    "completed": ("completed", OK),
+    "completed": ("completed", DONE),
     "failed": ("failed", BAD),
-    "unknown": ("unknown", "#a855f7"),
+    "unknown": ("unknown", UNKNOWN),
     "unresponsive": ("unresponsive", WARN),
 }
 
+
+EXPORTER_UP: Query = of_exporters(Series('up{job=~"$job", instance=~"$instance"}', SCRAPE_LABELS).max_over("1m"))
+"""Whether Prometheus scraped each exporter in the last minute: one missed scrape is not an outage."""
 
 STALE: Sequence[Limit] = (Limit(60, WARN), Limit(300, BAD))
 """Data age in seconds, with the color from there on."""
@@ -51,7 +54,7 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
             f"{what.removeprefix('the ').capitalize() if what.islower() else what} status",
             f"Whether the last collection from {what} succeeded (fleet_exporter_source_up); no data if the source is "
             "disabled.",
-            Line(up.min()),
+            Line(recent(up).min()),
             states=UP_DOWN,
             width=width,
             height=height,
@@ -61,7 +64,7 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
         stat(
             "Data age",
             f"Time since the last successful collection from {what} (fleet_exporter_source_last_success_timestamp_seconds).",
-            Line(shown(scrape.LAST_SUCCESS, source=like(sources)).age().max()),
+            Line(recent(shown(scrape.LAST_SUCCESS, source=like(sources))).age().max().clamp_min(0)),
             unit="s",
             limits=STALE,
             width=width,
@@ -72,22 +75,32 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
 
 
 def alert_marks(component: str = ".+") -> Annotation:
-    """Firing alerts of a component as annotations."""
-    text = f'ALERTS{{alertstate="firing", product="fleet-exporter", component=~"{component}", severity!="none"}}'
+    """The moments at which firing alerts of a component began; of all components, off until a reader wants them."""
+    of = f'product="fleet-exporter", component=~"{component}", severity!="none"'
+    text = f'ALERTS_FOR_STATE{{{of}}} * 1000 and ignoring (alertstate) ALERTS{{alertstate="firing", {of}}}'
     return Annotation(
         "Alerts",
         Line(Expression(text, frozenset({"alertname", "component", "severity"}))),
         BAD,
         title="{{alertname}}",
         text="{{severity}} of {{component}}",
+        shown=component != ".+",
+        moments=True,
     )
+
+
+_moves = shown(fleet.STORIES.moves)
+_moved = _moves.increase(STEP).sum("from_stage", "to_stage") > 0
+_moved_before = raw(
+    f"sum by (from_stage, to_stage) (increase({_moves.text}[{STEP}] offset {STEP})) > 0", "from_stage", "to_stage"
+)
 
 
 STORY_MARKS = Annotation(
     "Stories",
-    Line(shown(fleet.STORIES.moves).increase(RATE).sum("from_stage", "to_stage") > 0),
+    Line(raw(f"({_moved}) unless ({_moved_before})", "from_stage", "to_stage")),
     ACCENT,
     title="{{from_stage}} → {{to_stage}}",
     shown=False,
 )
-"""Stage transitions of stories, from Prometheus alone."""
+"""First of several adjacent stage transitions of stories, from Prometheus alone."""

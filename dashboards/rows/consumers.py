@@ -10,7 +10,7 @@ from alerts.view import View
 from dashboards.grafana.fields import BAD, OK, QUIET, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import NOW, RATE, Line, chosen, kept, shown
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, Series
@@ -33,11 +33,12 @@ def of_consumers(metric: Metric) -> Series:
     return shown(metric, stream=chosen("stream"), consumer=chosen("consumer"))
 
 
-def redeliveries() -> Query:
+def redeliveries(window: str = RATE) -> Query:
     """Redeliveries per second (lower bound), as the alert computes them."""
     deliveries = of_consumers(nats_consumers.DELIVERED)
-    first = of_consumers(nats_consumers.DELIVERED_SEQUENCE).delta(RATE).clamp_min(0)
-    return deliveries.rate(RATE) * (deliveries.increase(RATE) - first).clamp_min(0).share_of(deliveries.increase(RATE))
+    first = of_consumers(nats_consumers.DELIVERED_SEQUENCE).delta(window).clamp_min(0)
+    made = deliveries.increase(window)
+    return deliveries.rate(window) * (made - first).clamp_min(0).share_of(made)
 
 
 def _each(metric: Metric, legend: str = _WHICH) -> Line:
@@ -48,8 +49,8 @@ def _age(metric: Metric) -> Line:
     return Line(of_consumers(metric).age().max(*KEY))
 
 
-def _rate(metric: Metric, legend: str = _WHICH) -> Line:
-    return Line(of_consumers(metric).rate(RATE).max(*KEY), legend)
+def _rate(metric: Metric, legend: str = _WHICH, window: str = RATE) -> Line:
+    return Line(of_consumers(metric).rate(window).max(*KEY), legend)
 
 
 _settings = of_consumers(nats_consumers.INFO)
@@ -72,10 +73,10 @@ BEHIND: Final = Row(
                 (Column("undelivered", limits=PENDING_LIMITS, decimals=0), _each(nats_consumers.PENDING)),
                 (Column("unacked", decimals=0), _each(nats_consumers.ACK_PENDING)),
                 (Column("redelivered", decimals=0), _each(nats_consumers.REDELIVERED)),
-                (Column("settled per second", unit="ops"), _rate(nats_consumers.SETTLED)),
+                (Column("settled per second", unit="ops"), _rate(nats_consumers.SETTLED, window=NOW)),
                 (Column("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
                 (Column("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
-                (Column("redelivered per second", unit="ops", limits=REPEATED_LIMITS), Line(redeliveries().max(*KEY))),
+                (Column("redelivered per second", unit="ops", limits=REPEATED_LIMITS), Line(redeliveries(NOW).max(*KEY))),
                 (Column("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
                 (Column("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
                 (Column("last ack", unit="s"), _age(nats_consumers.LAST_ACK)),
@@ -90,7 +91,7 @@ BEHIND: Final = Row(
             "Lag",
             "Undelivered plus unacked messages by consumer (nats_consumer_lag); the line is the alert threshold.",
             _each(nats_consumers.LAG),
-            unit="short",
+            unit="locale",
             width=8,
             limits=LAG_LIMITS,
             links=LINKS,

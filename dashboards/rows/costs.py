@@ -10,7 +10,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import BAD, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Panel, bars, graph, stat, table
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, shown
+from dashboards.grafana.queries import RANGE, RATE, Line, chosen, raw, shown
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Series, is_not
 from exporter.sources.costs import samples as ledger
@@ -67,19 +67,20 @@ def head() -> list[Panel]:
 
 
 def _by_day() -> Panel:
+    # A bar is drawn at the start of its day (UTC), so its window ends a day later; today's has no end yet.
     made = graph(
         "Cost per day, 30 days",
-        "US dollars by day and model, independent of the time range (fleet_cost_usd_total). Days with missing scrapes are "
-        "too low; /api/costs has the exact sums of the ledger.",
-        Line(_cost.increase("1d").sum("model"), "{{model}}"),
+        "US dollars by day (UTC) and model, independent of the time range (fleet_cost_usd_total). Days with missing scrapes "
+        "are too low; /api/costs has the exact sums of the ledger.",
+        Line(raw(f"sum by (model) (increase({_cost.text}[1d] offset -1d))", "model"), "{{model}}"),
         unit="currencyUSD",
         stacked=True,
         bars=True,
-        calcs=("sum", "max"),
+        step="1d",
         links=[_MODEL],
         width=12,
     )
-    made.timeFrom, made.interval = "30d", "1d"
+    made.timeFrom = "30d"
     return made
 
 

@@ -9,7 +9,7 @@ from alerts.view import View
 from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, heatmap
-from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
@@ -54,14 +54,14 @@ DELIBERATIONS: Final = Row(
             "In progress",
             "Deliberations in progress by role (fleet_deliberations_in_progress).",
             Line(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
-            width=8, unit="short", decimals=0, links=[EVENTS_OF_ROLE],
+            width=8, unit="locale", decimals=0, links=[EVENTS_OF_ROLE],
         ),
         graph(
             "Finished",
             "Finished deliberations per graph step by outcome (fleet_deliberations_total); unknown: the number of agents "
             "was not published.",
-            Line(of_roles(fleet.DELIBERATIONS).increase(RATE).sum("outcome"), "{{outcome}}"),
-            width=8, unit="short", stacked=True, bars=True, columns=_ENDINGS, calcs=["sum"],
+            Line(of_roles(fleet.DELIBERATIONS).increase(STEP).sum("outcome"), "{{outcome}}"),
+            width=8, unit="locale", stacked=True, bars=True, columns=_ENDINGS,
         ),
         graph(
             "Agents per outcome",
@@ -119,13 +119,13 @@ ANSWERS: Final = Row(
             "Tokens per answer including the prompt, mean and p95 (fleet_agent_response_tokens).",
             Line(mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
             Line(of_roles(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
-            unit="short", decimals=0,
+            unit="locale", decimals=0,
         ),
         graph(
             "Tokens",
             "Tokens per second by role (fleet_agent_response_tokens_sum).",
             Line(of_roles(fleet.RESPONSE_TOKENS).part("_sum").rate(RATE).sum("role"), "{{role}}"),
-            unit="short", stacked=True,
+            unit="locale", stacked=True,
         ),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ _LINE: Final = (
     "{{if .story}}  story {{.story}}{{end}}"
     "{{if .task}}  task {{.task}}{{end}}"
     "{{if .agent}}  {{.agent}}{{end}}"
-    "  {{trunc 400 __line__}}"
+    "  {{trunc 400 .payload}}"
 )
 """Format of a line: labels and structured metadata first, then the start of the event."""
 
@@ -21,8 +21,11 @@ _LINE: Final = (
 def events(selector: str, *stages: str, containing: str = "") -> Logs:
     """Lines of the streams that `selector` selects, after further LogQL stages.
 
-    `containing` is a case-insensitive regular expression, or a variable with one, that matches anywhere in the line.
+    `containing` names a variable whose text, ignoring case, is anywhere in the event. The whole event stays in the field
+    `payload` of a line, which shows its start.
 
     """
-    text = " | ".join((f"{{{selector}}}", *stages, f"line_format `{_LINE}`"))
-    return Logs(f"{text} |~ `(?i){containing}`" if containing else text)
+    # The filter reads the whole line, before it is formatted and cut.
+    found = f" |~ `(?i)${{{containing}:regex}}`" if containing else ""
+    whole = "label_format payload=`{{__line__}}`"
+    return Logs(" | ".join((f"{{{selector}}}{found}", *stages, whole, f"line_format `{_LINE}`")))

@@ -115,7 +115,7 @@ ALL_SEEN: Final = Row(
             Line(shown(broadcast.CLIENTS).sum(), "followers"),
             _rate(grafana_live.PUSHED, "events to Grafana Live"),
             _rate(grafana_live.FAILED, "failed pushes"),
-            unit="short", width=8, links=[LIVE],
+            unit="locale", width=8, links=[LIVE],
         ),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from alerts.view import View
 from dashboards.grafana.fields import WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, shown
+from dashboards.grafana.queries import RATE, Line, of_exporters, shown
 from exporter.metrics import process
 from exporter.metrics.promql import Series
 
@@ -18,6 +18,8 @@ _PROCESS = {metric.name.removeprefix("process_"): metric for metric in process.M
 def _process(name: str) -> Series:
     return shown(_PROCESS[name])
 
+
+_started = of_exporters(_process("start_time_seconds"))
 
 PROCESS: Final = Row(
     "Process",
@@ -34,10 +36,13 @@ PROCESS: Final = Row(
                 ),
                 (Column("shard", decimals=0), Line(shown(process.SHARD).max("job", "instance"))),
                 (Column("shards", decimals=0), Line(shown(process.SHARDS).max("job", "instance"))),
-                (Column("uptime", unit="s"), Line(_process("start_time_seconds").age().max("job", "instance"))),
+                (
+                    Column("uptime", unit="s"),
+                    Line(of_exporters(_process("start_time_seconds")).age().max("job", "instance")),
+                ),
                 (
                     Column("open files", unit="percentunit", limits=[Limit(0.8, WARN)], bar=True),
-                    Line((_process("open_fds") / _process("max_fds")).max("job", "instance")),
+                    Line(of_exporters(_process("open_fds") / _process("max_fds")).max("job", "instance")),
                 ),
             ],
             labels={"version": "version", "python_version": "Python"},
@@ -47,7 +52,7 @@ PROCESS: Final = Row(
         graph(
             "CPU",
             "CPU usage of the process (process_cpu_seconds_total); 1 is one core.",
-            Line(_process("cpu_seconds_total").rate(RATE).sum("instance"), "{{instance}}"),
+            Line(of_exporters(_process("cpu_seconds_total").rate(RATE)).sum("instance"), "{{instance}}"),
             unit="percentunit",
             width=7,
             height=10,
@@ -55,7 +60,7 @@ PROCESS: Final = Row(
         graph(
             "Memory",
             "Resident memory of the process (process_resident_memory_bytes).",
-            Line(_process("resident_memory_bytes").max("instance"), "{{instance}}"),
+            Line(of_exporters(_process("resident_memory_bytes")).max("instance"), "{{instance}}"),
             unit="bytes",
             width=7,
             height=10,

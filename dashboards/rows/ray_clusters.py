@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.view import View
-from dashboards.grafana.fields import BAD, OK, QUIET, WARN, YES_NO, Column, Link
+from dashboards.grafana.fields import BAD, OK, QUIET, UNKNOWN, WARN, YES_NO, Column, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, stat, table
 from dashboards.grafana.queries import Line, chosen, shown
@@ -26,7 +26,7 @@ _CLUSTER_STATES = {
     "ready": ("ready", OK),
     "suspended": ("suspended", WARN),
     "failed": ("failed", BAD),
-    "other": ("unknown", "#a855f7"),
+    "other": ("unknown", UNKNOWN),
 }
 
 
@@ -76,7 +76,7 @@ CLUSTERS: Final = Row(
             _workers("desired"),
             _workers("ready"),
             _workers("max"),
-            unit="short",
+            unit="locale",
         ),
         stat(
             "KubeRay",
@@ -94,7 +94,7 @@ CLUSTERS: Final = Row(
             "fleet_node_pool_gpus_requested); no data without GPU nodes, or if the exporter does not read nodes.",
             Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
             Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
-            unit="short",
+            unit="locale",
         ),
     ],
 )

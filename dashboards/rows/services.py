@@ -9,7 +9,7 @@ from alerts.view import View
 from dashboards.grafana.fields import BAD, OK, QUIET, UP_DOWN, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.grafana.queries import NOW, Line, chosen, shown
 from dashboards.rows.common import coded
 from exporter.errors import Reason
 from exporter.metrics.metric import Metric
@@ -62,7 +62,7 @@ SERVICES: Final = Row(
                 (Column("deliberations"), _each(probe.ACTIVE)),
                 (
                     Column("deliberations per minute", decimals=2),
-                    Line((_of(probe.DELIBERATIONS).rate(RATE) * 60).sum(*_KEY)),
+                    Line((_of(probe.DELIBERATIONS).rate(NOW) * 60).sum(*_KEY)),
                 ),
                 (Column("mean deliberation", unit="s"), _each(probe.MEAN)),
             ],
@@ -88,7 +88,7 @@ SERVICES: Final = Row(
             Line(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
             Line(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
             Line(_of(probe.JOBS).sum("role"), "{{role}} jobs"),
-            unit="short",
+            unit="locale",
             decimals=0,
             links=[Link("Agents", View.AGENTS)],
             width=12,

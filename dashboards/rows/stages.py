@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dashboards.grafana.fields import ApiLink, Column, Link
 from dashboards.grafana.panels import Panel, graph, heatmap, node_graph, table
-from dashboards.grafana.queries import RANGE, RATE, Line, labelled, raw, shown
+from dashboards.grafana.queries import RANGE, RATE, STEP, Line, labelled, raw, shown
 from exporter.metrics.promql import Query
 from exporter.sources.fleet.samples import StageMetrics
 
@@ -50,7 +50,7 @@ class Staged:
             f"{self.things.capitalize()} over time",
             f"{self.things.capitalize()} by stage ({self.metrics.now.name}).",
             Line(shown(self.metrics.now).sum("stage"), "{{stage}}"),
-            unit="short", decimals=0, stacked=True, width=width, height=height, links=self.links, columns=self.columns,
+            unit="locale", decimals=0, stacked=True, width=width, height=height, links=self.links, columns=self.columns,
         )  # fmt: skip
 
     def moves(self, *, width: int, height: int) -> Panel:
@@ -81,8 +81,8 @@ class Staged:
         return graph(
             f"{self.things.capitalize()} transitions over time",
             f"Transitions per graph step, by previous and new stage ({self.metrics.moves.name}).",
-            Line(shown(self.metrics.moves).increase(RATE).sum("from_stage", "to_stage"), "{{from_stage}} → {{to_stage}}"),
-            unit="short", stacked=True, bars=True, width=width, links=self.links, calcs=["sum"],
+            Line(shown(self.metrics.moves).increase(STEP).sum("from_stage", "to_stage"), "{{from_stage}} → {{to_stage}}"),
+            unit="locale", stacked=True, bars=True, width=width, links=self.links,
         )  # fmt: skip
 
     def stays(self, *, width: int | None = None) -> Panel:

@@ -7,7 +7,7 @@ the same two metrics: received events (fleet_events_total) and consumer configur
 
 from __future__ import annotations
 
-from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import NOW, Line, chosen, labelled, raw, shown
 from exporter.metrics.promql import Matcher, Query, Series, like, unlike
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
@@ -40,8 +40,8 @@ def _filters() -> Query:
 
 
 _CONSUMER = ("job", "instance", "stream", "consumer")
-_PUBLISHED = shown(fleet.EVENTS).rate(RATE)
-_CONSUMED = _filters().matching("*", shown(nats_consumers.DELIVERED).rate(RATE), *_CONSUMER).sum("subject", "service")
+_PUBLISHED = shown(fleet.EVENTS).rate(NOW)
+_CONSUMED = _filters().matching("*", shown(nats_consumers.DELIVERED).rate(NOW), *_CONSUMER).sum("subject", "service")
 """Deliveries per second. A consumer with several filters has an edge from each, with all its deliveries on each edge."""
 
 
@@ -63,7 +63,7 @@ def _covered() -> Query:
     for pattern, wildcard in _WILDCARDS:
         # agent.results.* stands for subjects with IDs, and would match itself
         seen = shown(fleet.EVENTS, subject=unlike(r".*[*]")) if wildcard.endswith("*") else shown(fleet.EVENTS)
-        parts.append(labelled(seen.rate(RATE).sum("subject"), "wildcard", wildcard, "subject", pattern))
+        parts.append(labelled(seen.rate(NOW).sum("subject"), "wildcard", wildcard, "subject", pattern))
     covers = raw(" or ".join(part.text for part in parts), "subject", "wildcard")
     consumed = labelled(_CONSUMED, "wildcard", "$1", "subject", "(.+)").by("group", "wildcard")
     return _arrow(covers.matching("*", consumed, "wildcard"), ("subject", "subject"), ("subject", "wildcard"))

@@ -8,7 +8,7 @@ from alerts.view import View
 from dashboards.grafana.fields import ACCENT, OK, QUIET, WARN, YES_NO, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
 from dashboards.rows.common import coded, worded
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
@@ -32,7 +32,7 @@ def rate(metric: Metric, legend: str, *labels: str) -> Line:
 
 
 def _often(metric: Metric, legend: str, *labels: str) -> Line:
-    return Line(at(metric).increase(RATE).sum(*labels), legend)
+    return Line(at(metric).increase(STEP).sum(*labels), legend)
 
 
 def _each(metric: Metric) -> Line:
@@ -128,7 +128,7 @@ SERVERS: Final = Row(
                     (info.WATCHING_CLIENTS, "watching"),
                 )
             ),
-            unit="short",
+            unit="locale",
         ),
         graph(
             "CPU",
@@ -168,7 +168,7 @@ ERRORS: Final = Row(
             Line(at(valkey.SLOWLOG).sum("server"), "{{server}} slow"),
             Line(at(valkey.LARGE_REPLIES).sum("server"), "{{server}} large"),
             _often(info.AOF_DELAYED, "delayed by fsync"),
-            unit="short",
+            unit="locale",
             width=12,
         ),
     ],
@@ -218,7 +218,7 @@ PERSISTENCE: Final = Row(
             _often(info.RESYNCS_FULL, "full"),
             _often(info.RESYNCS_PARTIAL, "partial"),
             _often(info.RESYNCS_DENIED, "partial, rejected"),
-            unit="short",
+            unit="locale",
             width=12,
         ),
     ],

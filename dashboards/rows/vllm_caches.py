@@ -33,9 +33,9 @@ def rate(mapping: mappings.MetricMapping, legend: str, *labels: str) -> Line:
     return Line(at(mapping).rate(RATE).sum(*labels), legend)
 
 
-def quantile(mapping: mappings.MetricMapping, legend: str, share: float = 0.95) -> Line:
+def quantile(mapping: mappings.MetricMapping, legend: str, share: float = 0.95, window: str = RATE) -> Line:
     """A quantile over all selected engines."""
-    return Line(at(mapping).quantile(share, window=RATE), legend)
+    return Line(at(mapping).quantile(share, window=window), legend)
 
 
 def share(part: mappings.MetricMapping, whole: mappings.MetricMapping, legend: str) -> Line:
@@ -82,7 +82,7 @@ CACHES: Final = Row(
             quantile(mappings.REQUEST_GENERATION, "generated, p50", 0.5),
             quantile(mappings.REQUEST_GENERATION, "generated, p95"),
             quantile(mappings.ITERATION, "step, p95"),
-            unit="short",
+            unit="locale",
         ),
         table(
             "Missing metrics",

@@ -8,7 +8,7 @@ from alerts.view import View
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, chosen, labelled, shown
+from dashboards.grafana.queries import STEP, Line, chosen, labelled, shown
 from dashboards.rows.common import coded
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
@@ -19,7 +19,7 @@ from exporter.sources.rayjob import clusters
 from exporter.sources.valkey import info as valkey
 from exporter.sources.workloads import samples as workloads
 
-STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD)}
+STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD), "5": ("unknown", QUIET)}
 """Texts and colors for the state of a group: backends, services, workloads."""
 
 _RESOURCES = [Column("limit", color=QUIET), Column("requested", color=ACCENT), Column("used", color=OK)]
@@ -88,7 +88,7 @@ RESOURCES: Final = Row(
             Line(_workload(workloads.CPU_REQUESTED).sum(), "requested"),
             Line(_workload(workloads.CPU_USED).sum(), "used"),
             Line(shown(clusters.CLUSTER_CPU).sum(), "requested by Ray"),
-            unit="short",
+            unit="locale",
             columns=_RESOURCES,
         ),
         graph(
@@ -110,7 +110,7 @@ RESOURCES: Final = Row(
             Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
             Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
             Line(shown(clusters.CLUSTER_GPU).sum(), "requested by Ray"),
-            unit="short",
+            unit="locale",
             links=[Link("Ray jobs", View.RAY_JOBS), Link("vLLM", View.VLLM)],
         ),
     ],
@@ -122,7 +122,7 @@ PODS: Final = Row(
             "Pods by phase",
             "Pods of the workloads by phase (fleet_workload_pods).",
             Line(_workload(workloads.PODS).sum("phase") > 0, "{{phase}}"),
-            unit="short",
+            unit="locale",
             width=8,
             stacked=True,
             columns=[
@@ -140,14 +140,14 @@ PODS: Final = Row(
             Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waiting: {{reason}}"),
             Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
             Line(_workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"),
-            unit="short",
+            unit="locale",
             width=8,
         ),
         graph(
             "Restarts",
             "Container restarts by workload (fleet_workload_restarts_total).",
-            Line(_workload(workloads.RESTARTS).increase(RATE).sum("workload"), "{{workload}}"),
-            unit="short",
+            Line(_workload(workloads.RESTARTS).increase(STEP).sum("workload"), "{{workload}}"),
+            unit="locale",
             width=8,
             bars=True,
         ),

@@ -208,6 +208,10 @@ class Series(Query):
     def max_over(self, window: str) -> Query:
         return self._over("max_over_time", window, Kind.GAUGE)
 
+    def last_over(self, window: str) -> Query:
+        """The newest value of a gauge in the window, also after a missed scrape."""
+        return self._over("last_over_time", window, Kind.GAUGE)
+
     def min_over(self, window: str) -> Query:
         return self._over("min_over_time", window, Kind.GAUGE)
 

@@ -179,10 +179,17 @@ def _target_promql(document: Document) -> Iterator[Fault]:
 
 
 def _target_rate_interval(document: Document) -> Iterator[Fault]:
-    for panel, query in targets(document, "prometheus"):
-        for call in _calls(query):
-            if call.func.name in _RATES and getattr(call.args[0], "range", None) != RATE_WINDOW:
-                yield Fault(panel["title"], f"{call.func.name}() is not taken over $__rate_interval: {query}")
+    """Unlike the linter's, for instant queries a fixed window: a current value must not depend on the panel's width."""
+    for panel in panels(document):
+        for target in panel.get("targets", ()):
+            if target["datasource"]["type"] != "prometheus":
+                continue
+            instant = bool(target.get("instant"))
+            for call in _calls(query := target["expr"]):
+                over = getattr(call.args[0], "range", None) == RATE_WINDOW if call.func.name in _RATES else not instant
+                if over is instant:
+                    wanted = "a fixed window" if instant else "$__rate_interval"
+                    yield Fault(panel["title"], f"{call.func.name}() is not taken over {wanted}: {query}")
 
 
 def _target_matcher(label: str) -> Rule:

@@ -227,7 +227,7 @@ def test_exempt_metrics_exist_and_are_not_used() -> None:
 
 
 def test_every_queried_series_is_exported() -> None:
-    exported = {rule.name for rule in RECORDINGS} | {"ALERTS", "up"}
+    exported = {rule.name for rule in RECORDINGS} | {"ALERTS", "ALERTS_FOR_STATE", "up"}
     for metric in _declared().values():
         parts = ("_bucket", "_count", "_sum") if metric.kind is Kind.HISTOGRAM else ("",)
         exported |= {f"{metric.name}{part}" for part in parts}

@@ -35,7 +35,6 @@ class Exclusion(NamedTuple):
 
 _RECORDED = "Recorded series have no instance: they continue if another exporter takes over."
 _NO_EXPORTERS = "Alerts have neither job nor instance: a restarted exporter must not create a new alert."
-_RARE = "Value over 15 minutes or the time range: four scrapes have too few events."
 
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-job-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
@@ -45,11 +44,6 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
     Exclusion("target-instance-rule", View.EVENTS, ("Ack duration (p95)",), _RECORDED),
     Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
-    Exclusion("target-rate-interval-rule", View.AGENTS, ("Successful answers", "Councils", "Agents"), _RARE),
-    Exclusion(
-        "target-rate-interval-rule", View.EVENTS, ("Failures", "Event delay (p95)", "Event types", "Consumers"), _RARE
-    ),
-    Exclusion("target-rate-interval-rule", View.STORIES, ("Stories by stage", "Tasks by stage"), _RARE),
 )
 
 
@@ -194,3 +188,12 @@ def test_a_window_of_ones_own_is_seen_in_logql() -> None:
     broken = _one_panel('rate({family="planning"}[5m])', loki=True)
 
     assert list(RULES["target-logql-auto-rule"](broken)) != []
+
+
+def test_a_current_value_has_a_fixed_window() -> None:
+    def faults(window: str) -> list[Fault]:
+        target = {"refId": "A", "expr": f"rate(x_total{{{KEPT}}}[{window}])", "datasource": PROMETHEUS, "instant": True}
+        return list(RULES["target-rate-interval-rule"](_one_panel("x", targets=[target])))
+
+    assert faults("$__rate_interval") != []
+    assert faults("5m") == []

@@ -14,7 +14,17 @@ from alerts.view import View
 from dashboards.grafana import variables
 from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link, steps, words
 from dashboards.grafana.layout import COLUMNS, LayoutError, Row, places
-from dashboards.grafana.panels import Annotation, Dashboard, Panel, graph, logs, node_graph, note, stat, table
+from dashboards.grafana.panels import (
+    Annotation,
+    Dashboard,
+    Panel,
+    graph,
+    logs,
+    node_graph,
+    note,
+    stat,
+    table,
+)
 from dashboards.grafana.panels.dashboard import MOST_PANELS
 from dashboards.grafana.queries import Line, Logs, chosen, labelled, raw, shown
 from dashboards.rows.common import coded, worded
@@ -136,7 +146,7 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
         "Depths",
         "Depths.",
         ["queue"],
-        [(Column("depth", unit="short"), DEPTH), (Column("done"), Line(shown(COUNTER).rate("5m").sum("queue")))],
+        [(Column("depth", unit="locale"), DEPTH), (Column("done"), Line(shown(COUNTER).rate("5m").sum("queue")))],
         key_columns=[Column("queue", links=[Link("One", View.EVENTS)])],
     ).to_json_data()
     merge, keep, organize = made["transformations"]
@@ -162,7 +172,7 @@ def test_a_node_graphs_figures_are_real_fields() -> None:
 
 
 def test_a_gap_in_a_graph_stays_a_gap() -> None:
-    field = graph("Depth", "A depth.", DEPTH, unit="short", limits=[Limit(5)]).to_json_data()["fieldConfig"]["defaults"]
+    field = graph("Depth", "A depth.", DEPTH, unit="locale", limits=[Limit(5)]).to_json_data()["fieldConfig"]["defaults"]
 
     assert field["custom"]["spanNulls"] is False
     assert field["custom"]["thresholdsStyle"] == {"mode": "dashed"}

@@ -73,6 +73,20 @@ def test_a_gap_between_readings_of_prometheus_stays_one() -> None:
     assert "spanNulls" not in timeline("States", "States.", AGENTS, states=STATES).field["custom"]
 
 
+def test_a_gap_in_a_timeline_is_blank() -> None:
+    """A text for null would be drawn as a band."""
+    mappings = timeline("States", "States.", AGENTS, states=STATES).field["mappings"]
+
+    assert [one["type"] for one in mappings] == ["value"]
+
+
+def test_a_search_reads_the_whole_event_before_its_line_is_cut() -> None:
+    text = events('family="agent"', 'role=~"$role"', containing="text").text
+
+    assert text.startswith('{family="agent"} |~ `(?i)${text:regex}` | role')
+    assert text.index("label_format payload=`{{__line__}}`") < text.index("line_format `")
+
+
 def test_a_timeline_is_of_one_data_source() -> None:
     with pytest.raises(ValueError, match="got both"):
         timeline("States", "States.", AGENTS, Logs('{a="b"}'), states=STATES)

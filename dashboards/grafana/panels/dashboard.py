@@ -25,6 +25,8 @@ TAG: Final = "fleet-exporter"
 
 _evolved: Callable[..., Panel] = attr.evolve
 
+_STARTS: Final = re.compile(r" unless .* offset \$__interval\b")
+
 _NOT_GRAFANAS = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
 """Dashboard keys that grafanalib writes and Grafana no longer reads."""
 _OF_OLD_PANELS = {"cacheTimeout", "editable", "error", "height", "hideTimeOverride", "minSpan", "span"}
@@ -32,7 +34,12 @@ _OF_OLD_PANELS = {"cacheTimeout", "editable", "error", "height", "hideTimeOverri
 
 @dataclass(frozen=True)
 class Annotation:
-    """Annotations on every graph, at values of a Prometheus query or lines from Loki."""
+    """Annotations on every graph: moments, from a Prometheus query or lines from Loki.
+
+    Grafana joins values at adjacent steps to an opaque region. So a value is a moment in milliseconds (`moments`), or the
+    query has no value at the step before, by `unless … offset $__interval`. Raises ValueError for other queries.
+
+    """
 
     name: str
     query: Line | Logs
@@ -40,6 +47,11 @@ class Annotation:
     title: str
     text: str = ""
     shown: bool = True
+    moments: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.query, Line) and not self.moments and not _STARTS.search(self.query.query.text):
+            raise ValueError(f"annotation {self.name}: expected moments, got {self.query.query.text}; it would draw regions")
 
     def document(self) -> Document:
         """The annotation in Grafana's JSON."""
@@ -49,7 +61,8 @@ class Annotation:
             target = {"refId": "Anno", "expr": self.query.text, "queryType": "range", "maxLines": 200}
             return common | {"datasource": LOKI, "expr": self.query.text, "target": target}
         expr = self.query.query.text
-        return common | {"datasource": PROMETHEUS, "expr": expr, "step": "60s", "target": {"refId": "Anno", "expr": expr}}
+        common |= {"datasource": PROMETHEUS, "expr": expr, "step": "60s", "target": {"refId": "Anno", "expr": expr}}
+        return common | ({"useValueForTime": True} if self.moments else {})
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 
-from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
+from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, check_unit, steps, words
 from dashboards.grafana.panels.panel import Panel, panel, targets
 from dashboards.grafana.queries import Line
 
@@ -16,7 +16,7 @@ def stat(
     title: str,
     description: str,
     *lines: Line,
-    unit: str = "short",
+    unit: str = "locale",
     width: int | None = None,
     height: int = 4,
     states: Mapping[str, tuple[str, str]] | None = None,
@@ -25,17 +25,18 @@ def stat(
     base: str | None = None,
     links: Sequence[Link] = (),
     names: bool = False,
-    sparkline: bool = False,
     decimals: int | None = None,
     background: bool = False,
     text: bool = False,
     columns: Sequence[Column] = (),
 ) -> Panel:
-    """A stat panel. `states` maps values to texts; `names` shows each series' legend, `text` shows only the legend.
+    """A stat panel. A window must be fixed or the whole range. `states` maps values to texts; `names` shows each series'
+    legend, `text` shows only the legend.
 
     `columns` are overrides for single series by legend, such as links.
 
     """
+    check_unit(title, unit, decimals)
     mode = "name" if text else "value_and_name" if names else "value"
     color = base or (QUIET if states else ACCENT if not limits else None)
     field: Document = {
@@ -50,7 +51,7 @@ def stat(
         field["decimals"] = decimals
     options: Document = {
         "colorMode": "background_solid" if background else "value",
-        "graphMode": "area" if sparkline else "none",
+        "graphMode": "none",
         "justifyMode": "auto",
         "orientation": "auto",
         "percentChangeColorMode": "standard",
@@ -63,7 +64,7 @@ def stat(
         "stat",
         title,
         description,
-        targets(lines, instant=not sparkline),
+        targets(lines, instant=True),
         options=options,
         field=field,
         overrides=[column.document() for column in columns],
@@ -85,7 +86,10 @@ def bars(
     links: Sequence[Link] = (),
     base: str = ACCENT,
 ) -> Panel:
-    """One bar for each series."""
+    """One bar for each series. Raises ValueError for a percentage without a maximum."""
+    check_unit(title, unit, None)
+    if unit == "percentunit" and maximum is None:
+        raise ValueError(f"{title}: expected a maximum for a percentage")
     field: Document = {
         "color": {"mode": "thresholds"},
         "unit": unit,
@@ -143,17 +147,20 @@ def table(
             raise ValueError(
                 f"{title}: unexpected label {', '.join(sorted(more))} in the query of {column.name}; it would split rows"
             )
+    for column in (*key_columns, *(column for column, _ in columns)):
+        check_unit(f"{title}, {column.name}", column.unit, column.decimals)
     letters = string.ascii_uppercase[: len(columns)]
     heads = {f"Value #{letter}": column.name for letter, (column, _) in zip(letters, columns, strict=True)}
     if len(columns) == 1:
         heads = {"Value": columns[0][0].name}
     heads |= shown
+    hidden = {head: True for head, name in heads.items() if name in {column.name for column, _ in columns if column.hidden}}
     order = {name: index for index, name in enumerate([*key, *shown, *(name for name in heads if name not in shown)])}
     keep = "|".join([*(f"{name}" for name in (*key, *shown)), r"Value.*"])
     transformations: list[Document] = [
         {"id": "merge", "options": {}},
         {"id": "filterFieldsByName", "options": {"include": {"pattern": f"^({keep})$"}}},
-        {"id": "organize", "options": {"excludeByName": {}, "indexByName": order, "renameByName": heads}},
+        {"id": "organize", "options": {"excludeByName": hidden, "indexByName": order, "renameByName": heads}},
     ]
     field: Document = {
         "color": {"mode": "thresholds"},
@@ -174,7 +181,7 @@ def table(
         targets([line for _, line in columns], instant=True, table=True),
         options=options,
         field=field,
-        overrides=[column.document() for column in (*key_columns, *(column for column, _ in columns))],
+        overrides=[column.document() for column in (*key_columns, *(column for column, _ in columns)) if not column.hidden],
         width=width,
         height=height,
         transformations=transformations,
@@ -189,9 +196,11 @@ def node_graph(
     *,
     width: int | None = None,
     height: int = 14,
-    unit: str = "short",
+    unit: str = "",
+    stat: str = "value",
 ) -> Panel:
-    """A node graph. `nodes` has the labels id and title, `edges` id, source and target; the value is the main stat.
+    """A node graph. `nodes` has the labels id and title, `edges` id, source and target; the value, named `stat`, is the
+    main stat.
 
     Every source and target must be a node: Grafana fails on an edge to a missing node.
 
@@ -222,9 +231,11 @@ def node_graph(
     options: Document = {
         "layoutAlgorithm": "layered",
         "zoomMode": "cooperative",
-        "nodes": {"mainStatUnit": unit},
-        "edges": {"mainStatUnit": unit},
+        "nodes": {"mainStatUnit": unit} if unit else {},
+        "edges": {"mainStatUnit": unit} if unit else {},
     }
+    named: Document = {"matcher": {"id": "byName", "options": "mainstat"}}
+    named["properties"] = [{"id": "displayName", "value": stat}, {"id": "unit", "value": unit or "locale"}]
     return panel(
         "nodeGraph",
         title,
@@ -232,6 +243,7 @@ def node_graph(
         made,
         options=options,
         field={"noValue": NO_DATA, "mappings": words()},
+        overrides=[named],
         width=width,
         height=height,
         transformations=transformations,

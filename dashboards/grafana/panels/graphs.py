@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, steps, words
+from dashboards.grafana.fields import (
+    ACCENT,
+    BAD,
+    NO_DATA,
+    QUIET,
+    Column,
+    Document,
+    Limit,
+    Link,
+    check_unit,
+    state_words,
+    steps,
+)
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
-from dashboards.grafana.queries import Line, Logs
+from dashboards.grafana.queries import RATE, STEP, Line, Logs
 
 MOST_POINTS: Final = 360
 """Points per line: one per scrape in three hours. More would overlap and cost more in Prometheus."""
+MOST_BARS: Final = 60
+"""Bars per series: narrower ones cannot be told apart."""
+LEAST_STEP: Final = "1m"
+"""The step of bars is never shorter: it needs several scrapes."""
 MOST_STATES: Final = 150
 """Points per row of a timeline: shorter states may not be visible."""
+_SOFT_MAXIMA: Final = {
+    "percentunit": 1, "s": 0.01, "bytes": 1024, "Bps": 1024, "locale": 4, "none": 4, "currencyUSD": 0.01,
+}  # fmt: skip
+"""How far the axis reaches at least, so that a graph of zeros has no axis to 100; 1 for other units."""
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 
@@ -33,8 +54,23 @@ def graph(
     columns: Sequence[Column] = (),
     decimals: int | None = None,
     calcs: Sequence[str] = ("lastNotNull", "max"),
+    step: str = STEP,
 ) -> Panel:
-    """Lines over time, with alert thresholds from `limits`. Stack only the parts of a whole."""
+    """Lines over time, with alert thresholds from `limits`; `bars` are increases per `step`. Stack only parts of a whole.
+
+    Raises ValueError for increases over overlapping windows, which a reader would add up, and for sums in the legend: a
+    total is an instant increase over the range. The axis always includes 0 to the first limit, or a small maximum.
+
+    """
+    check_unit(title, unit, decimals)
+    for line in lines:
+        text = line.query.text
+        if (bars and f"[{step}]" not in text) or re.search(rf"increase\([^\[]*\[{re.escape(RATE)}\]\) *(?:\)|$)", text):
+            raise ValueError(f"{title}: expected bars of increases over {step}, got {text}")
+    if "sum" in calcs:
+        raise ValueError(f"{title}: expected no sum in the legend; a total is an increase over the range")
+    calcs = () if bars else calcs
+    lowest = min((limit.value for limit in limits), default=0)
     shading = 25 if stacked or bars else 8
     custom: Document = {
         "drawStyle": "bars" if bars else "line",
@@ -49,13 +85,15 @@ def graph(
         "axisPlacement": "auto",
         "axisLabel": "",
         "axisBorderShow": False,
-        "barAlignment": 0,
+        "barAlignment": 0 if not bars else -1 if step == STEP else 1,  # the increase up to a step, or from a day's start
         "scaleDistribution": {"type": "linear"},
         "hideFrom": {"legend": False, "tooltip": False, "viz": False},
         "thresholdsStyle": {"mode": "dashed" if limits else "off"},
     }
+    if maximum is None:
+        custom["axisSoftMax"] = round(lowest * 1.25, 6) if lowest > 0 else _SOFT_MAXIMA.get(unit, 1)
     field: Document = {
-        "color": {"mode": "palette-classic"},
+        "color": {"mode": "palette-classic-by-name"},
         "custom": custom,
         "unit": unit,
         "noValue": NO_DATA,
@@ -66,6 +104,10 @@ def graph(
     for name, value in (("min", minimum), ("max", maximum), ("decimals", decimals)):
         if value is not None:
             field[name] = value
+    overrides = [column.document() for column in columns]
+    for column, override in zip(columns, overrides, strict=True):
+        if stacked and column.color == BAD:  # on top of the others, a few failures would read as many
+            override["properties"].append({"id": "custom.stacking", "value": {"mode": "none", "group": "A"}})
     many = len(lines) > 1 or any(line.query.labels for line in lines)
     options: Document = {
         "legend": {
@@ -85,11 +127,13 @@ def graph(
         targets(lines),
         options=options,
         field=field,
-        overrides=[column.document() for column in columns],
+        overrides=overrides,
         width=width,
         height=height,
     )
-    made.maxDataPoints = MOST_POINTS
+    made.maxDataPoints = MOST_BARS if bars else MOST_POINTS
+    if step != STEP or any(STEP in line.query.text for line in lines):
+        made.interval = LEAST_STEP if step == STEP else step
     return made
 
 
@@ -98,7 +142,7 @@ def heatmap(title: str, description: str, line: Line, *, unit: str, width: int |
     options: Document = {
         "calculate": False,
         "cellGap": 1,
-        "cellValues": {"unit": "short", "decimals": 1},
+        "cellValues": {"unit": "locale", "decimals": 2},
         "color": {
             "mode": "scheme",
             "scheme": "Blues",
@@ -169,7 +213,7 @@ def timeline(
             "hideFrom": {"legend": False, "tooltip": False, "viz": False},
             "axisPlacement": "auto",
         },
-        "mappings": words(states),
+        "mappings": state_words(states),
         "noValue": NO_DATA,
         "links": [link.document(of_row=False) for link in links],
     }

@@ -14,7 +14,7 @@ import attr
 from grafanalib import core
 
 from dashboards.grafana.fields import Document
-from dashboards.grafana.queries import Line, Logs
+from dashboards.grafana.queries import RATE, STEP, Line, Logs
 
 PROMETHEUS = {"type": "prometheus", "uid": "${prometheus_datasource}"}
 LOKI = {"type": "loki", "uid": "${loki_datasource}"}
@@ -55,9 +55,15 @@ _target: Callable[..., Target] = Target  # grafanalib has no type annotations
 
 
 def targets(lines: Sequence[Line], *, instant: bool = False, table: bool = False, names: str = "") -> list[Target]:
-    """Prometheus queries named A, B, C … or by `names`; `instant` queries only the end of the time range."""
+    """Prometheus queries named A, B, C … or by `names`; `instant` queries only the end of the time range.
+
+    Raises ValueError for an instant query over $__rate_interval, which depends on the time range and on the panel's width.
+
+    """
     made = []
     for name, line in zip(names or string.ascii_uppercase, lines, strict=False):
+        if instant and (RATE in line.query.text or STEP in line.query.text):
+            raise ValueError(f"{line.query.text}: expected a fixed window in a query of the current value")
         extra: Document = {
             "editorMode": "code",
             "format": "table" if table else "time_series",

@@ -57,12 +57,16 @@ def logs(
 
 
 def firing_alerts(title: str, description: str, *, matcher: str, width: int | None = None, height: int = 8) -> Panel:
-    """Firing and pending alerts from Prometheus; `matcher` such as `{product="fleet-exporter"}`."""
+    """Firing and pending alerts of all data sources; `matcher` such as `{product="fleet-exporter"}`.
+
+    The option for a data source compares its name with a text that Grafana does not interpolate: a variable in it would
+    hide all alerts.
+
+    """
     options: Document = {
         "alertInstanceLabelFilter": matcher,
         "alertName": "",
         "dashboardAlerts": False,
-        "datasource": "${prometheus_datasource}",
         "groupBy": [],
         "groupMode": "default",
         "maxItems": 20,

@@ -1,0 +1,119 @@
+"""What panels refuse because a reader would take it for another number, or not see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dashboards.grafana.fields import BAD, OK, WARN, Column, Limit
+from dashboards.grafana.panels import Annotation, bars, firing_alerts, graph, stat, table
+from dashboards.grafana.queries import Line, of_exporters, raw, shown
+from exporter.metrics.promql import QueryError
+from tests.dashboards.test_panels import COUNTER, DEPTH, KEPT
+
+RATES = Line(shown(COUNTER).rate("$__rate_interval").sum("queue"), "{{queue}}")
+STEPS = Line(shown(COUNTER).increase("$__interval").sum("queue"), "{{queue}}")
+OVERLAPPING = Line(shown(COUNTER).increase("$__rate_interval").sum("queue"), "{{queue}}")
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (lambda: stat("Done", "What.", RATES), "expected a fixed window"),
+        (lambda: table("Done", "What.", ["queue"], [(Column("done"), RATES)]), "expected a fixed window"),
+        (
+            lambda: graph("Done", "What.", OVERLAPPING, unit="locale", bars=True),
+            r"expected bars of increases over \$__interval",
+        ),
+        (lambda: graph("Done", "What.", OVERLAPPING, unit="locale"), r"expected bars of increases over \$__interval"),
+        (lambda: graph("Done", "What.", STEPS, unit="locale", bars=True, calcs=["sum"]), "expected no sum"),
+        (lambda: graph("Depth", "A depth.", DEPTH, unit="short"), "expected the unit locale"),
+        (lambda: stat("Depth", "A depth.", DEPTH, unit="short", decimals=0), "expected the unit locale"),
+        (
+            lambda: table("D", "D.", ["queue"], [(Column("depth", unit="short"), DEPTH)]),
+            "D, depth: expected the unit",
+        ),
+        (lambda: bars("Full", "How full.", DEPTH, unit="percentunit"), "expected a maximum"),
+    ],
+)
+def test_a_number_that_would_be_wrong_is_refused(made: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        made()
+
+
+@pytest.mark.parametrize("name", ["up", "process_cpu_seconds_total", "scrape_duration_seconds"])
+def test_a_metric_of_every_program_is_kept_to_jobs_of_exporters(name: str) -> None:
+    generic = raw(f"{name}{{{KEPT}}}", "job", "instance")
+
+    with pytest.raises(QueryError, match="every program has this metric"):
+        Line(generic)
+    assert "fleet_exporter_build_info" in Line(of_exporters(generic)).query.text
+
+
+def test_bars_do_not_overlap_and_are_wide_enough_to_see() -> None:
+    document = graph("Done", "What.", STEPS, unit="locale", bars=True).to_json_data()
+
+    assert document["interval"] == "1m"
+    assert document["maxDataPoints"] <= 60
+    assert document["options"]["legend"]["calcs"] == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "limits", "least"),
+    [("percentunit", [], 1), ("percentunit", [Limit(0.05)], 0.05), ("locale", [], 1), ("s", [], 0)],
+)
+def test_a_graph_of_zeros_has_an_axis_of_its_unit(unit: str, limits: list[Limit], least: float) -> None:
+    custom = graph("Depth", "A depth.", DEPTH, unit=unit, limits=limits).to_json_data()["fieldConfig"]["defaults"]["custom"]
+
+    assert least <= custom["axisSoftMax"] <= max(4, least)
+
+
+def test_a_share_with_a_maximum_keeps_it() -> None:
+    defaults = graph("Share", "A share.", DEPTH, unit="percentunit", maximum=1).to_json_data()["fieldConfig"]["defaults"]
+
+    assert defaults["max"] == 1
+    assert "axisSoftMax" not in defaults["custom"]
+
+
+def test_a_percentage_in_a_cell_is_a_gauge_to_one_hundred() -> None:
+    properties = {one["id"]: one["value"] for one in Column("full", unit="percentunit", bar=True).document()["properties"]}
+
+    assert (properties["min"], properties["max"]) == (0, 1)
+
+
+def test_a_hidden_column_is_left_out_of_its_table() -> None:
+    """Grafana's tables ignore `custom.hideFrom`."""
+    made = table("D", "D.", ["queue"], [(Column("info", hidden=True), DEPTH), (Column("depth"), DEPTH)]).to_json_data()
+
+    assert made["transformations"][-1]["options"]["excludeByName"] == {"Value #A": True}
+    assert "info" not in str(made["fieldConfig"]["overrides"])
+
+
+def test_failures_are_not_stacked_on_top_of_the_rest() -> None:
+    columns = [Column("failed", color=BAD), Column("done", color=OK)]
+    failed, done = graph("A", "A.", DEPTH, unit="eps", stacked=True, columns=columns).to_json_data()["fieldConfig"][
+        "overrides"
+    ]
+
+    assert {"id": "custom.stacking", "value": {"mode": "none", "group": "A"}} in failed["properties"]
+    assert "custom.stacking" not in str(done)
+
+
+def test_a_list_of_alerts_names_no_data_source() -> None:
+    """Grafana compares the option with names and interpolates no variable in it: the list would be empty."""
+    made = firing_alerts("Alerts", "Alerts.", matcher='{product="fleet-exporter"}').to_json_data()
+
+    assert "datasource" not in made["options"]
+
+
+@pytest.mark.parametrize("query", [RATES, DEPTH])
+def test_an_annotation_that_would_be_a_region_is_refused(query: Line) -> None:
+    with pytest.raises(ValueError, match="it would draw regions"):
+        Annotation("Marks", query, WARN, title="{{queue}}")
+
+
+def test_an_annotation_marks_moments() -> None:
+    assert Annotation("Alerts", DEPTH, WARN, title="{{queue}}", moments=True).document()["useValueForTime"] is True
+    starts = Line(raw("(x > 0) unless (x offset $__interval > 0)", "queue"))
+    assert Annotation("Starts", starts, WARN, title="{{queue}}").document()["expr"] == starts.query.text
