@@ -91,13 +91,13 @@ DASHBOARD = Dashboard(
                     columns=[Column("max", limits=_MEMORY)],
                 ),
                 stat(
-                    "Active errors",
+                    "Errors",
                     "Unresolved errors (fleet_broker_unresolved_errors); 0 if the broker has none.",
                     Line(_of(broker.ERRORS).sum() | _of(broker.AGENT_ERRORS).sum() * 0),
                     width=3, decimals=0, limits=[Limit(1, WARN), Limit(thresholds.AGENT_ERRORS_CRITICAL, BAD)], links=[_ALL],
                 ),
                 stat(
-                    "Pending tickets",
+                    "Tickets",
                     "Pending tickets, and pending tickets older than their own timeout "
                     "(fleet_broker_tickets, fleet_broker_overdue_tickets).",
                     Line(shown(broker.TICKETS, status=PENDING).sum(), "pending"),
@@ -106,7 +106,7 @@ DASHBOARD = Dashboard(
                     columns=[Column("overdue", limits=[Limit(1, BAD)])],
                 ),
                 stat(
-                    "Missed heartbeats (max)",
+                    "Heartbeats",
                     "Time since an agent's last heartbeat in heartbeat intervals, highest of all agents "
                     "(fleet_broker_agent_heartbeat_*).",
                     Line(_missed.max()),
@@ -119,17 +119,15 @@ DASHBOARD = Dashboard(
                     "unknown.",
                     ["agent"],
                     [
-                        (Column("known", hidden=True), Line(_of(broker.AGENT).max("agent", "status", "type", "mode"))),
+                        (Column("known", hidden=True), Line(_of(broker.AGENT).max("agent", "status", "type"))),
                         (Column("CPU", unit="percentunit", limits=_CPU), _each(broker.CPU)),
                         (Column("memory", unit="bytes", limits=_MEMORY), _each(broker.MEMORY)),
                         (Column("messages", decimals=0), _each(broker.AGENT_TICKETS)),
                         (Column("errors", decimals=0, limits=_ERRORS), _each(broker.AGENT_ERRORS)),
                         (Column("last heartbeat", unit="s"), Line(_silence)),
                         (Column("missed", decimals=1, limits=_MISSED), Line(_missed)),
-                        (Column("interval", unit="s"), _each(broker.INTERVAL)),
-                        (Column("measured", unit="s"), Line(_of(broker.MEASURED).age().max("agent"))),
                     ],
-                    labels={"status": "status", "type": "type", "mode": "mode"},
+                    labels={"status": "status", "type": "type"},
                     key_columns=[
                         Column("agent", links=[_DETAILS, _ONLY, _COSTS]),
                         Column("status", states=_STATUS),
@@ -222,7 +220,7 @@ DASHBOARD = Dashboard(
                     "Messages",
                     "Delivered messages per second (fleet_broker_message_latency_seconds_count).",
                     Line(shown(broker.LATENCY).part("_count").rate(RATE).sum(), "messages"),
-                    width=8, unit="ops",
+                    width=8, unit="mps",
                 ),
                 graph(
                     "Message latency",
@@ -240,13 +238,26 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
-            "Agents by system",
+            "Agent details",
             [
+                table(
+                    "Agent settings",
+                    "Mode and heartbeat interval of each agent, and the age of its last measurement (fleet_broker_agent_*).",
+                    ["agent"],
+                    [
+                        (Column("known", hidden=True), Line(_of(broker.AGENT).max("agent", "mode"))),
+                        (Column("interval", unit="s"), _each(broker.INTERVAL)),
+                        (Column("measured", unit="s"), Line(_of(broker.MEASURED).age().max("agent"))),
+                    ],
+                    labels={"mode": "mode"},
+                    key_columns=[Column("agent", links=[_DETAILS, _ONLY, _COSTS])],
+                    width=10, height=8, rows=50,
+                ),
                 graph(
                     "Agents by system",
                     "Agents known from the broker, the task board and events (fleet_agents).",
                     Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
-                    unit="locale", decimals=0, width=24,
+                    unit="locale", decimals=0, width=14,
                     links=[Link("Councils", View.AGENTS), Link("Board agents", View.BOARD)],
                 ),
             ],

@@ -12,7 +12,7 @@ from dashboards.grafana.panels import Dashboard, graph, logs, stat, table, timel
 from dashboards.grafana.queries import RANGE, Line, chosen, kept, raw, shown
 from dashboards.rows import councils
 from dashboards.rows.common import AGENT_STATES, alert_marks, coded, source_health, worded
-from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, mean, of_roles, success
+from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, of_roles, success
 from dashboards.rows.event_log import events
 from exporter.fleet import registry
 from exporter.metrics.promql import Query
@@ -58,7 +58,7 @@ DASHBOARD = Dashboard(
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
-                    "Incomplete councils",
+                    "Incomplete",
                     "Councils with fewer agents than their last task was sent to (fleet_council_agents, "
                     "fleet_council_expected_agents).",
                     Line(_lacking),
@@ -66,14 +66,14 @@ DASHBOARD = Dashboard(
                     links=[ApiLink("Councils and their agents", path="/api/councils")],
                 ),
                 stat(
-                    "Unresponsive",
+                    "Stuck",
                     "Agents that did not answer a task although other agents of their council did (fleet_agents).",
                     Line(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
                     width=3, decimals=0, limits=[Limit(1, WARN)],
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
-                    "Successful answers",
+                    "Success",
                     "Share of answers in the last 15 minutes that did not fail (fleet_agent_responses_total); no data "
                     "without answers.",
                     Line(success("15m")),
@@ -82,14 +82,14 @@ DASHBOARD = Dashboard(
                     links=[Link("Events", View.EVENTS)],
                 ),
                 stat(
-                    "Deliberations",
+                    "In progress",
                     "Deliberations in progress (fleet_deliberations_in_progress).",
                     Line(of_roles(fleet.IN_PROGRESS).sum()),
                     width=3, decimals=0,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 stat(
-                    "Longest deliberation",
+                    "Longest",
                     "Age of the oldest deliberation in progress (fleet_oldest_deliberation_start_timestamp_seconds); no "
                     "data if none is in progress.",
                     Line(_longest.max()),
@@ -103,7 +103,7 @@ DASHBOARD = Dashboard(
                     "(fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
-                        (Column("answers by model", decimals=0), Line(_model)),
+                        (Column("answers by model", hidden=True), Line(_model)),
                         (Column("agents"), Line(_size)),
                         (Column("ready"), Line(of_roles(fleet.COUNCIL_READY).max("role"))),
                         (Column("expected"), Line(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
@@ -123,11 +123,6 @@ DASHBOARD = Dashboard(
                             ),
                             Line(success("15m", "role")),
                         ),
-                        (
-                            Column("answer p95", unit="s"),
-                            Line(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
-                        ),
-                        (Column("tokens per answer", decimals=0), Line(mean(fleet.RESPONSE_TOKENS, "15m", "role"))),
                     ],
                     labels={"model": "model"},
                     key_columns=[
@@ -141,7 +136,7 @@ DASHBOARD = Dashboard(
                     "State of each agent (fleet_agent_state). An agent is deliberating from its council's first answer.",
                     Line(kept(states.AGENTS, role=chosen("role"), agent=chosen("agent")).max("agent", "role"), "{{agent}}"),
                     states=worded(AGENT_STATES),
-                    width=12, height=11,
+                    width=10, height=11,
                     links=[EVENTS_OF_ROLE, ApiLink("Current and recent tasks", path="/api/agents/{agent}")],
                 ),
                 table(
@@ -151,10 +146,10 @@ DASHBOARD = Dashboard(
                     ["agent", "role"],
                     [
                         (Column("state", states=worded(AGENT_STATES)), Line(_state)),
-                        (Column("in state for", unit="s"), Line(_since.age())),
+                        (Column("in state for", unit="s", width=100), Line(_since.age())),
                         (Column("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
                         (
-                            Column("council's p95", unit="s"),
+                            Column("council's p95", unit="s", width=100),
                             _of_council(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
                         ),
                     ],
@@ -169,7 +164,7 @@ DASHBOARD = Dashboard(
                         ),
                         Column("role", links=[EVENTS_OF_ROLE]),
                     ],
-                    width=12, height=11, rows=50,
+                    width=14, height=11, rows=50,
                 ),
             ],
         ),

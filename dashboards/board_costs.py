@@ -74,9 +74,9 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("taskboard", "the task board", width=3),
+                *source_health("taskboard", "the task board", title="Board", width=3),
                 stat(
-                    "Oldest open task",
+                    "Oldest open",
                     "Age of the oldest open task (created_at); colored at the alert threshold.",
                     Line(shown(board.OLDEST, column=is_not("done")).age().max()),
                     unit="s",
@@ -84,7 +84,7 @@ DASHBOARD = Dashboard(
                     limits=_STUCK,
                     links=[_TASKS, _STORIES],
                 ),
-                *source_health("costs", "the cost ledger", width=3),
+                *source_health("costs", "the cost ledger", title="Ledger", width=3),
                 *costs.head(),
             ],
         ),

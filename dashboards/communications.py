@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from alerts import thresholds
 from alerts.view import View
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
-from dashboards.grafana.queries import NOW, RANGE, RATE, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import NOW, RATE, Line, chosen, labelled, raw, shown
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
 from dashboards.rows.services import SERVICES
@@ -25,7 +25,7 @@ from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.services import probe
 
 _EVENTS = Link("Events", View.EVENTS)
-_FROM = ("producer", "subject")
+_ONLY_STREAM = Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})
 _OFFLINE = {"0": ("no", QUIET), "1": ("yes", BAD)}
 _CURRENT = {"0": ("no", WARN), "1": ("yes", OK)}
 _FOLLOWED = {"1": ("in order", OK), "2": ("plain", WARN), "3": ("refused", BAD), "4": ("offline", BAD)}
@@ -98,29 +98,29 @@ _HEAD = Row(
             "Published",
             "Messages per second received by the exporter on the fleet's subjects (fleet_events_total).",
             Line(shown(fleet.EVENTS).rate(NOW).sum()),
-            unit="ops",
+            unit="mps",
             width=3,
             links=[_EVENTS],
         ),
         _worst(
-            "Consumer lag (max)",
+            "Max lag",
             "Largest consumer lag: undelivered plus unacked messages (nats_consumer_lag).",
             consumers.of_consumers(nats_consumers.LAG),
             consumers.LAG_LIMITS,
         ),
         _worst(
-            "Undelivered (max)",
+            "Undelivered",
             "Most undelivered messages of one consumer (nats_consumer_num_pending).",
             consumers.of_consumers(nats_consumers.PENDING),
             consumers.PENDING_LIMITS,
         ),
         _worst(
-            "Redelivery rate (max)",
+            "Redelivery",
             "Highest redelivery rate of one consumer, a lower bound (nats_consumer_delivered_total, "
             "nats_consumer_delivered_stream_sequence).",
             consumers.redeliveries(NOW),
             consumers.REPEATED_LIMITS,
-            unit="ops",
+            unit="mps",
         ),
         stat(
             "Missing",
@@ -144,7 +144,7 @@ _MAP = Row(
             'shows all its deliveries at each filter; a consumer without a filter is connected to "all of" its stream.',
             topology.nodes(),
             topology.edges(),
-            unit="ops",
+            unit="mps",
             width=24,
             height=13,
         ),
@@ -152,69 +152,28 @@ _MAP = Row(
 )
 
 _STREAMS = Row(
-    "Publishers and streams",
+    "Streams",
     [
         table(
             "Streams",
-            "Contents, limits, replicas and origin of each stream (STREAM.LIST). Streams that discard old messages are "
-            'usually full; streams that discard new messages lose them when full. "read" is how the exporter reads the '
-            "stream.",
+            "Contents, fill level and consumers of each stream (STREAM.LIST). Streams that discard old messages are usually "
+            "full. Further rows: configuration and replication.",
             ["stream"],
             [
-                (Column("messages", decimals=0), Line(_messages.max("stream", *_SETTINGS))),
+                (Column("messages", decimals=0), Line(_messages.max("stream"))),
                 (Column("size", unit="bytes"), _each(nats_streams.BYTES)),
-                (Column("stored per second", unit="ops"), Line(_stream(nats_streams.LAST).slope(NOW).max("stream"))),
+                (Column("stored per second", unit="mps"), Line(_stream(nats_streams.LAST).slope(NOW).max("stream"))),
                 (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
-                (
-                    Column("full, discards new", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
-                    Line(_refuses.max("stream")),
-                ),
-                (Column("max age", unit="s"), _each(nats_streams.LIMIT_AGE)),
                 (Column("oldest", unit="s"), _age(nats_streams.FIRST_TIME)),
                 (Column("newest", unit="s"), _age(nats_streams.LAST_TIME)),
-                (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
-                (Column("deleted", decimals=0), _each(nats_streams.DELETED)),
                 (Column("consumers", decimals=0), _each(nats_streams.CONSUMERS)),
                 (Column("offline", states=_OFFLINE), _each(nats_streams.OFFLINE)),
-                (Column("replicas current", states=_CURRENT), Line(_stream(nats_streams.REPLICA_CURRENT).min("stream"))),
-                (Column("replica lag", decimals=0), _each(nats_streams.REPLICA_LAG)),
-                (
-                    Column("behind origin", limits=[Limit(thresholds.SOURCE_LAG, WARN)], decimals=0),
-                    _each(nats_streams.SOURCE_LAG),
-                ),
-                (Column("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
-                (Column("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
-                (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
-                (Column("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
-                (
-                    Column("read", states=_FOLLOWED),
-                    Line(coded(STREAM_MODE, tuple(DeliveryMode), "stream", label="mode")),
-                ),
             ],
             key_columns=[
                 Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"}), _EVENTS])
             ],
-            labels={"retention": "retention", "storage": "storage", "discard": "discard", "replicas": "replicas"},
             sort="messages",
             width=24,
-            height=9,
-        ),
-        table(
-            "Publishers",
-            "Published messages by publisher: total in the time range, and current rate (fleet_events_total). The "
-            "publisher is named in the message or derived from the subject.",
-            _FROM,
-            [
-                (
-                    Column("in time range", decimals=0),
-                    Line(shown(fleet.EVENTS).increase(RANGE).sum(*_FROM, "family")),
-                ),
-                (Column("per second", unit="ops"), Line(shown(fleet.EVENTS).rate(NOW).sum(*_FROM))),
-            ],
-            key_columns=[Column("subject", links=[ApiLink("Latest events", path="/api/events"), _EVENTS])],
-            labels={"family": "family"},
-            sort="per second",
-            width=14,
             height=9,
         ),
         table(
@@ -225,8 +184,8 @@ _STREAMS = Row(
             key_columns=[Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})])],
             sort="state",
             descending=False,
-            width=10,
-            height=9,
+            width=24,
+            height=6,
         ),
     ],
 )
@@ -234,7 +193,51 @@ _STREAMS = Row(
 _ACCOUNT_ROW = Row(
     "Configuration and account",
     [
-        consumers.SETTINGS_TABLE,
+        table(
+            "Stream configuration",
+            'Limits and policies of each stream (STREAM.LIST). "read" is how the exporter reads the stream.',
+            ["stream"],
+            [
+                (Column("info", hidden=True), Line(_messages.max("stream", *_SETTINGS))),
+                (Column("max age", unit="s"), _each(nats_streams.LIMIT_AGE)),
+                (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
+                (Column("deleted", decimals=0), _each(nats_streams.DELETED)),
+                (
+                    Column("read", states=_FOLLOWED),
+                    Line(coded(STREAM_MODE, tuple(DeliveryMode), "stream", label="mode")),
+                ),
+            ],
+            key_columns=[Column("stream", links=[_ONLY_STREAM])],
+            labels={"retention": "retention", "storage": "storage", "discard": "discard", "replicas": "replicas"},
+            width=24,
+            height=8,
+        ),
+        table(
+            "Stream replication",
+            "Replicas, origin and ephemeral consumers of each stream, and the fill level of streams that discard new "
+            "messages, and lose them when full (STREAM.LIST, STREAM.INFO).",
+            ["stream"],
+            [
+                (
+                    Column("full", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
+                    Line(_refuses.max("stream")),
+                ),
+                (Column("replicas current", states=_CURRENT), Line(_stream(nats_streams.REPLICA_CURRENT).min("stream"))),
+                (Column("replica lag", decimals=0), _each(nats_streams.REPLICA_LAG)),
+                (
+                    Column("behind origin", limits=[Limit(thresholds.SOURCE_LAG, WARN)], decimals=0),
+                    _each(nats_streams.SOURCE_LAG),
+                ),
+                (Column("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
+                (Column("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
+                (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
+                (Column("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
+            ],
+            key_columns=[Column("stream", links=[_ONLY_STREAM])],
+            width=24,
+            height=8,
+        ),
+        *consumers.DETAILS,
         bars(
             "Account limits used",
             "Usage as a share of the account's limits, and of each tier's (JetStream account info). No data without limits.",
@@ -252,14 +255,6 @@ _ACCOUNT_ROW = Row(
             unit="reqps",
             columns=[Column("refused", color=BAD)],
         ),
-        stat(
-            "Server",
-            "NATS server of the exporter's connection, and its version (nats_server_info).",
-            Line(shown(nats_account.SERVER).max("server", "version"), "{{server}} {{version}}"),
-            text=True,
-            height=8,
-            links=[Link("Exporter", View.EXPORTER)],
-        ),
     ],
     collapsed=True,
 )
@@ -275,5 +270,5 @@ DASHBOARD = Dashboard(
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],
-    rows=[_HEAD, _MAP, consumers.BEHIND, _STREAMS, SERVICES, _ACCOUNT_ROW],
+    rows=[_HEAD, consumers.BEHIND, _STREAMS, SERVICES, _MAP, _ACCOUNT_ROW],
 )

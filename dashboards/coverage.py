@@ -12,6 +12,7 @@ from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
+from exporter.sources.services import probe
 from exporter.sources.valkey import info as valkey
 from exporter.sources.valkey import keys, modes
 from exporter.sources.vllm import mappings as vllm
@@ -25,6 +26,11 @@ EXEMPT: Final[Mapping[Metric, str]] = {
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
     nats_consumers.LEADER: "Changes with every election; named in the runbooks.",
     nats_consumers.FAILED_LOOKUPS: "Explains absent ages of oldest unacked messages; named in the troubleshooting guide.",
+    nats_consumers.WAITING: "Pull requests that wait are the normal state of an idle consumer.",
+    nats_consumers.PUSH_BOUND: "The alert about a consumer without subscribers names it.",
+    nats_consumers.SAMPLING: "Explains why the ack duration is measured or estimated.",
+    probe.DELIBERATIONS: "Deliberations from events are shown by role.",
+    probe.MEAN: "The duration of deliberations from events is shown by role.",
     nats_streams.LEADER: "Changes with every election; named in the runbooks.",
     nats_streams.REPLICA_OFFLINE: "An offline replica is not current, which is shown.",
     nats_streams.FIRST: "The age of a stream's oldest message is shown, which is more useful than its sequence.",

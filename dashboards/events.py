@@ -1,36 +1,30 @@
-"""Dashboard "Event stream": published events, their consumers, and the exporter's own event pipeline."""
+"""Dashboard "Event stream": published events, and the exporter's own event pipeline."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from alerts import thresholds
-from alerts.rules import nats
 from alerts.view import View
 from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, logs, stat, table
-from dashboards.grafana.queries import NOW, RANGE, RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import NOW, RANGE, RATE, Line, chosen, shown
 from dashboards.rows import event_pipeline
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
 from dashboards.rows.event_pipeline import LIVE, of_families, of_streams
-from exporter.fleet import delivery
-from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import STREAM_LAG, STREAM_MODE
-from exporter.sources.jetstream import ack_estimate
 from exporter.sources.jetstream import consumers as nats_consumers
 
-_CONSUMER = Link("This consumer", View.COMMUNICATIONS, {"stream": "stream", "consumer": "consumer"})
 _OUTCOMES: Final = [
     Column("completed", color=OK), Column("approved", color="#22d3ee"), Column("failed", color=BAD),
     Column("rejected", color="#fb7185"), Column("needs_human", color=WARN), Column("none", color=QUIET),
 ]  # fmt: skip
 _WHAT: Final = ("family", "subject", "producer", "outcome")
-_WHO: Final = ("stream", "consumer")
 
 
 def _published(**matchers: str | Matcher) -> Series:
@@ -42,17 +36,8 @@ def _by(label: str) -> Line:
     return Line(Expression(busiest, frozenset({label})), f"{{{{{label}}}}}")
 
 
-def _grown(metric: Metric) -> Line:
-    return Line(of_streams(metric).increase(RANGE).sum(*_WHO))
-
-
 _all = _published().rate("15m").sum()
 _failed = _published(outcome="failed").rate("15m").sum() | _all * 0
-# Without samples in the window, the quantile is NaN.
-_took = of_streams(delivery.ACK_SECONDS).quantile(0.95, *_WHO, window="15m") >= 0
-_settings = of_streams(nats_consumers.INFO).max(*_WHO, "service", "filter")
-_time_to_acknowledge = kept(nats.ACK_DURATION, stream=chosen("stream")).max(*_WHO)
-_acknowledged = _took | of_streams(ack_estimate.ACK_ESTIMATE).max(*_WHO)
 
 
 def _worst(title: str, description: str, query: Query, limit: float, link: Link, *, color: str = WARN) -> Panel:
@@ -62,7 +47,7 @@ def _worst(title: str, description: str, query: Query, limit: float, link: Link,
 DASHBOARD = Dashboard(
     view=View.EVENTS,
     title="Event stream",
-    description="Which events are published now, by whom, and how fast are they consumed?",
+    description="Which events are published now, by whom, and does the exporter read them all?",
     since="now-1h",
     variables=[
         variables.of("family", "family", "Family", "First token of the subject.", shown(fleet.EVENTS)),
@@ -85,7 +70,7 @@ DASHBOARD = Dashboard(
                     "Events",
                     "Events per second of the selected families and types (fleet_events_total).",
                     Line(_published().rate(NOW).sum()),
-                    unit="ops", width=3, links=[LIVE],
+                    unit="eps", width=3, links=[LIVE],
                 ),
                 stat(
                     "Failures",
@@ -96,25 +81,25 @@ DASHBOARD = Dashboard(
                     links=[Link("Agents", View.AGENTS)],
                 ),
                 stat(
-                    "Event delay (p95)",
+                    "Delay (p95)",
                     "p95 of the time from storage in the stream to receipt by the exporter, over 5 minutes "
                     "(fleet_event_delay_seconds).",
                     Line(of_families(fleet.DELAY).quantile(0.95)),
                     unit="s", width=3, base=ACCENT, links=[Link("Exporter", View.EXPORTER)],
                 ),
                 _worst(
-                    "Event lag (max)",
+                    "Event lag",
                     "Unread messages of the stream with the most unread messages (fleet_exporter_stream_lag_messages).",
                     of_streams(STREAM_LAG).max(), thresholds.EVENTS_BEHIND, Link("Exporter", View.EXPORTER),
                 ),
                 _worst(
-                    "Parse errors",
+                    "Unparsed",
                     "Messages in the last 15 minutes that could not be parsed as events (fleet_events_unparsed_total).",
                     shown(fleet.UNPARSED).increase("15m").sum(), thresholds.UNPARSED_MESSAGES,
                     ApiLink("Latest events", path="/api/events"),
                 ),
                 _worst(
-                    "Consumer lag (max)",
+                    "Max lag",
                     "Largest lag of a consumer: undelivered plus unacked messages (nats_consumer_lag).",
                     of_streams(nats_consumers.LAG).max(), thresholds.CONSUMER_LAG, Link("Consumers", View.COMMUNICATIONS),
                 ),
@@ -144,7 +129,7 @@ DASHBOARD = Dashboard(
                     "(fleet_events_total).",
                     _WHAT,
                     [
-                        (Column("per second", unit="ops"), Line(_published().rate(NOW).sum(*_WHAT))),
+                        (Column("per second", unit="eps"), Line(_published().rate(NOW).sum(*_WHAT))),
                         (Column("in time range", decimals=0), Line(_published().increase(RANGE).sum(*_WHAT))),
                     ],
                     key_columns=[
@@ -164,69 +149,16 @@ DASHBOARD = Dashboard(
                     "By outcome",
                     "Events per second by outcome (fleet_events_total).",
                     Line(_published().rate(RATE).sum("outcome"), "{{outcome}}"),
-                    unit="ops", stacked=True, columns=_OUTCOMES, width=10, height=9,
+                    unit="eps", stacked=True, columns=_OUTCOMES, width=10, height=9,
                 ),
                 graph(
-                    "By family", "Events per second by family (fleet_events_total).", _by("family"), unit="ops",
+                    "By family", "Events per second by family (fleet_events_total).", _by("family"), unit="eps",
                     links=[LIVE],
                 ),
-                graph("By type", "Events per second, ten busiest types (fleet_events_total).", _by("subject"), unit="ops"),
+                graph("By type", "Events per second, ten busiest types (fleet_events_total).", _by("subject"), unit="eps"),
                 graph(
                     "By publisher", "Events per second, ten busiest publishers (fleet_events_total).", _by("producer"),
-                    unit="ops",
-                ),
-            ],
-        ),
-        Row(
-            "Consumers",
-            [
-                table(
-                    "Consumers",
-                    "Durable consumers with service, filter, lag, ack duration (p95 over 15 minutes if the server samples "
-                    "acks; the exporter's estimate otherwise), and naks, terminations and max deliveries in the time range "
-                    "(nats_consumer_*).",
-                    _WHO,
-                    [
-                        (Column("known", hidden=True), Line(_settings)),
-                        (
-                            Column("lag", decimals=0, limits=[Limit(thresholds.CONSUMER_LAG, WARN)]),
-                            Line(of_streams(nats_consumers.LAG).max(*_WHO)),
-                        ),
-                        (Column("oldest unacked", unit="s"), Line(of_streams(nats_consumers.OLDEST).age().max(*_WHO))),
-                        (Column("last ack", unit="s"), Line(of_streams(nats_consumers.LAST_ACK).age().max(*_WHO))),
-                        (Column("ack duration", unit="s"), Line(_acknowledged)),
-                        (Column("naks", decimals=0), _grown(delivery.NAKS)),
-                        (Column("terminated", decimals=0, limits=[Limit(1, BAD)]), _grown(delivery.TERMINATIONS)),
-                        (Column("max deliveries", decimals=0, limits=[Limit(1, BAD)]), _grown(delivery.MAX_DELIVERIES)),
-                    ],
-                    labels={"service": "service", "filter": "filter"},
-                    key_columns=[Column("consumer", links=[_CONSUMER])],
-                    sort="lag", width=24, height=9,
-                ),
-                graph(
-                    "Ack duration (p95)",
-                    "p95 of the time from delivery to ack, ten slowest consumers that the server samples "
-                    "(fleet:nats_consumer_ack_duration_seconds:p95_5m).",
-                    Line((_time_to_acknowledge >= 0).highest(10), "{{consumer}}"),
-                    unit="s", links=[_CONSUMER],
-                ),
-                graph(
-                    "Lag",
-                    "Undelivered plus unacked messages, ten consumers with the largest lag (nats_consumer_lag).",
-                    Line((of_streams(nats_consumers.LAG).max(*_WHO) > 0).highest(10), "{{consumer}}"),
-                    unit="locale", limits=[Limit(thresholds.CONSUMER_LAG, WARN)], links=[_CONSUMER],
-                ),
-                graph(
-                    "Naks and terminations",
-                    "Naks, terminations, and messages that reached max_deliver, per second (advisories).",
-                    *(
-                        Line(of_streams(metric).rate(RATE).sum(*_WHO) > 0, f"{{{{consumer}}}} {what}")
-                        for metric, what in (
-                            (delivery.NAKS, "naks"), (delivery.TERMINATIONS, "terminated"),
-                            (delivery.MAX_DELIVERIES, "max deliveries"),
-                        )
-                    ),
-                    unit="ops", links=[_CONSUMER],
+                    unit="eps",
                 ),
             ],
         ),

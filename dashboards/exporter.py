@@ -88,7 +88,7 @@ DASHBOARD = Dashboard(
                     links=_overview,
                 ),
                 stat(
-                    "Failed backends",
+                    "Failing",
                     "Backends whose last collection failed (fleet_exporter_source_up). The table below shows the reason.",
                     Line(_up.equals(0).count() | _up.count() * 0),
                     width=3,
@@ -96,7 +96,7 @@ DASHBOARD = Dashboard(
                     limits=[Limit(1, BAD)],
                 ),
                 stat(
-                    "Dropped series",
+                    "Dropped",
                     "Series of the last collection that exceeded max_series or were duplicates "
                     "(fleet_exporter_source_dropped_series).",
                     Line(_of(scrape.DROPPED).sum()),
@@ -124,7 +124,7 @@ DASHBOARD = Dashboard(
                     links=_to_events,
                 ),
                 stat(
-                    "Watcher restarts",
+                    "Restarts",
                     "Watchers that exited and were restarted in the last hour (fleet_exporter_watcher_restarts_total).",
                     Line(shown(scrape.RESTARTS).increase("1h").sum()),
                     width=3,
@@ -162,7 +162,7 @@ DASHBOARD = Dashboard(
                     ],
                     key_columns=[Column("source", links=_overview)],
                     sort="state",
-                    width=12,
+                    width=14,
                     height=12,
                 ),
                 timeline(
@@ -171,7 +171,7 @@ DASHBOARD = Dashboard(
                     "exporter was not scraped.",
                     Line(_why, "{{source}} {{server}}"),
                     states=_READ,
-                    width=12,
+                    width=10,
                     height=12,
                 ),
             ],
@@ -281,7 +281,7 @@ DASHBOARD = Dashboard(
                     "(fleet_exporter_loki_entries_total, fleet_exporter_loki_retries_total).",
                     Line(_stream(loki.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
                     Line(shown(loki.RETRIES).rate(RATE).sum(), "failed pushes"),
-                    unit="ops",
+                    unit="eps",
                     columns=[Column("failed pushes", color=BAD)],
                     width=12,
                 ),

@@ -71,12 +71,12 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
-                *source_health("neo4j", "Neo4j", width=3),
+                *source_health("neo4j", "Neo4j", width=4),
                 stat(
                     "Nodes",
                     "Nodes in the graph (count store).",
                     Line(_nodes_of_all.sum()),
-                    width=3,
+                    width=4,
                     decimals=0,
                     links=[_NODES, _STORIES],
                 ),
@@ -84,24 +84,16 @@ DASHBOARD = Dashboard(
                     "Relationships",
                     "Relationships in the graph (count store).",
                     Line(_of(counts.RELATIONSHIPS).sum()),
-                    width=3,
+                    width=4,
                     decimals=0,
                     links=[_NODES, _STORIES],
-                ),
-                stat(
-                    "Growth per minute",
-                    "Change of the number of nodes per minute, linear regression over 15 minutes (neo4j_nodes).",
-                    _a_minute(counts.NODES, window="15m"),
-                    width=3,
-                    decimals=1,
-                    links=[_EVENTS],
                 ),
                 stat(
                     "Nodes vs 1 h max",
                     "Current nodes divided by the maximum of the last hour. Color: threshold of Neo4jGraphShrinking.",
                     Line((_nodes_of_all / _nodes_of_all.max_over("1h")).min()),
                     unit="percentunit",
-                    width=3,
+                    width=4,
                     limits=[Limit(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
                     below=True,
                     links=[_EVENTS],
@@ -111,32 +103,14 @@ DASHBOARD = Dashboard(
                     "Time since the counts changed between two collections (neo4j_counts_changed_timestamp_seconds).",
                     Line(_of(counts.LAST_CHANGE).age().min()),
                     unit="s",
-                    width=3,
+                    width=4,
                     links=[_EVENTS],
-                ),
-                stat(
-                    "Version",
-                    "Version and edition of the server (dbms.components).",
-                    Line(_of(counts.INFO).max("version", "edition"), "{{version}} {{edition}}"),
-                    width=3,
-                    text=True,
-                    links=[Link("Exporter", View.EXPORTER)],
                 ),
             ],
         ),
         Row(
             "The graph",
             [
-                node_graph(
-                    "Labels and relationships",
-                    "Labels with their number of nodes, and relationship types with their number of relationships "
-                    "(neo4j_label_nodes, neo4j_pattern_relationships). The count store stores one labeled end per "
-                    "pattern; * is any label.",
-                    nodes(),
-                    edges(),
-                    width=12,
-                    height=14,
-                ),
                 table(
                     "Labels",
                     "Nodes by label, and growth per minute over 15 minutes (neo4j_label_nodes).",
@@ -147,8 +121,8 @@ DASHBOARD = Dashboard(
                     ],
                     key_columns=[Column("label", links=[_NODES, _STORIES]), Column("database", width=90)],
                     sort="nodes",
-                    width=5,
-                    height=14,
+                    width=10,
+                    height=10,
                 ),
                 table(
                     "Relationships",
@@ -164,7 +138,17 @@ DASHBOARD = Dashboard(
                     ],
                     key_columns=[Column("type", links=[_NODES, _STORIES])],
                     sort="count",
-                    width=7,
+                    width=14,
+                    height=10,
+                ),
+                node_graph(
+                    "Labels and relationships",
+                    "Labels with their number of nodes, and relationship types with their number of relationships "
+                    "(neo4j_label_nodes, neo4j_pattern_relationships). The count store stores one labeled end per "
+                    "pattern; * is any label.",
+                    nodes(),
+                    edges(),
+                    width=24,
                     height=14,
                 ),
             ],

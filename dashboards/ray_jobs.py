@@ -123,7 +123,7 @@ DASHBOARD = Dashboard(
                     limits=[Limit(1, BAD)],
                 ),
                 stat(
-                    "Mean duration",
+                    "Mean time",
                     "Mean duration of attempts that finished in the time range (ray_job_duration_seconds); no data if "
                     "none finished.",
                     Line(_cluster(jobs.DURATION).part("_sum").increase(RANGE).sum().share_of(_ended.increase(RANGE).sum())),
@@ -144,20 +144,18 @@ DASHBOARD = Dashboard(
                             Column("Ray state", states=worded(_RAY_STATES), width=110),
                             Line(_state(jobs.JOB_STATUS, _RAY_STATES)),
                         ),
-                        (Column("started", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
                         (Column("duration", unit="s"), Line(_duration)),
                         (Column("failed attempts", limits=[Limit(1, WARN)], decimals=0), Line(_failed_ones)),
-                        (Column("retries allowed", decimals=0), Line(_job(jobs.JOB_BACKOFF).max(*_JOB))),
                         (
                             Column("reason info", hidden=True),
                             Line(_job(jobs.JOB_REASON).max(*_JOB, "reason")),
                         ),
                         (
                             Column("job info", hidden=True),
-                            Line(_job(jobs.JOB_INFO).max(*_JOB, "raycluster", "role")),
+                            Line(_job(jobs.JOB_INFO).max(*_JOB, "role")),
                         ),
                     ],
-                    labels={"reason": "reason", "role": "role", "raycluster": "cluster"},
+                    labels={"reason": "reason", "role": "role"},
                     key_columns=[
                         Column("namespace", links=[_why]),
                         Column(
@@ -169,7 +167,7 @@ DASHBOARD = Dashboard(
                         ),
                         Column("role", links=_agents),
                     ],
-                    sort="began",
+                    sort="state",
                     width=24,
                     height=10,
                     rows=25,
@@ -247,6 +245,27 @@ DASHBOARD = Dashboard(
             ],
         ),
         ray_clusters.CLUSTERS,
+        Row(
+            "RayJob details",
+            [
+                table(
+                    "RayJob details",
+                    "RayCluster, start time and allowed retries of each RayJob (ray_job_info, ray_job_backoff_limit).",
+                    _JOB,
+                    [
+                        (Column("info", hidden=True), Line(_job(jobs.JOB_INFO).max(*_JOB, "raycluster"))),
+                        (Column("started", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
+                        (Column("retries allowed", decimals=0), Line(_job(jobs.JOB_BACKOFF).max(*_JOB))),
+                    ],
+                    labels={"raycluster": "cluster"},
+                    key_columns=[Column("namespace", links=[_why])],
+                    width=24,
+                    height=8,
+                    rows=25,
+                ),
+            ],
+            collapsed=True,
+        ),
         Row(
             "Agent answers",
             [

@@ -68,13 +68,13 @@ DASHBOARD = Dashboard(
             [
                 *source_health("fleet", "event streams", width=3),
                 stat(
-                    "Stories in progress",
+                    "Stories",
                     f"Stories that are not {_DONE} (fleet_stories).",
                     Line(_at_work(STORIES, _DONE)),
                     width=3, decimals=0, links=_STORY_LINKS,
                 ),
                 stat(
-                    "Oldest in its stage",
+                    "Oldest",
                     f"Longest time that a story has been in its current stage, without {_DONE} "
                     "(fleet_story_oldest_in_stage_timestamp_seconds).",
                     Line(shown(STORIES.oldest, stage=is_not(_DONE)).age().max()),
@@ -95,22 +95,22 @@ DASHBOARD = Dashboard(
                     unit="s", width=3, links=_STORY_LINKS,
                 ),
                 stat(
-                    "Tasks in progress",
+                    "Open tasks",
                     "Tasks that are not done, cancelled, completed or failed (fleet_tasks).",
                     Line(_at_work(TASKS, _ENDED)),
                     width=3, decimals=0, links=_TASK_LINKS,
                 ),
                 stat(
-                    "Invalid transitions",
+                    "Invalid",
                     "Transitions of stories and tasks in the time range that the stage rules do not allow "
                     "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
                     Line(shown(STORIES.illegal).increase(RANGE).sum() + shown(TASKS.illegal).increase(RANGE).sum()),
                     width=3, decimals=0, limits=[Limit(1, BAD)], links=[Link("Events", View.EVENTS)],
                 ),
-                _stories.table(width=12, height=9),
-                _stories.over_time(width=12, height=9),
-                _tasks.table(width=12, height=9),
-                _tasks.over_time(width=12, height=9),
+                _stories.table(width=14, height=9),
+                _stories.over_time(width=10, height=9),
+                _tasks.table(width=14, height=9),
+                _tasks.over_time(width=10, height=9),
             ],
         ),
         Row(

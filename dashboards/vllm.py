@@ -71,11 +71,11 @@ DASHBOARD = Dashboard(
                     "Finished requests per minute (vllm_request_duration_seconds_count); 0 if the servers receive no "
                     "requests.",
                     Line(_requests.rate(NOW).sum() * 60),
-                    unit="cpm",
+                    unit="reqpm",
                     width=3,
                 ),
                 stat(
-                    "Latency (p95)",
+                    "Latency p95",
                     "p95 of the request duration (vllm_request_duration_seconds); no data without requests. Color: "
                     "threshold of VllmSlow, which evaluates ten minutes per server and model.",
                     quantile(mappings.DURATION, "", window=NOW),
@@ -84,14 +84,14 @@ DASHBOARD = Dashboard(
                     limits=[_slow],
                 ),
                 stat(
-                    "First token (p95)",
+                    "TTFT p95",
                     "p95 of the time to first token (vllm_time_to_first_token_seconds); no data without requests.",
                     quantile(mappings.TIME_TO_FIRST_TOKEN, "", window=NOW),
                     unit="s",
                     width=3,
                 ),
                 stat(
-                    "Waiting requests",
+                    "Waiting",
                     "Waiting requests on all engines (vllm_requests_waiting). Color: threshold of VllmQueueGrowing, which "
                     "applies to one engine.",
                     Line(at(mappings.WAITING).sum()),
@@ -108,7 +108,7 @@ DASHBOARD = Dashboard(
                     limits=[FULL],
                 ),
                 stat(
-                    "Failed requests",
+                    "Failed",
                     "Share of requests that end with reason error or abort (vllm_requests_finished_total); no data "
                     "without requests.",
                     FAILING,
@@ -145,7 +145,7 @@ DASHBOARD = Dashboard(
                     rate(mappings.TOKENS_BY_SOURCE, "prompt tokens from {{origin}}", "origin"),
                     rate(mappings.CACHED_TOKENS_BY_SOURCE, "cached on {{origin}}", "origin"),
                     rate(mappings.GENERATION_TOKENS, "generated"),
-                    unit="cps",
+                    unit="count:tok/s",
                     columns=[Column("generated", color=OK)],
                 ),
             ],
@@ -245,7 +245,8 @@ DASHBOARD = Dashboard(
                         ),
                     ],
                     key_columns=[Column("model", links=[Link("Agents", View.AGENTS)])],
-                    width=14,
+                    width=24,
+                    height=8,
                 ),
                 table(
                     "Servers",
@@ -267,7 +268,8 @@ DASHBOARD = Dashboard(
                         "num_gpu_blocks": "blocks",
                     },
                     key_columns=[Column("server", links=[Link("Why", View.EXPORTER, {"server": "server"})])],
-                    width=10,
+                    width=24,
+                    height=8,
                 ),
             ],
         ),

@@ -115,7 +115,8 @@ class ApiLink(Link):
 class Column:
     """Overrides for one table column or one series of a graph, matched by its displayed `name`.
 
-    A `hidden` column of a table is only a source of labels. A `bar` is a gauge; of a percentage, from 0 to 100%.
+    `width` is in pixels; the columns of a table's key and labels take what is left beyond it. A `hidden` column of a
+    table is only a source of labels. A `bar` is a gauge; of a percentage, from 0 to 100%.
 
     """
 
@@ -131,8 +132,14 @@ class Column:
     hidden: bool = False
     color: str | None = None
 
-    def document(self) -> Document:
-        """The field override in Grafana's JSON."""
+    @property
+    def pixels(self) -> int:
+        """The declared width, or one for the title and a number, or the longest state."""
+        texts = [len(text) for text, _ in (self.states or {}).values()]
+        return self.width or max(70, 7 * len(self.name) + 28, 8 * max(texts, default=0) + 20)
+
+    def document(self, *, grows: bool | None = None) -> Document:
+        """The field override in Grafana's JSON; with `grows`, of a table column that does, or does not, take free space."""
         properties: list[Document] = []
 
         def put(identity: str, value: object) -> None:
@@ -157,8 +164,8 @@ class Column:
             put("custom.cellOptions", {"type": "gauge", "mode": "basic"})
         if self.links:
             put("links", [link.document(of_row=True) for link in self.links])
-        if self.width is not None:
-            put("custom.width", self.width)
+        if grows is not None:
+            put("custom.minWidth" if grows else "custom.width", self.pixels)
         if self.color is not None:
             put("color", {"mode": "fixed", "fixedColor": self.color})
         return {"matcher": {"id": "byName", "options": self.name}, "properties": properties}

@@ -10,10 +10,16 @@ if TYPE_CHECKING:
     from dashboards.grafana.panels.panel import Panel
 
 COLUMNS = 24
+LEAST_WIDTHS = {"stat": 3, "timeseries": 6, "heatmap": 8, "state-timeline": 8, "nodeGraph": 12, "logs": 12}
+"""Columns below which a panel of a type cannot be read; a line has at most eight stats."""
+COLUMN_PIXELS = 50
+"""Pixels per column at 1280 pixels with Grafana's menu closed."""
+LEAST_LEGEND_HEIGHT = 10
+"""Below this height, a table under a graph shows two and a half rows."""
 
 
 class LayoutError(ValueError):
-    """A row does not fill the 24 columns, or has adjacent panels of unequal height; the message is one sentence."""
+    """Panels do not fill a line, or cannot show what they contain at their size; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,31 @@ def places(row: Row, top: int) -> list[Place]:
         x = 0
         for panel in line:
             width = panel.width or free // len(open_ends)
+            _check(panel, width)
             made.append(Place(x, top, width, panel.height))
             x += width
         top += heights.pop()
     return made
+
+
+def title_room(width: int) -> int:
+    """Letters of a title that are visible beside Grafana's info icon in a panel of so many columns."""
+    return 6 * width - 7
+
+
+def _check(panel: Panel, width: int) -> None:
+    """Raises LayoutError for a panel that is too narrow or too low for its contents."""
+    where = f"panel {panel.title!r}, {width} columns wide"
+    if panel.type != "text" and len(panel.title) > title_room(width):
+        raise LayoutError(f"{where}: expected a title of at most {title_room(width)} letters, got {len(panel.title)}")
+    if width < (least := LEAST_WIDTHS.get(panel.type, 1)):
+        raise LayoutError(f"{where}: expected at least {least} columns for a {panel.type}")
+    if panel.least_pixels > width * COLUMN_PIXELS:
+        raise LayoutError(f"{where}: expected columns of {width * COLUMN_PIXELS} pixels in all, got {panel.least_pixels}")
+    legend = panel.options.get("legend", {})
+    below = legend.get("displayMode") == "table" and legend.get("placement") == "bottom"
+    if panel.type == "timeseries" and below and legend.get("showLegend") and panel.height < LEAST_LEGEND_HEIGHT:
+        raise LayoutError(f"{where}: expected height {LEAST_LEGEND_HEIGHT} for a legend table, got {panel.height}")
 
 
 def _lines(row: Row) -> list[list[Panel]]:

@@ -19,6 +19,8 @@ class Variable:
     title: str
     description: str
     query: str
+    hidden: bool = False
+    """Links and the URL set it; the dashboard does not show it."""
     optional: bool = False
     """Some series lack the label, so "All" must match them too."""
 
@@ -40,7 +42,7 @@ class Variable:
             "current": {"text": ["All"], "value": ["$__all"]},
             "options": [],
             "regex": "",
-            "hide": 0,
+            "hide": 2 if self.hidden else 0,
         }
 
 
@@ -48,7 +50,7 @@ def of(name: str, label: str, title: str, description: str, series: Query, *, op
     """A variable with the values of a label. Raises ValueError if the series do not have the label."""
     if label not in series.labels:
         raise ValueError(f"variable {name}: expected a label of {series.text}, got {label}")
-    return Variable(name, label, title, description, series.text, optional)
+    return Variable(name, label, title, description, series.text, optional=optional)
 
 
 JOB: Final = Variable(

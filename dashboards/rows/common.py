@@ -41,7 +41,7 @@ def worded(states: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     return {str(place): word for place, word in enumerate(states.values(), 1)}
 
 
-def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -> list[Panel]:
+def source_health(sources: str, what: str, *, title: str = "Status", width: int = 4, height: int = 4) -> list[Panel]:
     """Two stat panels for the first row of a dashboard: state of the source, and age of its data.
 
     `sources` is a regular expression of source names. A disabled source has no data; it is not down.
@@ -51,7 +51,7 @@ def source_health(sources: str, what: str, *, width: int = 4, height: int = 4) -
     up = shown(scrape.UP, source=like(sources))
     return [
         stat(
-            f"{what.removeprefix('the ').capitalize() if what.islower() else what} status",
+            title,
             f"Whether the last collection from {what} succeeded (fleet_exporter_source_up); no data if the source is "
             "disabled.",
             Line(recent(up).min()),

@@ -7,9 +7,9 @@ from typing import Final
 from alerts import thresholds
 from alerts.rules import nats
 from alerts.view import View
-from dashboards.grafana.fields import BAD, OK, QUIET, WARN, Column, Limit, Link
+from dashboards.grafana.fields import BAD, QUIET, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
-from dashboards.grafana.panels import graph, table
+from dashboards.grafana.panels import Panel, graph, table
 from dashboards.grafana.queries import NOW, RATE, Line, chosen, kept, shown
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
@@ -68,21 +68,16 @@ BEHIND: Final = Row(
             [
                 (
                     Column("lag", limits=LAG_LIMITS, decimals=0),
-                    Line(_lag_with_settings.max(*KEY, "service", "filter", "deliver_group")),
+                    Line(_lag_with_settings.max(*KEY, "service")),
                 ),
                 (Column("undelivered", limits=PENDING_LIMITS, decimals=0), _each(nats_consumers.PENDING)),
                 (Column("unacked", decimals=0), _each(nats_consumers.ACK_PENDING)),
                 (Column("redelivered", decimals=0), _each(nats_consumers.REDELIVERED)),
-                (Column("settled per second", unit="ops"), _rate(nats_consumers.SETTLED, window=NOW)),
-                (Column("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
-                (Column("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
-                (Column("redelivered per second", unit="ops", limits=REPEATED_LIMITS), Line(redeliveries(NOW).max(*KEY))),
-                (Column("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
-                (Column("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
+                (Column("redelivery", unit="mps", limits=REPEATED_LIMITS), Line(redeliveries(NOW).max(*KEY))),
                 (Column("last ack", unit="s"), _age(nats_consumers.LAST_ACK)),
             ],
             key_columns=[Column("consumer", links=LINKS)],
-            labels={"service": "service", "filter": "filter", "deliver_group": "queue group"},
+            labels={"service": "service"},
             sort="lag",
             width=24,
             height=10,
@@ -92,7 +87,7 @@ BEHIND: Final = Row(
             "Undelivered plus unacked messages by consumer (nats_consumer_lag); the line is the alert threshold.",
             _each(nats_consumers.LAG),
             unit="locale",
-            width=8,
+            width=12,
             limits=LAG_LIMITS,
             links=LINKS,
         ),
@@ -101,19 +96,9 @@ BEHIND: Final = Row(
             "Redeliveries per second, a lower bound: deliveries that do not advance the stream sequence "
             "(nats_consumer_delivered_total, nats_consumer_delivered_stream_sequence); the line is the alert threshold.",
             Line(redeliveries().max(*KEY), _WHICH),
-            unit="ops",
-            width=8,
+            unit="mps",
+            width=12,
             limits=REPEATED_LIMITS,
-            links=LINKS,
-        ),
-        graph(
-            "Delivered and settled",
-            "Deliveries, and deliveries that no longer await an ack, per second by consumer (nats_consumer_delivered_total, "
-            "nats_consumer_settled_deliveries_total).",
-            _rate(nats_consumers.DELIVERED, "{{consumer}} delivered"),
-            _rate(nats_consumers.SETTLED, "{{consumer}} settled"),
-            unit="ops",
-            width=8,
             links=LINKS,
         ),
         graph(
@@ -134,46 +119,50 @@ BEHIND: Final = Row(
             _rate(delivery.NAKS, "{{consumer}} naks"),
             _rate(delivery.TERMINATIONS, "{{consumer}} terminated"),
             _rate(delivery.MAX_DELIVERIES, "{{consumer}} max deliveries"),
-            unit="ops",
+            unit="mps",
             width=12,
         ),
     ],
 )
 
-SETTINGS_TABLE: Final = table(
-    "Consumer configuration",
-    "Configuration of each consumer and its stream sequences (config, delivered, ack_floor). No data without a limit.",
-    KEY,
-    [
+
+def _details(title: str, description: str, labels: dict[str, str], *columns: tuple[Column, Line]) -> Panel:
+    info = (Column("info", hidden=True), Line(_settings.max(*KEY, *labels)))
+    return table(
+        title,
+        description,
+        KEY,
+        [info, *columns],
+        labels=labels,
+        key_columns=[Column("consumer", links=LINKS)],
+        width=24,
+        height=9,
+    )
+
+
+_full = shown(nats_consumers.ACK_PENDING).share_of(shown(nats_consumers.MAX_ACK_PENDING))
+
+DETAILS: Final = (
+    _details(
+        "Consumer state",
+        "Filter, settled messages per second, and ages of each consumer (CONSUMER.LIST).",
+        {"filter": "filter", "deliver_group": "queue group"},
+        (Column("settled", unit="mps"), _rate(nats_consumers.SETTLED, window=NOW)),
+        (Column("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
+        (Column("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
+        (Column("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
+        (Column("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
+    ),
+    _details(
+        "Consumer configuration",
+        "Policies and limits of each consumer (config); full is the share of max_ack_pending. No data without a limit.",
+        {"kind": "kind", "ack_policy": "ack policy", "deliver_policy": "deliver policy"},
         (
             Column("full", unit="percentunit", limits=[Limit(1, BAD)], bar=True),
-            Line(
-                _settings.matching(
-                    "*",
-                    shown(nats_consumers.ACK_PENDING).share_of(shown(nats_consumers.MAX_ACK_PENDING)),
-                    "job",
-                    "instance",
-                    *KEY,
-                ).max(*KEY, "kind", "ack_policy", "deliver_policy", "priority_policy", "priority_groups")
-            ),
+            Line(_settings.matching("*", _full, "job", "instance", *KEY).max(*KEY)),
         ),
         (Column("max ack pending"), _each(nats_consumers.MAX_ACK_PENDING)),
         (Column("ack wait", unit="s"), _each(nats_consumers.ACK_WAIT)),
         (Column("max deliver"), _each(nats_consumers.MAX_DELIVER)),
-        (Column("waiting pulls"), _each(nats_consumers.WAITING)),
-        (Column("push bound", states={"0": ("no", WARN), "1": ("yes", OK)}), _each(nats_consumers.PUSH_BOUND)),
-        (Column("delivered sequence", decimals=0), _each(nats_consumers.DELIVERED_SEQUENCE)),
-        (Column("ack floor", decimals=0), _each(nats_consumers.ACK_FLOOR_SEQUENCE)),
-        (Column("sampled", states={"0": ("no", QUIET), "1": ("yes", OK)}), _each(nats_consumers.SAMPLING)),
-    ],
-    key_columns=[Column("consumer", links=LINKS)],
-    labels={
-        "kind": "kind",
-        "ack_policy": "ack policy",
-        "deliver_policy": "deliver policy",
-        "priority_policy": "priority policy",
-        "priority_groups": "priority groups",
-    },
-    width=24,
-    height=9,
+    ),
 )

@@ -55,7 +55,7 @@ def head() -> list[Panel]:
             links=[_LEDGER, Link("Agents", View.AGENTS)],
         ),
         stat(
-            "Budget spent",
+            "Budget",
             "Spent share of the budget, the higher of day and month; no data if none is set.",
             Line(shown(ledger.BUDGET_SPENT).max()),
             unit="percentunit",
@@ -127,7 +127,7 @@ COSTS: Final = Row(
             "fleet_cost_completion_tokens_total).",
             Line(_of(ledger.PROMPT_TOKENS).rate(RATE).sum("model"), "{{model}} prompt"),
             Line(_of(ledger.COMPLETION_TOKENS).rate(RATE).sum("model"), "{{model}} completion"),
-            unit="cps",
+            unit="count:tok/s",
             links=[_MODEL],
         ),
         graph(

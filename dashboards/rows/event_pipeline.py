@@ -100,13 +100,13 @@ ALL_SEEN: Final = Row(
             _rate(fleet.UNREADABLE_VALUES, "unreadable {{field}}", "field"),
             _rate(fleet.LIMIT_HITS, "over limit: {{kind}}", "kind"),
             _rate(DROPPED, "overflow"),
-            unit="ops", width=8,
+            unit="eps", width=8,
         ),
         graph(
             "NATS advisories",
             "Ack samples and advisories of consumers per second, by type (fleet_exporter_nats_advisories_total).",
             _rate(delivery.ADVISORIES, "{{type}}", "type"),
-            unit="ops", width=8,
+            unit="eps", width=8,
         ),
         graph(
             "Live stream",

@@ -38,13 +38,15 @@ def _workers(what: str) -> Line:
     return Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
 
 
+_PODS = Link("Pods", View.OVERVIEW, {"namespace": "namespace"})
+
 CLUSTERS: Final = Row(
     "Capacity",
     [
         table(
             "RayClusters",
-            "State, workers, conditions and requested resources of each RayCluster (ray_cluster_state, "
-            "ray_cluster_workers_*, ray_cluster_condition, ray_cluster_desired_*).",
+            "State, workers and conditions of each RayCluster (ray_cluster_state, "
+            "ray_cluster_workers_*, ray_cluster_condition).",
             _CLUSTER,
             [
                 (
@@ -52,8 +54,8 @@ CLUSTERS: Final = Row(
                     Line(coded(clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=chosen("namespace"))),
                 ),
                 *(
-                    (Column(f"workers {what}", decimals=0), Line(_cluster(metric).max(*_CLUSTER)))
-                    for what, metric in clusters.WORKERS.items()
+                    (Column(what, decimals=0), Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)))
+                    for what in ("desired", "available", "ready")
                 ),
                 *(
                     (
@@ -62,11 +64,26 @@ CLUSTERS: Final = Row(
                     )
                     for name, head in _CONDITIONS.items()
                 ),
+            ],
+            key_columns=[Column("namespace", links=[_PODS])],
+            width=24,
+            height=5,
+        ),
+        table(
+            "RayCluster resources",
+            "Minimum and maximum workers, and requested resources of each RayCluster (ray_cluster_workers_*, "
+            "ray_cluster_desired_*).",
+            _CLUSTER,
+            [
+                *(
+                    (Column(f"workers {what}", decimals=0), Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)))
+                    for what in ("min", "max")
+                ),
                 (Column("CPU", decimals=1), Line(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
                 (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
                 (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
             ],
-            key_columns=[Column("namespace", links=[Link("Pods", View.OVERVIEW, {"namespace": "namespace"})])],
+            key_columns=[Column("namespace", links=[_PODS])],
             width=24,
             height=5,
         ),

@@ -9,7 +9,7 @@ from alerts.view import View
 from dashboards.grafana.fields import BAD, OK, QUIET, UP_DOWN, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import NOW, Line, chosen, shown
+from dashboards.grafana.queries import Line, chosen, shown
 from dashboards.rows.common import coded
 from exporter.errors import Reason
 from exporter.metrics.metric import Metric
@@ -59,12 +59,6 @@ SERVICES: Final = Row(
                     Line(_addresses.matching("+", shown(probe.INSTANCES), "job", "instance", "service").max(*_KEY)),
                 ),
                 (Column("uptime", unit="s"), Line(_of(probe.STARTED).age().max(*_KEY))),
-                (Column("deliberations"), _each(probe.ACTIVE)),
-                (
-                    Column("deliberations per minute", decimals=2),
-                    Line((_of(probe.DELIBERATIONS).rate(NOW) * 60).sum(*_KEY)),
-                ),
-                (Column("mean deliberation", unit="s"), _each(probe.MEAN)),
             ],
             key_columns=[Column("service", links=LINKS)],
             sort="service",
@@ -83,11 +77,12 @@ SERVICES: Final = Row(
         ),
         graph(
             "Councils and jobs",
-            "Councils, agents and running jobs reported by the orchestrator and the Ray executor (GetStatus, "
+            "Councils, agents, running jobs and deliberations reported by the orchestrator and the Ray executor (GetStatus, "
             "ListCouncils, GetActiveJobs).",
             Line(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
             Line(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
             Line(_of(probe.JOBS).sum("role"), "{{role}} jobs"),
+            Line(_of(probe.ACTIVE).sum("service"), "{{service}} deliberations"),
             unit="locale",
             decimals=0,
             links=[Link("Agents", View.AGENTS)],

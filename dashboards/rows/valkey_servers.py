@@ -17,6 +17,7 @@ from exporter.sources.valkey import info, keys
 
 _ROLES = {"master": ("master", OK), "replica": ("replica", QUIET)}
 _REPLICA = ("server", "replica")
+_LABELS = {"engine": "engine", "mode": "mode", "maxmemory_policy": "policy"}
 _SAVING = {"0": ("no", QUIET), "1": ("yes", ACCENT), "2": ("dump and rewrite", ACCENT)}
 _OFF_ON = {"0": ("off", QUIET), "1": ("on", OK)}
 
@@ -52,44 +53,22 @@ SERVERS: Final = Row(
     [
         table(
             "Servers",
-            "Engine, version, role, uptime and persistence state of each server.",
+            "Version, role, uptime, connections and replication of each server, and whether its last save succeeded.",
             ["server"],
             [
-                (
-                    Column("info", hidden=True),
-                    Line(at(info.SERVER_INFO).max("server", "engine", "version", "mode", "maxmemory_policy")),
-                ),
+                (Column("info", hidden=True), Line(at(info.SERVER_INFO).max("server", "version"))),
                 (Column("role", states=worded(_ROLES)), Line(_role)),
                 (Column("uptime", unit="s"), Line(at(info.START).age().max("server"))),
                 (Column("loading", states={"0": ("no", OK), "1": ("yes", WARN)}), _each(info.LOADING)),
                 (
-                    Column("max clients used", unit="percentunit", bar=True, limits=[Limit(0.8, WARN)]),
+                    Column("clients used", unit="percentunit", bar=True, limits=[Limit(0.8, WARN)]),
                     Line(at(info.CONNECTED_CLIENTS).max("server") / (at(info.MAX_CLIENTS).max("server") > 0)),
                 ),
-                (Column("fragmentation", decimals=2), _each(info.FRAGMENTATION)),
-                (Column("stale keys", unit="percentunit"), _each(info.EXPIRED_STALE)),
                 (Column("replicas", decimals=0), _each(info.CONNECTED_REPLICAS)),
                 (Column("master link", states=YES_NO), Line(at(info.MASTER_LINK_UP).min("server"))),
-                (Column("last master contact", unit="s"), _each(info.MASTER_LAST_IO)),
-                (Column("I/O threads", states=_OFF_ON), _each(info.IO_THREADS)),
-                (Column("AOF", states=_OFF_ON), _each(info.AOF_ENABLED)),
-                (Column("AOF size", unit="bytes"), _each(info.AOF_SIZE)),
                 (Column("last save", states=YES_NO), Line(at(info.PERSISTENCE_OK).min("server"))),
-                (
-                    Column("saving", states={"0": ("no", QUIET), "1": ("yes", ACCENT), "2": ("dump and rewrite", ACCENT)}),
-                    Line(_saving.max("server")),
-                ),
-                (Column("last dump", unit="s"), Line(at(info.RDB_LAST_SAVE).age().max("server"))),
-                (Column("unsaved changes", decimals=0), _each(info.RDB_CHANGES)),
-                (Column("keys scanned", decimals=0), _each(keys.SCANNED)),
-                (Column("scan complete", states=YES_NO), _each(keys.COMPLETE)),
             ],
-            labels={
-                "engine": "engine",
-                "version": "version",
-                "mode": "mode",
-                "maxmemory_policy": "policy",
-            },
+            labels={"version": "version"},
             key_columns=[Column("server", links=_why)],
             width=24,
             height=6,
@@ -178,6 +157,39 @@ ERRORS: Final = Row(
 PERSISTENCE: Final = Row(
     "Persistence, network, replicas",
     [
+        table(
+            "Server configuration",
+            "Engine, mode, eviction policy, AOF and fragmentation of each server.",
+            ["server"],
+            [
+                (Column("info", hidden=True), Line(at(info.SERVER_INFO).max("server", *_LABELS))),
+                (Column("I/O threads", states=_OFF_ON), _each(info.IO_THREADS)),
+                (Column("AOF", states=_OFF_ON), _each(info.AOF_ENABLED)),
+                (Column("AOF size", unit="bytes"), _each(info.AOF_SIZE)),
+                (Column("fragmentation", decimals=2), _each(info.FRAGMENTATION)),
+                (Column("stale keys", unit="percentunit"), _each(info.EXPIRED_STALE)),
+            ],
+            labels=_LABELS,
+            key_columns=[Column("server", links=_why)],
+            width=24,
+            height=6,
+        ),
+        table(
+            "Saves and scans",
+            "Saves, the link to the master, and the exporter's last scan of the keys of each server.",
+            ["server"],
+            [
+                (Column("saving", states=_SAVING), Line(_saving.max("server"))),
+                (Column("last dump", unit="s"), Line(at(info.RDB_LAST_SAVE).age().max("server"))),
+                (Column("unsaved changes", decimals=0), _each(info.RDB_CHANGES)),
+                (Column("last master contact", unit="s"), _each(info.MASTER_LAST_IO)),
+                (Column("keys scanned", decimals=0), _each(keys.SCANNED)),
+                (Column("scan complete", states=YES_NO), _each(keys.COMPLETE)),
+            ],
+            key_columns=[Column("server", links=_why)],
+            width=24,
+            height=6,
+        ),
         graph(
             "Persistence duration",
             "Duration of the last RDB save, AOF rewrite and fork. Clients wait during a fork (INFO "

@@ -8,7 +8,7 @@ from alerts.view import View
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import STEP, Line, chosen, labelled, shown
+from dashboards.grafana.queries import Line, chosen, labelled, shown
 from dashboards.rows.common import coded
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
@@ -48,24 +48,18 @@ EXPECTED: Final = coded(workloads.EXPECTED, ("down", "degraded", "up", "absent")
 
 TABLE: Final = table(
     "Workloads",
-    f"Workloads: pod readiness, uptime, requested and used resources (fleet_workload_*); used: {_GONE}.",
+    "Workloads: pod readiness, uptime, and restarts in the last hour (fleet_workload_*).",
     _WHO,
     [
         (Column("state", states=STATES, width=90), Line(_status)),
         (Column("ready", decimals=0, width=60), _each(workloads.READY)),
         (Column("desired", decimals=0, width=70), _each(workloads.DESIRED)),
-        (Column("available", decimals=0, width=80), _each(workloads.AVAILABLE)),
         (Column("pods", decimals=0, width=60), Line(_workload(workloads.PODS).sum(*_WHO))),
         (Column("uptime", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
         (
-            Column("restarts, 1 h", decimals=0, limits=[Limit(1, WARN)]),
+            Column("restarts", decimals=0, limits=[Limit(1, WARN)]),
             Line(_workload(workloads.RESTARTS).increase("1h").sum(*_WHO)),
         ),
-        (Column("CPU requested", decimals=2), _each(workloads.CPU_REQUESTED)),
-        (Column("CPU used", decimals=2), _each(workloads.CPU_USED)),
-        (Column("memory requested", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
-        (Column("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
-        (Column("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
     ],
     key_columns=[
         Column("namespace", links=[Link("Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
@@ -75,6 +69,24 @@ TABLE: Final = table(
     descending=False,
     width=16,
     height=10,
+)
+
+_RESOURCE_TABLE = table(
+    "Workload resources",
+    f"Requested and used resources of each workload (fleet_workload_*); used: {_GONE}.",
+    _WHO,
+    [
+        (Column("available", decimals=0, width=80), _each(workloads.AVAILABLE)),
+        (Column("CPU requested", decimals=2), _each(workloads.CPU_REQUESTED)),
+        (Column("CPU used", decimals=2), _each(workloads.CPU_USED)),
+        (Column("memory requested", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
+        (Column("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
+        (Column("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
+    ],
+    key_columns=[Column("workload", links=[Link("Only this workload", View.OVERVIEW, {"workload": "workload"})])],
+    width=24,
+    height=9,
+    rows=25,
 )
 
 RESOURCES: Final = Row(
@@ -118,12 +130,13 @@ RESOURCES: Final = Row(
 PODS: Final = Row(
     "Pods and versions",
     [
+        _RESOURCE_TABLE,
         graph(
             "Pods by phase",
             "Pods of the workloads by phase (fleet_workload_pods).",
             Line(_workload(workloads.PODS).sum("phase") > 0, "{{phase}}"),
             unit="locale",
-            width=8,
+            width=12,
             stacked=True,
             columns=[
                 Column("Running", color=OK),
@@ -141,15 +154,7 @@ PODS: Final = Row(
             Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
             Line(_workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"),
             unit="locale",
-            width=8,
-        ),
-        graph(
-            "Restarts",
-            "Container restarts by workload (fleet_workload_restarts_total).",
-            Line(_workload(workloads.RESTARTS).increase(STEP).sum("workload"), "{{workload}}"),
-            unit="locale",
-            width=8,
-            bars=True,
+            width=12,
         ),
         table(
             "Versions of backends",

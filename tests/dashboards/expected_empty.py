@@ -9,7 +9,7 @@ from alerts.view import View
 _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
     "nothing of this component need be wrong while queries are asked": dict.fromkeys(View, ("annotation Alerts",)),
     "there is no metrics server in the demo, so nobody tells what pods use": {
-        View.OVERVIEW: ("Workloads G", "Workloads I", "CPU C", "Memory C"),
+        View.OVERVIEW: ("Workload resources C", "Workload resources E", "CPU C", "Memory C"),
     },
     "nothing runs the demo's containers, so none has ended": {View.OVERVIEW: ("Waiting and terminated containers B",)},
     "a RayJob of the demo waits for a moment only": {View.RAY_JOBS: ("Time in queue A",)},
@@ -17,16 +17,14 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
         View.COMMUNICATIONS: tuple(f"Account limits used {letter}" for letter in "ABCDEFGHIJKL"),
     },
     "the demo's NATS is one server without mirrors and sources": {
-        View.COMMUNICATIONS: tuple(f"Streams {letter}" for letter in "MNOPQ"),
+        View.COMMUNICATIONS: tuple(f"Stream replication {letter}" for letter in "BCDEF"),
     },
-    "every consumer of the demo pulls": {View.COMMUNICATIONS: ("Consumer configuration F",)},
     "the demo does not read the times to live of keys, each of which would count as a hit": {
         View.VALKEY: ("Key groups B", "Key groups C"),
     },
-    "no stream of the demo refuses messages when it is full": {View.COMMUNICATIONS: ("Streams E",)},
+    "no stream of the demo refuses messages when it is full": {View.COMMUNICATIONS: ("Stream replication A",)},
     "no consumer of the demo gives messages up": {
-        View.COMMUNICATIONS: ("Consumer configuration D",),
-        View.EVENTS: ("Naks and terminations B", "Naks and terminations C"),
+        View.COMMUNICATIONS: ("Consumer configuration E",),
     },
     "the server of the demo samples the acknowledgements that would be estimated": {
         View.COMMUNICATIONS: ("Ack duration (p95) B",),
@@ -36,12 +34,14 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
         View.EXPORTER: ("Stream clients C",),
     },
     "a deliberation or a story may just not be under way": {
-        View.AGENTS: ("Longest deliberation A",),
-        View.STORIES: ("Oldest in its stage A",),
+        View.AGENTS: ("Longest A",),
+        View.STORIES: ("Oldest A",),
     },
-    "the demo's ValKey has no replica": {View.VALKEY: ("Servers I", "Servers J", "Replicas A", "Replicas B")},
+    "the demo's ValKey has no replica": {View.VALKEY: ("Servers G", "Saves and scans D", "Replicas A", "Replicas B")},
     "the demo's ValKey keeps nothing on disk": {
-        View.VALKEY: ("Servers M", "Slow and large commands C", "Persistence duration A", "Persistence duration B"),
+        View.VALKEY: (
+            "Server configuration D", "Slow and large commands C", "Persistence duration A", "Persistence duration B",
+        ),
     },
     "the demo's ValKey has no limit on its memory, as one that keeps permanent data should not": {
         View.VALKEY: ("Memory A", "Memory limit used A"),

@@ -26,7 +26,8 @@ _WINDOWS: Final = {
 }  # fmt: skip
 _WITH_QUERIES: Final = {"stat", "table", "timeseries", "gauge"}
 _WITH_PROMQL: Final = _WITH_QUERIES | {"state-timeline", "bargauge", "heatmap", "nodeGraph"}
-_UNITS: Final = {value for name, value in vars(formatunits).items() if name.isupper()}
+_UNITS: Final = {value for name, value in vars(formatunits).items() if name.isupper()} | {"eps", "epm", "mps", "reqpm"}
+"""Of grafanalib, and newer ones of Grafana; a unit `count:` is a word of one's own."""
 _RATES: Final = {"rate", "irate"}
 _OF_COUNTERS: Final = _RATES | {"increase"}
 
@@ -160,7 +161,7 @@ def _panel_units(document: Document) -> Iterator[Fault]:
         if "unit" in defaults or not defaults["mappings"]:
             units.append(defaults.get("unit", ""))
         for unit in units:
-            if unit not in _UNITS:
+            if unit not in _UNITS and not unit.startswith("count:"):
                 yield Fault(panel["title"], f"{unit!r} is no unit of Grafana's")
 
 

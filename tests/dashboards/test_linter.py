@@ -37,12 +37,11 @@ _RECORDED = "Recorded series have no instance: they continue if another exporter
 _NO_EXPORTERS = "Alerts have neither job nor instance: a restarted exporter must not create a new alert."
 
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
-    Exclusion("target-job-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
-    Exclusion("target-instance-rule", View.OVERVIEW, ("Critical alerts", "Warnings"), _NO_EXPORTERS),
+    Exclusion("target-job-rule", View.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
+    Exclusion("target-instance-rule", View.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
     Exclusion("target-instance-rule", View.AGENTS, ("Agents over time",), _RECORDED),
     Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
-    Exclusion("target-instance-rule", View.EVENTS, ("Ack duration (p95)",), _RECORDED),
     Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
 )
 

@@ -216,7 +216,7 @@ def lines(draw: st.DrawFn) -> list[tuple[list[int | None], int]]:
 
 @given(lines(), st.integers(0, 100))
 def test_places_never_overlap_and_always_fill(drawn: list[tuple[list[int | None], int]], top: int) -> None:
-    panels = [a_panel(width=width, height=height) for widths, height in drawn for width in widths]
+    panels = [note("Depth", "Depths.", width=width, height=height) for widths, height in drawn for width in widths]
     made = places(Row("Depths", panels), top)
     cells = [(x, y) for place in made for x in range(place.x, place.x + place.width)
              for y in range(place.y, place.y + place.height)]  # fmt: skip
@@ -229,7 +229,7 @@ def test_places_never_overlap_and_always_fill(drawn: list[tuple[list[int | None]
 
 @given(st.lists(st.tuples(st.none() | st.integers(1, 24), st.integers(2, 4)), min_size=1, max_size=12))
 def test_any_widths_are_placed_without_a_hole_or_refused(sizes: list[tuple[int | None, int]]) -> None:
-    row = Row("Depths", [a_panel(width=width, height=height) for width, height in sizes])
+    row = Row("Depths", [note("Depth", "Depths.", width=width, height=height) for width, height in sizes])
     try:
         made = places(row, 0)
     except LayoutError:

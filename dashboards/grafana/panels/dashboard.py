@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import attr
@@ -93,7 +93,8 @@ class Dashboard:
         marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
         chosen = [one.document() if isinstance(one, Variable) else one for one in self.variables]
         asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
-        variables += [JOB.document(), INSTANCE.document()]
+        # One fleet seldom has several exporters: they are chosen on the exporter's dashboard, and links pass them on.
+        variables += [replace(one, hidden=self.view is not View.EXPORTER).document() for one in (JOB, INSTANCE)]
         variables += [one for one in chosen if loki or _names(asked, one["name"])]
         whole = core.Dashboard(
             title=f"Fleet / {self.title}",

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, check_unit, steps, words
 from dashboards.grafana.panels.panel import Panel, panel, targets
 from dashboards.grafana.queries import Line
 
+MOST_COLUMNS: Final = 9
+"""Columns of a table, whose reader compares rows; further ones belong in a table of details."""
+TEXT_PIXELS: Final = 110
+"""Least width of a column with a name."""
 _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
@@ -136,10 +142,16 @@ def table(
     """A table with a row per combination of the `key` labels and a column per query, joined on these labels.
 
     `labels` maps further labels of the queries to column titles. Other labels would split rows: raises ValueError if a
-    query has one, or lacks one of the key.
+    query has one, or lacks one of the key, or if there are more than nine columns.
 
     """
     shown = dict(labels or {})
+    wide = {column.name: column for column in key_columns}
+    texts = [wide.get(name, Column(name, width=TEXT_PIXELS)) for name in (*key, *shown.values())]
+    texts = [column if column.width else replace(column, width=max(TEXT_PIXELS, column.pixels)) for column in texts]
+    numbers = [column for column, _ in columns if not column.hidden]
+    if len(texts) + len(numbers) > MOST_COLUMNS:
+        raise ValueError(f"{title}: expected at most {MOST_COLUMNS} columns, got {len(texts) + len(numbers)}")
     for column, line in columns:
         if missing := set(key) - line.query.labels:
             raise ValueError(f"{title}: expected label {', '.join(sorted(missing))} in the query of {column.name}")
@@ -181,10 +193,11 @@ def table(
         targets([line for _, line in columns], instant=True, table=True),
         options=options,
         field=field,
-        overrides=[column.document() for column in (*key_columns, *(column for column, _ in columns)) if not column.hidden],
+        overrides=[*(one.document(grows=True) for one in texts), *(one.document(grows=False) for one in numbers)],
         width=width,
         height=height,
         transformations=transformations,
+        least_pixels=sum(column.pixels for column in (*texts, *numbers)),
     )
 
 

@@ -19,6 +19,7 @@ from dashboards.grafana.fields import (
     state_words,
     steps,
 )
+from dashboards.grafana.layout import LEAST_LEGEND_HEIGHT
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
 from dashboards.grafana.queries import RATE, STEP, Line, Logs
 
@@ -28,6 +29,8 @@ MOST_BARS: Final = 60
 """Bars per series: narrower ones cannot be told apart."""
 LEAST_STEP: Final = "1m"
 """The step of bars is never shorter: it needs several scrapes."""
+MOST_LISTED: Final = 4
+"""Series that a list below a graph can show with their values."""
 MOST_STATES: Final = 150
 """Points per row of a timeline: shorter states may not be visible."""
 _SOFT_MAXIMA: Final = {
@@ -109,14 +112,16 @@ def graph(
         if stacked and column.color == BAD:  # on top of the others, a few failures would read as many
             override["properties"].append({"id": "custom.stacking", "value": {"mode": "none", "group": "A"}})
     many = len(lines) > 1 or any(line.query.labels for line in lines)
+    right = height < LEAST_LEGEND_HEIGHT and (width or 0) >= 12
+    rows = right or height >= LEAST_LEGEND_HEIGHT
+    few = len(lines) <= MOST_LISTED and not any(line.query.labels for line in lines)
     options: Document = {
         "legend": {
             "showLegend": many,
-            "displayMode": "table",
-            "placement": "bottom",
-            "calcs": list(calcs),
-            "sortBy": "Last *",
-            "sortDesc": True,
+            "displayMode": "table" if rows and not few else "list",
+            "placement": "right" if right and not few else "bottom",
+            "calcs": list(calcs if rows and not few else calcs[:1] if few else ()),
+            **({"sortBy": "Last *", "sortDesc": True} if rows and not few and calcs else {}),
         },
         "tooltip": _TOOLTIP,
     }

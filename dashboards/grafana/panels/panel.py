@@ -30,6 +30,7 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
     overrides: list[Document] = attr.ib(factory=list, kw_only=True)
     width: int | None = attr.ib(default=None, kw_only=True)
     needs_loki: bool = attr.ib(default=False, kw_only=True)
+    least_pixels: int = attr.ib(default=0, kw_only=True)
 
     def to_json_data(self) -> Document:
         """The panel in Grafana's JSON."""
@@ -99,6 +100,7 @@ def panel(
     transformations: Sequence[Document] = (),
     datasource: Mapping[str, str] = PROMETHEUS,
     extra: Document | None = None,
+    least_pixels: int = 0,
 ) -> Panel:
     """Any panel. Raises ValueError without a title or a description."""
     if not title or not description.endswith("."):
@@ -118,4 +120,5 @@ def panel(
         transformations=list(transformations),
         needs_loki=datasource == LOKI,
         extraJson=extra,
+        least_pixels=least_pixels,
     )
