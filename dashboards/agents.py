@@ -9,7 +9,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import BAD, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, table, timeline
-from dashboards.grafana.queries import RANGE, Line, chosen, kept, raw, shown
+from dashboards.grafana.queries import NOW, RANGE, Line, chosen, kept, raw, shown
 from dashboards.rows import councils
 from dashboards.rows.common import AGENT_STATES, alert_marks, coded, source_health, worded
 from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, of_roles, success
@@ -82,9 +82,10 @@ DASHBOARD = Dashboard(
                     links=[Link("Events", View.EVENTS)],
                 ),
                 stat(
-                    "In progress",
-                    "Deliberations in progress (fleet_deliberations_in_progress).",
-                    Line(of_roles(fleet.IN_PROGRESS).sum()),
+                    "Busy agents",
+                    "Mean number of agents at work in the last 5 minutes: seconds of work that agents reported, per second "
+                    "(fleet_agent_response_duration_seconds_sum).",
+                    Line(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(NOW).sum()),
                     width=3, decimals=0,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),

@@ -66,6 +66,7 @@ EXEMPT: Final[Mapping[Metric, str]] = {
     vllm.REQUEST_MAX_GENERATION.metric: "The tokens that are really generated are shown.",
     vllm.PARAMETER_N.metric: "A request parameter that clients choose; agents send 1.",
     vllm.PARAMETER_MAX_TOKENS.metric: "A request parameter that clients choose; the generated tokens are shown.",
+    page.HTTP_DURATION: "Its buckets end at 1 s, below most requests; the request duration is shown.",
     page.LORA_ADAPTERS: "The fleet's models run without LoRA; the query is one line.",
     page.LORA_LIMIT: "The fleet's models run without LoRA; the query is one line.",
     vllm.REQUEST_PREEMPTIONS.metric: "The rate of preemptions is shown; their distribution over requests adds nothing.",

@@ -9,13 +9,13 @@ from dashboards.grafana.fields import BAD, WARN, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, firing_alerts, graph, stat
 from dashboards.grafana.queries import NOW, RATE, Line, chosen, labelled, raw, recent, shown
-from dashboards.rows import error_budgets, workloads
+from dashboards.rows import costs, error_budgets, problems, workloads
 from dashboards.rows.common import AGENT_STATES, EXPORTER_UP, STORY_MARKS, alert_marks
 from exporter.fleet import registry
 from exporter.metrics.promql import Query, Series, is_not
 from exporter.scrape import state as scrape
+from exporter.sources.costs import samples as ledger
 from exporter.sources.fleet import samples as fleet
-from exporter.sources.rayjob import jobs
 from exporter.sources.services import probe
 from exporter.sources.vllm import mappings as vllm
 from exporter.sources.workloads.samples import STATUS
@@ -57,11 +57,12 @@ _service = [Link("Addresses and calls", View.COMMUNICATIONS, {"service": "servic
 _to_agents = [Link("Agents", View.AGENTS)]
 _to_vllm = [Link("vLLM", View.VLLM)]
 _to_events = [Link("Events", View.EVENTS)]
+_to_costs = [Link("Board and costs", View.BOARD)]
 
 DASHBOARD = Dashboard(
     view=View.OVERVIEW,
     title="Overview",
-    description="Is the fleet up, is anything wrong, and how busy is it?",
+    description="Is anything wrong, what is it, whom does it affect, and what does the fleet cost?",
     variables=[
         variables.of("namespace", "namespace", "Namespace", "Namespaces of the workloads.", shown(STATUS)),
         variables.of(
@@ -78,6 +79,13 @@ DASHBOARD = Dashboard(
         Row(
             "",
             [
+                firing_alerts(
+                    "Alerts",
+                    "Firing and pending alerts. Each links to its runbook and dashboard.",
+                    matcher='{product="fleet-exporter", severity!="none"}',
+                    width=8,
+                    height=8,
+                ),
                 stat(
                     "Backends",
                     "State of each backend (fleet_exporter_source_up) and of the exporter itself (up). Backends that are "
@@ -87,8 +95,8 @@ DASHBOARD = Dashboard(
                     states=workloads.STATES,
                     names=True,
                     background=True,
-                    width=15,
-                    height=5,
+                    width=8,
+                    height=8,
                     columns=[
                         Column("Exporter", links=[Link("Exporter", View.EXPORTER)]),
                         *(Column(name, links=[Link(name, view)]) for name, (_, view) in _BACKENDS.items()),
@@ -103,10 +111,13 @@ DASHBOARD = Dashboard(
                     states=workloads.STATES,
                     names=True,
                     background=True,
-                    width=9,
-                    height=5,
+                    width=8,
+                    height=8,
                     links=_service,
                 ),
+                problems.STUCK_AGENTS,
+                problems.LAGGING_CONSUMERS,
+                problems.FAILED_JOBS,
                 stat(
                     "Critical",
                     "Firing critical alerts (ALERTS), which need an immediate response; no data if Prometheus does not "
@@ -126,12 +137,13 @@ DASHBOARD = Dashboard(
                     limits=[Limit(1, WARN)],
                 ),
                 stat(
-                    "Busy agents",
-                    "Agents that are deliberating (fleet_agents, state deliberating).",
-                    Line(shown(registry.AGENTS, system=fleet.SYSTEM, state="deliberating").sum()),
+                    "vLLM p95",
+                    "p95 of the request duration of vLLM (vllm_request_duration_seconds); no data without requests.",
+                    Line(shown(vllm.DURATION.metric).quantile(0.95, window=NOW)),
+                    unit="s",
                     width=3,
-                    decimals=0,
-                    links=_to_agents,
+                    limits=[Limit(thresholds.LATENCY_SECONDS, WARN)],
+                    links=_to_vllm,
                 ),
                 stat(
                     "Failures",
@@ -142,6 +154,25 @@ DASHBOARD = Dashboard(
                     width=3,
                     limits=error_budgets.FAILING_LIMITS,
                     links=_to_agents,
+                ),
+                stat(
+                    "Cost today",
+                    "Cost of agent invocations today (UTC) in US dollars (fleet_cost_spent_usd).",
+                    Line(shown(ledger.SPENT, period="day").max()),
+                    unit="currencyUSD",
+                    decimals=2,
+                    width=3,
+                    links=_to_costs,
+                ),
+                stat(
+                    "Budget",
+                    "Spent share of the budget, the higher of day and month (fleet_cost_budget_spent_ratio); no data if "
+                    "none is set.",
+                    Line(shown(ledger.BUDGET_SPENT).max()),
+                    unit="percentunit",
+                    width=3,
+                    limits=costs.BUDGET_LIMITS,
+                    links=_to_costs,
                 ),
                 stat(
                     "Stories",
@@ -159,34 +190,8 @@ DASHBOARD = Dashboard(
                     width=3,
                     links=_to_events,
                 ),
-                stat(
-                    "vLLM p95",
-                    "p95 of the request duration of vLLM (vllm_request_duration_seconds); no data without requests.",
-                    Line(shown(vllm.DURATION.metric).quantile(0.95, window=NOW)),
-                    unit="s",
-                    width=3,
-                    limits=[Limit(thresholds.LATENCY_SECONDS, WARN)],
-                    links=_to_vllm,
-                ),
-                stat(
-                    "Tokens",
-                    "Tokens generated by vLLM per second (vllm_generation_tokens_total).",
-                    Line(shown(vllm.GENERATION_TOKENS.metric).rate(NOW).sum()),
-                    unit="count:tok/s",
-                    width=3,
-                    links=_to_vllm,
-                ),
-                firing_alerts(
-                    "Alerts",
-                    "Firing and pending alerts. Each links to its runbook and dashboard.",
-                    matcher='{product="fleet-exporter", severity!="none"}',
-                    width=8,
-                    height=10,
-                ),
-                workloads.TABLE,
             ],
         ),
-        error_budgets.ROW,
         Row(
             "Activity",
             [
@@ -205,18 +210,10 @@ DASHBOARD = Dashboard(
                     unit="eps",
                     links=_to_events,
                 ),
-                graph(
-                    "RayJobs and vLLM requests",
-                    "RayJobs in state Running, and vLLM requests that are running and waiting (ray_jobs, "
-                    "vllm_requests_running, vllm_requests_waiting).",
-                    Line(shown(jobs.JOBS, state="Running").sum(), "RayJobs"),
-                    Line(shown(vllm.RUNNING.metric).sum(), "running requests"),
-                    Line(shown(vllm.WAITING.metric).sum(), "waiting requests"),
-                    unit="locale",
-                    links=[Link("Ray jobs", View.RAY_JOBS), *_to_vllm],
-                ),
             ],
         ),
+        error_budgets.ROW,
+        Row("Workloads", [workloads.TABLE]),
         workloads.RESOURCES,
         workloads.PODS,
     ],

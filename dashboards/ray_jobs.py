@@ -9,7 +9,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, UNKNOWN, WAITING, WARN, ApiLink, Column, Limit, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.grafana.queries import RANGE, RATE, STEP, Line, chosen, kept, shown
+from dashboards.grafana.queries import RANGE, RATE, STEP, Line, chosen, kept, raw, shown
 from dashboards.rows import ray_clusters
 from dashboards.rows.common import alert_marks, coded, source_health, worded
 from dashboards.rows.event_log import events
@@ -58,7 +58,9 @@ def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
     return coded(metric, tuple(states), *_JOB, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
 
 
-_recorded = kept(states.RAY_JOBS, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
+_recorded = kept(states.RAY_JOBS, namespace=chosen("namespace"), rayjob=chosen("rayjob")).max(*_JOB)
+# Without those that were deleted since: in days, hundreds of pages.
+_existing = raw(f"{_recorded} and on ({', '.join(_JOB)}) ({_job(jobs.JOB_CREATED)} @ end())", *_JOB)
 _started = _job(jobs.JOB_START)
 _duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)
 _ended = _cluster(jobs.DURATION).part("_count")
@@ -92,8 +94,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Waiting",
-                    "Accepted RayJobs that are not running: new, initializing, waiting or suspended (ray_jobs).",
-                    _count("New|Initializing|Waiting|Suspending|Suspended"),
+                    "Accepted RayJobs that are not running: new, initializing, waiting, suspended or retrying (ray_jobs).",
+                    _count("New|Initializing|Waiting|Suspending|Suspended|Retrying"),
                     width=3,
                     decimals=0,
                 ),
@@ -174,9 +176,9 @@ DASHBOARD = Dashboard(
                 ),
                 timeline(
                     "States",
-                    "KubeRay state of each RayJob over time (ray_job_deployment_status). Gaps: the RayJob did not exist, "
-                    "or the exporter could not read it.",
-                    Line(_recorded.max(*_JOB), "{{namespace}}/{{rayjob}}"),
+                    "KubeRay state of each existing RayJob over time (ray_job_deployment_status). Gaps: the RayJob did not "
+                    "exist, or the exporter could not read it.",
+                    Line(_existing, "{{namespace}}/{{rayjob}}"),
                     states=worded(_STATES),
                     width=24,
                     height=10,

@@ -38,14 +38,14 @@ def _at_work(metrics: StageMetrics, ended: str) -> Query:
 
 
 def _journey() -> Logs:
-    """The position of each story's stage whenever it changes. Services name the field state, phase or stage."""
+    """The position of each story's stage since its last change. Services name the field state, phase or stage."""
     places = [f'eq .stage "{stage}"}}}}{place}' for place, stage in enumerate(STORY_STAGES, 1)]
     place = f"{{{{if {'{{else if '.join(places)}{{{{end}}}}"
     return Logs(
         f'last_over_time({{family=~".+"}} | type=~"{"|".join(sorted(STORY_MOVES))}" | story=~"$story"'
         ' | json to_state="to_state", to_phase="to_phase", to="to"'
         " | label_format stage=`{{upper (or .to_state .to_phase .to)}}`"
-        f' | label_format place=`{place}` | place!="" | unwrap place | __error__="" [$__auto]) by (story)',
+        f' | label_format place=`{place}` | place!="" | unwrap place | __error__="" [$__range]) by (story)',
         "{{story}}",
     )
 

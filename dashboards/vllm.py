@@ -158,14 +158,12 @@ DASHBOARD = Dashboard(
                 graph(
                     "Latency by phase (p95)",
                     "p95 of each phase of a request (vllm_request_queue_time_seconds, …_prefill_time_seconds, "
-                    "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds), and of HTTP "
-                    "requests if the server reports them (vllm_http_request_duration_seconds).",
+                    "…_decode_time_seconds, …_inference_time_seconds, vllm_time_to_first_token_seconds).",
                     quantile(mappings.QUEUE_TIME, "waiting"),
                     quantile(mappings.TIME_TO_FIRST_TOKEN, "first token"),
                     quantile(mappings.PREFILL_TIME, "prefill"),
                     quantile(mappings.DECODE_TIME, "decoding"),
                     quantile(mappings.INFERENCE_TIME, "execution"),
-                    Line(of_server(page.HTTP_DURATION).quantile(0.95, window=RATE), "HTTP"),
                     unit="s",
                 ),
                 graph(

@@ -16,7 +16,7 @@ from exporter.metrics.promql import Series, is_not
 from exporter.sources.costs import samples as ledger
 
 _KEY = ("agent", "model")
-_BUDGET_LIMITS = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))
+BUDGET_LIMITS: Final = (Limit(thresholds.BUDGET_NEARLY_SPENT, WARN), Limit(thresholds.BUDGET_SPENT, BAD))
 _AGENT = Link("Agent", View.AGENTS, {"agent": "agent"})
 _LEDGER = ApiLink("Ledger", path="/api/costs")
 _MODEL = Link("Model", View.VLLM, {"model": "model"})
@@ -60,7 +60,7 @@ def head() -> list[Panel]:
             Line(shown(ledger.BUDGET_SPENT).max()),
             unit="percentunit",
             width=3,
-            limits=_BUDGET_LIMITS,
+            limits=BUDGET_LIMITS,
             links=[Link("Alerts", View.OVERVIEW)],
         ),
     ]
@@ -94,7 +94,7 @@ COSTS: Final = Row(
             "thresholds.",
             Line(shown(ledger.BUDGET_SPENT).max("period"), "{{period}} spent"),
             unit="percentunit",
-            limits=_BUDGET_LIMITS,
+            limits=BUDGET_LIMITS,
             maximum=1,
             width=6,
         ),

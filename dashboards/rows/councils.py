@@ -52,8 +52,10 @@ DELIBERATIONS: Final = Row(
     [
         graph(
             "In progress",
-            "Deliberations in progress by role (fleet_deliberations_in_progress).",
+            "Deliberations by role from their first answer on (fleet_deliberations_in_progress), and the mean number of "
+            "busy agents from the durations that they report (fleet_agent_response_duration_seconds_sum).",
             Line(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
+            Line(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(RATE).sum(), "busy agents"),
             width=8, unit="locale", decimals=0, links=[EVENTS_OF_ROLE],
         ),
         graph(

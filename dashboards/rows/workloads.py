@@ -67,7 +67,7 @@ TABLE: Final = table(
     ],
     sort="state",
     descending=False,
-    width=16,
+    width=24,
     height=10,
 )
 
@@ -114,38 +114,12 @@ RESOURCES: Final = Row(
             unit="bytes",
             columns=_RESOURCES,
         ),
-        graph(
-            "GPUs",
-            "Allocatable and requested GPUs by node pool, and GPUs requested by RayClusters (fleet_node_pool_gpus_*, "
-            "ray_cluster_desired_gpus); no data without GPU nodes, or if the exporter does not read nodes. Dashboard vLLM "
-            "shows GPU load as queue and KV cache usage.",
-            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
-            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
-            Line(shown(clusters.CLUSTER_GPU).sum(), "requested by Ray"),
-            unit="locale",
-            links=[Link("Ray jobs", View.RAY_JOBS), Link("vLLM", View.VLLM)],
-        ),
     ],
 )
 PODS: Final = Row(
     "Pods and versions",
     [
         _RESOURCE_TABLE,
-        graph(
-            "Pods by phase",
-            "Pods of the workloads by phase (fleet_workload_pods).",
-            Line(_workload(workloads.PODS).sum("phase") > 0, "{{phase}}"),
-            unit="locale",
-            width=12,
-            stacked=True,
-            columns=[
-                Column("Running", color=OK),
-                Column("Pending", color=WARN),
-                Column("Failed", color=BAD),
-                Column("Succeeded", color=ACCENT),
-                Column("Unknown", color=QUIET),
-            ],
-        ),
         graph(
             "Waiting and terminated containers",
             "Waiting containers, containers that are or were terminated, and failed pods, by reason "
@@ -154,7 +128,7 @@ PODS: Final = Row(
             Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
             Line(_workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"),
             unit="locale",
-            width=12,
+            width=24,
         ),
         table(
             "Versions of backends",

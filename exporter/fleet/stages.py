@@ -11,7 +11,10 @@ from exporter.events.values import identifier
 from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
 
-SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
+SECONDS = (
+    0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0,
+    28800.0, 86400.0, 259200.0, 604800.0,
+)  # fmt: skip
 LEAD_SECONDS = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 1209600.0)
 _STAGES = 32
 """Max. stage names used as labels; the fleet's services use fewer."""

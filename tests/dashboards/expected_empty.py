@@ -33,6 +33,7 @@ _REASONS: Final[dict[str, dict[View, tuple[str, ...]]]] = {
         View.EVENTS: ("Live stream B", "Live stream C"),
         View.EXPORTER: ("Stream clients C",),
     },
+    "no agent and no RayJob need be stuck": {View.OVERVIEW: ("Stuck agents A", "Failed RayJobs A")},
     "a deliberation or a story may just not be under way": {
         View.AGENTS: ("Longest A",),
         View.STORIES: ("Oldest A",),

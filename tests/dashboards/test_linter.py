@@ -43,6 +43,7 @@ EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
     Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
     Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
     Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
+    Exclusion("target-logql-auto-rule", View.STORIES, ("Stages by story",), "A stage lasts until the next change."),
 )
 
 

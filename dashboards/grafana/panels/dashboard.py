@@ -95,7 +95,7 @@ class Dashboard:
         asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
         # One fleet seldom has several exporters: they are chosen on the exporter's dashboard, and links pass them on.
         variables += [replace(one, hidden=self.view is not View.EXPORTER).document() for one in (JOB, INSTANCE)]
-        variables += [one for one in chosen if loki or _names(asked, one["name"])]
+        variables += [_with_scope(one, made) for one in chosen if loki or _names(asked, one["name"])]
         whole = core.Dashboard(
             title=f"Fleet / {self.title}",
             uid=str(self.view),
@@ -148,6 +148,19 @@ class Dashboard:
 
 def _names(text: str, variable: str) -> bool:
     return re.search(rf"\$({variable}\b|{{{variable}\b)", text) is not None
+
+
+def _with_scope(variable: Document, made: list[core.Panel]) -> Document:
+    """The variable, whose description says which panels it does or does not affect."""
+    shown = [one for panel in made for one in (panel, *getattr(panel, "panels", ())) if isinstance(one, Panel)]
+    uses = {
+        one.title: _names(json.dumps(one, cls=DashboardEncoder), variable["name"]) for one in shown if one.type != "text"
+    }
+    with_it, without = ([title for title, used in uses.items() if used is wanted] for wanted in (True, False))
+    if not with_it or not without:
+        return variable
+    fewer = f"Affects {', '.join(with_it)}." if len(with_it) <= len(without) else f"Does not affect {', '.join(without)}."
+    return variable | {"description": f"{variable['description']} {fewer}"}
 
 
 def _with_ids(panels: list[core.Panel]) -> list[core.Panel]:

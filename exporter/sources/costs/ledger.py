@@ -18,7 +18,9 @@ from exporter.metrics.timestamps import instant
 TABLE: Final = "invocations"
 RANGE_ROWS: Final = 5000
 """Rows of one range, which is also read at once: some 10 ms, as long as a writer may have to wait."""
-LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+LATENCIES: Final = (
+    0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0,
+)  # fmt: skip
 _RECENT = 300
 _COMBINATIONS = 500
 _DAYS = 400

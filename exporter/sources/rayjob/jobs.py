@@ -28,7 +28,10 @@ REASONS: Final = (
 OUTCOMES: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
 """The label `outcome` by jobStatus."""
 _FAILED_DEPLOYMENTS: Final = ("Failed", "ValidationFailed")
-BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
+BUCKETS: Final = (
+    1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0,
+    3600.0, 7200.0, 21600.0, 86400.0,
+)  # fmt: skip
 
 _JOB: Final = ("namespace", "rayjob")
 

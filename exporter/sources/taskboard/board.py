@@ -21,7 +21,10 @@ from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreada
 
 ENDINGS = ("yaml", "yml")
 SIDE_FOLDERS = ("archive", "fridge")
-SECONDS = (60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, 2592000.0)
+SECONDS = (
+    60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 28800.0, 43200.0, 64800.0, 86400.0, 172800.0, 259200.0,
+    604800.0, 2592000.0,
+)  # fmt: skip
 LARGEST = 1024 * 1024
 """Largest file that is read, in bytes; a task has a few thousand."""
 _SETTLED = 2.0
