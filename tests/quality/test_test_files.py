@@ -42,7 +42,7 @@ def functions(module: ast.Module) -> dict[str, ast.AST]:
 @functools.cache
 def helpers(file: Path) -> dict[str, ast.AST]:
     """The functions that a test file can call by name: its own, and imports from other test files."""
-    found = functions(tree(file))
+    found = dict(functions(tree(file)))
     for node in tree(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests."):
             other = ROOT / f"{node.module.replace('.', '/')}.py"
