@@ -129,7 +129,7 @@ class ValkeyServer(Target[ValkeySnapshot]):
         except errors.TimeoutError as error:
             raise SourceError(Reason.TIMEOUT, f"ValKey at {self.server}: {error}") from error
         except errors.InvalidResponse as error:
-            raise SourceError(Reason.MALFORMED, f"ValKey at {self.server} speaks another protocol: {error}") from error
+            raise SourceError(Reason.MALFORMED, f"ValKey at {self.server}: {error}") from error
         except errors.ResponseError as error:
             raise SourceError(_refusal(error), f"ValKey at {self.server}: {str(error).partition('. ')[0]}") from error
         except errors.ConnectionError as error:
@@ -200,6 +200,8 @@ class ValkeyServer(Target[ValkeySnapshot]):
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
 
+            from exporter.sources.valkey.replies import BoundedParser
+
             options = self._options
             named: dict[str, Any] = {"username": options.username} if options.username else {}
             if password := options.password.get_secret_value():
@@ -212,6 +214,7 @@ class ValkeyServer(Target[ValkeySnapshot]):
                 client_name="fleet-exporter",
                 single_connection_client=True,
                 protocol=2,
+                parser_class=BoundedParser,
                 socket_connect_timeout=self.timeout,
                 retry=Retry(NoBackoff(), 0),  # the next scrape is the retry
                 **named,
