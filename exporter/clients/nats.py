@@ -26,6 +26,8 @@ from exporter.metrics.timestamps import seconds
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from exporter.clients.nats_protocol import BoundedClient
+
 R = TypeVar("R", bound=Reply)
 L = TypeVar("L", bound=ListReply)
 T = TypeVar("T")
@@ -128,8 +130,8 @@ class Connection:
     def __init__(self, server: NatsServer, *, timeout: float) -> None:
         self._server = server
         self._timeout = timeout
-        self._client: Client | None = None
-        self._asked: dict[asyncio.Future[str], str] = {}
+        self._client: BoundedClient | None = None
+        self._asked: dict[asyncio.Future[SourceError], str] = {}
         self._inboxes = f"{server.inbox_prefix}.".lower()
         self.api_prefix = server.api_prefix
         self.deletes_consumers = server.delete_consumers
@@ -146,8 +148,20 @@ class Connection:
     def client(self) -> Client:
         """The client of the open connection. Raises SourceError if there is none."""
         if self._client is None or not self._client.is_connected:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {self._server.server}: the connection was lost")
+            raise self.loss()
         return self._client
+
+    def loss(self) -> SourceError:
+        """Why the connection ended."""
+        import nats.errors as errors
+
+        failure = self._client.failure if self._client is not None else None
+        reason, sentence = Reason.UNREACHABLE, "the connection was lost"
+        if isinstance(failure, errors.ProtocolError):
+            reason, sentence = Reason.MALFORMED, str(failure)
+        elif isinstance(failure, errors.StaleConnectionError) and not isinstance(failure, errors.UnexpectedEOF):
+            reason, sentence = Reason.TIMEOUT, "the server does not answer"
+        return SourceError(reason, f"NATS at {self._server.server}: {sentence}")
 
     @property
     def server(self) -> str:
@@ -162,9 +176,10 @@ class Connection:
         return f"{version.major}.{version.minor}.{version.patch}"
 
     async def open(self) -> None:
-        """Connect. Raises SourceError, OSError or TimeoutError."""
+        """Connect. Raises SourceError."""
         import nats.errors as errors
-        from nats.aio.client import Client
+
+        from exporter.clients.nats_protocol import BoundedClient, Malformed
 
         await self.close()
         self.lost.clear()
@@ -186,10 +201,14 @@ class Connection:
 
         async def on_closed() -> None:
             self.lost.set()
+            loss = self.loss()
+            for refused in self._asked:  # nats-py leaves requests waiting for their time-out
+                if not refused.done():
+                    refused.set_result(loss)
 
         try:
             # Set before it is connected, so that a cancelled attempt is closed like a connection.
-            self._client = Client()
+            self._client = BoundedClient()
             await self._client.connect(
                 [url.without_credentials for url in self._server.url],
                 name="fleet-exporter",
@@ -205,15 +224,17 @@ class Connection:
             )
         except errors.NoServersError:
             raise self._connect_error(last_error) from None
-        except (OSError, TimeoutError):
-            raise
-        except (errors.Error, ValueError, KeyError, AttributeError) as error:
+        except (OSError, TimeoutError, errors.Error, ValueError, KeyError, TypeError, AttributeError) as error:
             # nats-py lets Python's own exceptions through when the server does not speak NATS.
             raise self._connect_error(error) from None
+        if not self._client.is_connected:  # neither PONG nor -ERR
+            raise self._connect_error(Malformed("something else"))
 
     def _connect_error(self, error: Exception | None) -> SourceError:
         server = self._server.server
-        if error is None or isinstance(error, OSError | TimeoutError):
+        if isinstance(error, TimeoutError):
+            return SourceError(Reason.TIMEOUT, f"NATS at {server}: no answer within {self._timeout:.3g} s")
+        if error is None or isinstance(error, OSError):
             return SourceError(Reason.UNREACHABLE, f"NATS at {server}: {error or 'no server answers'}")
         text = _protocol_error(error)
         if text.lower().startswith(_AUTHORIZATION_ERRORS):
@@ -228,7 +249,7 @@ class Connection:
         import nats.errors as errors
 
         client, server = self.client, self.server
-        refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        refused: asyncio.Future[SourceError] = asyncio.get_running_loop().create_future()
         subject = f"{self._server.api_prefix}.{verb}"
         payload = json.dumps(body).encode() if body else b""
         self._asked[refused] = subject.lower()
@@ -236,12 +257,12 @@ class Connection:
         try:
             await asyncio.wait(cast("set[asyncio.Future[Any]]", {request, refused}), return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
-                raise SourceError(Reason.UNAUTHORIZED, f"NATS at {server}: {refused.result()}")
+                raise refused.result()
             return decoded(request.result().data, kind, subject=subject)
         except errors.NoRespondersError:
             raise SourceError(Reason.UNREACHABLE, f"NATS at {server}: JetStream is not enabled for this account") from None
         except errors.ConnectionClosedError:
-            raise SourceError(Reason.UNREACHABLE, f"NATS at {server}: the connection was lost") from None
+            raise self.loss() from None
         except errors.TimeoutError:
             raise SourceError(Reason.TIMEOUT, f"NATS at {server}: {subject} timed out") from None
         finally:
@@ -254,7 +275,7 @@ class Connection:
         named = [refused for refused, subject in self._asked.items() if f'"{subject}"' in f'{violation.lower()}"']
         for refused in named or self._asked:
             if not refused.done():
-                refused.set_result(violation)
+                refused.set_result(SourceError(Reason.UNAUTHORIZED, f"NATS at {self.server}: {violation}"))
 
     async def pages(self, verb: str, kind: type[L], *, limit: RequestLimit | None = None, expected: int = 0) -> list[L]:
         """Every page of a LIST request. Raises SourceError.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from exporter.clients.backoff import Backoff
 from exporter.clients.jetstream import Stream
 from exporter.clients.nats import Connection, NatsServer, first_of
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, reason_of
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 from exporter.events.replay import messages_since
@@ -103,10 +103,10 @@ class EventConsumer:
             except SourceError as error:
                 self.problem = error
             except (OSError, TimeoutError) as error:
-                self.problem = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+                self.problem = SourceError(reason_of(error), f"NATS: {error or 'no answer'}")
             else:
                 self.disconnects += 1
-                self.problem = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+                self.problem = self.connection.loss()
                 delays.reset()
             finally:
                 await self._stop()

@@ -21,7 +21,7 @@ from exporter.clients.backoff import Backoff
 from exporter.clients.jetstream import Stream, StreamInfo
 from exporter.clients.loki import LokiClient, PushRefused
 from exporter.clients.nats import Connection, NatsServer, first_of
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, reason_of
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 from exporter.events.streams import DeliveryMode, delivery_mode, wanted
@@ -55,7 +55,7 @@ _LONGEST_QUERY = 30 * 86400
 
 def backoff() -> Backoff:
     """Delays between attempts to reach Loki and NATS."""
-    return Backoff(first=0.1, longest=5.0)
+    return Backoff(first=0.1, longest=3.0)
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class StreamCopier:
                 except SourceError as error:
                     self.problems[None] = error
                 except (OSError, TimeoutError) as error:
-                    self.problems[None] = SourceError(Reason.UNREACHABLE, f"NATS: {error or 'no answer'}")
+                    self.problems[None] = SourceError(reason_of(error), f"NATS: {error or 'no answer'}")
                 finally:
                     await connection.close()
                 self.tried.set()
@@ -133,7 +133,7 @@ class StreamCopier:
                     if name not in tasks or tasks[name].done():
                         tasks[name] = asyncio.create_task(self._copy(connection, stream), name=f"copy {name}")
                 await first_of(connection.lost, within=_LOOK_AGAIN)
-            self.problems[None] = SourceError(Reason.UNREACHABLE, "NATS: the connection was lost")
+            self.problems[None] = connection.loss()
         finally:
             for task in tasks.values():
                 task.cancel()
