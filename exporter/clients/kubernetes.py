@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -27,11 +28,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIST_PAGE = 500
-WATCH_SECONDS = 60
-"""Timeout of a watch, within which an unresponsive server is detected."""
+WATCH_SECONDS = 10
+"""Timeout of a watch; the server sends a bookmark two seconds before it, so that the next watch resumes."""
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""A page of a list."""
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""A watch event; etcd's own limit for an object is 1.5 MiB by default."""
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 3.0
+"""Added to WATCH_SECONDS: an unresponsive server is detected within the sum."""
+_TOTAL_FACTOR = 2.0
+"""A page of a list may take this many times the timeout."""
+_SHORT_WATCH_SECONDS = 1.0
+"""A watch that ends earlier is resumed after a pause."""
 _ABSENT_SECONDS = 5.0
+_FIRST_PAUSE = 0.2
 
 
 Row = TypeVar("Row")
@@ -101,21 +112,23 @@ class Cluster:
         self._timeout = timeout
         self._client: ApiClient | None = None
 
-    async def get(self, path: str, query: Mapping[str, str], *, silence: float | None = None) -> aiohttp.ClientResponse:
-        """An open reply with status 200 that may be silent for `silence` seconds; the caller releases it.
+    async def get(self, path: str, query: Mapping[str, str], *, total: float | None = None) -> aiohttp.ClientResponse:
+        """An open reply with status 200; the caller releases it.
 
-        Raises Gone, NotServed or SourceError.
-
+        The headers come within the timeout, the body within `total` seconds, by default twice the timeout; reading it then
+        raises TimeoutError. Raises Gone, NotServed or SourceError.
         """
         import aiohttp
 
         client = await self._connected()
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence or self._timeout)
+        limit = aiohttp.ClientTimeout(total=total or _TOTAL_FACTOR * self._timeout, sock_connect=self._timeout)
         try:
             request = await client.param_serialize(
                 "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
             )
-            reply = cast("aiohttp.ClientResponse", (await client.call_api(*request, _request_timeout=limit)).response)
+            async with asyncio.timeout(self._timeout):
+                answer = await client.call_api(*request, _request_timeout=limit)
+            reply = cast("aiohttp.ClientResponse", answer.response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise SourceError(Reason.UNAUTHORIZED, f"Kubernetes API: certificate is not trusted: {error}") from None
         except TimeoutError:
@@ -200,6 +213,7 @@ class Watch:
         self.problem: SourceError | None = SourceError(Reason.TIMEOUT, f"the first list of {path} is not complete")
         """Why the store may be outdated or incomplete; None if it is current."""
         self.lists = 0
+        self._page = LIST_PAGE
 
     @property
     def path(self) -> str:
@@ -213,14 +227,17 @@ class Watch:
     async def run(self) -> None:
         """List and watch forever."""
         version = ""
-        delays, absent = Backoff(first=0.2, longest=5.0), Backoff(_ABSENT_SECONDS, _ABSENT_SECONDS)
+        delays, absent = Backoff(first=_FIRST_PAUSE, longest=2.0), Backoff(_ABSENT_SECONDS, _ABSENT_SECONDS)
         while True:
             try:
                 if not version:
                     version = await self._list()
+                started = time.monotonic()
                 async for reached in self._events(version):
                     version, self.problem = reached, None
                     delays.reset()
+                if time.monotonic() - started < _SHORT_WATCH_SECONDS:
+                    await asyncio.sleep(_FIRST_PAUSE)
                 continue
             except Gone:
                 version = ""
@@ -250,7 +267,7 @@ class Watch:
         rows: dict[tuple[str, str], Any] = {}
         token = ""
         while True:
-            query = {"limit": str(LIST_PAGE)} | self._selected | ({"continue": token} if token else {})
+            query = {"limit": str(self._page)} | self._selected | ({"continue": token} if token else {})
             body = await self._read(query)
             # Decoding takes a few milliseconds per page; other tasks run between pages.
             page = msgspec.json.decode(body, type=_List)
@@ -269,7 +286,16 @@ class Watch:
 
         reply = await self._cluster.get(self._path, query)
         try:
-            return await reply.read()
+            body = bytearray()
+            async for chunk in reply.content.iter_any():
+                body += chunk
+                if len(body) > MAX_REPLY_BYTES:
+                    self._page = max(self._page // 8, 1)  # the objects are large: fewer at the next attempt
+                    raise SourceError(
+                        Reason.MALFORMED,
+                        f"Kubernetes API: list of {self._path}: expected at most {MAX_REPLY_BYTES} bytes a page, got more",
+                    )
+            return bytes(body)
         except TimeoutError:
             raise SourceError(Reason.TIMEOUT, f"Kubernetes API: list of {self._path} timed out") from None
         except aiohttp.ClientError as error:
@@ -285,7 +311,7 @@ class Watch:
             "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
         } | self._selected
-        reply = await self._cluster.get(self._path, query, silence=WATCH_SECONDS + _GRACE_SECONDS)
+        reply = await self._cluster.get(self._path, query, total=WATCH_SECONDS + _GRACE_SECONDS)
         try:
             yield version
             async for line in _lines(reply):
@@ -318,6 +344,9 @@ async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):  # the watch ended and is resumed
         async for chunk in reply.content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MAX_EVENT_BYTES:
+                sentence = f"Kubernetes API: watch event: expected at most {MAX_EVENT_BYTES} bytes, got more"
+                raise SourceError(Reason.MALFORMED, sentence)
             for line in lines:
                 if line:
                     yield line
