@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,12 +51,15 @@ class SqliteFile:
             found = self._path.stat()
         except OSError as error:
             raise self._unreachable(error) from None
+        if not stat.S_ISREG(found.st_mode):  # opening a FIFO waits for its writer
+            raise SourceError(Reason.CONFIG, f"{self._path}: expected a file, got a {_kind(found.st_mode)}; check the path")
         return Identity(found.st_dev, found.st_ino)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """A read-only connection. Raises SourceError, also for SQLite's errors inside the block."""
         connection: sqlite3.Connection | None = None
+        self.identity()
         try:
             address = f"file:{quote(str(self._path))}?mode=ro{'&immutable=1' if self._is_unused() else ''}"
             connection = sqlite3.connect(
@@ -102,6 +106,11 @@ class SqliteFile:
     def _unreachable(self, error: OSError) -> SourceError:
         reason = Reason.UNAUTHORIZED if isinstance(error, PermissionError) else Reason.UNREACHABLE
         return SourceError(reason, f"{self._path}: {error.strerror or error}")
+
+
+def _kind(mode: int) -> str:
+    names = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"))
+    return next((name for is_kind, name in names if is_kind(mode)), "device")
 
 
 def _text(data: bytes) -> str:

@@ -224,3 +224,43 @@ async def test_registered_agents_are_idle_and_running_jobs_appear() -> None:
                     ]  # fmt: skip
                     [job] = (await client.get(f"{running.url}/api/ray/jobs")).json()
                     assert (job["name"], job["task"], job["role"]) == ("job", "T", "DEV")
+
+
+async def test_a_service_that_drips_times_out_alone() -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.recv(4096)
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.2)
+
+    with listener(drip) as slow, listener(answered_ok) as fast:
+        options = {"http": {"slow": f"http://127.0.0.1:{slow}/", "fast": f"http://127.0.0.1:{fast}/"}, "deadline": 0.5}
+        page = await collected(Services(ServicesOptions.model_validate(options)))
+
+    assert page[f'fleet_service_up{{service="fast",address="127.0.0.1:{fast}"}}'] == 1
+    assert page[f'fleet_service_failure{{service="slow",address="127.0.0.1:{slow}",reason="timeout"}}'] == 1
+
+
+def answered_ok(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+async def test_a_service_writes_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    answers = [answered_ok, answered_ok, lambda _: None, lambda _: None, answered_ok]
+
+    def in_turn(connection: socket.socket) -> None:
+        answers.pop(0)(connection)
+
+    with listener(in_turn) as port:
+        services = Services(ServicesOptions.model_validate({"http": {"web": f"http://127.0.0.1:{port}/"}}))
+        for _ in range(5):
+            await services.collect()
+            await services.close()
+
+    assert [record.message for record in caplog.records if "service is" in record.message] == [
+        "service is up",
+        "service is down",
+        "service is up",
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from exporter.sources.services.grpc_client import GrpcClient
 
+
+log = logging.getLogger(__name__)
 
 _NO_ADDRESSES: dict[str, Address] = {}
 
@@ -87,6 +90,8 @@ class Services(Source, Target[ServicesSnapshot]):
         self._clients: dict[tuple[str, str], GrpcClient] = {}
         self._http: httpx.AsyncClient | None = None
         self._registries: list[RegisterMembers] = []
+        self._reasons: dict[tuple[str, str], Reason | None] = {}
+        """Why each address of each service failed at the last check; None if it did not."""
 
     @property
     def location(self) -> str:
@@ -100,10 +105,24 @@ class Services(Source, Target[ServicesSnapshot]):
         checks = [self._probe_grpc(name, address) for name, address in self.options.grpc.items()]
         checks += [self._probe_http(name, url) for name, url in self.options.http.items()]
         probes = tuple(probe for found in await asyncio.gather(*checks) for probe in found)
+        self._log_changes(probes)
         for probe in probes:
             for register in self._registries if probe.members else ():
                 register(probe.members or ())
         return ServicesSnapshot(time.time(), (*self.options.grpc, *self.options.http), probes)
+
+    def _log_changes(self, probes: Iterable[Probe]) -> None:
+        """One line for each address that changed its state."""
+        before, self._reasons = self._reasons, {(probe.service, probe.instance): probe.reason for probe in probes}
+        for probe in probes:
+            key = (probe.service, probe.instance)
+            if key in before and before[key] is probe.reason:
+                continue
+            fields = {"service": probe.service, "address": probe.instance}
+            if probe.reason is None:
+                log.info("service is up", extra=fields)
+            else:
+                log.warning("service is down", extra=fields | {"reason": probe.reason, "error": probe.message})
 
     def samples(self, snapshot: ServicesSnapshot) -> Iterable[Sample]:
         return samples(snapshot.probes, snapshot.services, snapshot.at)
@@ -164,12 +183,13 @@ class Services(Source, Target[ServicesSnapshot]):
         began = time.perf_counter()
         reason, message = None, ""
         try:
-            async with self._http.stream("GET", address.get_secret_value()) as reply:
+            # The client's own time-outs are for each read: a reply of a byte per second would never end.
+            async with asyncio.timeout(self.options.deadline), self._http.stream("GET", address.get_secret_value()) as reply:
                 if not reply.is_success:
                     denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
                     reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
                     message = f"status {reply.status_code}"
-        except httpx.TimeoutException:
+        except (TimeoutError, httpx.TimeoutException):
             reason = Reason.TIMEOUT
         except httpx.RemoteProtocolError:
             reason = Reason.MALFORMED

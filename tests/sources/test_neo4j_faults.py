@@ -1,0 +1,52 @@
+"""Neo4j behind a faulty network: each fault has its reason, and the next collection after it succeeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.config.options import Address
+from exporter.errors import Reason
+from exporter.scrape import Scraper
+from exporter.sources.neo4j import Neo4j, Neo4jOptions
+from servers.neo4j import Neo4j as Server
+from tests.support.fault_proxy import Mode, fault_proxy
+from tests.support.pages import eventually
+
+REASONS = {
+    Mode.REFUSE: {Reason.UNREACHABLE},
+    Mode.RESET: {Reason.UNREACHABLE},
+    Mode.CLOSE: {Reason.UNREACHABLE, Reason.MALFORMED},  # the driver does not say whether a byte had arrived
+    Mode.HANG: {Reason.TIMEOUT},
+    Mode.SLOW: {Reason.TIMEOUT},
+    Mode.CUT: {Reason.MALFORMED, Reason.UNREACHABLE},
+    Mode.GARBAGE: {Reason.MALFORMED, Reason.TIMEOUT},  # it may announce a chunk that never comes
+}
+
+
+@pytest.mark.parametrize("mode", REASONS)
+async def test_each_fault_has_its_reason_and_ends(neo4j_server: Server, mode: Mode) -> None:
+    with fault_proxy(neo4j_server.url) as proxy:
+        options = {
+            "uri": Address(f"bolt://{proxy.address}"),
+            "user": neo4j_server.user,
+            "password": neo4j_server.password,
+            "timeout": 2.0,
+        }
+        scraper = Scraper((Neo4j(Neo4jOptions.model_validate(options)),))
+
+        async def is_up() -> bool:
+            await scraper.read(5)
+            return scraper.states[0].up is True
+
+        async def is_down() -> bool:
+            return not await is_up()
+
+        await eventually(is_up)
+        proxy.set(mode)
+        await eventually(is_down)
+        reason = scraper.states[0].reason
+        proxy.set(Mode.PASS)
+        await eventually(is_up)
+        await scraper.close()
+
+    assert reason in REASONS[mode]
