@@ -7,7 +7,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from exporter.config.options import Options, Seconds, option
+from exporter.config.options import Names, Options, Seconds, option
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""A web page of another site can reach these by a host name of its own that resolves to them (DNS rebinding)."""
 
 
 def _listen_address(value: str) -> str:
@@ -34,6 +37,13 @@ class Web(Options):
             flag="--web.config.file",
         ),
     ] = None
+    allowed_hosts: Annotated[
+        Names,
+        option(
+            "Host names and addresses that requests may have in their Host header, without ports; default: all, or only "
+            "those of this machine if the listen address is a loopback address."
+        ),
+    ] = ()
     timeout_offset: Annotated[
         Seconds,
         option("Seconds subtracted from the Prometheus scrape timeout."),
@@ -43,6 +53,13 @@ class Web(Options):
     def host(self) -> str:
         """The interface to bind; all interfaces of both families if empty."""
         return self.listen_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The accepted hosts in lower case, IPv6 without brackets; None: all."""
+        if self.allowed_hosts:
+            return frozenset(name.lower().strip("[]") for name in self.allowed_hosts)
+        return _LOOPBACK if self.host in _LOOPBACK or self.host.startswith("127.") else None
 
     @property
     def port(self) -> int:

@@ -84,6 +84,16 @@ class Connections:
             )
 
 
+def _at_debug(record: logging.LogRecord) -> bool:
+    """Whether to log a warning about an invalid request, at level debug: anyone could fill the log with them."""
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return log.isEnabledFor(logging.DEBUG)
+
+
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.addFilter(_at_debug)
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with these limits."""
 
@@ -91,6 +101,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _requests
         self._head = 0
         self._in_head = True
         self._deadline: asyncio.TimerHandle | None = None

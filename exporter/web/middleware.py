@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.web.api.problems import problem
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -36,6 +38,28 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class AllowedHosts:
+    """Refuses requests for another host with 421."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or _host(Headers(scope=scope).get("host", "")) in self._hosts:
+            await self._app(scope, receive, send)
+            return
+        refusal = problem(421, "Host: expected a host of --web.allowed-hosts; add this one if it is yours")
+        await refusal(scope, receive, send)
+
+
+def _host(header: str) -> str:
+    """The header without its port and brackets, in lower case."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower()
 
 
 class HeadAsGet:

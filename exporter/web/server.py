@@ -33,7 +33,7 @@ from exporter.web.api import api
 from exporter.web.api.problems import bug, http_problem, problem
 from exporter.web.connections import limited_protocol
 from exporter.web.landing import landing_page
-from exporter.web.middleware import PAGE_POLICY, HeadAsGet, SecurityHeaders
+from exporter.web.middleware import PAGE_POLICY, AllowedHosts, HeadAsGet, SecurityHeaders
 from exporter.web.passwords import Passwords, TooManyPasswords
 from exporter.web.priority import Priority
 
@@ -120,7 +120,8 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     ]
     handlers = {HTTPException: http_problem, Exception: bug}
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
-    return SecurityHeaders(HeadAsGet(_Guard(app, options.config_file) if options.config_file else app))
+    guarded: ASGIApp = HeadAsGet(_Guard(app, options.config_file) if options.config_file else app)
+    return SecurityHeaders(AllowedHosts(guarded, options.hosts) if options.hosts is not None else guarded)
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:

@@ -16,6 +16,7 @@ import bcrypt
 import httpx
 import pytest
 
+from exporter.web.passwords import Passwords
 from tests.support.process import Exporter, exporter
 
 
@@ -144,3 +145,67 @@ async def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
         except subprocess.TimeoutExpired:
             pytest.fail("it does not end")
         await asyncio.gather(*flood, return_exceptions=True)
+
+
+async def test_requests_that_are_no_http_write_no_log_lines(tmp_path: Path) -> None:
+    with exporter() as process:
+        for _ in range(50):
+            with connected(process) as connection:
+                connection.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
+                assert b" 400 " in answered(connection)
+        assert process.stop() == 0
+        assert process.process.stderr is not None
+        rest = process.process.stderr.read()
+
+    assert "nvalid" not in rest
+    assert len(rest.splitlines()) < 5
+
+
+def host_status(process: Exporter, host: str) -> int:
+    return httpx.get(f"{process.url}/-/healthy", headers={"host": host}).status_code
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "[::2]:80", ""])
+def test_on_a_loopback_address_only_this_machines_names_are_hosts(running: Exporter, host: str) -> None:
+    assert host_status(running, host) == 421
+    assert [host_status(running, name) for name in ("localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80")] == [200] * 4
+
+
+def test_allowed_hosts_are_an_option() -> None:
+    with exporter("--web.allowed-hosts=exporter.example,127.0.0.1") as process:
+        statuses = [host_status(process, name) for name in ("exporter.example:9847", "127.0.0.1", "localhost")]
+
+    assert statuses == [200, 200, 421]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/docs", "/api/sources", "/static/page.css", "/-/healthy", "/no-such", "/api/no-such"]
+)
+def test_every_page_has_security_headers(running: Exporter, path: str) -> None:
+    headers = httpx.get(f"{running.url}{path}").headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "default-src" in headers["content-security-policy"]
+
+
+async def test_the_path_of_an_unknown_user_hashes_a_password_too() -> None:
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(6)).decode()
+    checked: list[bytes] = []
+    original = bcrypt.checkpw
+
+    def counted(password: bytes, stored: bytes) -> bool:
+        checked.append(stored)
+        return original(password, stored)
+
+    bcrypt.checkpw = counted
+    passwords = Passwords()
+    try:
+        assert not await passwords.fits({"operator": hashed}, "nobody", "wrong")
+        assert not await passwords.fits({"operator": hashed}, "operator", "wrong")
+    finally:
+        bcrypt.checkpw = original
+        passwords.close()
+
+    assert [stored.split(b"$")[2] for stored in checked] == [b"06", b"06"]

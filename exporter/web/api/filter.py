@@ -13,6 +13,8 @@ from exporter.metrics.timestamps import instant
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 LATEST = 7_258_118_400.0
 """The year 2200: NATS uses nanoseconds, which overflow in 2262."""
+_ESCAPED = re.compile(rb"\\u00[2-7]")
+"""A printable ASCII character written as \\u and its number."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -70,7 +72,9 @@ class EventFilter:
             return False
         if self.q and self.q.encode() not in message.data:
             return False
-        return all(text in message.data for text in self._texts if not _may_be_number(text))
+        missing = [text for text in self._texts if not _may_be_number(text) and text not in message.data]
+        # JSON may escape a slash, and any character by its number.
+        return all((b"/" in text and b"\\/" in message.data) or _ESCAPED.search(message.data) for text in missing)
 
     def matches(self, event: Event) -> bool:
         if self.q and self.q.encode() not in event.data:

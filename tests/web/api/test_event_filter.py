@@ -29,16 +29,38 @@ def test_moments() -> None:
 
 _WANTED = st.builds(
     EventFilter,
-    story=st.none() | st.sampled_from(["US-1", "7", "ü", 'a"b']),
+    story=st.none() | st.sampled_from(["US-1", "7", "ü", 'a"b', "t/US-1"]),
     agent=st.none() | st.text(max_size=5),
     q=st.none() | st.text(max_size=3),
     subject=st.none() | st.sampled_from(["planning.>", "*.x", "agent.response.*"]),
 )
 
 
-@given(subject=SUBJECTS, body=BODIES, wanted=_WANTED)
-def test_the_quick_look_never_passes_over_what_matches(subject: str, body: dict[str, Any], wanted: EventFilter) -> None:
-    message = Message(subject, json.dumps(body).encode(), 0.0)
+@pytest.mark.parametrize("text", [r"team\/US-1", r"team\u002fUS-1", r"\u0074eam/US-1"])
+def test_an_escaped_id_is_found(text: str) -> None:
+    message = Message("planning.story.created", f'{{"story_id": "{text}"}}'.encode(), 0.0)
+    event = parsed(message)
+    wanted = EventFilter(story="team/US-1")
+
+    assert isinstance(event, Event)
+    assert wanted.matches(event)
+    assert wanted.may_match(message)
+
+
+def test_an_id_that_is_not_there_is_not_looked_for_in_every_text_with_an_accent() -> None:
+    message = Message("planning.story.created", json.dumps({"story_id": "US-2", "title": "señal\n"}).encode(), 0.0)
+
+    assert not EventFilter(story="US-1").may_match(message)
+
+
+@given(subject=SUBJECTS, body=BODIES, wanted=_WANTED, escaped=st.sets(st.sampled_from("/US1-"), max_size=2))
+def test_the_quick_look_never_passes_over_what_matches(
+    subject: str, body: dict[str, Any], wanted: EventFilter, escaped: set[str]
+) -> None:
+    text = json.dumps(body)
+    for character in escaped:
+        text = text.replace(character, "\\/" if character == "/" else f"\\u{ord(character):04x}")
+    message = Message(subject, text.encode(), 0.0)
     event = parsed(message)
 
     if isinstance(event, Event) and wanted.matches(event):
