@@ -5,7 +5,7 @@ ON_EVERY_CORE := -n auto --dist loadgroup
 
 SOAK_MINUTES ?= 60
 
-.PHONY: demo soak check lint test test-random e2e bench generate lock
+.PHONY: demo soak check lint test test-random e2e bench generate lock chaos
 
 demo: .venv/ready
 	@$(BIN)/python -m demo
@@ -43,6 +43,10 @@ test-random: .venv/ready
 e2e: .venv/ready
 	@$(BIN)/python -m servers --e2e
 	@$(BIN)/python -m pytest -m e2e $(ON_EVERY_CORE)
+
+# Ten minutes of random faults, hostile clients and hostile events; SEED repeats a run.
+chaos: .venv/ready
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: .venv/ready
 	@$(BIN)/python -m benchmarks

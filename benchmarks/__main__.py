@@ -20,6 +20,7 @@ PARTS = (
     "files",
     "queries",
     "scaling",
+    "floods",
 )
 _README = Path(__file__).parent / "README.md"
 _HEADINGS = "| measurement | result | reference | limit | met |\n|---|---|---|---|---|"

@@ -1,0 +1,56 @@
+"""What must hold on every page, whatever is wrong around the exporter."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+_COUNTER = re.compile(r"[a-zA-Z0-9_:]+(_total|_count|_bucket)(\{|$)")
+_UP = re.compile(r'fleet_exporter_source_up\{source="([^"]+)"')
+_MEMORY, _FILES = "process_resident_memory_bytes", "process_open_fds"
+MEMORY_FACTOR, MEMORY_BYTES = 1.5, 60e6
+"""Growth of the resident memory since the first pages that is still flat."""
+
+
+class Broken(AssertionError):
+    """An invariant that does not hold; the message names the page."""
+
+
+@dataclass
+class Pages:
+    """The pages of one exporter, in order."""
+
+    last: dict[str, float] = field(default_factory=dict)
+    memory: float = 0.0
+    files: float = 0.0
+    seen: int = 0
+
+    def check(self, text: str, healthy: Collection[str]) -> None:
+        """Raise Broken unless the page is whole, no counter went back, and the `healthy` sources are up."""
+        page: dict[str, float] = {}
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            name, _, value = line.rpartition(" ")
+            if name in page:
+                raise Broken(f"{name} is on the page twice")
+            page[name] = float(value)
+        for name, value in page.items():
+            before = self.last.get(name)
+            if before is not None and value < before and _COUNTER.match(name) and not math.isnan(value):
+                raise Broken(f"{name} went back from {before} to {value}")
+        states = {found[1]: value for name, value in page.items() if (found := _UP.match(name))}
+        if down := sorted(kind for kind in healthy if states.get(kind) != 1):
+            raise Broken(f"not up although their backends answer: {', '.join(down)}")
+        self._check_process(page)
+        self.last |= page
+        self.seen += 1
+
+    def _check_process(self, page: dict[str, float]) -> None:
+        memory = page.get(_MEMORY, 0.0)
+        if self.seen < 5:
+            self.memory, self.files = max(self.memory, memory), max(self.files, page.get(_FILES, 0.0))
+        elif memory > self.memory * MEMORY_FACTOR + MEMORY_BYTES:
+            raise Broken(f"resident memory grew from {self.memory:.0f} to {memory:.0f} bytes")

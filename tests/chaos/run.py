@@ -1,0 +1,147 @@
+"""One run: backends, proxies and an exporter; faults by schedule; a scrape per second, each checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from servers import loki, nats, neo4j, valkey
+from tests.chaos.hostility import HostileClients, harassing, publishing
+from tests.chaos.invariants import Broken, Pages
+from tests.chaos.schedule import RECOVERY, Fault, schedule
+from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
+from tests.support.process import exporter
+
+SCRAPE_SECONDS = 3.0
+"""Prometheus's timeout, sent with every scrape: no page may take longer."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running server: its URL, what the exporter is given (with `{address}` of the proxy), and the sources it feeds."""
+
+    url: str
+    variables: Mapping[str, str]
+    sources: frozenset[str]
+
+
+@contextmanager
+def _valkey() -> Iterator[Backend]:
+    with valkey.start() as server:
+        yield Backend(server.url, {"REDIS_URL": "redis://{address}"}, frozenset({"valkey"}))
+
+
+@contextmanager
+def _nats() -> Iterator[Backend]:
+    with nats.start() as server:
+        yield Backend(server.url, {"NATS_URL": "nats://{address}"}, frozenset({"jetstream", "fleet"}))
+
+
+@contextmanager
+def _neo4j() -> Iterator[Backend]:
+    with neo4j.start() as server:
+        variables = {"NEO4J_URI": "bolt://{address}", "NEO4J_USER": server.user, "NEO4J_PASSWORD": server.password}
+        yield Backend(server.url, variables, frozenset({"neo4j"}))
+
+
+@contextmanager
+def _loki() -> Iterator[Backend]:
+    with loki.start() as server:
+        yield Backend(server.url, {"LOKI_URL": "http://{address}"}, frozenset())  # it also needs NATS
+
+
+BACKENDS = {"valkey": _valkey, "nats": _nats, "neo4j": _neo4j, "loki": _loki}
+
+
+async def chaos(
+    chosen: random.Random, seed: int, seconds: float, names: Sequence[str], *, say: Callable[[str], object]
+) -> int:
+    """The number of pages, all of which were right. Raises Broken."""
+    with ExitStack() as stack:
+        backends = {name: stack.enter_context(BACKENDS[name]()) for name in names}
+        proxies = {name: stack.enter_context(fault_proxy(one.url, seed=seed)) for name, one in backends.items()}
+        variables = {
+            variable: text.format(address=proxies[name].address)
+            for name, one in backends.items()
+            for variable, text in one.variables.items()
+        }
+        timeouts = [f"--{kind}.timeout=2" for one in backends.values() for kind in one.sources]
+        process = stack.enter_context(exporter("--log.level=error", *timeouts, variables=variables))
+        stack.callback(lambda: [proxy.set(Mode.PASS) for proxy in proxies.values()])
+        faults = schedule(seed, seconds, names)
+        say(f"seed {seed}, {seconds:g} s, {len(faults)} faults:")
+        for fault in faults:
+            say(f"  {fault}")
+        address = urlsplit(process.url)
+        clients = HostileClients(address.hostname or "", address.port or 0, chosen)
+        async with asyncio.TaskGroup() as group:
+            noise = [group.create_task(harassing(clients, 10.0))]
+            if "nats" in backends:
+                noise.append(group.create_task(publishing(backends["nats"].url, chosen, 30.0)))
+            try:
+                return await _scraping(process.url, faults, seconds, backends, proxies)
+            finally:
+                clients.close()
+                for task in noise:
+                    task.cancel()
+
+
+async def _scraping(
+    url: str, faults: Sequence[Fault], seconds: float, backends: Mapping[str, Backend], proxies: Mapping[str, FaultProxy]
+) -> int:
+    pages = Pages()
+    async with httpx.AsyncClient(timeout=30) as client:
+        await _until_up(client, url, backends)
+        began = time.monotonic()
+        injected: dict[str, Mode] = dict.fromkeys(backends, Mode.PASS)
+        while (now := time.monotonic() - began) < seconds:
+            for name, proxy in proxies.items():
+                mode = next((one.mode for one in faults if one.backend == name and one.start <= now < one.end), Mode.PASS)
+                if mode is not injected[name]:
+                    await asyncio.to_thread(proxy.set, mode)
+                    injected[name] = mode
+            healthy = {
+                kind
+                for name, one in backends.items()
+                if not any(fault.backend == name and fault.start <= now < fault.end + RECOVERY for fault in faults)
+                for kind in one.sources
+            }
+            pages.check(await _page(client, url, now), healthy)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.sleep(max(began + now + 1 - time.monotonic(), 0.05))
+    return pages.seen
+
+
+async def _until_up(client: httpx.AsyncClient, url: str, backends: Mapping[str, Backend]) -> None:
+    wanted = {kind for one in backends.values() for kind in one.sources}
+    async with asyncio.timeout(60):
+        while True:
+            text = (await client.get(f"{url}/metrics")).text
+            up = {kind for kind in wanted if _is_up(text, kind)}
+            if up == wanted:
+                return
+            await asyncio.sleep(0.5)
+
+
+def _is_up(text: str, kind: str) -> bool:
+    start = f'fleet_exporter_source_up{{source="{kind}"'
+    return any(line.startswith(start) and line.endswith(" 1") for line in text.splitlines())
+
+
+async def _page(client: httpx.AsyncClient, url: str, now: float) -> str:
+    started = time.monotonic()
+    reply = await client.get(f"{url}/metrics", headers={"x-prometheus-scrape-timeout-seconds": str(SCRAPE_SECONDS)})
+    took = time.monotonic() - started
+    if reply.status_code != 200:
+        raise Broken(f"at {now:.1f} s: the page has status {reply.status_code}")
+    if took > SCRAPE_SECONDS:
+        raise Broken(f"at {now:.1f} s: the page took {took:.2f} s")
+    return reply.text
