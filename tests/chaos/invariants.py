@@ -37,11 +37,11 @@ class Pages:
             if name in page:
                 raise Broken(f"{name} is on the page twice")
             page[name] = float(value)
-        for name, value in page.items():
+        for name, now in page.items():
             before = self.last.get(name)
-            if before is not None and value < before and _COUNTER.match(name) and not math.isnan(value):
-                raise Broken(f"{name} went back from {before} to {value}")
-        states = {found[1]: value for name, value in page.items() if (found := _UP.match(name))}
+            if before is not None and now < before and _COUNTER.match(name) and not math.isnan(now):
+                raise Broken(f"{name} went back from {before} to {now}")
+        states = {found[1]: up for name, up in page.items() if (found := _UP.match(name))}
         if down := sorted(kind for kind in healthy if states.get(kind) != 1):
             raise Broken(f"not up although their backends answer: {', '.join(down)}")
         self._check_process(page)

@@ -22,7 +22,8 @@ def license_of(package: str) -> str:
     """The license expression, the classifiers and the start of the license field."""
     found = metadata.metadata(package)
     classifiers = [line for line in found.get_all("Classifier") or () if line.startswith("License ::")]
-    return " | ".join([found.get("License-Expression") or "", *classifiers, (found.get("License") or "")[:80]])
+    named = [text[:80] for name in ("License-Expression", "License") for text in found.get_all(name) or ()]
+    return " | ".join([*named, *classifiers])
 
 
 def installed(package: str) -> bool:

@@ -195,9 +195,9 @@ async def test_the_path_of_an_unknown_user_hashes_a_password_too() -> None:
     checked: list[bytes] = []
     original = bcrypt.checkpw
 
-    def counted(password: bytes, stored: bytes) -> bool:
-        checked.append(stored)
-        return original(password, stored)
+    def counted(password: bytes, hashed_password: bytes) -> bool:
+        checked.append(hashed_password)
+        return original(password, hashed_password)
 
     bcrypt.checkpw = counted
     passwords = Passwords()
