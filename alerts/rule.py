@@ -1,4 +1,4 @@
-"""Alerting rules (Rule) and recording rules (Recording), validated on creation."""
+"""Alerting rules (AlertingRule) and recording rules (RecordingRule), validated on creation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from exporter.config.urls import GRAFANA_URL, RUNBOOK_URL
 from exporter.metrics.promql import REPLICA_LABELS, Query, Series
 
@@ -58,7 +58,7 @@ class Component(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class AlertingRule:
     """One alerting rule. Raises ValueError if it is incomplete, or uses an unknown label, variable or threshold.
 
     `summary` is the same for all alerts of a name, because a notification of several alerts shows it once; `description`
@@ -74,7 +74,7 @@ class Rule:
     component: Component
     summary: str
     description: str
-    view: View
+    view: DashboardUid
     variables: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     for_: str = "0m"
@@ -145,7 +145,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class RecordingRule:
     """One recording rule, for a query that is slow or used more than once: `fleet:<object>:<operation>`."""
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from alerts import thresholds
+from alerts.dashboard_uid import DashboardUid
 from alerts.rules import states
-from alerts.view import View
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import BAD, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, table, timeline
-from dashboards.grafana.queries import NOW, RANGE, Line, chosen, kept, raw, shown
+from dashboards.grafana.queries import NOW, RANGE, PrometheusTarget, raw, recorded, selector, variable
 from dashboards.rows import councils
 from dashboards.rows.common import AGENT_STATES, alert_marks, coded, source_health, worded
 from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, of_roles, success
@@ -18,29 +18,30 @@ from exporter.fleet import registry
 from exporter.metrics.promql import Query
 from exporter.sources.fleet import samples as fleet
 
-_state = coded(fleet.AGENT_STATE, tuple(AGENT_STATES), "agent", "role", role=chosen("role"), agent=chosen("agent"))
-_since = of_roles(fleet.AGENT_SINCE, agent=chosen("agent")).max("agent", "role")
+_state = coded(fleet.AGENT_STATE, tuple(AGENT_STATES), "agent", "role", role=variable("role"), agent=variable("agent"))
+_since = of_roles(fleet.AGENT_SINCE, agent=variable("agent")).max("agent", "role")
 _model = raw(
     f"topk by (role) (1, {of_roles(fleet.RESPONSE_SECONDS).part('_count').increase(RANGE).sum('role', 'model').text})",
-    "role", "model",
-)  # fmt: skip
+    "role",
+    "model",
+)
 _size = of_roles(fleet.COUNCIL_AGENTS).max("role")
 _lacking = raw(f"sum ({_size.text} < bool {of_roles(fleet.COUNCIL_EXPECTED).max('role').text})")
 _timeouts = of_roles(fleet.DELIBERATIONS, outcome="timeout").increase("30m").sum("role") | _size * 0
 _longest = of_roles(fleet.OPEN_SINCE).min("role").age()
 
 
-def _of_council(figure: Query) -> Line:
+def _of_council(figure: Query) -> PrometheusTarget:
     """A value per role, repeated for each agent of the role."""
-    return Line((_since * 0).matching("+", figure, "role"))
+    return PrometheusTarget((_since * 0).matching("+", figure, "role"))
 
 
 DASHBOARD = Dashboard(
-    view=View.AGENTS,
+    view=DashboardUid.AGENTS,
     title="Councils and agents",
     description="Are all councils complete, what is each agent doing, and how well do agents answer?",
     variables=[
-        variables.of("role", "role", "Role", "Roles of councils.", shown(fleet.COUNCIL_AGENTS)),
+        variables.of("role", "role", "Role", "Roles of councils.", selector(fleet.COUNCIL_AGENTS)),
         variables.of("agent", "agent", "Agent", "Agents of the selected roles.", of_roles(fleet.AGENT_SINCE)),
         variables.EXPORTER_URL,
     ],
@@ -53,48 +54,61 @@ DASHBOARD = Dashboard(
                 stat(
                     "Agents",
                     "Agents seen in councils (fleet_council_agents).",
-                    Line(_size.sum()),
-                    width=3, decimals=0,
+                    PrometheusTarget(_size.sum()),
+                    width=3,
+                    decimals=0,
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
                     "Incomplete",
                     "Councils with fewer agents than their last task was sent to (fleet_council_agents, "
                     "fleet_council_expected_agents).",
-                    Line(_lacking),
-                    width=3, decimals=0, limits=[Limit(1, WARN)],
+                    PrometheusTarget(_lacking),
+                    width=3,
+                    decimals=0,
+                    limits=[Threshold(1, WARN)],
                     links=[ApiLink("Councils and their agents", path="/api/councils")],
                 ),
                 stat(
                     "Stuck",
                     "Agents that did not answer a task although other agents of their council did (fleet_agents).",
-                    Line(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
-                    width=3, decimals=0, limits=[Limit(1, WARN)],
+                    PrometheusTarget(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
+                    width=3,
+                    decimals=0,
+                    limits=[Threshold(1, WARN)],
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
                     "Success",
                     "Share of answers in the last 15 minutes that did not fail (fleet_agent_responses_total); no data "
                     "without answers.",
-                    Line(success("15m")),
-                    unit="percentunit", width=3, below=True,
-                    limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD), Limit(thresholds.TASK_SUCCESS_TARGET, WARN)],
-                    links=[Link("Events", View.EVENTS)],
+                    PrometheusTarget(success("15m")),
+                    unit="percentunit",
+                    width=3,
+                    below=True,
+                    limits=[
+                        Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD),
+                        Threshold(thresholds.TASK_SUCCESS_TARGET, WARN),
+                    ],
+                    links=[Link("Events", DashboardUid.EVENTS)],
                 ),
                 stat(
                     "Busy agents",
                     "Mean number of agents at work in the last 5 minutes: seconds of work that agents reported, per second "
                     "(fleet_agent_response_duration_seconds_sum).",
-                    Line(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(NOW).sum()),
-                    width=3, decimals=0,
+                    PrometheusTarget(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(NOW).sum()),
+                    width=3,
+                    decimals=0,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 stat(
                     "Longest",
                     "Age of the oldest deliberation in progress (fleet_oldest_deliberation_start_timestamp_seconds); no "
                     "data if none is in progress.",
-                    Line(_longest.max()),
-                    unit="s", width=3, limits=SLOW,
+                    PrometheusTarget(_longest.max()),
+                    unit="s",
+                    width=3,
+                    limits=SLOW,
                     links=[ApiLink("Deliberations in progress", path="/api/deliberations")],
                 ),
                 table(
@@ -104,40 +118,51 @@ DASHBOARD = Dashboard(
                     "(fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
-                        (Column("answers by model", hidden=True), Line(_model)),
-                        (Column("agents"), Line(_size)),
-                        (Column("ready"), Line(of_roles(fleet.COUNCIL_READY).max("role"))),
-                        (Column("expected"), Line(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
-                        (Column("deliberating"), Line(of_roles(fleet.IN_PROGRESS).sum("role"))),
-                        (Column("longest", unit="s", limits=SLOW), Line(_longest)),
+                        (FieldOverride("answers by model", hidden=True), PrometheusTarget(_model)),
+                        (FieldOverride("agents"), PrometheusTarget(_size)),
+                        (FieldOverride("ready"), PrometheusTarget(of_roles(fleet.COUNCIL_READY).max("role"))),
+                        (FieldOverride("expected"), PrometheusTarget(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
+                        (FieldOverride("deliberating"), PrometheusTarget(of_roles(fleet.IN_PROGRESS).sum("role"))),
+                        (FieldOverride("longest", unit="s", limits=SLOW), PrometheusTarget(_longest)),
                         (
-                            Column("timed out", decimals=0, limits=[Limit(thresholds.DELIBERATION_TIMEOUTS, WARN)]),
-                            Line(_timeouts),
+                            FieldOverride(
+                                "timed out", decimals=0, limits=[Threshold(thresholds.DELIBERATION_TIMEOUTS, WARN)]
+                            ),
+                            PrometheusTarget(_timeouts),
                         ),
                         (
-                            Column(
-                                "success", unit="percentunit", below=True,
+                            FieldOverride(
+                                "success",
+                                unit="percentunit",
+                                below=True,
                                 limits=[
-                                    Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD),
-                                    Limit(thresholds.TASK_SUCCESS_TARGET, WARN),
+                                    Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD),
+                                    Threshold(thresholds.TASK_SUCCESS_TARGET, WARN),
                                 ],
                             ),
-                            Line(success("15m", "role")),
+                            PrometheusTarget(success("15m", "role")),
                         ),
                     ],
                     labels={"model": "model"},
                     key_columns=[
-                        Column("role", links=[Link("Only this council", View.AGENTS, {"role": "role"}), EVENTS_OF_ROLE]),
-                        Column("model", links=[Link("Servers of this model", View.VLLM, {"model": "model"})]),
+                        FieldOverride(
+                            "role", links=[Link("Only this council", DashboardUid.AGENTS, {"role": "role"}), EVENTS_OF_ROLE]
+                        ),
+                        FieldOverride("model", links=[Link("Servers of this model", DashboardUid.VLLM, {"model": "model"})]),
                     ],
-                    width=24, height=7,
+                    width=24,
+                    height=7,
                 ),
                 timeline(
                     "Agents over time",
                     "State of each agent (fleet_agent_state). An agent is deliberating from its council's first answer.",
-                    Line(kept(states.AGENTS, role=chosen("role"), agent=chosen("agent")).max("agent", "role"), "{{agent}}"),
+                    PrometheusTarget(
+                        recorded(states.AGENTS, role=variable("role"), agent=variable("agent")).max("agent", "role"),
+                        "{{agent}}",
+                    ),
                     states=worded(AGENT_STATES),
-                    width=10, height=11,
+                    width=10,
+                    height=11,
                     links=[EVENTS_OF_ROLE, ApiLink("Current and recent tasks", path="/api/agents/{agent}")],
                 ),
                 table(
@@ -146,26 +171,28 @@ DASHBOARD = Dashboard(
                     "15 minutes. The agent's link opens its tasks in the exporter.",
                     ["agent", "role"],
                     [
-                        (Column("state", states=worded(AGENT_STATES)), Line(_state)),
-                        (Column("in state for", unit="s", width=100), Line(_since.age())),
-                        (Column("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
+                        (FieldOverride("state", states=worded(AGENT_STATES)), PrometheusTarget(_state)),
+                        (FieldOverride("in state for", unit="s", width=100), PrometheusTarget(_since.age())),
+                        (FieldOverride("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
                         (
-                            Column("council's p95", unit="s", width=100),
+                            FieldOverride("council's p95", unit="s", width=100),
                             _of_council(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),
                         ),
                     ],
                     key_columns=[
-                        Column(
+                        FieldOverride(
                             "agent",
                             links=[
                                 ApiLink("Current and recent tasks", path="/api/agents/{agent}"),
-                                Link("Only this agent", View.AGENTS, {"agent": "agent", "role": "role"}),
-                                Link("Costs", View.BOARD, {"agent": "agent"}),
+                                Link("Only this agent", DashboardUid.AGENTS, {"agent": "agent", "role": "role"}),
+                                Link("Costs", DashboardUid.BOARD, {"agent": "agent"}),
                             ],
                         ),
-                        Column("role", links=[EVENTS_OF_ROLE]),
+                        FieldOverride("role", links=[EVENTS_OF_ROLE]),
                     ],
-                    width=14, height=11, rows=50,
+                    width=14,
+                    height=11,
+                    rows=50,
                 ),
             ],
         ),
@@ -177,9 +204,14 @@ DASHBOARD = Dashboard(
                 graph(
                     "Agents by system and state",
                     "Agents known from events, the task board and the agent broker (fleet_agents).",
-                    Line(shown(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
-                    unit="locale", decimals=0, width=24,
-                    links=[Link("The broker's agents", View.MONITORING), Link("The board's agents", View.BOARD)],
+                    PrometheusTarget(selector(registry.AGENTS).sum("system", "state"), "{{system}} {{state}}"),
+                    unit="locale",
+                    decimals=0,
+                    width=24,
+                    links=[
+                        Link("The broker's agents", DashboardUid.MONITORING),
+                        Link("The board's agents", DashboardUid.BOARD),
+                    ],
                 ),
             ],
             collapsed=True,
@@ -196,4 +228,4 @@ DASHBOARD = Dashboard(
             ],
         ),
     ],
-)  # fmt: skip
+)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, stat, table
-from dashboards.grafana.queries import STEP, Line, raw, shown
+from dashboards.grafana.queries import STEP, PrometheusTarget, raw, selector
 from dashboards.rows import costs
 from dashboards.rows.common import alert_marks, source_health
 from exporter.metrics.metric import Metric
@@ -16,10 +16,10 @@ from exporter.metrics.promql import Query, is_not
 from exporter.source import UNREADABLE_VALUES
 from exporter.sources.taskboard import samples as board
 
-_AGENTS = Link("Agents", View.AGENTS)
-_STORIES = Link("Stories", View.STORIES)
+_AGENTS = Link("Agents", DashboardUid.AGENTS)
+_STORIES = Link("Stories", DashboardUid.STORIES)
 _TASKS = ApiLink("Tasks by name", path="/api/tasks")
-_STUCK = (Limit(thresholds.TASK_STUCK_SECONDS, WARN),)
+_STUCK = (Threshold(thresholds.TASK_STUCK_SECONDS, WARN),)
 _KEY = ("agent", "priority")
 _COLUMNS = (("inbox", "Inbox", QUIET), ("assigned", "Assigned", ACCENT), ("done", "Done", OK))
 _PRIORITIES = {"critical": ("critical", BAD), "high": ("high", WARN)}
@@ -27,7 +27,7 @@ _PRIORITIES = {"critical": ("critical", BAD), "high": ("high", WARN)}
 
 def _p95(metric: Metric) -> Query:
     """p95 over one day: tasks move too rarely for a shorter window."""
-    buckets = shown(metric).part("_bucket").increase("1d")
+    buckets = selector(metric).part("_bucket").increase("1d")
     return raw(buckets.text, *buckets.labels, "le").sum("le").histogram_quantile(0.95)
 
 
@@ -36,7 +36,7 @@ def _counts() -> list[Panel]:
         stat(
             title,
             f"Tasks in the folder {column} (fleet_board_column_tasks).",
-            Line(shown(board.COLUMNS, column=column).sum()),
+            PrometheusTarget(selector(board.COLUMNS, column=column).sum()),
             width=8,
             height=3,
             decimals=0,
@@ -53,8 +53,13 @@ def _cards() -> list[Panel]:
             f"{title} by agent",
             f"Tasks in the folder {column} by agent and priority (fleet_board_tasks).",
             _KEY,
-            [(Column("tasks", decimals=0, bar=True), Line(shown(board.TASKS, column=column).sum(*_KEY)))],
-            key_columns=[Column("agent", links=[_TASKS, _AGENTS]), Column("priority", states=_PRIORITIES)],
+            [
+                (
+                    FieldOverride("tasks", decimals=0, bar=True),
+                    PrometheusTarget(selector(board.TASKS, column=column).sum(*_KEY)),
+                )
+            ],
+            key_columns=[FieldOverride("agent", links=[_TASKS, _AGENTS]), FieldOverride("priority", states=_PRIORITIES)],
             sort="tasks",
             width=8,
             height=9,
@@ -64,7 +69,7 @@ def _cards() -> list[Panel]:
 
 
 DASHBOARD = Dashboard(
-    view=View.BOARD,
+    view=DashboardUid.BOARD,
     title="Board and costs",
     description="Do tasks move from inbox to done, and what do agent invocations cost?",
     variables=[*costs.VARIABLES, variables.EXPORTER_URL],
@@ -78,7 +83,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Oldest open",
                     "Age of the oldest open task (created_at); colored at the alert threshold.",
-                    Line(shown(board.OLDEST, column=is_not("done")).age().max()),
+                    PrometheusTarget(selector(board.OLDEST, column=is_not("done")).age().max()),
                     unit="s",
                     width=3,
                     limits=_STUCK,
@@ -96,10 +101,10 @@ DASHBOARD = Dashboard(
                     "Queue and cycle time",
                     "Time from creation to assignment and to completion: median of the tasks now on the board, p95 of the "
                     "tasks that moved within a day.",
-                    Line(shown(board.MEDIAN_QUEUE).max(), "queue, median"),
-                    Line(shown(board.MEDIAN_CYCLE).max(), "cycle, median"),
-                    Line(_p95(board.QUEUE), "queue, p95"),
-                    Line(_p95(board.CYCLE), "cycle, p95"),
+                    PrometheusTarget(selector(board.MEDIAN_QUEUE).max(), "queue, median"),
+                    PrometheusTarget(selector(board.MEDIAN_CYCLE).max(), "cycle, median"),
+                    PrometheusTarget(_p95(board.QUEUE), "queue, p95"),
+                    PrometheusTarget(_p95(board.CYCLE), "cycle, p95"),
                     unit="s",
                     width=8,
                     links=[_TASKS, _STORIES],
@@ -107,7 +112,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "Oldest task",
                     "Age of the oldest open task by column; the line is the alert threshold.",
-                    Line(shown(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
+                    PrometheusTarget(selector(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
                     unit="s",
                     width=8,
                     limits=_STUCK,
@@ -117,13 +122,13 @@ DASHBOARD = Dashboard(
                     "Changes",
                     "Task changes by kind, and status changes that the board's rules do not allow, per step of the graph "
                     "(fleet_board_changes_total, fleet_board_illegal_moves_total).",
-                    Line(shown(board.MOVES).increase(STEP).sum("kind"), "{{kind}}"),
-                    Line(shown(board.ILLEGAL).increase(STEP).sum(), "illegal"),
+                    PrometheusTarget(selector(board.MOVES).increase(STEP).sum("kind"), "{{kind}}"),
+                    PrometheusTarget(selector(board.ILLEGAL).increase(STEP).sum(), "illegal"),
                     unit="locale",
                     bars=True,
                     stacked=True,
                     width=8,
-                    columns=[Column("illegal", color=BAD)],
+                    columns=[FieldOverride("illegal", color=BAD)],
                     links=[_TASKS, _STORIES],
                 ),
                 graph(
@@ -131,13 +136,13 @@ DASHBOARD = Dashboard(
                     "Files that are not tasks by reason, skipped files, status mismatches, duplicate ids, misordered times, "
                     "task files outside the columns; and values of board, ledger and broker that cannot be parsed, by field "
                     "(fleet_exporter_unreadable_values).",
-                    Line(shown(board.UNREADABLE).sum("reason"), "{{reason}}"),
-                    Line(shown(board.SKIPPED).sum(), "skipped"),
-                    Line(shown(board.STATUS_MISMATCH).sum(), "status mismatch"),
-                    Line(shown(board.DUPLICATES).sum(), "duplicate id"),
-                    Line(shown(board.MISORDERED).sum(), "misordered times"),
-                    Line(shown(board.SIDE).sum("folder"), "in {{folder}}"),
-                    Line(shown(UNREADABLE_VALUES).sum("source", "field"), "{{source}} {{field}}"),
+                    PrometheusTarget(selector(board.UNREADABLE).sum("reason"), "{{reason}}"),
+                    PrometheusTarget(selector(board.SKIPPED).sum(), "skipped"),
+                    PrometheusTarget(selector(board.STATUS_MISMATCH).sum(), "status mismatch"),
+                    PrometheusTarget(selector(board.DUPLICATES).sum(), "duplicate id"),
+                    PrometheusTarget(selector(board.MISORDERED).sum(), "misordered times"),
+                    PrometheusTarget(selector(board.SIDE).sum("folder"), "in {{folder}}"),
+                    PrometheusTarget(selector(UNREADABLE_VALUES).sum("source", "field"), "{{source}} {{field}}"),
                     unit="locale",
                     decimals=0,
                     width=16,
@@ -146,14 +151,14 @@ DASHBOARD = Dashboard(
                     "Open work",
                     "Estimated work of the open tasks (estimated_hours), the open tasks without an estimate, and the age of "
                     "the last scan.",
-                    Line(shown(board.ESTIMATED).sum(), "estimated"),
-                    Line(shown(board.UNESTIMATED).sum(), "tasks without estimate"),
-                    Line(shown(board.LAST_SCAN).age().max(), "last scan"),
+                    PrometheusTarget(selector(board.ESTIMATED).sum(), "estimated"),
+                    PrometheusTarget(selector(board.UNESTIMATED).sum(), "tasks without estimate"),
+                    PrometheusTarget(selector(board.LAST_SCAN).age().max(), "last scan"),
                     unit="s",
                     names=True,
                     width=8,
                     height=8,
-                    columns=[Column("tasks without estimate", unit="none", decimals=0)],
+                    columns=[FieldOverride("tasks without estimate", unit="none", decimals=0)],
                     links=[_TASKS, _STORIES],
                 ),
             ],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, OK, QUIET, WARN, Column, Limit, Link
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, bars, graph, node_graph, stat, table
-from dashboards.grafana.queries import NOW, RATE, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import NOW, RATE, PrometheusTarget, labelled, raw, selector, variable
 from dashboards.rows import consumers, topology
 from dashboards.rows.common import STORY_MARKS, alert_marks, coded, source_health
 from dashboards.rows.services import SERVICES
@@ -24,33 +24,33 @@ from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.services import probe
 
-_EVENTS = Link("Events", View.EVENTS)
-_ONLY_STREAM = Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})
+_EVENTS = Link("Events", DashboardUid.EVENTS)
+_ONLY_STREAM = Link("Only this stream", DashboardUid.COMMUNICATIONS, {"stream": "stream"})
 _OFFLINE = {"0": ("no", QUIET), "1": ("yes", BAD)}
 _CURRENT = {"0": ("no", WARN), "1": ("yes", OK)}
 _FOLLOWED = {"1": ("in order", OK), "2": ("plain", WARN), "3": ("refused", BAD), "4": ("offline", BAD)}
 
 
 def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, stream=chosen("stream"), **matchers)
+    return selector(metric, stream=variable("stream"), **matchers)
 
 
-def _each(metric: Metric) -> Line:
-    return Line(_stream(metric).max("stream"))
+def _each(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(_stream(metric).max("stream"))
 
 
-def _age(metric: Metric) -> Line:
-    return Line(_stream(metric).age().max("stream"))
+def _age(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(_stream(metric).age().max("stream"))
 
 
 def _worst(
-    title: str, description: str, query: Query, limits: Sequence[Limit], *, unit: str = "locale", down: Link = _EVENTS
+    title: str, description: str, query: Query, limits: Sequence[Threshold], *, unit: str = "locale", down: Link = _EVENTS
 ) -> Panel:
-    return stat(title, description, Line(query.max()), unit=unit, width=3, limits=limits, links=[down])
+    return stat(title, description, PrometheusTarget(query.max()), unit=unit, width=3, limits=limits, links=[down])
 
 
 _SETTINGS = ("retention", "storage", "discard", "replicas")
-_messages = _stream(nats_streams.INFO).matching("*", shown(nats_streams.MESSAGES), "job", "instance", "stream")
+_messages = _stream(nats_streams.INFO).matching("*", selector(nats_streams.MESSAGES), "job", "instance", "stream")
 _shares = [
     labelled(_stream(held).share_of(_stream(limit)), "limit", what)
     for what, held, limit in (
@@ -89,15 +89,15 @@ _HEAD = Row(
         _worst(
             "Round trip",
             "Round-trip time of $JS.API.INFO (nats_rtt_seconds).",
-            shown(nats_account.RTT),
-            [Limit(thresholds.RTT_SECONDS, WARN)],
+            selector(nats_account.RTT),
+            [Threshold(thresholds.RTT_SECONDS, WARN)],
             unit="s",
-            down=Link("Exporter", View.EXPORTER),
+            down=Link("Exporter", DashboardUid.EXPORTER),
         ),
         stat(
             "Published",
             "Messages per second received by the exporter on the fleet's subjects (fleet_events_total).",
-            Line(shown(fleet.EVENTS).rate(NOW).sum()),
+            PrometheusTarget(selector(fleet.EVENTS).rate(NOW).sum()),
             unit="mps",
             width=3,
             links=[_EVENTS],
@@ -125,11 +125,11 @@ _HEAD = Row(
         stat(
             "Missing",
             "Expected streams and consumers (jetstream.expected) that do not exist; no data if none are configured.",
-            Line((_expected * -1 + 1).sum()),
+            PrometheusTarget((_expected * -1 + 1).sum()),
             width=3,
-            limits=[Limit(1, BAD)],
+            limits=[Threshold(1, BAD)],
             decimals=0,
-            links=[Link("Alerts", View.OVERVIEW)],
+            links=[Link("Alerts", DashboardUid.OVERVIEW)],
         ),
     ],
 )
@@ -160,17 +160,22 @@ _STREAMS = Row(
             "full. Further rows: configuration and replication.",
             ["stream"],
             [
-                (Column("messages", decimals=0), Line(_messages.max("stream"))),
-                (Column("size", unit="bytes"), _each(nats_streams.BYTES)),
-                (Column("stored per second", unit="mps"), Line(_stream(nats_streams.LAST).slope(NOW).max("stream"))),
-                (Column("full", unit="percentunit", bar=True), Line(_full.max("stream"))),
-                (Column("oldest", unit="s"), _age(nats_streams.FIRST_TIME)),
-                (Column("newest", unit="s"), _age(nats_streams.LAST_TIME)),
-                (Column("consumers", decimals=0), _each(nats_streams.CONSUMERS)),
-                (Column("offline", states=_OFFLINE), _each(nats_streams.OFFLINE)),
+                (FieldOverride("messages", decimals=0), PrometheusTarget(_messages.max("stream"))),
+                (FieldOverride("size", unit="bytes"), _each(nats_streams.BYTES)),
+                (
+                    FieldOverride("stored per second", unit="mps"),
+                    PrometheusTarget(_stream(nats_streams.LAST).slope(NOW).max("stream")),
+                ),
+                (FieldOverride("full", unit="percentunit", bar=True), PrometheusTarget(_full.max("stream"))),
+                (FieldOverride("oldest", unit="s"), _age(nats_streams.FIRST_TIME)),
+                (FieldOverride("newest", unit="s"), _age(nats_streams.LAST_TIME)),
+                (FieldOverride("consumers", decimals=0), _each(nats_streams.CONSUMERS)),
+                (FieldOverride("offline", states=_OFFLINE), _each(nats_streams.OFFLINE)),
             ],
             key_columns=[
-                Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"}), _EVENTS])
+                FieldOverride(
+                    "stream", links=[Link("Only this stream", DashboardUid.COMMUNICATIONS, {"stream": "stream"}), _EVENTS]
+                )
             ],
             sort="messages",
             width=24,
@@ -180,8 +185,15 @@ _STREAMS = Row(
             "Expected vs actual",
             "Expected streams and consumers (jetstream.expected), and whether they exist; no data if none are configured.",
             consumers.KEY,
-            [(Column("state", states={"0": ("missing", BAD), "1": ("present", OK)}), Line(_expected.max(*consumers.KEY)))],
-            key_columns=[Column("stream", links=[Link("Only this stream", View.COMMUNICATIONS, {"stream": "stream"})])],
+            [
+                (
+                    FieldOverride("state", states={"0": ("missing", BAD), "1": ("present", OK)}),
+                    PrometheusTarget(_expected.max(*consumers.KEY)),
+                )
+            ],
+            key_columns=[
+                FieldOverride("stream", links=[Link("Only this stream", DashboardUid.COMMUNICATIONS, {"stream": "stream"})])
+            ],
             sort="state",
             descending=False,
             width=24,
@@ -198,16 +210,16 @@ _ACCOUNT_ROW = Row(
             'Limits and policies of each stream (STREAM.LIST). "read" is how the exporter reads the stream.',
             ["stream"],
             [
-                (Column("info", hidden=True), Line(_messages.max("stream", *_SETTINGS))),
-                (Column("max age", unit="s"), _each(nats_streams.LIMIT_AGE)),
-                (Column("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
-                (Column("deleted", decimals=0), _each(nats_streams.DELETED)),
+                (FieldOverride("info", hidden=True), PrometheusTarget(_messages.max("stream", *_SETTINGS))),
+                (FieldOverride("max age", unit="s"), _each(nats_streams.LIMIT_AGE)),
+                (FieldOverride("subjects", decimals=0), _each(nats_streams.SUBJECTS)),
+                (FieldOverride("deleted", decimals=0), _each(nats_streams.DELETED)),
                 (
-                    Column("read", states=_FOLLOWED),
-                    Line(coded(STREAM_MODE, tuple(DeliveryMode), "stream", label="mode")),
+                    FieldOverride("read", states=_FOLLOWED),
+                    PrometheusTarget(coded(STREAM_MODE, tuple(DeliveryMode), "stream", label="mode")),
                 ),
             ],
-            key_columns=[Column("stream", links=[_ONLY_STREAM])],
+            key_columns=[FieldOverride("stream", links=[_ONLY_STREAM])],
             labels={"retention": "retention", "storage": "storage", "discard": "discard", "replicas": "replicas"},
             width=24,
             height=8,
@@ -219,21 +231,24 @@ _ACCOUNT_ROW = Row(
             ["stream"],
             [
                 (
-                    Column("full", unit="percentunit", limits=[Limit(thresholds.STREAM_FULL_RATIO, BAD)]),
-                    Line(_refuses.max("stream")),
+                    FieldOverride("full", unit="percentunit", limits=[Threshold(thresholds.STREAM_FULL_RATIO, BAD)]),
+                    PrometheusTarget(_refuses.max("stream")),
                 ),
-                (Column("replicas current", states=_CURRENT), Line(_stream(nats_streams.REPLICA_CURRENT).min("stream"))),
-                (Column("replica lag", decimals=0), _each(nats_streams.REPLICA_LAG)),
                 (
-                    Column("behind origin", limits=[Limit(thresholds.SOURCE_LAG, WARN)], decimals=0),
+                    FieldOverride("replicas current", states=_CURRENT),
+                    PrometheusTarget(_stream(nats_streams.REPLICA_CURRENT).min("stream")),
+                ),
+                (FieldOverride("replica lag", decimals=0), _each(nats_streams.REPLICA_LAG)),
+                (
+                    FieldOverride("behind origin", limits=[Threshold(thresholds.SOURCE_LAG, WARN)], decimals=0),
                     _each(nats_streams.SOURCE_LAG),
                 ),
-                (Column("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
-                (Column("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
-                (Column("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
-                (Column("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
+                (FieldOverride("origin contact", unit="s"), _age(nats_streams.SOURCE_ACTIVE)),
+                (FieldOverride("origin error", states=_OFFLINE), _each(nats_streams.SOURCE_ERROR)),
+                (FieldOverride("ephemeral", decimals=0), _each(nats_consumers.EPHEMERAL)),
+                (FieldOverride("ephemeral lag", decimals=0), _each(nats_consumers.EPHEMERAL_LAG)),
             ],
-            key_columns=[Column("stream", links=[_ONLY_STREAM])],
+            key_columns=[FieldOverride("stream", links=[_ONLY_STREAM])],
             width=24,
             height=8,
         ),
@@ -241,32 +256,35 @@ _ACCOUNT_ROW = Row(
         bars(
             "Account limits used",
             "Usage as a share of the account's limits, and of each tier's (JetStream account info). No data without limits.",
-            *(Line(shown(used).share_of(shown(limit)).max(), what) for what, used, limit in _ACCOUNT),
-            *(Line(shown(used).share_of(shown(limit)).max("tier"), f"{{{{tier}}}} {what}") for what, used, limit in _TIER),
+            *(PrometheusTarget(selector(used).share_of(selector(limit)).max(), what) for what, used, limit in _ACCOUNT),
+            *(
+                PrometheusTarget(selector(used).share_of(selector(limit)).max("tier"), f"{{{{tier}}}} {what}")
+                for what, used, limit in _TIER
+            ),
             unit="percentunit",
-            limits=[Limit(thresholds.ACCOUNT_FULL_RATIO, WARN)],
+            limits=[Threshold(thresholds.ACCOUNT_FULL_RATIO, WARN)],
             maximum=1,
         ),
         graph(
             "JetStream API",
             "Requests per second of the account, and failed requests (api.total, api.errors).",
-            Line(shown(nats_account.API_REQUESTS).rate(RATE).sum(), "requests"),
-            Line(shown(nats_account.API_ERRORS).rate(RATE).sum(), "refused"),
+            PrometheusTarget(selector(nats_account.API_REQUESTS).rate(RATE).sum(), "requests"),
+            PrometheusTarget(selector(nats_account.API_ERRORS).rate(RATE).sum(), "refused"),
             unit="reqps",
-            columns=[Column("refused", color=BAD)],
+            columns=[FieldOverride("refused", color=BAD)],
         ),
     ],
     collapsed=True,
 )
 
 DASHBOARD = Dashboard(
-    view=View.COMMUNICATIONS,
+    view=DashboardUid.COMMUNICATIONS,
     title="Communications",
     description="Do messages reach their consumers, and do services answer calls?",
     variables=[
-        variables.of("stream", "stream", "Stream", "JetStream streams.", shown(nats_streams.INFO)),
+        variables.of("stream", "stream", "Stream", "JetStream streams.", selector(nats_streams.INFO)),
         variables.of("consumer", "consumer", "Consumer", "Consumers of the selected streams.", _stream(nats_consumers.INFO)),
-        variables.of("service", "service", "Service", "Services checked over gRPC or HTTP.", shown(probe.UP)),
+        variables.of("service", "service", "Service", "Services checked over gRPC or HTTP.", selector(probe.UP)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("nats|services"), STORY_MARKS],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, UP_DOWN, WARN, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, UP_DOWN, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, stat, table, timeline
-from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
+from dashboards.grafana.queries import RATE, STEP, PrometheusTarget, selector, variable
 from dashboards.rows import exporter_process
 from dashboards.rows.common import EXPORTER_UP, STALE, alert_marks, coded
 from exporter.errors import Reason
@@ -45,33 +45,33 @@ _HOW = {
 
 
 def _of(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, server=chosen("server"), **matchers)
+    return selector(metric, server=variable("server"), **matchers)
 
 
 def _stream(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, stream=chosen("stream"), **matchers)
+    return selector(metric, stream=variable("stream"), **matchers)
 
 
-def _events(metric: Metric, legend: str, *labels: str) -> Line:
+def _events(metric: Metric, legend: str, *labels: str) -> PrometheusTarget:
     """A counter's increase per graph step, drawn as bars; 0 if nothing happened."""
-    return Line(shown(metric).increase(STEP).sum(*labels), legend)
+    return PrometheusTarget(selector(metric).increase(STEP).sum(*labels), legend)
 
 
 _up = _of(scrape.UP)
-_why = coded(scrape.FAILURE, tuple(Reason), *_SOURCE, label="reason", server=chosen("server"))
-_how = coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=chosen("stream"))
-_behind = Limit(thresholds.EVENTS_BEHIND, WARN)
-_overview = [Link("Overview", View.OVERVIEW)]
-_to_events = [Link("Events", View.EVENTS)]
-_to_stream = [Link("Consumers", View.COMMUNICATIONS, {"stream": "stream"})]
+_why = coded(scrape.FAILURE, tuple(Reason), *_SOURCE, label="reason", server=variable("server"))
+_how = coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=variable("stream"))
+_behind = Threshold(thresholds.EVENTS_BEHIND, WARN)
+_overview = [Link("Overview", DashboardUid.OVERVIEW)]
+_to_events = [Link("Events", DashboardUid.EVENTS)]
+_to_stream = [Link("Consumers", DashboardUid.COMMUNICATIONS, {"stream": "stream"})]
 
 DASHBOARD = Dashboard(
-    view=View.EXPORTER,
+    view=DashboardUid.EXPORTER,
     title="Exporter",
     description="Does the exporter read every backend, does it miss events, and what does it cost?",
     variables=[
-        variables.of("server", "server", "Server", "Backends that the exporter reads.", shown(scrape.UP), optional=True),
-        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", shown(STREAM_MODE)),
+        variables.of("server", "server", "Server", "Backends that the exporter reads.", selector(scrape.UP), optional=True),
+        variables.of("stream", "stream", "Stream", "Streams that the exporter reads.", selector(STREAM_MODE)),
     ],
     annotations=[alert_marks("exporter")],
     rows=[
@@ -81,7 +81,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Exporter",
                     "Whether Prometheus scraped all selected exporters in the last minute (up); no data if there is none.",
-                    Line(EXPORTER_UP.min()),
+                    PrometheusTarget(EXPORTER_UP.min()),
                     states=UP_DOWN,
                     width=3,
                     background=True,
@@ -90,24 +90,24 @@ DASHBOARD = Dashboard(
                 stat(
                     "Failing",
                     "Backends whose last collection failed (fleet_exporter_source_up). The table below shows the reason.",
-                    Line(_up.equals(0).count() | _up.count() * 0),
+                    PrometheusTarget(_up.equals(0).count() | _up.count() * 0),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, BAD)],
+                    limits=[Threshold(1, BAD)],
                 ),
                 stat(
                     "Dropped",
                     "Series of the last collection that exceeded max_series or were duplicates "
                     "(fleet_exporter_source_dropped_series).",
-                    Line(_of(scrape.DROPPED).sum()),
+                    PrometheusTarget(_of(scrape.DROPPED).sum()),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, WARN)],
+                    limits=[Threshold(1, WARN)],
                 ),
                 stat(
                     "Event lag",
                     "Unread messages in the streams (fleet_exporter_stream_lag_messages).",
-                    Line(_stream(STREAM_LAG).sum()),
+                    PrometheusTarget(_stream(STREAM_LAG).sum()),
                     width=3,
                     decimals=0,
                     limits=[_behind],
@@ -117,7 +117,7 @@ DASHBOARD = Dashboard(
                     "Loki lag",
                     "Messages not yet copied to Loki "
                     "(fleet_exporter_loki_pending_messages); no data if the source loki is disabled.",
-                    Line(_stream(loki.PENDING).sum()),
+                    PrometheusTarget(_stream(loki.PENDING).sum()),
                     width=3,
                     decimals=0,
                     limits=[_behind],
@@ -126,22 +126,22 @@ DASHBOARD = Dashboard(
                 stat(
                     "Restarts",
                     "Watchers that exited and were restarted in the last hour (fleet_exporter_watcher_restarts_total).",
-                    Line(shown(scrape.RESTARTS).increase("1h").sum()),
+                    PrometheusTarget(selector(scrape.RESTARTS).increase("1h").sum()),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, WARN), Limit(thresholds.WATCHER_RESTARTS, BAD)],
+                    limits=[Threshold(1, WARN), Threshold(thresholds.WATCHER_RESTARTS, BAD)],
                 ),
                 stat(
                     "Series",
                     "Series from all sources in the last scrape (fleet_exporter_source_series).",
-                    Line(_of(scrape.SERIES).sum()),
+                    PrometheusTarget(_of(scrape.SERIES).sum()),
                     width=3,
                     decimals=0,
                 ),
                 stat(
                     "Version",
                     "Running versions (fleet_exporter_build_info); two versions indicate a rollout.",
-                    Line(shown(process.BUILD).max("version"), "{{version}}"),
+                    PrometheusTarget(selector(process.BUILD).max("version"), "{{version}}"),
                     width=3,
                     text=True,
                 ),
@@ -151,16 +151,19 @@ DASHBOARD = Dashboard(
                     "since the last success (fleet_exporter_source_*).",
                     _SOURCE,
                     [
-                        (Column("state", states=_READ), Line(_why)),
-                        (Column("duration", unit="s"), Line(_of(scrape.DURATION).max(*_SOURCE))),
-                        (Column("series", decimals=0), Line(_of(scrape.SERIES).sum(*_SOURCE))),
-                        (Column("dropped", decimals=0, limits=[Limit(1, WARN)]), Line(_of(scrape.DROPPED).sum(*_SOURCE))),
+                        (FieldOverride("state", states=_READ), PrometheusTarget(_why)),
+                        (FieldOverride("duration", unit="s"), PrometheusTarget(_of(scrape.DURATION).max(*_SOURCE))),
+                        (FieldOverride("series", decimals=0), PrometheusTarget(_of(scrape.SERIES).sum(*_SOURCE))),
                         (
-                            Column("last success", unit="s", limits=STALE),
-                            Line(_of(scrape.LAST_SUCCESS).age().max(*_SOURCE)),
+                            FieldOverride("dropped", decimals=0, limits=[Threshold(1, WARN)]),
+                            PrometheusTarget(_of(scrape.DROPPED).sum(*_SOURCE)),
+                        ),
+                        (
+                            FieldOverride("last success", unit="s", limits=STALE),
+                            PrometheusTarget(_of(scrape.LAST_SUCCESS).age().max(*_SOURCE)),
                         ),
                     ],
-                    key_columns=[Column("source", links=_overview)],
+                    key_columns=[FieldOverride("source", links=_overview)],
                     sort="state",
                     width=14,
                     height=12,
@@ -169,7 +172,7 @@ DASHBOARD = Dashboard(
                     "Backends over time",
                     "State of each backend over time, or reason of the failure (fleet_exporter_source_failure). Gaps: the "
                     "exporter was not scraped.",
-                    Line(_why, "{{source}} {{server}}"),
+                    PrometheusTarget(_why, "{{source}} {{server}}"),
                     states=_READ,
                     width=10,
                     height=12,
@@ -182,13 +185,13 @@ DASHBOARD = Dashboard(
                 graph(
                     "Collection duration",
                     "Duration of the last collection from each backend (fleet_exporter_source_duration_seconds).",
-                    Line(_of(scrape.DURATION).max("source"), "{{source}}"),
+                    PrometheusTarget(_of(scrape.DURATION).max("source"), "{{source}}"),
                     unit="s",
                 ),
                 graph(
                     "Series by source",
                     "Series per source in the last scrape (fleet_exporter_source_series).",
-                    Line(_of(scrape.SERIES).sum("source"), "{{source}}"),
+                    PrometheusTarget(_of(scrape.SERIES).sum("source"), "{{source}}"),
                     unit="locale",
                     stacked=True,
                 ),
@@ -214,18 +217,21 @@ DASHBOARD = Dashboard(
                     ["stream"],
                     [
                         (
-                            Column("read", states={str(place): word for place, word in enumerate(_HOW.values(), 1)}),
-                            Line(_how),
+                            FieldOverride("read", states={str(place): word for place, word in enumerate(_HOW.values(), 1)}),
+                            PrometheusTarget(_how),
                         ),
-                        (Column("position", decimals=0), Line(_stream(POSITION).max("stream"))),
-                        (Column("unread", decimals=0, limits=[_behind]), Line(_stream(STREAM_LAG).max("stream"))),
-                        (Column("in Loki", decimals=0), Line(_stream(loki.POSITION).max("stream"))),
+                        (FieldOverride("position", decimals=0), PrometheusTarget(_stream(POSITION).max("stream"))),
                         (
-                            Column("not in Loki", decimals=0, limits=[_behind]),
-                            Line(_stream(loki.PENDING).max("stream")),
+                            FieldOverride("unread", decimals=0, limits=[_behind]),
+                            PrometheusTarget(_stream(STREAM_LAG).max("stream")),
+                        ),
+                        (FieldOverride("in Loki", decimals=0), PrometheusTarget(_stream(loki.POSITION).max("stream"))),
+                        (
+                            FieldOverride("not in Loki", decimals=0, limits=[_behind]),
+                            PrometheusTarget(_stream(loki.PENDING).max("stream")),
                         ),
                     ],
-                    key_columns=[Column("stream", links=_to_stream)],
+                    key_columns=[FieldOverride("stream", links=_to_stream)],
                     width=12,
                     height=9,
                 ),
@@ -233,8 +239,8 @@ DASHBOARD = Dashboard(
                     "Lag",
                     "Messages not yet read and not yet copied to Loki, by stream (fleet_exporter_stream_lag_messages, "
                     "fleet_exporter_loki_pending_messages); line: alert threshold.",
-                    Line(_stream(STREAM_LAG).max("stream"), "{{stream}} unread"),
-                    Line(_stream(loki.PENDING).max("stream"), "{{stream}} not in Loki"),
+                    PrometheusTarget(_stream(STREAM_LAG).max("stream"), "{{stream}} unread"),
+                    PrometheusTarget(_stream(loki.PENDING).max("stream"), "{{stream}} not in Loki"),
                     unit="locale",
                     limits=[_behind],
                     width=12,
@@ -244,8 +250,8 @@ DASHBOARD = Dashboard(
                     "Delay (p95)",
                     "p95 of the time from storage in the stream to receipt by the exporter and by Loki "
                     "(fleet_event_delay_seconds, fleet_exporter_loki_delay_seconds).",
-                    Line(shown(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} received"),
-                    Line(_stream(loki.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
+                    PrometheusTarget(selector(samples.DELAY).quantile(0.95, "family", window=RATE), "{{family}} received"),
+                    PrometheusTarget(_stream(loki.DELAY).quantile(0.95, "stream", window=RATE), "{{stream}} in Loki"),
                     unit="s",
                     width=8,
                 ),
@@ -279,10 +285,10 @@ DASHBOARD = Dashboard(
                     "Copied to Loki",
                     "Events copied to Loki per second by stream, and failed pushes that were retried "
                     "(fleet_exporter_loki_entries_total, fleet_exporter_loki_retries_total).",
-                    Line(_stream(loki.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
-                    Line(shown(loki.RETRIES).rate(RATE).sum(), "failed pushes"),
+                    PrometheusTarget(_stream(loki.ENTRIES).rate(RATE).sum("stream"), "{{stream}}"),
+                    PrometheusTarget(selector(loki.RETRIES).rate(RATE).sum(), "failed pushes"),
                     unit="eps",
-                    columns=[Column("failed pushes", color=BAD)],
+                    columns=[FieldOverride("failed pushes", color=BAD)],
                     width=12,
                 ),
                 graph(
@@ -290,7 +296,7 @@ DASHBOARD = Dashboard(
                     "Clients of the live stream (fleet_exporter_stream_clients), clients disconnected "
                     "because they were too slow, and failed pushes to Grafana Live "
                     "(fleet_exporter_stream_dropped_clients_total, fleet_exporter_grafana_live_failures_total).",
-                    Line(shown(broadcast.CLIENTS).sum(), "clients"),
+                    PrometheusTarget(selector(broadcast.CLIENTS).sum(), "clients"),
                     _events(broadcast.DROPPED_CLIENTS, "disconnected, too slow"),
                     _events(grafana_live.FAILED, "failed pushes to Grafana Live"),
                     unit="locale",

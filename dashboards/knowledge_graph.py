@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import BAD, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, node_graph, stat, table
-from dashboards.grafana.queries import RATE, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import RATE, PrometheusTarget, labelled, raw, selector, variable
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, Series
 from exporter.sources.neo4j import counts
 
-_STORIES = Link("Stories", View.STORIES)
+_STORIES = Link("Stories", DashboardUid.STORIES)
 _NODES = ApiLink("Nodes", path="/api/graph/nodes")
-_EVENTS = Link("Events", View.EVENTS)
+_EVENTS = Link("Events", DashboardUid.EVENTS)
 _KEY = ("database", "label")
 _PATTERN = ("start", "type", "end")
 
 
 def _of(metric: Metric) -> Series:
-    return shown(metric, database=chosen("database"))
+    return selector(metric, database=variable("database"))
 
 
-def _a_minute(metric: Metric, *labels: str, legend: str = "", window: str = RATE) -> Line:
-    return Line((_of(metric).slope(window) * 60).sum(*labels), legend)
+def _a_minute(metric: Metric, *labels: str, legend: str = "", window: str = RATE) -> PrometheusTarget:
+    return PrometheusTarget((_of(metric).slope(window) * 60).sum(*labels), legend)
 
 
 def _circle(query: Query, label: str) -> Query:
@@ -34,7 +34,7 @@ def _circle(query: Query, label: str) -> Query:
     return labelled(made, "title", "$1", label, "(.*)").sum("id", "title")
 
 
-def nodes() -> Line:
+def nodes() -> PrometheusTarget:
     """Labels with their node counts, and pattern ends that are not labels: `*`, and `other` above the limit.
 
     The nodes of such an end are not counted: the value is NaN, which Grafana displays as no data.
@@ -43,27 +43,27 @@ def nodes() -> Line:
     patterns = _of(counts.PATTERN_RELATIONSHIPS)
     ends = [_circle(patterns.sum(end), end) for end in ("start", "end")]
     known = _circle(_of(counts.LABEL_NODES).sum("label"), "label")
-    return Line(raw(f"{known.text} or ({' or '.join(end.text for end in ends)}) * NaN", "id", "title"))
+    return PrometheusTarget(raw(f"{known.text} or ({' or '.join(end.text for end in ends)}) * NaN", "id", "title"))
 
 
-def edges() -> Line:
+def edges() -> PrometheusTarget:
     """Relationships from label to label; the secondary value of an edge is the type."""
     made = _of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN)
     text = f'label_join({made.text}, "id", " ", "start", "type", "end")'
     made = raw(text, *_PATTERN, "id")
     for label, source in (("source", "start"), ("target", "end"), ("secondarystat", "type")):
         made = labelled(made, label, "$1", source, "(.*)")
-    return Line(made.sum("id", "source", "target", "secondarystat"))
+    return PrometheusTarget(made.sum("id", "source", "target", "secondarystat"))
 
 
 _nodes_of_all = _of(counts.NODES)
 
 DASHBOARD = Dashboard(
-    view=View.GRAPH,
+    view=DashboardUid.GRAPH,
     title="Knowledge graph",
     description="What does the decision graph in Neo4j contain, and does it grow or shrink?",
     variables=[
-        variables.of("database", "database", "Database", "Neo4j databases.", shown(counts.NODES)),
+        variables.of("database", "database", "Database", "Neo4j databases.", selector(counts.NODES)),
         variables.EXPORTER_URL,
     ],
     annotations=[alert_marks("neo4j"), STORY_MARKS],
@@ -75,7 +75,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Nodes",
                     "Nodes in the graph (count store).",
-                    Line(_nodes_of_all.sum()),
+                    PrometheusTarget(_nodes_of_all.sum()),
                     width=4,
                     decimals=0,
                     links=[_NODES, _STORIES],
@@ -83,7 +83,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Relationships",
                     "Relationships in the graph (count store).",
-                    Line(_of(counts.RELATIONSHIPS).sum()),
+                    PrometheusTarget(_of(counts.RELATIONSHIPS).sum()),
                     width=4,
                     decimals=0,
                     links=[_NODES, _STORIES],
@@ -91,17 +91,17 @@ DASHBOARD = Dashboard(
                 stat(
                     "Nodes vs 1 h max",
                     "Current nodes divided by the maximum of the last hour. Color: threshold of Neo4jGraphShrinking.",
-                    Line((_nodes_of_all / _nodes_of_all.max_over("1h")).min()),
+                    PrometheusTarget((_nodes_of_all / _nodes_of_all.max_over("1h")).min()),
                     unit="percentunit",
                     width=4,
-                    limits=[Limit(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
+                    limits=[Threshold(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
                     below=True,
                     links=[_EVENTS],
                 ),
                 stat(
                     "Last change",
                     "Time since the counts changed between two collections (neo4j_counts_changed_timestamp_seconds).",
-                    Line(_of(counts.LAST_CHANGE).age().min()),
+                    PrometheusTarget(_of(counts.LAST_CHANGE).age().min()),
                     unit="s",
                     width=4,
                     links=[_EVENTS],
@@ -116,10 +116,13 @@ DASHBOARD = Dashboard(
                     "Nodes by label, and growth per minute over 15 minutes (neo4j_label_nodes).",
                     _KEY,
                     [
-                        (Column("nodes", decimals=0), Line(_of(counts.LABEL_NODES).max(*_KEY))),
-                        (Column("per minute", decimals=1), Line((_of(counts.LABEL_NODES).slope("15m") * 60).max(*_KEY))),
+                        (FieldOverride("nodes", decimals=0), PrometheusTarget(_of(counts.LABEL_NODES).max(*_KEY))),
+                        (
+                            FieldOverride("per minute", decimals=1),
+                            PrometheusTarget((_of(counts.LABEL_NODES).slope("15m") * 60).max(*_KEY)),
+                        ),
                     ],
-                    key_columns=[Column("label", links=[_NODES, _STORIES]), Column("database", width=90)],
+                    key_columns=[FieldOverride("label", links=[_NODES, _STORIES]), FieldOverride("database", width=90)],
                     sort="nodes",
                     width=10,
                     height=10,
@@ -130,13 +133,16 @@ DASHBOARD = Dashboard(
                     "(neo4j_pattern_relationships).",
                     _PATTERN,
                     [
-                        (Column("count", decimals=0), Line(_of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN))),
                         (
-                            Column("per minute", decimals=1),
-                            Line((_of(counts.PATTERN_RELATIONSHIPS).slope("15m") * 60).sum(*_PATTERN)),
+                            FieldOverride("count", decimals=0),
+                            PrometheusTarget(_of(counts.PATTERN_RELATIONSHIPS).sum(*_PATTERN)),
+                        ),
+                        (
+                            FieldOverride("per minute", decimals=1),
+                            PrometheusTarget((_of(counts.PATTERN_RELATIONSHIPS).slope("15m") * 60).sum(*_PATTERN)),
                         ),
                     ],
-                    key_columns=[Column("type", links=[_NODES, _STORIES])],
+                    key_columns=[FieldOverride("type", links=[_NODES, _STORIES])],
                     sort="count",
                     width=14,
                     height=10,
@@ -159,14 +165,14 @@ DASHBOARD = Dashboard(
                 graph(
                     "Nodes by label",
                     "Nodes by label (count store). A node with several labels is counted once per label.",
-                    Line(_of(counts.LABEL_NODES).sum("label"), "{{label}}"),
+                    PrometheusTarget(_of(counts.LABEL_NODES).sum("label"), "{{label}}"),
                     unit="locale",
                     links=[_NODES, _STORIES],
                 ),
                 graph(
                     "Relationships by type",
                     "Relationships by type (count store).",
-                    Line(_of(counts.TYPE_RELATIONSHIPS).sum("type"), "{{type}}"),
+                    PrometheusTarget(_of(counts.TYPE_RELATIONSHIPS).sum("type"), "{{type}}"),
                     unit="locale",
                     stacked=True,
                     links=[_NODES, _STORIES],
@@ -187,16 +193,16 @@ DASHBOARD = Dashboard(
                 graph(
                     "Size",
                     "Total nodes and relationships (count store).",
-                    Line(_of(counts.NODES).sum("database"), "{{database}} nodes"),
-                    Line(_of(counts.RELATIONSHIPS).sum("database"), "{{database}} relationships"),
+                    PrometheusTarget(_of(counts.NODES).sum("database"), "{{database}} nodes"),
+                    PrometheusTarget(_of(counts.RELATIONSHIPS).sum("database"), "{{database}} relationships"),
                     unit="locale",
                 ),
                 graph(
                     "Nodes vs 1 h max",
                     "Current nodes divided by the maximum of the last hour; line: threshold of Neo4jGraphShrinking.",
-                    Line((_nodes_of_all / _nodes_of_all.max_over("1h")).min("database"), "{{database}}"),
+                    PrometheusTarget((_nodes_of_all / _nodes_of_all.max_over("1h")).min("database"), "{{database}}"),
                     unit="percentunit",
-                    limits=[Limit(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
+                    limits=[Threshold(thresholds.GRAPH_SHRUNK_RATIO, BAD)],
                     below=True,
                     maximum=1,
                     minimum=None,
@@ -204,15 +210,15 @@ DASHBOARD = Dashboard(
                 graph(
                     "Transactions",
                     "Transactions in progress, without the exporter's own (SHOW TRANSACTIONS).",
-                    Line(_of(counts.TRANSACTIONS).sum("database"), "{{database}}"),
+                    PrometheusTarget(_of(counts.TRANSACTIONS).sum("database"), "{{database}}"),
                     unit="locale",
                 ),
                 graph(
                     "Labels and types",
                     "Labels and relationship types, including unused ones (db.labels, db.relationshipTypes). A new one "
                     "may be a typo.",
-                    Line(_of(counts.LABELS).sum("database"), "{{database}} labels"),
-                    Line(_of(counts.TYPES).sum("database"), "{{database}} types"),
+                    PrometheusTarget(_of(counts.LABELS).sum("database"), "{{database}} labels"),
+                    PrometheusTarget(_of(counts.TYPES).sum("database"), "{{database}} types"),
                     unit="locale",
                     decimals=0,
                 ),

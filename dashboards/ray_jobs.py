@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from alerts import thresholds
+from alerts.dashboard_uid import DashboardUid
 from alerts.rules import states
-from alerts.view import View
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, UNKNOWN, WAITING, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, UNKNOWN, WAITING, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, heatmap, logs, stat, table, timeline
-from dashboards.grafana.queries import RANGE, RATE, STEP, Line, chosen, kept, raw, shown
+from dashboards.grafana.queries import RANGE, RATE, STEP, PrometheusTarget, raw, recorded, selector, variable
 from dashboards.rows import ray_clusters
 from dashboards.rows.common import alert_marks, coded, source_health, worded
 from dashboards.rows.event_log import events
@@ -43,39 +43,39 @@ _RAY_STATES = {
 
 
 def _job(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, namespace=chosen("namespace"), rayjob=chosen("rayjob"), **matchers)
+    return selector(metric, namespace=variable("namespace"), rayjob=variable("rayjob"), **matchers)
 
 
 def _cluster(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, namespace=chosen("namespace"), **matchers)
+    return selector(metric, namespace=variable("namespace"), **matchers)
 
 
-def _count(states: str) -> Line:
-    return Line(_cluster(jobs.JOBS, state=like(states)).sum())
+def _count(states: str) -> PrometheusTarget:
+    return PrometheusTarget(_cluster(jobs.JOBS, state=like(states)).sum())
 
 
 def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
-    return coded(metric, tuple(states), *_JOB, namespace=chosen("namespace"), rayjob=chosen("rayjob"))
+    return coded(metric, tuple(states), *_JOB, namespace=variable("namespace"), rayjob=variable("rayjob"))
 
 
-_recorded = kept(states.RAY_JOBS, namespace=chosen("namespace"), rayjob=chosen("rayjob")).max(*_JOB)
+_recorded = recorded(states.RAY_JOBS, namespace=variable("namespace"), rayjob=variable("rayjob")).max(*_JOB)
 # Without those that were deleted since: in days, hundreds of pages.
 _existing = raw(f"{_recorded} and on ({', '.join(_JOB)}) ({_job(jobs.JOB_CREATED)} @ end())", *_JOB)
 _started = _job(jobs.JOB_START)
 _duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)
 _ended = _cluster(jobs.DURATION).part("_count")
 _failed_ones = _job(jobs.JOB_RETRIES).max(*_JOB)
-_why = Link("Pods", View.OVERVIEW, {"namespace": "namespace"})
-_agents = [Link("Agents", View.AGENTS)]
+_why = Link("Pods", DashboardUid.OVERVIEW, {"namespace": "namespace"})
+_agents = [Link("Agents", DashboardUid.AGENTS)]
 
 DASHBOARD = Dashboard(
-    view=View.RAY_JOBS,
+    view=DashboardUid.RAY_JOBS,
     title="Ray jobs",
     description="What runs on Ray, what failed and why, and is there capacity?",
     variables=[
-        variables.of("namespace", "namespace", "Namespace", "Namespaces of the RayJobs.", shown(jobs.JOBS)),
+        variables.of("namespace", "namespace", "Namespace", "Namespaces of the RayJobs.", selector(jobs.JOBS)),
         variables.of(
-            "rayjob", "rayjob", "RayJob", "Existing RayJobs.", shown(jobs.JOB_CREATED, namespace=chosen("namespace"))
+            "rayjob", "rayjob", "RayJob", "Existing RayJobs.", selector(jobs.JOB_CREATED, namespace=variable("namespace"))
         ),
         variables.EXPORTER_URL,
     ],
@@ -102,15 +102,15 @@ DASHBOARD = Dashboard(
                 stat(
                     "Retried",
                     "Existing RayJobs with at least one failed attempt (ray_job_failed_attempts).",
-                    Line((_failed_ones > 0).count() | _failed_ones.count() * 0),
+                    PrometheusTarget((_failed_ones > 0).count() | _failed_ones.count() * 0),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, WARN)],
+                    limits=[Threshold(1, WARN)],
                 ),
                 stat(
                     "Completed",
                     "Attempts that succeeded in the time range (ray_job_duration_seconds_count, outcome succeeded).",
-                    Line(_cluster(jobs.DURATION, outcome="succeeded").part("_count").increase(RANGE).sum()),
+                    PrometheusTarget(_cluster(jobs.DURATION, outcome="succeeded").part("_count").increase(RANGE).sum()),
                     width=3,
                     decimals=0,
                     base=OK,
@@ -119,16 +119,18 @@ DASHBOARD = Dashboard(
                     "Failed",
                     "Attempts that failed in the time range (ray_job_duration_seconds_count, outcome failed); no data "
                     "before the first failure.",
-                    Line(_cluster(jobs.DURATION, outcome="failed").part("_count").increase(RANGE).sum()),
+                    PrometheusTarget(_cluster(jobs.DURATION, outcome="failed").part("_count").increase(RANGE).sum()),
                     width=3,
                     decimals=0,
-                    limits=[Limit(1, BAD)],
+                    limits=[Threshold(1, BAD)],
                 ),
                 stat(
                     "Mean time",
                     "Mean duration of attempts that finished in the time range (ray_job_duration_seconds); no data if "
                     "none finished.",
-                    Line(_cluster(jobs.DURATION).part("_sum").increase(RANGE).sum().share_of(_ended.increase(RANGE).sum())),
+                    PrometheusTarget(
+                        _cluster(jobs.DURATION).part("_sum").increase(RANGE).sum().share_of(_ended.increase(RANGE).sum())
+                    ),
                     unit="s",
                     width=3,
                 ),
@@ -139,35 +141,38 @@ DASHBOARD = Dashboard(
                     _JOB,
                     [
                         (
-                            Column("state", states=worded(_STATES), width=110),
-                            Line(_state(jobs.JOB_DEPLOYMENT, _STATES)),
+                            FieldOverride("state", states=worded(_STATES), width=110),
+                            PrometheusTarget(_state(jobs.JOB_DEPLOYMENT, _STATES)),
                         ),
                         (
-                            Column("Ray state", states=worded(_RAY_STATES), width=110),
-                            Line(_state(jobs.JOB_STATUS, _RAY_STATES)),
+                            FieldOverride("Ray state", states=worded(_RAY_STATES), width=110),
+                            PrometheusTarget(_state(jobs.JOB_STATUS, _RAY_STATES)),
                         ),
-                        (Column("duration", unit="s"), Line(_duration)),
-                        (Column("failed attempts", limits=[Limit(1, WARN)], decimals=0), Line(_failed_ones)),
+                        (FieldOverride("duration", unit="s"), PrometheusTarget(_duration)),
                         (
-                            Column("reason info", hidden=True),
-                            Line(_job(jobs.JOB_REASON).max(*_JOB, "reason")),
+                            FieldOverride("failed attempts", limits=[Threshold(1, WARN)], decimals=0),
+                            PrometheusTarget(_failed_ones),
                         ),
                         (
-                            Column("job info", hidden=True),
-                            Line(_job(jobs.JOB_INFO).max(*_JOB, "role")),
+                            FieldOverride("reason info", hidden=True),
+                            PrometheusTarget(_job(jobs.JOB_REASON).max(*_JOB, "reason")),
+                        ),
+                        (
+                            FieldOverride("job info", hidden=True),
+                            PrometheusTarget(_job(jobs.JOB_INFO).max(*_JOB, "role")),
                         ),
                     ],
                     labels={"reason": "reason", "role": "role"},
                     key_columns=[
-                        Column("namespace", links=[_why]),
-                        Column(
+                        FieldOverride("namespace", links=[_why]),
+                        FieldOverride(
                             "rayjob",
                             links=[
-                                Link("Only this RayJob", View.RAY_JOBS, {"rayjob": "rayjob"}),
+                                Link("Only this RayJob", DashboardUid.RAY_JOBS, {"rayjob": "rayjob"}),
                                 ApiLink("Finished job and driver log", path="/api/ray/jobs/{namespace}/{rayjob}"),
                             ],
                         ),
-                        Column("role", links=_agents),
+                        FieldOverride("role", links=_agents),
                     ],
                     sort="state",
                     width=24,
@@ -178,11 +183,11 @@ DASHBOARD = Dashboard(
                     "States",
                     "KubeRay state of each existing RayJob over time (ray_job_deployment_status). Gaps: the RayJob did not "
                     "exist, or the exporter could not read it.",
-                    Line(_existing, "{{namespace}}/{{rayjob}}"),
+                    PrometheusTarget(_existing, "{{namespace}}/{{rayjob}}"),
                     states=worded(_STATES),
                     width=24,
                     height=10,
-                    links=[Link("Only this RayJob", View.RAY_JOBS, {"rayjob": "rayjob"})],
+                    links=[Link("Only this RayJob", DashboardUid.RAY_JOBS, {"rayjob": "rayjob"})],
                 ),
             ],
         ),
@@ -192,40 +197,40 @@ DASHBOARD = Dashboard(
                 graph(
                     "RayJobs by state",
                     "Existing RayJobs by state (ray_jobs).",
-                    Line(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
+                    PrometheusTarget(_cluster(jobs.JOBS).sum("state") > 0, "{{state}}"),
                     unit="locale",
                     width=8,
                     stacked=True,
-                    columns=[Column(state, color=color) for state, (_, color) in _STATES.items()],
+                    columns=[FieldOverride(state, color=color) for state, (_, color) in _STATES.items()],
                 ),
                 graph(
                     "Finished attempts",
                     "Finished attempts by outcome (ray_job_duration_seconds_count), and failed attempts including retried "
                     "ones (ray_job_attempt_failures_total).",
-                    Line(_ended.increase(STEP).sum("outcome"), "{{outcome}}"),
-                    Line(_cluster(jobs.FAILED_ATTEMPTS).increase(STEP).sum(), "failed, including retries"),
+                    PrometheusTarget(_ended.increase(STEP).sum("outcome"), "{{outcome}}"),
+                    PrometheusTarget(_cluster(jobs.FAILED_ATTEMPTS).increase(STEP).sum(), "failed, including retries"),
                     unit="locale",
                     width=8,
                     bars=True,
                     stacked=True,
                     columns=[
-                        Column("succeeded", color=OK),
-                        Column("failed", color=BAD),
-                        Column("stopped", color=WARN),
+                        FieldOverride("succeeded", color=OK),
+                        FieldOverride("failed", color=BAD),
+                        FieldOverride("stopped", color=WARN),
                     ],
                 ),
                 graph(
                     "Durations",
                     "Duration of finished attempts by outcome, p50 and p95 (ray_job_duration_seconds).",
-                    Line(_cluster(jobs.DURATION).quantile(0.5, "outcome", window=RATE), "{{outcome}}, p50"),
-                    Line(_cluster(jobs.DURATION).quantile(0.95, "outcome", window=RATE), "{{outcome}}, p95"),
+                    PrometheusTarget(_cluster(jobs.DURATION).quantile(0.5, "outcome", window=RATE), "{{outcome}}, p50"),
+                    PrometheusTarget(_cluster(jobs.DURATION).quantile(0.95, "outcome", window=RATE), "{{outcome}}, p95"),
                     unit="s",
                     width=8,
                 ),
                 heatmap(
                     "Attempts by duration",
                     "Finished attempts by duration; darker cells have more attempts (ray_job_duration_seconds_bucket).",
-                    Line(_cluster(jobs.DURATION).bucket_rate(RATE).sum("le"), "{{le}}"),
+                    PrometheusTarget(_cluster(jobs.DURATION).bucket_rate(RATE).sum("le"), "{{le}}"),
                     unit="s",
                     width=12,
                 ),
@@ -233,7 +238,7 @@ DASHBOARD = Dashboard(
                     "Time in queue",
                     "Time since creation of RayJobs that have not started (ray_job_created_timestamp_seconds); line: "
                     "threshold of RayJobPending.",
-                    Line(
+                    PrometheusTarget(
                         _job(jobs.JOB_CREATED)
                         .age()
                         .only_with(_job(jobs.JOB_DEPLOYMENT, state=like("New|Initializing|Waiting")).equals(1), *_JOB)
@@ -241,7 +246,7 @@ DASHBOARD = Dashboard(
                         "{{namespace}}/{{rayjob}}",
                     ),
                     unit="s",
-                    limits=[Limit(thresholds.RAY_JOB_PENDING_SECONDS, WARN)],
+                    limits=[Threshold(thresholds.RAY_JOB_PENDING_SECONDS, WARN)],
                     width=12,
                 ),
             ],
@@ -255,12 +260,12 @@ DASHBOARD = Dashboard(
                     "RayCluster, start time and allowed retries of each RayJob (ray_job_info, ray_job_backoff_limit).",
                     _JOB,
                     [
-                        (Column("info", hidden=True), Line(_job(jobs.JOB_INFO).max(*_JOB, "raycluster"))),
-                        (Column("started", unit="dateTimeFromNow"), Line(_started.max(*_JOB) * 1000)),
-                        (Column("retries allowed", decimals=0), Line(_job(jobs.JOB_BACKOFF).max(*_JOB))),
+                        (FieldOverride("info", hidden=True), PrometheusTarget(_job(jobs.JOB_INFO).max(*_JOB, "raycluster"))),
+                        (FieldOverride("started", unit="dateTimeFromNow"), PrometheusTarget(_started.max(*_JOB) * 1000)),
+                        (FieldOverride("retries allowed", decimals=0), PrometheusTarget(_job(jobs.JOB_BACKOFF).max(*_JOB))),
                     ],
                     labels={"raycluster": "cluster"},
-                    key_columns=[Column("namespace", links=[_why])],
+                    key_columns=[FieldOverride("namespace", links=[_why])],
                     width=24,
                     height=8,
                     rows=25,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, timeline
-from dashboards.grafana.queries import RANGE, STEP, Line, Logs, shown
+from dashboards.grafana.queries import RANGE, STEP, Logs, PrometheusTarget, selector
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
 from dashboards.rows.stages import Staged
@@ -19,22 +19,20 @@ from exporter.sources.fleet.samples import STORIES, TASKS, StageMetrics
 
 _DONE: Final = STORY_STAGES[-1]
 _ENDED: Final = "done|cancelled|completed|failed"
-_COLORS: Final = dict(
-    zip(STORY_STAGES, (QUIET, "#a78bfa", "#22d3ee", ACCENT, WARN, "#facc15", OK), strict=True)
-)  # fmt: skip
+_COLORS: Final = dict(zip(STORY_STAGES, (QUIET, "#a78bfa", "#22d3ee", ACCENT, WARN, "#facc15", OK), strict=True))
 _STAGES: Final = {str(place): (stage, _COLORS[stage]) for place, stage in enumerate(STORY_STAGES, 1)}
-_STORY_LINKS: Final = (ApiLink("Stories by stage", path="/api/stories"), Link("Events", View.EVENTS))
-_TASK_LINKS: Final = (ApiLink("Tasks by stage", path="/api/fleet/tasks"), Link("Agents", View.AGENTS))
-_AGENTS: Final = Link("Agents", View.AGENTS)
+_STORY_LINKS: Final = (ApiLink("Stories by stage", path="/api/stories"), Link("Events", DashboardUid.EVENTS))
+_TASK_LINKS: Final = (ApiLink("Tasks by stage", path="/api/fleet/tasks"), Link("Agents", DashboardUid.AGENTS))
+_AGENTS: Final = Link("Agents", DashboardUid.AGENTS)
 
 _stories = Staged(
-    "stories", STORIES, STORY_STAGES, _STORY_LINKS, [Column(stage, color=color) for stage, color in _COLORS.items()]
+    "stories", STORIES, STORY_STAGES, _STORY_LINKS, [FieldOverride(stage, color=color) for stage, color in _COLORS.items()]
 )
 _tasks = Staged("tasks", TASKS, tuple(TASK_MOVES), _TASK_LINKS)
 
 
 def _at_work(metrics: StageMetrics, ended: str) -> Query:
-    return shown(metrics.now, stage=unlike(ended)).sum() | shown(metrics.now).sum() * 0
+    return selector(metrics.now, stage=unlike(ended)).sum() | selector(metrics.now).sum() * 0
 
 
 def _journey() -> Logs:
@@ -50,11 +48,11 @@ def _journey() -> Logs:
     )
 
 
-_finished = shown(STORIES.moves, to_stage=_DONE).increase(RANGE).sum()
-_lead = shown(STORIES.seconds).part("_sum").increase(RANGE).sum().share_of(_finished)
+_finished = selector(STORIES.moves, to_stage=_DONE).increase(RANGE).sum()
+_lead = selector(STORIES.seconds).part("_sum").increase(RANGE).sum().share_of(_finished)
 
 DASHBOARD = Dashboard(
-    view=View.STORIES,
+    view=DashboardUid.STORIES,
     title="Stories and tasks",
     description="At which stage are stories and tasks, which are stuck, and how long do they take?",
     variables=[
@@ -70,42 +68,58 @@ DASHBOARD = Dashboard(
                 stat(
                     "Stories",
                     f"Stories that are not {_DONE} (fleet_stories).",
-                    Line(_at_work(STORIES, _DONE)),
-                    width=3, decimals=0, links=_STORY_LINKS,
+                    PrometheusTarget(_at_work(STORIES, _DONE)),
+                    width=3,
+                    decimals=0,
+                    links=_STORY_LINKS,
                 ),
                 stat(
                     "Oldest",
                     f"Longest time that a story has been in its current stage, without {_DONE} "
                     "(fleet_story_oldest_in_stage_timestamp_seconds).",
-                    Line(shown(STORIES.oldest, stage=is_not(_DONE)).age().max()),
-                    unit="s", width=3, links=_STORY_LINKS,
+                    PrometheusTarget(selector(STORIES.oldest, stage=is_not(_DONE)).age().max()),
+                    unit="s",
+                    width=3,
+                    links=_STORY_LINKS,
                 ),
                 stat(
                     "Done",
                     f"Stories that reached {_DONE} in the time range (fleet_story_transitions_total).",
-                    Line(_finished | shown(STORIES.moves).increase(RANGE).sum() * 0),
-                    width=3, decimals=0, base=OK, links=_STORY_LINKS,
+                    PrometheusTarget(_finished | selector(STORIES.moves).increase(RANGE).sum() * 0),
+                    width=3,
+                    decimals=0,
+                    base=OK,
+                    links=_STORY_LINKS,
                 ),
                 stat(
                     "Lead time",
                     "Mean time of a story from first to last stage: time spent in stages divided by completed stories, in "
                     "the time range (fleet_story_stage_duration_seconds). Accurate if as many stories start as finish; no "
                     "data if none finished.",
-                    Line(_lead),
-                    unit="s", width=3, links=_STORY_LINKS,
+                    PrometheusTarget(_lead),
+                    unit="s",
+                    width=3,
+                    links=_STORY_LINKS,
                 ),
                 stat(
                     "Open tasks",
                     "Tasks that are not done, cancelled, completed or failed (fleet_tasks).",
-                    Line(_at_work(TASKS, _ENDED)),
-                    width=3, decimals=0, links=_TASK_LINKS,
+                    PrometheusTarget(_at_work(TASKS, _ENDED)),
+                    width=3,
+                    decimals=0,
+                    links=_TASK_LINKS,
                 ),
                 stat(
                     "Invalid",
                     "Transitions of stories and tasks in the time range that the stage rules do not allow "
                     "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
-                    Line(shown(STORIES.illegal).increase(RANGE).sum() + shown(TASKS.illegal).increase(RANGE).sum()),
-                    width=3, decimals=0, limits=[Limit(1, BAD)], links=[Link("Events", View.EVENTS)],
+                    PrometheusTarget(
+                        selector(STORIES.illegal).increase(RANGE).sum() + selector(TASKS.illegal).increase(RANGE).sum()
+                    ),
+                    width=3,
+                    decimals=0,
+                    limits=[Threshold(1, BAD)],
+                    links=[Link("Events", DashboardUid.EVENTS)],
                 ),
                 _stories.table(width=14, height=9),
                 _stories.over_time(width=10, height=9),
@@ -121,11 +135,12 @@ DASHBOARD = Dashboard(
                     "Stage of each story over time, from its events in Loki. Select stories with the variable Story.",
                     _journey(),
                     states=_STAGES,
-                    width=24, height=10,
+                    width=24,
+                    height=10,
                     links=[
                         ApiLink("Timeline", path="/api/stories/{story}"),
-                        Link("Only this story", View.STORIES, {"story": "story"}),
-                        Link("Events", View.EVENTS, {"story": "story"}),
+                        Link("Only this story", DashboardUid.STORIES, {"story": "story"}),
+                        Link("Events", DashboardUid.EVENTS, {"story": "story"}),
                     ],
                 ),
                 logs(
@@ -144,10 +159,14 @@ DASHBOARD = Dashboard(
                     "Started and completed stories",
                     f"Stories that left {STORY_STAGES[0]} and stories that reached {_DONE}, per graph step "
                     "(fleet_story_transitions_total).",
-                    Line(shown(STORIES.moves, from_stage=STORY_STAGES[0]).increase(STEP).sum(), "started"),
-                    Line(shown(STORIES.moves, to_stage=_DONE).increase(STEP).sum(), "done"),
-                    unit="locale", bars=True, width=12, height=12, links=_STORY_LINKS,
-                    columns=[Column("started", color=ACCENT), Column("done", color=OK)],
+                    PrometheusTarget(selector(STORIES.moves, from_stage=STORY_STAGES[0]).increase(STEP).sum(), "started"),
+                    PrometheusTarget(selector(STORIES.moves, to_stage=_DONE).increase(STEP).sum(), "done"),
+                    unit="locale",
+                    bars=True,
+                    width=12,
+                    height=12,
+                    links=_STORY_LINKS,
+                    columns=[FieldOverride("started", color=ACCENT), FieldOverride("done", color=OK)],
                 ),
                 _stories.moved(),
                 _stories.stays(),
@@ -162,9 +181,13 @@ DASHBOARD = Dashboard(
                     "Invalid transitions",
                     "Transitions that the stage rules do not allow, per graph step "
                     "(fleet_story_illegal_transitions_total, fleet_task_illegal_transitions_total).",
-                    Line(shown(STORIES.illegal).increase(STEP).sum(), "stories"),
-                    Line(shown(TASKS.illegal).increase(STEP).sum(), "tasks"),
-                    unit="locale", bars=True, width=12, height=12, links=[Link("Events", View.EVENTS)],
+                    PrometheusTarget(selector(STORIES.illegal).increase(STEP).sum(), "stories"),
+                    PrometheusTarget(selector(TASKS.illegal).increase(STEP).sum(), "tasks"),
+                    unit="locale",
+                    bars=True,
+                    width=12,
+                    height=12,
+                    links=[Link("Events", DashboardUid.EVENTS)],
                 ),
                 _tasks.moved(),
                 _tasks.stays(),
@@ -173,4 +196,4 @@ DASHBOARD = Dashboard(
             collapsed=True,
         ),
     ],
-)  # fmt: skip
+)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, Column, Limit
+from dashboards.grafana.fields import BAD, OK, QUIET, WARN, ApiLink, FieldOverride, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, stat, table
-from dashboards.grafana.queries import RATE, Line, shown
+from dashboards.grafana.queries import RATE, PrometheusTarget, selector
 from dashboards.rows import valkey_servers
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.valkey_servers import LIMIT, USED, at, rate
@@ -19,12 +19,16 @@ _hits = at(info.HITS).increase("15m").sum("server")
 _lookups = _hits + at(info.MISSES).increase("15m").sum("server")
 
 DASHBOARD = Dashboard(
-    view=View.VALKEY,
+    view=DashboardUid.VALKEY,
     title="ValKey",
     description="Does the cache answer, does it retain its keys, and which commands does it serve?",
     variables=[
         variables.of(
-            "server", "server", "Server", "ValKey servers, including those that are down.", shown(scrape.UP, source="valkey")
+            "server",
+            "server",
+            "Server",
+            "ValKey servers, including those that are down.",
+            selector(scrape.UP, source="valkey"),
         ),
         variables.EXPORTER_URL,
     ],
@@ -37,33 +41,33 @@ DASHBOARD = Dashboard(
                 stat(
                     "Keys",
                     "Keys in all databases (INFO dbN keys).",
-                    Line(at(info.DB_KEYS).sum()),
+                    PrometheusTarget(at(info.DB_KEYS).sum()),
                     width=4,
                     decimals=0,
                 ),
                 stat(
                     "Memory limit used",
                     "Used memory divided by maxmemory; no data without maxmemory, the usual setting for permanent data.",
-                    Line((USED / LIMIT).max()),
+                    PrometheusTarget((USED / LIMIT).max()),
                     unit="percentunit",
                     width=4,
-                    limits=[Limit(thresholds.VALKEY_MEMORY_RATIO, BAD)],
+                    limits=[Threshold(thresholds.VALKEY_MEMORY_RATIO, BAD)],
                 ),
                 stat(
                     "Hit ratio",
                     "Share of key lookups in the last 15 minutes that found the key; no data without lookups.",
-                    Line((_hits / (_lookups > 0)).min()),
+                    PrometheusTarget((_hits / (_lookups > 0)).min()),
                     unit="percentunit",
                     width=4,
-                    limits=[Limit(thresholds.HIT_RATIO, WARN)],
+                    limits=[Threshold(thresholds.HIT_RATIO, WARN)],
                     below=True,
                 ),
                 stat(
                     "Evicted keys",
                     "Keys evicted in the last hour (INFO evicted_keys). Permanent data must never be evicted.",
-                    Line(at(info.EVICTED).increase("1h").sum()),
+                    PrometheusTarget(at(info.EVICTED).increase("1h").sum()),
                     width=4,
-                    limits=[Limit(1, BAD)],
+                    limits=[Threshold(1, BAD)],
                     decimals=0,
                 ),
             ],
@@ -75,13 +79,13 @@ DASHBOARD = Dashboard(
                     "Commands",
                     "Calls per second of the ten busiest commands, and of all commands (INFO cmdstat_* calls, "
                     "total_commands_processed).",
-                    Line(
+                    PrometheusTarget(
                         at(info.COMMAND_CALLS).rate(RATE).sum("command").highest(10),
                         "{{command}}",
                     ),
                     rate(info.COMMANDS, "all"),
                     unit="ops",
-                    columns=[Column("all", color=QUIET)],
+                    columns=[FieldOverride("all", color=QUIET)],
                 ),
                 graph(
                     "Lookups",
@@ -91,12 +95,12 @@ DASHBOARD = Dashboard(
                     rate(info.MISSES, "misses"),
                     unit="ops",
                     stacked=True,
-                    columns=[Column("hits", color=OK), Column("misses", color=WARN)],
+                    columns=[FieldOverride("hits", color=OK), FieldOverride("misses", color=WARN)],
                 ),
                 graph(
                     "Command duration",
                     "Mean duration of a call by command (INFO cmdstat_* usec / calls).",
-                    Line(
+                    PrometheusTarget(
                         at(info.COMMAND_SECONDS).rate(RATE).sum("command")
                         / (at(info.COMMAND_CALLS).rate(RATE).sum("command") > 0),
                         "{{command}}",
@@ -114,14 +118,14 @@ DASHBOARD = Dashboard(
                     "the keys and their TTLs.",
                     ["server", "group"],
                     [
-                        (Column("keys", decimals=0), Line(at(keys.GROUP_KEYS).sum("server", "group"))),
+                        (FieldOverride("keys", decimals=0), PrometheusTarget(at(keys.GROUP_KEYS).sum("server", "group"))),
                         (
-                            Column("with TTL", unit="percentunit", bar=True),
-                            Line(at(keys.GROUP_EXPIRING).max("server", "group")),
+                            FieldOverride("with TTL", unit="percentunit", bar=True),
+                            PrometheusTarget(at(keys.GROUP_EXPIRING).max("server", "group")),
                         ),
-                        (Column("mean TTL", unit="s"), Line(at(keys.GROUP_TTL).max("server", "group"))),
+                        (FieldOverride("mean TTL", unit="s"), PrometheusTarget(at(keys.GROUP_TTL).max("server", "group"))),
                     ],
-                    key_columns=[Column("group", links=[ApiLink("Current keys", path="/api/cache/keys")])],
+                    key_columns=[FieldOverride("group", links=[ApiLink("Current keys", path="/api/cache/keys")])],
                     sort="keys",
                     width=12,
                     height=9,
@@ -129,9 +133,9 @@ DASHBOARD = Dashboard(
                 graph(
                     "Keys and keys with TTL",
                     "Keys by database (INFO dbN keys, expires), and members of the configured collections (SCARD, LLEN).",
-                    Line(at(info.DB_KEYS).sum("db"), "{{db}} keys"),
-                    Line(at(info.DB_EXPIRING).sum("db"), "{{db}} with TTL"),
-                    Line(at(keys.COLLECTION_SIZE).sum("key"), "{{key}}"),
+                    PrometheusTarget(at(info.DB_KEYS).sum("db"), "{{db}} keys"),
+                    PrometheusTarget(at(info.DB_EXPIRING).sum("db"), "{{db}} with TTL"),
+                    PrometheusTarget(at(keys.COLLECTION_SIZE).sum("key"), "{{key}}"),
                     unit="locale",
                     width=12,
                     height=9,
@@ -142,13 +146,13 @@ DASHBOARD = Dashboard(
                     rate(info.EXPIRED, "expired"),
                     rate(info.EVICTED, "evicted"),
                     unit="ops",
-                    columns=[Column("evicted", color=BAD)],
+                    columns=[FieldOverride("evicted", color=BAD)],
                     width=12,
                 ),
                 graph(
                     "Mean TTL",
                     "Mean TTL of keys with a TTL (INFO dbN avg_ttl).",
-                    Line(at(info.DB_TTL).max("server", "db"), "{{server}} {{db}}"),
+                    PrometheusTarget(at(info.DB_TTL).max("server", "db"), "{{server}} {{db}}"),
                     unit="s",
                     width=12,
                 ),

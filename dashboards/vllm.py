@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, Column, Limit, Link
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, Panel, graph, heatmap, stat, table
-from dashboards.grafana.queries import NOW, RATE, Line, chosen, shown
+from dashboards.grafana.queries import NOW, RATE, PrometheusTarget, selector, variable
 from dashboards.rows import vllm_caches
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
@@ -24,7 +24,7 @@ _CONFIGURED = ("block_size", "cache_dtype", "gpu_memory_utilization", "num_gpu_b
 def _spread(title: str, what: str, mapping: mappings.MetricMapping) -> Panel:
     buckets = at(mapping).bucket_rate(RATE).sum("le")
     description = f"Requests per second by {what}; darker cells have more requests ({mapping.metric.name}_bucket)."
-    return heatmap(title, description, Line(buckets, "{{le}}"), unit="s", width=12)
+    return heatmap(title, description, PrometheusTarget(buckets, "{{le}}"), unit="s", width=12)
 
 
 def _by_engine(mapping: mappings.MetricMapping) -> Query:
@@ -38,26 +38,26 @@ _finished = at(mappings.FINISHED).rate(NOW).sum()
 _failed = at(mappings.FINISHED, finished_reason=like("error|abort")).rate(NOW).sum() | _finished * 0
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
-_slow = Limit(thresholds.LATENCY_SECONDS, WARN)
-_queue = Limit(thresholds.VLLM_WAITING, WARN)
+_slow = Threshold(thresholds.LATENCY_SECONDS, WARN)
+_queue = Threshold(thresholds.VLLM_WAITING, WARN)
 
-FAILING: Final = Line(_failed.share_of(_finished))
+FAILING: Final = PrometheusTarget(_failed.share_of(_finished))
 """Share of requests that end with reason error or abort."""
 
 DASHBOARD = Dashboard(
-    view=View.VLLM,
+    view=DashboardUid.VLLM,
     title="vLLM",
     description="Are requests served in time, what do they wait for, and is there capacity?",
     variables=[
         variables.of(
-            "server", "server", "Server", "vLLM servers, including those that are down.", shown(scrape.UP, source="vllm")
+            "server", "server", "Server", "vLLM servers, including those that are down.", selector(scrape.UP, source="vllm")
         ),
         variables.of(
             "model",
             "model",
             "Model",
             "Models of these servers.",
-            shown(mappings.RUNNING.metric, server=chosen("server")),
+            selector(mappings.RUNNING.metric, server=variable("server")),
         ),
     ],
     annotations=[alert_marks("vllm")],
@@ -70,7 +70,7 @@ DASHBOARD = Dashboard(
                     "Requests",
                     "Finished requests per minute (vllm_request_duration_seconds_count); 0 if the servers receive no "
                     "requests.",
-                    Line(_requests.rate(NOW).sum() * 60),
+                    PrometheusTarget(_requests.rate(NOW).sum() * 60),
                     unit="reqpm",
                     width=3,
                 ),
@@ -94,7 +94,7 @@ DASHBOARD = Dashboard(
                     "Waiting",
                     "Waiting requests on all engines (vllm_requests_waiting). Color: threshold of VllmQueueGrowing, which "
                     "applies to one engine.",
-                    Line(at(mappings.WAITING).sum()),
+                    PrometheusTarget(at(mappings.WAITING).sum()),
                     width=3,
                     limits=[_queue],
                     decimals=0,
@@ -102,7 +102,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "KV cache",
                     "KV cache usage of the fullest engine (vllm_kv_cache_usage_ratio).",
-                    Line(at(mappings.KV_CACHE).max()),
+                    PrometheusTarget(at(mappings.KV_CACHE).max()),
                     unit="percentunit",
                     width=3,
                     limits=[FULL],
@@ -114,7 +114,7 @@ DASHBOARD = Dashboard(
                     FAILING,
                     unit="percentunit",
                     width=3,
-                    limits=[Limit(thresholds.VLLM_FAILURE_RATIO, BAD)],
+                    limits=[Threshold(thresholds.VLLM_FAILURE_RATIO, BAD)],
                 ),
                 graph(
                     "Request duration",
@@ -128,13 +128,13 @@ DASHBOARD = Dashboard(
                     "Queue",
                     "Running and waiting requests on all engines (vllm_requests_running, vllm_requests_waiting, "
                     "vllm_requests_swapped); line: threshold of VllmQueueGrowing, which applies to one engine.",
-                    Line(at(mappings.RUNNING).sum(), "running"),
-                    Line(at(mappings.WAITING).sum(), "waiting"),
-                    Line(at(mappings.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
-                    Line(at(mappings.SWAPPED).sum(), "swapped out"),
+                    PrometheusTarget(at(mappings.RUNNING).sum(), "running"),
+                    PrometheusTarget(at(mappings.WAITING).sum(), "waiting"),
+                    PrometheusTarget(at(mappings.WAITING_BY_REASON).sum("reason"), "waiting: {{reason}}"),
+                    PrometheusTarget(at(mappings.SWAPPED).sum(), "swapped out"),
                     unit="locale",
                     limits=[_queue],
-                    columns=[Column("running", color=ACCENT), Column("waiting", color=WARN)],
+                    columns=[FieldOverride("running", color=ACCENT), FieldOverride("waiting", color=WARN)],
                 ),
                 graph(
                     "Tokens",
@@ -146,7 +146,7 @@ DASHBOARD = Dashboard(
                     rate(mappings.CACHED_TOKENS_BY_SOURCE, "cached on {{origin}}", "origin"),
                     rate(mappings.GENERATION_TOKENS, "generated"),
                     unit="count:tok/s",
-                    columns=[Column("generated", color=OK)],
+                    columns=[FieldOverride("generated", color=OK)],
                 ),
             ],
         ),
@@ -178,10 +178,12 @@ DASHBOARD = Dashboard(
                     "Latency by model (p95)",
                     "p95 of the request duration by server and model (vllm_request_duration_seconds); line: threshold of "
                     "VllmSlow.",
-                    Line(at(mappings.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"),
+                    PrometheusTarget(
+                        at(mappings.DURATION).quantile(0.95, "server", "model", window=RATE), "{{model}} on {{server}}"
+                    ),
                     unit="s",
                     limits=[_slow],
-                    links=[Link("Agents", View.AGENTS)],
+                    links=[Link("Agents", DashboardUid.AGENTS)],
                 ),
             ],
         ),
@@ -195,18 +197,18 @@ DASHBOARD = Dashboard(
                     unit="reqps",
                     stacked=True,
                     columns=[
-                        Column("stop", color=OK),
-                        Column("length", color=ACCENT),
-                        Column("error", color=BAD),
-                        Column("abort", color=WARN),
+                        FieldOverride("stop", color=OK),
+                        FieldOverride("length", color=ACCENT),
+                        FieldOverride("error", color=BAD),
+                        FieldOverride("abort", color=WARN),
                     ],
                 ),
                 graph(
                     "HTTP 5xx ratio",
                     "Share of HTTP responses with status 5xx by server (vllm_http_requests_total); no data without traffic.",
-                    Line((_server_errors | _answers * 0).share_of(_answers), "{{server}}"),
+                    PrometheusTarget((_server_errors | _answers * 0).share_of(_answers), "{{server}}"),
                     unit="percentunit",
-                    limits=[Limit(thresholds.VLLM_HTTP_ERROR_RATIO, BAD)],
+                    limits=[Threshold(thresholds.VLLM_HTTP_ERROR_RATIO, BAD)],
                 ),
                 graph(
                     "Preemptions and rejections",
@@ -217,8 +219,8 @@ DASHBOARD = Dashboard(
                     rate(mappings.REJECTIONS, "rejected: {{reason}}", "reason"),
                     rate(mappings.CORRUPTED, "corrupted"),
                     unit="reqps",
-                    limits=[Limit(thresholds.PREEMPTIONS_A_SECOND, WARN)],
-                    columns=[Column("corrupted", color=BAD)],
+                    limits=[Threshold(thresholds.PREEMPTIONS_A_SECOND, WARN)],
+                    columns=[FieldOverride("corrupted", color=BAD)],
                 ),
             ],
         ),
@@ -230,19 +232,22 @@ DASHBOARD = Dashboard(
                     "Current state of each engine: requests, KV cache usage, health and sleep state.",
                     ENGINE,
                     [
-                        (Column("running", decimals=0), Line(_by_engine(mappings.RUNNING))),
-                        (Column("waiting", decimals=0, limits=[_queue]), Line(_by_engine(mappings.WAITING))),
+                        (FieldOverride("running", decimals=0), PrometheusTarget(_by_engine(mappings.RUNNING))),
                         (
-                            Column("KV cache", unit="percentunit", limits=[FULL], bar=True),
-                            Line(at(mappings.KV_CACHE).max(*ENGINE)),
+                            FieldOverride("waiting", decimals=0, limits=[_queue]),
+                            PrometheusTarget(_by_engine(mappings.WAITING)),
                         ),
-                        (Column("healthy", states=YES_NO), Line(at(mappings.HEALTHY).min(*ENGINE))),
                         (
-                            Column("awake", states={"1": ("awake", OK), "0": ("asleep", QUIET)}),
-                            Line(at(mappings.SLEEP, state="awake").max(*ENGINE)),
+                            FieldOverride("KV cache", unit="percentunit", limits=[FULL], bar=True),
+                            PrometheusTarget(at(mappings.KV_CACHE).max(*ENGINE)),
+                        ),
+                        (FieldOverride("healthy", states=YES_NO), PrometheusTarget(at(mappings.HEALTHY).min(*ENGINE))),
+                        (
+                            FieldOverride("awake", states={"1": ("awake", OK), "0": ("asleep", QUIET)}),
+                            PrometheusTarget(at(mappings.SLEEP, state="awake").max(*ENGINE)),
                         ),
                     ],
-                    key_columns=[Column("model", links=[Link("Agents", View.AGENTS)])],
+                    key_columns=[FieldOverride("model", links=[Link("Agents", DashboardUid.AGENTS)])],
                     width=24,
                     height=8,
                 ),
@@ -252,11 +257,14 @@ DASHBOARD = Dashboard(
                     "(vllm_metric_missing).",
                     ["server"],
                     [
-                        (Column("read", states=UP_DOWN), Line(of_server(scrape.UP, source="vllm").min("server"))),
-                        (Column("missing metrics", decimals=0), Line(MISSING.count("server"))),
                         (
-                            Column("configuration", hidden=True),
-                            Line(of_server(page.CACHE_CONFIG).max("server", *_CONFIGURED)),
+                            FieldOverride("read", states=UP_DOWN),
+                            PrometheusTarget(of_server(scrape.UP, source="vllm").min("server")),
+                        ),
+                        (FieldOverride("missing metrics", decimals=0), PrometheusTarget(MISSING.count("server"))),
+                        (
+                            FieldOverride("configuration", hidden=True),
+                            PrometheusTarget(of_server(page.CACHE_CONFIG).max("server", *_CONFIGURED)),
                         ),
                     ],
                     labels={
@@ -265,7 +273,7 @@ DASHBOARD = Dashboard(
                         "gpu_memory_utilization": "GPU memory",
                         "num_gpu_blocks": "blocks",
                     },
-                    key_columns=[Column("server", links=[Link("Why", View.EXPORTER, {"server": "server"})])],
+                    key_columns=[FieldOverride("server", links=[Link("Why", DashboardUid.EXPORTER, {"server": "server"})])],
                     width=24,
                     height=8,
                 ),

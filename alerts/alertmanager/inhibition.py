@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from alerts.alertmanager.options import Options
 from alerts.alertmanager.routes import PRODUCT, WATCHDOG
-from alerts.rule import Rule, Severity
+from alerts.rule import AlertingRule, Severity
 from exporter.metrics.promql import SCRAPE_LABELS
 
 EXPORTER_DOWN: Final = "FleetExporterDown"
@@ -36,7 +36,7 @@ GRAVER: Final = (
 """Pairs about one agent, consumer or workload: the first is the cause or a more severe state of the second and mutes it."""
 
 
-def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+def inhibit_rules(options: Options, rules: Sequence[AlertingRule]) -> list[dict[str, Any]]:
     """From the broadest to the narrowest. Raises KeyError when a pair names an alert that is not among `rules`."""
     fleet, who = list(options.same_fleet), _subjects(rules)
     others = ['kind!="down"', f'alertname!="{WATCHDOG}"']
@@ -57,7 +57,7 @@ def inhibit_rules(options: Options, rules: Sequence[Rule]) -> list[dict[str, Any
     ]
 
 
-def _pairs(fleet: list[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
+def _pairs(fleet: list[str], rules: Sequence[AlertingRule]) -> list[dict[str, Any]]:
     named = {rule.name: rule for rule in rules}
     return [
         _rule(
@@ -69,7 +69,7 @@ def _pairs(fleet: list[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
     ]
 
 
-def _subjects(rules: Sequence[Rule]) -> list[str]:
+def _subjects(rules: Sequence[AlertingRule]) -> list[str]:
     """Labels that identify the object of alerts that have one name and two severities."""
     names: dict[str, set[Severity]] = {}
     for rule in rules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Recording, Rule
+from alerts.rule import AlertingRule, RecordingRule
 from alerts.rules import (
     board,
     broker,
@@ -21,7 +21,7 @@ from alerts.rules import (
     vllm,
 )
 
-RECORDINGS: Final[tuple[Recording, ...]] = (
+RECORDINGS: Final[tuple[RecordingRule, ...]] = (
     *fleet.RECORDINGS,
     *nats.RECORDINGS,
     *vllm.RECORDINGS,
@@ -31,7 +31,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     *budgets.RECORDINGS,
 )
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[AlertingRule, ...]] = (
     *self_monitoring.RULES,
     *fleet.RULES,
     *nats.RULES,

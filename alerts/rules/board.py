@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
 from alerts.thresholds import BUDGET_NEARLY_SPENT, BUDGET_SPENT, TASK_STUCK_SECONDS
-from alerts.view import View
 from exporter.metrics.promql import is_not, series
 from exporter.sources.costs import samples as ledger
 from exporter.sources.taskboard import samples as board
@@ -15,22 +15,22 @@ from exporter.sources.taskboard import samples as board
 _SPENT = series(ledger.BUDGET_SPENT)
 _BUDGET = "{{ $value | humanizePercentage }} of the budget for the {{ $labels.period }} is spent."
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "BoardUnreadable", "taskboard", Component.BOARD, "Task board is unreadable", View.BOARD,
+        "BoardUnreadable", "taskboard", Component.BOARD, "Task board is unreadable", DashboardUid.BOARD,
         severity=Severity.WARNING,
     ),
-    Rule(
+    AlertingRule(
         name="TaskFilesUnreadable",
         query=series(board.UNREADABLE).max_over("5m") > 0,
         severity=Severity.WARNING,
         component=Component.BOARD,
         summary="Task board has unparseable files",
         description=f"{COUNT} files on the board are not tasks ({{{{ $labels.reason }}}}); /api/tasks lists them.",
-        view=View.BOARD,
+        view=DashboardUid.BOARD,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="TaskStuck",
         query=series(board.OLDEST, column=is_not("done")).age() > TASK_STUCK_SECONDS,
         severity=Severity.INFO,
@@ -38,31 +38,31 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Task has been open for more than a week",
         description="The oldest {{ $labels.column }} task was created {{ $value | humanizeDuration }} ago and is still "
         "open.",
-        view=View.BOARD,
+        view=DashboardUid.BOARD,
         limits=("TASK_STUCK_SECONDS",),
     ),
     sources.down(
-        "CostsUnreadable", "costs", Component.COSTS, "Cost ledger is unreadable", View.BOARD,
+        "CostsUnreadable", "costs", Component.COSTS, "Cost ledger is unreadable", DashboardUid.BOARD,
         severity=Severity.WARNING,
     ),
-    Rule(
+    AlertingRule(
         name="BudgetNearlySpent",
         query=(_SPENT >= BUDGET_NEARLY_SPENT) < BUDGET_SPENT,
         severity=Severity.WARNING,
         component=Component.COSTS,
         summary="Budget is nearly spent",
         description=_BUDGET,
-        view=View.BOARD,
+        view=DashboardUid.BOARD,
         limits=("BUDGET_NEARLY_SPENT", "BUDGET_SPENT"),
     ),
-    Rule(
+    AlertingRule(
         name="BudgetSpent",
         query=_SPENT >= BUDGET_SPENT,
         severity=Severity.CRITICAL,
         component=Component.COSTS,
         summary="Budget is exhausted",
         description=_BUDGET,
-        view=View.BOARD,
+        view=DashboardUid.BOARD,
         limits=("BUDGET_SPENT",),
     ),
 )  # fmt: skip

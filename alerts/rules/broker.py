@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     AGENT_CPU_CRITICAL,
@@ -15,7 +16,6 @@ from alerts.thresholds import (
     AGENT_MEMORY_WARNING,
     HEARTBEATS_MISSED,
 )
-from alerts.view import View
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import series
 from exporter.sources.broker import samples as broker
@@ -23,21 +23,21 @@ from exporter.sources.broker import samples as broker
 
 def _pair(
     metric: Metric, high: tuple[str, float, str, str], worse: tuple[str, float, str, str], description: str
-) -> tuple[Rule, Rule]:
+) -> tuple[AlertingRule, AlertingRule]:
     """A warning and a critical alert on one metric, each as name, threshold, constant and summary; never both at once."""
     figure = series(metric).max_over("2m")
     queries = ((figure >= high[1]) < worse[1], figure >= worse[1])
     limits = ((high[2], worse[2]), (worse[2],))
     severities = (Severity.WARNING, Severity.CRITICAL)
     warning, critical = (
-        Rule(
+        AlertingRule(
             name=name,
             query=query,
             severity=severity,
             component=Component.BROKER,
             summary=summary,
             description=description,
-            view=View.MONITORING,
+            view=DashboardUid.MONITORING,
             variables=("agent",),
             limits=names,
             for_="2m",
@@ -47,16 +47,16 @@ def _pair(
     return warning, critical
 
 
-MISSED: Final = Recording(
+MISSED: Final = RecordingRule(
     name="fleet:broker_agent_heartbeats:missed",
     query=(series(broker.HEARTBEAT).age() / series(broker.INTERVAL)).without("max"),
     meaning="Time since an agent's last heartbeat, in heartbeat intervals.",
 )
 RECORDINGS: Final = (MISSED,)
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database is unreadable", View.MONITORING,
+        "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database is unreadable", DashboardUid.MONITORING,
         severity=Severity.WARNING,
     ),
     *_pair(
@@ -77,7 +77,7 @@ RULES: Final[tuple[Rule, ...]] = (
         ("BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "Agent has many unresolved errors"),
         f"{{{{ $labels.agent }}}} has {COUNT} unresolved errors.",
     ),
-    Rule(
+    AlertingRule(
         name="BrokerHeartbeatMissed",
         query=series(broker.HEARTBEAT).age() > series(broker.INTERVAL) * HEARTBEATS_MISSED,
         severity=Severity.WARNING,
@@ -85,7 +85,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Agent has missed heartbeats",
         description=f"{{{{ $labels.agent }}}} sent its last heartbeat {{{{ $value | humanizeDuration }}}} ago, more than "
         f"{HEARTBEATS_MISSED} intervals.",
-        view=View.MONITORING,
+        view=DashboardUid.MONITORING,
         variables=("agent",),
         limits=("HEARTBEATS_MISSED",),
         for_="1m",

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from alerts.rule import Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import AlertingRule, Component, RecordingRule, Severity
 from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LEAST_REQUESTS, TASK_SUCCESS_TARGET
-from alerts.view import View
 from exporter.metrics.promql import Query, like, series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.vllm import mappings as vllm
@@ -52,23 +52,23 @@ class Indicator:
     least: int
     unit: str
 
-    def burnrate(self, window: str) -> Recording:
+    def burnrate(self, window: str) -> RecordingRule:
         bad, everything = self.windowed[window]
-        return Recording(
+        return RecordingRule(
             name=f"fleet:{self.name}:burnrate{window}",
             query=bad.share_of(everything),
             meaning=f"Share of {self.unit} in {window} that missed the target.",
         )
 
-    def volume(self, window: str) -> Recording:
-        return Recording(
+    def volume(self, window: str) -> RecordingRule:
+        return RecordingRule(
             name=f"fleet:{self.name}:volume{window}",
             query=self.windowed[window][1],
             meaning=f"Number of {self.unit} in {window}.",
         )
 
     @property
-    def recordings(self) -> tuple[Recording, ...]:
+    def recordings(self) -> tuple[RecordingRule, ...]:
         return (
             *(self.burnrate(window) for window in WINDOWS),
             *(self.volume(pair.long) for pair in PAIRS),
@@ -116,8 +116,8 @@ VLLM_LATENCY: Final = Indicator(
 RECORDINGS: Final = (*TASK_SUCCESS.recordings, *VLLM_LATENCY.recordings)
 
 
-def _success(pair: Pair) -> Rule:
-    return Rule(
+def _success(pair: Pair) -> AlertingRule:
+    return AlertingRule(
         name="FleetSuccessBudgetBurning",
         query=TASK_SUCCESS.query(pair),
         severity=pair.severity,
@@ -125,7 +125,7 @@ def _success(pair: Pair) -> Rule:
         summary="Agent success error budget is burning",
         description=f"{{{{ $value | humanizePercentage }}}} of the agents' responses failed in the last {pair.long}, and "
         f"more than {TASK_SUCCESS.allowed(pair):.0%} in the last {pair.short}.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
         for_=pair.for_,
         keep_firing_for="5m",
@@ -133,8 +133,8 @@ def _success(pair: Pair) -> Rule:
     )
 
 
-def _latency(pair: Pair) -> Rule:
-    return Rule(
+def _latency(pair: Pair) -> AlertingRule:
+    return AlertingRule(
         name="VllmLatencyBudgetBurning",
         query=VLLM_LATENCY.query(pair),
         severity=pair.severity,
@@ -143,7 +143,7 @@ def _latency(pair: Pair) -> Rule:
         description=f"{{{{ $value | humanizePercentage }}}} of the requests for {{{{ $labels.model }}}} took longer than "
         f"{LATENCY_SECONDS:g} s in the last {pair.long}, and more than {VLLM_LATENCY.allowed(pair):.0%} in the last "
         f"{pair.short}.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=("model",),
         limits=("LATENCY_SECONDS", "LATENCY_TARGET", "LEAST_REQUESTS"),
         for_=pair.for_,
@@ -152,9 +152,9 @@ def _latency(pair: Pair) -> Rule:
     )
 
 
-def _rules() -> Iterable[Rule]:
+def _rules() -> Iterable[AlertingRule]:
     yield from map(_success, PAIRS)
     yield from map(_latency, PAIRS)
 
 
-RULES: Final[tuple[Rule, ...]] = tuple(_rules())
+RULES: Final[tuple[AlertingRule, ...]] = tuple(_rules())

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
-from alerts.view import View
 from exporter.metrics.promql import series
 from exporter.sources.fleet import samples as fleet
 
-ANSWERS: Final = Recording(
+ANSWERS: Final = RecordingRule(
     name="fleet:agent_answers:rate15m",
     query=series(fleet.RESPONSES).rate("15m").without("sum", "outcome"),
     meaning="Responses per second by role, all outcomes.",
 )
-FAILED_SHARE: Final = Recording(
+FAILED_SHARE: Final = RecordingRule(
     name="fleet:agent_answers_failed:ratio15m",
     query=series(fleet.RESPONSES, outcome="failed").rate("15m").without("sum", "outcome").share_of(ANSWERS.query),
     meaning="Share of a role's responses that failed.",
 )
 RECORDINGS: Final = (ANSWERS, FAILED_SHARE)
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "FleetEventsUnreadable", "fleet", Component.FLEET, "Fleet events cannot be read", View.EVENTS,
+        "FleetEventsUnreadable", "fleet", Component.FLEET, "Fleet events cannot be read", DashboardUid.EVENTS,
         because="jetstream",
     ),
-    Rule(
+    AlertingRule(
         name="FleetAgentUnresponsive",
         query=series(fleet.AGENT_STATE, state="unresponsive").equals(1),
         severity=Severity.WARNING,
@@ -36,11 +36,11 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Agent is unresponsive",
         description="{{ $labels.agent }} ({{ $labels.role }}) has not answered its council in time although other agents "
         "have.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         variables=("role", "agent"),
         keep_firing_for="2m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetAgentsFailing",
         query=(FAILED_SHARE.series > RESPONSE_FAILURE_RATIO) & (ANSWERS.series > RESPONSES_A_SECOND),
         severity=Severity.WARNING,
@@ -48,24 +48,24 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Most responses of a role fail",
         description="{{ $value | humanizePercentage }} of the responses of {{ $labels.role }} agents failed in the last "
         "15 minutes.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         variables=("role",),
         limits=("RESPONSE_FAILURE_RATIO", "RESPONSES_A_SECOND"),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetCouncilIncomplete",
         query=series(fleet.COUNCIL_AGENTS).max_over("5m") < series(fleet.COUNCIL_EXPECTED).min_over("5m"),
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Council has fewer agents than expected",
         description=f"The {{{{ $labels.role }}}} council has {COUNT} agents, fewer than its last task was assigned to.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         variables=("role",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetDeliberationSlow",
         query=series(fleet.OPEN_SINCE).age() > DELIBERATION_SECONDS,
         severity=Severity.INFO,
@@ -73,18 +73,18 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Deliberation is about to time out",
         description="A deliberation of the {{ $labels.role }} council has been in progress for "
         "{{ $value | humanizeDuration }}.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         variables=("role",),
         limits=("DELIBERATION_SECONDS",),
     ),
-    Rule(
+    AlertingRule(
         name="FleetDeliberationsTimingOut",
         query=series(fleet.DELIBERATIONS, outcome="timeout").increase("30m") >= DELIBERATION_TIMEOUTS,
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Deliberations time out",
         description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council timed out in the last 30 minutes.",
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         variables=("role",),
         limits=("DELIBERATION_TIMEOUTS",),
         keep_firing_for="5m",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
-from alerts.view import View
 from exporter.metrics.promql import like, series
 from exporter.sources.workloads import samples as workloads
 
@@ -16,20 +16,22 @@ _WHICH = "{{ $labels.namespace }}/{{ $labels.workload }}"
 # as a rollout whose new pod loads a model for 10 minutes, which must not page.
 _NONE_READY = series(workloads.EXPECTED, state=like("down|absent")).max_over("2m").without("max", "state").equals(1)
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Kubernetes API is unreadable", View.OVERVIEW),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down(
+        "WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Kubernetes API is unreadable", DashboardUid.OVERVIEW
+    ),
+    AlertingRule(
         name="WorkloadDown",
         query=_NONE_READY,
         severity=Severity.CRITICAL,
         component=Component.KUBERNETES,
         summary="Expected workload is down",
         description=f"{_WHICH} is configured as expected but has had no ready pod for 5 minutes.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="WorkloadNotReady",
         # Alertmanager mutes this alert while WorkloadDown fires. Excluding `down` here would miss a workload that alternates
         # between degraded and down.
@@ -38,19 +40,19 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.KUBERNETES,
         summary="Workload has fewer ready pods than desired",
         description=f"{{{{ $labels.kind }}}} {_WHICH} has had fewer ready pods than desired for 15 minutes.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
         for_="15m",
     ),
-    Rule(
+    AlertingRule(
         name="PodCrashLooping",
         query=series(workloads.WAITING, reason="CrashLoopBackOff").max_over("5m") > 0,
         severity=Severity.WARNING,
         component=Component.KUBERNETES,
         summary="Container is crash-looping",
         description=f"{{{{ $labels.kind }}}} {_WHICH} has {COUNT} containers in CrashLoopBackOff.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
         for_="10m",  # a container that fails twice while its backend starts is not in a loop
     ),
-)  # fmt: skip
+)

@@ -7,7 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Final
 
-from alerts.rule import COUNT, Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     ACCOUNT_FULL_RATIO,
@@ -20,7 +21,6 @@ from alerts.thresholds import (
     SOURCE_LAG,
     STREAM_FULL_RATIO,
 )
-from alerts.view import View
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, series
@@ -63,12 +63,12 @@ def _repeated(window: str) -> Query:
     return (_DELIVERIES.increase(window) - _FIRST_DELIVERIES.delta(window).clamp_min(0)).clamp_min(0)
 
 
-REDELIVERIES: Final = Recording(
+REDELIVERIES: Final = RecordingRule(
     name="fleet:nats_consumer_redeliveries:rate5m",
     query=(_DELIVERIES.rate("5m") * _repeated("5m").share_of(_DELIVERIES.increase("5m"))).without("max"),
     meaning="Redeliveries per second (lower bound).",
 )
-ACK_DURATION: Final = Recording(
+ACK_DURATION: Final = RecordingRule(
     name="fleet:nats_consumer_ack_duration_seconds:p95_5m",
     query=series(delivery.ACK_SECONDS).bucket_rate("5m").without("sum").histogram_quantile(0.95),
     meaning="p95 of the time from delivery to ack, as sampled by the server.",
@@ -97,32 +97,32 @@ _ACCOUNT_FULL = _full([(account.STORAGE, account.STORAGE_LIMIT), (account.MEMORY
 )
 _WHICH = "{{ $labels.consumer }} on {{ $labels.stream }}"
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("NatsDown", "jetstream", Component.NATS, "NATS is unreachable", View.COMMUNICATIONS),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down("NatsDown", "jetstream", Component.NATS, "NATS is unreachable", DashboardUid.COMMUNICATIONS),
+    AlertingRule(
         name="NatsSlow",
         query=series(account.RTT).min_over("5m") > RTT_SECONDS,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS responds slowly",
         description="Every JetStream API request of the last 5 minutes took at least {{ $value | humanizeDuration }}.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         limits=("RTT_SECONDS",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsConsumerLagging",
         query=_FAR_BEHIND.unless(_LAG_DRAINS).unless(_PAUSED),
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS consumer is lagging",
         description=f"{_WHICH} has at least {COUNT} undelivered or unacked messages and will not clear them in an hour.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_LAG",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsConsumerPending",
         # Undelivered messages are part of the lag, which has an alert.
         query=_MANY_PENDING.unless(_PENDING_DRAINS).unless(_FAR_BEHIND).unless(_PAUSED),
@@ -130,12 +130,12 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS consumer has undelivered messages",
         description=f"{_WHICH} has at least {COUNT} undelivered messages and will not receive them in an hour.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING", "CONSUMER_LAG"),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsConsumerStalled",
         # An exporter that just started has seen less than five minutes; it has always seen the ten of `for`.
         query=(_LAG.min_over("5m") > 0).unless(_ACKS).unless(_LOOPS).unless(_WORKS_LONG).unless(_PAUSED),
@@ -143,24 +143,24 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS consumer is not acking messages",
         description=f"{_WHICH} has at least {COUNT} outstanding messages and has not acked any for 15 minutes.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("LONG_ACK_WAIT_SECONDS",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsPoisonLoop",
         query=_LOOPS,
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="NATS consumer redelivers messages in a loop",
         description=f"{_WHICH} redelivers at least {COUNT} messages without an ack; later messages may be blocked.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("REPEATED_DELIVERIES",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsRedelivering",
         query=(REDELIVERIES.series >= REDELIVERIES_A_SECOND)
         | (series(delivery.NAKS).rate("5m").without("sum") >= REDELIVERIES_A_SECOND),
@@ -168,23 +168,23 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS consumer has a high redelivery rate",
         description=f"{_WHICH} redelivers {{{{ $value | humanize }}}} messages per second; work is repeated.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("REDELIVERIES_A_SECOND",),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsMaxDeliveriesReached",
         query=series(delivery.MAX_DELIVERIES).grown("15m"),
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="Messages exceeded max_deliver",
         description=f"{_WHICH} delivered messages max_deliver times without an ack; they will not be delivered again.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
     ),
-    Rule(
+    AlertingRule(
         name="NatsAckPendingFull",
         # A consumer that processes one message at a time is always full; that matters only if many messages are pending.
         query=(
@@ -194,12 +194,12 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS consumer reached max_ack_pending",
         description=f"{_WHICH} has max_ack_pending unacked messages, so no further messages are delivered.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         limits=("CONSUMER_PENDING",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsStreamMissing",
         query=series(streams.EXPECTED).max_over("2m").equals(0),
         severity=Severity.CRITICAL,
@@ -207,22 +207,22 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Expected NATS stream is missing",
         description="Stream {{ $labels.stream }} is configured as expected but does not exist; messages published to it "
         "are lost.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
         for_="1m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsStreamOffline",
         query=series(streams.OFFLINE).min_over("2m").equals(1),
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="NATS stream is offline",
         description="The leader of stream {{ $labels.stream }} has not answered for 5 minutes; it accepts no messages.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
         for_="3m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsConsumerOffline",
         # The consumers of an offline stream are offline with it.
         query=series(consumers.OFFLINE).min_over("2m").equals(1).unless(
@@ -232,11 +232,11 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS consumer is offline",
         description=f"The leader of {_WHICH} has not answered for 5 minutes; it delivers no messages.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         for_="3m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsReplicaNotCurrent",
         query=series(streams.REPLICA_CURRENT).max_over("2m").equals(0),
         severity=Severity.WARNING,
@@ -244,11 +244,11 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="NATS stream replica is not current",
         description="Replica {{ $labels.replica }} of stream {{ $labels.stream }} has not been current for 10 minutes; the "
         "stream tolerates fewer failures.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsSourceLagging",
         query=(_SOURCE_LAG.min_over("5m") >= SOURCE_LAG).unless(_SOURCE_LAG.delta("5m") * -_DRAIN_WINDOWS >= _SOURCE_LAG)
         | series(streams.SOURCE_ERROR).min_over("5m").equals(1),
@@ -256,12 +256,12 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="NATS mirror or source is lagging",
         description="{{ $labels.stream }} lags behind its {{ $labels.type }} {{ $labels.source }} or reports an error.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
         limits=("SOURCE_LAG",),
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsConsumerMissing",
         # A missing stream has its own alert.
         query=series(consumers.EXPECTED).max_over("2m").equals(0).unless(
@@ -271,11 +271,11 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.NATS,
         summary="Expected NATS consumer is missing",
         description=f"Consumer {_WHICH} is configured as expected but does not exist; its messages are not processed.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=_CONSUMER,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsStreamNearLimit",
         # A stream that discards old messages is normally full; only one that discards new messages loses them.
         query=_NEARLY_FULL.without("max") & _REJECTS_WHEN_FULL,
@@ -284,19 +284,19 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="NATS stream is nearly full",
         description="{{ $labels.stream }} uses {{ $value | humanizePercentage }} of max_msgs or max_bytes and rejects "
         "messages at 100%.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
         limits=("STREAM_FULL_RATIO",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="NatsAccountNearLimit",
         query=_ACCOUNT_FULL,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS account storage is nearly full",
         description="{{ $value | humanizePercentage }} of the account's file or memory storage is used.",
-        view=View.COMMUNICATIONS,
+        view=DashboardUid.COMMUNICATIONS,
         limits=("ACCOUNT_FULL_RATIO",),
         for_="10m",
     ),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
 from alerts.thresholds import GRAPH_NODES, GRAPH_SHRUNK_RATIO
-from alerts.view import View
 from exporter.metrics.promql import series
 from exporter.sources.neo4j import counts
 
 _NODES = series(counts.NODES)
 _MOST = _NODES.max_over("1h")
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("Neo4jDown", "neo4j", Component.NEO4J, "Neo4j is unreachable", View.GRAPH),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down("Neo4jDown", "neo4j", Component.NEO4J, "Neo4j is unreachable", DashboardUid.GRAPH),
+    AlertingRule(
         name="Neo4jGraphShrinking",
         query=(_NODES < _MOST * GRAPH_SHRUNK_RATIO) & (_MOST >= GRAPH_NODES),
         severity=Severity.CRITICAL,
@@ -24,7 +24,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Knowledge graph lost nodes",
         description=f"Database {{{{ $labels.database }}}} has {COUNT} nodes left, less than 90% of its maximum in the last "
         "hour; the fleet never deletes that many.",
-        view=View.GRAPH,
+        view=DashboardUid.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),
         keep_firing_for="10m",
     ),

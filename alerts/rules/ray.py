@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
 from alerts.thresholds import RAY_JOB_NEWS_SECONDS, RAY_JOB_PENDING_SECONDS
-from alerts.view import View
 from exporter.metrics.promql import like, series
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 
@@ -40,42 +40,44 @@ _QUEUED_BEFORE = (
     .without("max", "state")
 )
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", View.RAY_JOBS, because="workloads"),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down(
+        "RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", DashboardUid.RAY_JOBS, because="workloads"
+    ),
+    AlertingRule(
         name="RayJobFailed",
         query=(_FAILED & _NEWS).unless(series(jobs.JOB_DEPLOYMENT, state="Retrying").equals(1).without("max", "state")),
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob failed",
         description=f"{_WHICH} failed in the last 15 minutes; ray_job_failure_reason_info has the reason.",
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_NEWS_SECONDS",),
     ),
-    Rule(
+    AlertingRule(
         name="RayJobRetrying",
         query=(series(jobs.JOB_RETRIES) > 0).without("max") & _NOT_OVER,
         severity=Severity.INFO,
         component=Component.RAY,
         summary="RayJob is retrying",
         description=f"{_WHICH} has {COUNT} failed attempts and is being retried.",
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=_JOB,
     ),
-    Rule(
+    AlertingRule(
         name="RayJobPending",
         query=(_NOT_RUNNING & _OLD).unless(_QUEUED_BEFORE),
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob is stuck in Pending",
         description=f"{_WHICH} has waited for more than 15 minutes to start, not counting time in a queue.",
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_PENDING_SECONDS",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="RayClusterWorkersBelowDesired",
         query=(series(clusters.WORKERS["ready"]).max_over("5m") < series(clusters.WORKERS["desired"]).min_over("5m")).unless(
             _SUSPENDED, ignoring=("state",)
@@ -84,22 +86,22 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.RAY,
         summary="RayCluster has fewer workers than desired",
         description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, fewer than desired, for 15 minutes.",
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
         for_="15m",
     ),
-    Rule(
+    AlertingRule(
         name="RayClusterFailed",
         query=series(clusters.CLUSTER_STATE, state="failed").equals(1),
         severity=Severity.CRITICAL,
         component=Component.RAY,
         summary="RayCluster failed",
         description=f"{_WHICH_CLUSTER} is in state failed; no agent can run on it.",
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
         for_="2m",
     ),
-    Rule(
+    AlertingRule(
         name="RayServiceUnhealthy",
         query=(series(services.APPLICATIONS, status=like("DEPLOY_FAILED|UNHEALTHY")) > 0).without("max", "status"),
         severity=Severity.CRITICAL,
@@ -109,11 +111,11 @@ RULES: Final[tuple[Rule, ...]] = (
             f"{{{{ $labels.namespace }}}}/{{{{ $labels.rayservice }}}} has {COUNT} Serve applications that are unhealthy or "
             "failed to deploy, for 5 minutes; their requests fail."
         ),
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="RayCronJobInvalid",
         query=series(cron_jobs.INVALID).equals(1),
         severity=Severity.WARNING,
@@ -122,7 +124,7 @@ RULES: Final[tuple[Rule, ...]] = (
         description=(
             "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; it creates no RayJob until it is corrected."
         ),
-        view=View.RAY_JOBS,
+        view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
         for_="5m",
     ),

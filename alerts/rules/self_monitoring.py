@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
 from alerts.thresholds import EVENTS_BEHIND, EXPORTER_JOB, UNPARSED_MESSAGES, WATCHER_RESTARTS
-from alerts.view import View
 from exporter.metrics import process
 from exporter.metrics.metric import gauge
 from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
@@ -32,17 +32,17 @@ _SHARDS_THERE = Expression(
 )
 """Number of distinct shards that are running."""
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    AlertingRule(
         name="Watchdog",
         query=Expression("vector(1)", frozenset()),
         severity=Severity.NONE,
         component=Component.EXPORTER,
         summary="Alert delivery works",
         description="This alert always fires. If it stops, Prometheus or Alertmanager is not working.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterDown",
         # If other instances of the job respond, the alert has an `instance`: Alertmanager mutes all other alerts for one
         # without. A job that was never discovered has no `up`; 10 minutes is longer than any rollout.
@@ -54,13 +54,13 @@ RULES: Final[tuple[Rule, ...]] = (
         "job respond, and the metrics of this one are missing{{ else }}{{ with $labels.job }}No scrape of {{ . }} has "
         "succeeded for 5 minutes{{ else }}Prometheus has had no target of the job for 10 minutes{{ end }}; fleet metrics "
         "are unavailable{{ end }}.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         limits=("EXPORTER_JOB",),
         for_="2m",
         down=True,
         by_instance=True,
     ),
-    Rule(
+    AlertingRule(
         name="FleetShardMissing",
         query=_SHARDS_THERE < _SHARDS,
         severity=Severity.CRITICAL,
@@ -68,10 +68,10 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Exporter shard is missing",
         description=f"{{{{ $labels.job }}}} has {COUNT} shards running, fewer than configured; the RayJobs, streams and "
         "consumers of the missing shards are not monitored.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetShardDoubled",
         query=_SHARES.without("count") > _SHARDS_THERE,
         severity=Severity.WARNING,
@@ -79,10 +79,10 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Exporter shard runs more than once",
         description=f"{{{{ $labels.job }}}} has {COUNT} sharded exporters, more than there are shards; some objects are "
         "counted twice.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         for_="10m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetSourceDown",
         # Sources without a separate alert. Only Loki needs NATS.
         query=sources.unread("services")
@@ -92,11 +92,11 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Source cannot be read",
         description="{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
         "fleet_exporter_source_failure has the reason.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         for_="1m",
         keep_firing_for="2m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetSeriesDropped",
         query=series(scrape.DROPPED).max_over("5m") > 0,
         severity=Severity.WARNING,
@@ -104,20 +104,20 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Source exceeds its series limit",
         description=f"{{{{ $labels.source }}}} {{{{ $labels.server }}}} has {COUNT} series over its limit; they are not "
         "exported.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterWatcherCrashLooping",
         query=series(scrape.RESTARTS).increase("1h") >= WATCHER_RESTARTS,
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Watcher is crash-looping",
         description=f"The watcher of {{{{ $labels.source }}}} exited {COUNT} times in the last hour; its data is delayed.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         limits=("WATCHER_RESTARTS",),
     ),
-    Rule(
+    AlertingRule(
         name="FleetEventGap",
         query=series(SKIPPED).grown("15m"),
         severity=Severity.WARNING,
@@ -125,10 +125,10 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Events were deleted before they were read",
         description="Stream {{ $labels.stream }} deleted messages before the exporter read them; metrics and agent states "
         "are incomplete.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
     ),
-    Rule(
+    AlertingRule(
         name="FleetEventsDropped",
         query=series(DROPPED).grown("15m"),
         severity=Severity.WARNING,
@@ -136,9 +136,9 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Events were dropped by the NATS client",
         description="The NATS client dropped messages because the exporter read them too slowly; metrics and agent states "
         "are incomplete.",
-        view=View.EVENTS,
+        view=DashboardUid.EVENTS,
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterEventLagHigh",
         query=series(STREAM_LAG).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
@@ -146,12 +146,12 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Event lag is high",
         description=f"The exporter has at least {COUNT} unread messages of {{{{ $labels.stream }}}}; agent states are "
         "outdated.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetEventsStalled",
         query=(series(nats_streams.LAST).delta("10m").without("max") > 0)
         & _READ.delta("10m").without("max").equals(0),
@@ -160,32 +160,32 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Stream events are not read",
         description=f"{{{{ $labels.stream }}}} received {COUNT} messages in the last 10 minutes, and the exporter has read "
         "none.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetStreamRefused",
         query=series(STREAM_MODE, mode="refused").equals(1),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter lacks permission for a stream",
         description="NATS denies the exporter's user the subjects of {{ $labels.stream }}; its events are not read.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetEventsUnparsed",
         query=series(fleet.UNPARSED).increase("15m") >= UNPARSED_MESSAGES,
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Unparseable event messages",
         description=f"{COUNT} messages of the last 15 minutes could not be parsed ({{{{ $labels.reason }}}}).",
-        view=View.EVENTS,
+        view=DashboardUid.EVENTS,
         limits=("UNPARSED_MESSAGES",),
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterCardinalityLimit",
         query=series(fleet.LIMIT_HITS).grown("1h"),
         severity=Severity.INFO,
@@ -193,9 +193,9 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Cardinality limit reached",
         description="The limit for {{ $labels.kind }} is reached; the oldest are dropped, or new names are counted as "
         "`other`.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterLokiLagHigh",
         query=series(loki.PENDING).min_over("5m") >= EVENTS_BEHIND,
         severity=Severity.WARNING,
@@ -203,12 +203,12 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Loki forwarding lag is high",
         description=f"{{{{ $labels.stream }}}} has at least {COUNT} messages not yet forwarded to Loki; log panels lack "
         "recent events.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
         limits=("EVENTS_BEHIND",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="FleetExporterLokiEntriesLost",
         query=series(loki.DROPPED).grown("15m") | series(loki.MISSED).grown("15m"),
         severity=Severity.WARNING,
@@ -216,7 +216,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Events are missing in Loki",
         description="Loki rejected entries of {{ $labels.stream }}, or the stream deleted messages before they were "
         "forwarded.",
-        view=View.EXPORTER,
+        view=DashboardUid.EXPORTER,
         variables=_STREAM,
     ),
 )  # fmt: skip

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import AlertingRule, Component, Severity
 from exporter.metrics.promql import series
 from exporter.sources.services import probe
 
 _UP = series(probe.UP).max_over("2m")
 _NOWHERE = _UP.without("max", "address").equals(0)
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    AlertingRule(
         name="ServiceDown",
         query=_NOWHERE,
         severity=Severity.CRITICAL,
         component=Component.SERVICES,
         summary="Service is down",
         description="No address of {{ $labels.service }} has passed its health check for 2 minutes.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
         variables=("service",),
         for_="1m",
         keep_firing_for="2m",
     ),
-    Rule(
+    AlertingRule(
         name="ServiceDegraded",
         query=_UP.without("min", "address").equals(0).unless(_NOWHERE),
         severity=Severity.WARNING,
         component=Component.SERVICES,
         summary="Service is degraded",
         description="At least one address of {{ $labels.service }} fails its health check; other addresses pass.",
-        view=View.OVERVIEW,
+        view=DashboardUid.OVERVIEW,
         variables=("service",),
         for_="5m",
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Component, Rule, Severity
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import AlertingRule, Component, Severity
 from exporter.metrics.promql import REPLICA_LABELS, Query, series
 from exporter.scrape import state as scrape
 
@@ -27,14 +27,14 @@ def unread(source: str) -> Query:
 
 
 def down(
-    name: str, source: str, component: Component, summary: str, view: View,
+    name: str, source: str, component: Component, summary: str, view: DashboardUid,
     *, because: str = "", severity: Severity = Severity.CRITICAL, variables: tuple[str, ...] = (),
-) -> Rule:  # fmt: skip
+) -> AlertingRule:  # fmt: skip
     """The alert of one source; silent while `because`, a source with the same backend, cannot be read either."""
     query = unread(source)
     if because:
         query = query.unless(unread(because), ignoring=ELSEWHERE)
-    return Rule(
+    return AlertingRule(
         name=name,
         query=query,
         severity=severity,

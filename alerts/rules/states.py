@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import Recording
+from alerts.rule import RecordingRule
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import places, series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.rayjob import jobs
 
 
-def _places(name: str, metric: Metric, thing: str) -> Recording:
-    return Recording(
+def _places(name: str, metric: Metric, thing: str) -> RecordingRule:
+    return RecordingRule(
         name=name,
         query=places([series(metric, state=state) for state in metric.states]).without("max", "state"),
         meaning=f"State of each {thing}: its position, from 1, in {', '.join(metric.states)}.",

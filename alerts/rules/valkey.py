@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.thresholds import HIT_RATIO, LOOKUPS_A_SECOND, VALKEY_MEMORY_RATIO
-from alerts.view import View
 from exporter.metrics.promql import series
 from exporter.sources.valkey import info as valkey
 from exporter.sources.valkey import modes
@@ -15,21 +15,21 @@ from exporter.sources.valkey import modes
 _SERVER = ("server",)
 _WHICH = "{{ $labels.server }}"
 
-LOOKUPS: Final = Recording(
+LOOKUPS: Final = RecordingRule(
     name="fleet:valkey_lookups:rate10m",
     query=(series(valkey.HITS).rate("10m") + series(valkey.MISSES).rate("10m")).without("sum"),
     meaning="Key lookups per second, hits and misses.",
 )
-HIT_SHARE: Final = Recording(
+HIT_SHARE: Final = RecordingRule(
     name="fleet:valkey_hits:ratio10m",
     query=series(valkey.HITS).rate("10m").without("sum").share_of(LOOKUPS.query),
     meaning="Share of key lookups that hit.",
 )
 RECORDINGS: Final = (LOOKUPS, HIT_SHARE)
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("ValkeyDown", "valkey", Component.VALKEY, "ValKey is unreachable", View.VALKEY, variables=_SERVER),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down("ValkeyDown", "valkey", Component.VALKEY, "ValKey is unreachable", DashboardUid.VALKEY, variables=_SERVER),
+    AlertingRule(
         name="ValkeyMemoryNearLimit",
         # maxmemory is 0 if there is no limit; `share_of` has no result then.
         query=series(valkey.MEMORY_USED).max_over("5m").share_of(series(valkey.MEMORY_MAX)) >= VALKEY_MEMORY_RATIO,
@@ -37,12 +37,12 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.VALKEY,
         summary="ValKey memory is nearly full",
         description=f"{_WHICH} uses {{{{ $value | humanizePercentage }}}} of its maxmemory.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         limits=("VALKEY_MEMORY_RATIO",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyEvicting",
         query=series(valkey.EVICTED).increase("10m") > 0,
         severity=Severity.CRITICAL,
@@ -50,33 +50,33 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="ValKey is evicting keys",
         description=f"{_WHICH} evicted {COUNT} keys in the last 10 minutes; the fleet stores data there that has no other "
         "copy.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyHitRatioLow",
         query=(HIT_SHARE.series < HIT_RATIO) & (LOOKUPS.series > LOOKUPS_A_SECOND),
         severity=Severity.INFO,
         component=Component.VALKEY,
         summary="ValKey cache hit ratio is low",
         description=f"{_WHICH} has a cache hit ratio of {{{{ $value | humanizePercentage }}}}.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         limits=("HIT_RATIO", "LOOKUPS_A_SECOND"),
         for_="15m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyRejectingConnections",
         query=series(valkey.REJECTED).increase("5m") > 0,
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey is rejecting connections",
         description=f"{_WHICH} reached maxclients and rejected {COUNT} connections in the last 5 minutes.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyPersistenceFailing",
         query=series(valkey.PERSISTENCE_OK).max_over("5m").equals(0),
         severity=Severity.CRITICAL,
@@ -84,33 +84,33 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="ValKey persistence is failing",
         description=f"{_WHICH} failed its last {{{{ $labels.operation }}}}; a restart loses the writes since the last "
         "successful one.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="1m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyReplicationBroken",
         query=series(valkey.MASTER_LINK_UP).max_over("2m").equals(0),
         severity=Severity.WARNING,
         component=Component.VALKEY,
         summary="ValKey replica has lost its primary",
         description=f"Replica {_WHICH} has no link to its primary and serves stale data.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="3m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeyClusterDown",
         query=series(modes.CLUSTER_OK).equals(0),
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey cluster is down",
         description=f"{_WHICH} reports cluster_state fail for 2 minutes; hash slots are not served and their commands fail.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="2m",
     ),
-    Rule(
+    AlertingRule(
         name="ValkeySentinelMasterDown",
         query=series(modes.MASTER_STATUS, state="odown").equals(1),
         severity=Severity.CRITICAL,
@@ -118,7 +118,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="Sentinel reports a master down",
         description="The Sentinel {{ $labels.server }} reports {{ $labels.master }} objectively down for 2 minutes; no "
         "failover has replaced it.",
-        view=View.VALKEY,
+        view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="2m",
     ),

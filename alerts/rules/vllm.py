@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.rule import COUNT, Component, Recording, Rule, Severity
+from alerts.dashboard_uid import DashboardUid
+from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.thresholds import (
     KV_CACHE_FULL_RATIO,
@@ -15,7 +16,6 @@ from alerts.thresholds import (
     VLLM_REQUESTS_A_SECOND,
     VLLM_WAITING,
 )
-from alerts.view import View
 from exporter.metrics.promql import like, series
 from exporter.sources.vllm import mappings as vllm
 from exporter.sources.vllm import page
@@ -26,24 +26,24 @@ _REPLICAS = ("engine", "replica")
 _BY_REASON = (*_REPLICAS, "finished_reason")
 _BY_REQUEST = ("handler", "method", "status")
 
-REQUESTS: Final = Recording(
+REQUESTS: Final = RecordingRule(
     name="fleet:vllm_requests:rate10m",
     query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", *_REPLICAS),
     meaning="Finished requests per second by server and model.",
 )
-P95: Final = Recording(
+P95: Final = RecordingRule(
     name="fleet:vllm_request_duration_seconds:p95_10m",
     query=series(vllm.DURATION.metric).bucket_rate("10m").without("sum", *_REPLICAS).histogram_quantile(0.95),
     meaning="p95 request duration by server and model.",
 )
-FAILED_SHARE: Final = Recording(
+FAILED_SHARE: Final = RecordingRule(
     name="fleet:vllm_requests_failed:ratio10m",
     query=series(vllm.FINISHED.metric, finished_reason=like("error|abort")).rate("10m").without("sum", *_BY_REASON).share_of(
         series(vllm.FINISHED.metric).rate("10m").without("sum", *_BY_REASON)
     ),
     meaning="Share of finished requests that ended in an error or were aborted.",
 )  # fmt: skip
-HTTP_ERROR_SHARE: Final = Recording(
+HTTP_ERROR_SHARE: Final = RecordingRule(
     name="fleet:vllm_http_errors:ratio10m",
     query=series(page.HTTP_REQUESTS, status="5xx").rate("10m").without("sum", *_BY_REQUEST).share_of(
         series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST)
@@ -55,33 +55,33 @@ RECORDINGS: Final = (REQUESTS, P95, FAILED_SHARE, HTTP_ERROR_SHARE)
 _ENOUGH = REQUESTS.series > VLLM_REQUESTS_A_SECOND
 _WAITING = series(vllm.WAITING.metric)
 
-RULES: Final[tuple[Rule, ...]] = (
-    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM is unreachable", View.VLLM, variables=("server",)),
-    Rule(
+RULES: Final[tuple[AlertingRule, ...]] = (
+    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM is unreachable", DashboardUid.VLLM, variables=("server",)),
+    AlertingRule(
         name="VllmEngineUnhealthy",
         query=series(vllm.HEALTHY.metric).max_over("2m").equals(0),
         severity=Severity.CRITICAL,
         component=Component.VLLM,
         summary="vLLM engine is unhealthy",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} reports that it is unhealthy.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         for_="1m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmSlow",
         query=(P95.series > LATENCY_SECONDS) & _ENOUGH,
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM request latency is high",
         description=f"{_WHICH} has a p95 request duration of {{{{ $value | humanizeDuration }}}}.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("LATENCY_SECONDS", "VLLM_REQUESTS_A_SECOND"),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmQueueGrowing",
         query=(_WAITING.min_over("10m") >= VLLM_WAITING) & (_WAITING.slope("10m") > 0),
         severity=Severity.WARNING,
@@ -89,13 +89,13 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="vLLM request queue is growing",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has had at least {COUNT} waiting requests for 10 "
         "minutes, and the queue is growing.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("VLLM_WAITING",),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmKvCacheFull",
         # The minimum: a cache that is full for a moment is normal.
         query=series(vllm.KV_CACHE.metric).min_over("5m") >= KV_CACHE_FULL_RATIO,
@@ -104,25 +104,25 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="vLLM KV cache is full",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has used at least {{{{ $value | humanizePercentage }}}} "
         "of its KV cache for 5 minutes.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("KV_CACHE_FULL_RATIO",),
         for_="5m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmPreempting",
         query=series(vllm.PREEMPTIONS.metric).rate("10m").without("sum", *_REPLICAS) > PREEMPTIONS_A_SECOND,
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM is preempting requests",
         description=f"{_WHICH} preempts {{{{ $value | humanize }}}} requests per second because the KV cache is full.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("PREEMPTIONS_A_SECOND",),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmRequestsFailing",
         query=(FAILED_SHARE.series > VLLM_FAILURE_RATIO) & _ENOUGH,
         severity=Severity.WARNING,
@@ -130,13 +130,13 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="vLLM requests fail",
         description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with the reason error or "
         "abort.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("VLLM_FAILURE_RATIO", "VLLM_REQUESTS_A_SECOND"),
         for_="5m",
         keep_firing_for="5m",
     ),
-    Rule(
+    AlertingRule(
         name="VllmHttpErrors",
         query=(HTTP_ERROR_SHARE.series > VLLM_HTTP_ERROR_RATIO)
         & (series(page.HTTP_REQUESTS).rate("10m").without("sum", *_BY_REQUEST) > VLLM_REQUESTS_A_SECOND),
@@ -144,7 +144,7 @@ RULES: Final[tuple[Rule, ...]] = (
         component=Component.VLLM,
         summary="vLLM returns HTTP 5xx",
         description="{{ $labels.server }} answers {{ $value | humanizePercentage }} of its HTTP requests with status 5xx.",
-        view=View.VLLM,
+        view=DashboardUid.VLLM,
         variables=("server",),
         limits=("VLLM_HTTP_ERROR_RATIO", "VLLM_REQUESTS_A_SECOND"),
         for_="5m",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 
 OK: Final = "#10b981"
 WARN: Final = "#f59e0b"
@@ -29,14 +29,14 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Limit:
+class Threshold:
     """Values of at least `value` (at most, with `below`) have this color; graphs draw a line there."""
 
     value: float
     color: str = BAD
 
 
-def steps(limits: Sequence[Limit], *, base: str = OK, below: bool = False) -> Document:
+def steps(limits: Sequence[Threshold], *, base: str = OK, below: bool = False) -> Document:
     """Thresholds: color `base` below the first limit. With `below`, values under a limit have its color, others `base`."""
     ordered = sorted(limits, key=lambda limit: limit.value)
     if below:
@@ -82,7 +82,7 @@ class Link:
     """
 
     title: str
-    view: View
+    view: DashboardUid
     variables: Mapping[str, str] | None = None
 
     def document(self, *, of_row: bool) -> Document:
@@ -101,7 +101,7 @@ class ApiLink(Link):
 
     """
 
-    view: View = View.EXPORTER
+    view: DashboardUid = DashboardUid.EXPORTER
     path: str = "/"
 
     def document(self, *, of_row: bool) -> Document:
@@ -112,7 +112,7 @@ class ApiLink(Link):
 
 
 @dataclass(frozen=True)
-class Column:
+class FieldOverride:
     """Overrides for one table column or one series of a graph, matched by its displayed `name`.
 
     `width` is in pixels; the columns of a table's key and labels take what is left beyond it. A `hidden` column of a
@@ -123,7 +123,7 @@ class Column:
     name: str
     unit: str | None = None
     states: Mapping[str, tuple[str, str]] | None = None
-    limits: Sequence[Limit] = ()
+    limits: Sequence[Threshold] = ()
     below: bool = False
     links: Sequence[Link] = ()
     width: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from alerts.rule import Recording
+from alerts.rule import RecordingRule
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Expression, Matcher, Query, QueryError, Series, like, series
@@ -25,14 +25,14 @@ _GENERIC = re.compile(r"\b(?:up|(?:process|scrape|python|go)_\w+)\{")
 _NAMED = re.compile(r"{{\s*(\w+)\s*}}")
 
 
-def shown(metric: Metric, **matchers: str | Matcher) -> Series:
+def selector(metric: Metric, **matchers: str | Matcher) -> Series:
     """A metric's series from the exporters selected by the variables `job` and `instance`."""
     return series(metric, **matchers, job=like("$job"), instance=like("$instance"))
 
 
 def of_exporters(query: Query) -> Query:
     """A query of metrics that every program has, for jobs with a fleet-exporter in the last day, also one that is down."""
-    return query.only_with(shown(process.BUILD).max_over("1d"), "job")
+    return query.only_with(selector(process.BUILD).max_over("1d"), "job")
 
 
 def recent(series: Series) -> Query:
@@ -40,18 +40,18 @@ def recent(series: Series) -> Query:
     return series.last_over("1m")
 
 
-def kept(recording: Recording, **matchers: str | Matcher) -> Series:
+def recorded(recording: RecordingRule, **matchers: str | Matcher) -> Series:
     """The series of a recording rule for the jobs selected by the variable `job`; it has no instance."""
     return recording.series.where(**matchers, job=like("$job"))
 
 
-def chosen(variable: str) -> Matcher:
+def variable(variable: str) -> Matcher:
     """Matches the selected values of a dashboard variable."""
     return like(f"${variable}")
 
 
 @dataclass(frozen=True)
-class Line:
+class PrometheusTarget:
     """One Prometheus query of a panel. `legend` names its series by labels (`{{consumer}}`); missing labels raise an
     error.
     """

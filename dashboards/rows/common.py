@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from alerts.view import View
-from dashboards.grafana.fields import ACCENT, BAD, DONE, QUIET, UNKNOWN, UP_DOWN, WARN, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import ACCENT, BAD, DONE, QUIET, UNKNOWN, UP_DOWN, WARN, Link, Threshold
 from dashboards.grafana.panels import Annotation, Panel, stat
-from dashboards.grafana.queries import STEP, Line, of_exporters, raw, recent, shown
+from dashboards.grafana.queries import STEP, PrometheusTarget, of_exporters, raw, recent, selector
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import SCRAPE_LABELS, Expression, Matcher, Query, Series, like, places
 from exporter.scrape import state as scrape
@@ -26,14 +26,14 @@ AGENT_STATES: Mapping[str, tuple[str, str]] = {
 EXPORTER_UP: Query = of_exporters(Series('up{job=~"$job", instance=~"$instance"}', SCRAPE_LABELS).max_over("1m"))
 """Whether Prometheus scraped each exporter in the last minute: one missed scrape is not an outage."""
 
-STALE: Sequence[Limit] = (Limit(60, WARN), Limit(300, BAD))
+STALE: Sequence[Threshold] = (Threshold(60, WARN), Threshold(300, BAD))
 """Data age in seconds, with the color from there on."""
 
 
 def coded(metric: Metric, states: Sequence[str], *by: str, label: str = "state", **matchers: str | Matcher) -> Query:
     """A state set as one series per `by`, whose value is the position of its state in `states`, from 1."""
     # The sum of two replicas' values would be a third state.
-    return places([shown(metric, **matchers, **{label: state}) for state in states]).max(*by)
+    return places([selector(metric, **matchers, **{label: state}) for state in states]).max(*by)
 
 
 def worded(states: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
@@ -47,14 +47,14 @@ def source_health(sources: str, what: str, *, title: str = "Status", width: int 
     `sources` is a regular expression of source names. A disabled source has no data; it is not down.
 
     """
-    link = Link("Exporter", View.EXPORTER)
-    up = shown(scrape.UP, source=like(sources))
+    link = Link("Exporter", DashboardUid.EXPORTER)
+    up = selector(scrape.UP, source=like(sources))
     return [
         stat(
             title,
             f"Whether the last collection from {what} succeeded (fleet_exporter_source_up); no data if the source is "
             "disabled.",
-            Line(recent(up).min()),
+            PrometheusTarget(recent(up).min()),
             states=UP_DOWN,
             width=width,
             height=height,
@@ -64,7 +64,7 @@ def source_health(sources: str, what: str, *, title: str = "Status", width: int 
         stat(
             "Data age",
             f"Time since the last successful collection from {what} (fleet_exporter_source_last_success_timestamp_seconds).",
-            Line(recent(shown(scrape.LAST_SUCCESS, source=like(sources))).age().max().clamp_min(0)),
+            PrometheusTarget(recent(selector(scrape.LAST_SUCCESS, source=like(sources))).age().max().clamp_min(0)),
             unit="s",
             limits=STALE,
             width=width,
@@ -80,7 +80,7 @@ def alert_marks(component: str = ".+") -> Annotation:
     text = f'ALERTS_FOR_STATE{{{of}}} * 1000 and ignoring (alertstate) ALERTS{{alertstate="firing", {of}}}'
     return Annotation(
         "Alerts",
-        Line(Expression(text, frozenset({"alertname", "component", "severity"}))),
+        PrometheusTarget(Expression(text, frozenset({"alertname", "component", "severity"}))),
         BAD,
         title="{{alertname}}",
         text="{{severity}} of {{component}}",
@@ -89,7 +89,7 @@ def alert_marks(component: str = ".+") -> Annotation:
     )
 
 
-_moves = shown(fleet.STORIES.moves)
+_moves = selector(fleet.STORIES.moves)
 _moved = _moves.increase(STEP).sum("from_stage", "to_stage") > 0
 _moved_before = raw(
     f"sum by (from_stage, to_stage) (increase({_moves.text}[{STEP}] offset {STEP})) > 0", "from_stage", "to_stage"
@@ -98,7 +98,7 @@ _moved_before = raw(
 
 STORY_MARKS = Annotation(
     "Stories",
-    Line(raw(f"({_moved}) unless ({_moved_before})", "from_stage", "to_stage")),
+    PrometheusTarget(raw(f"({_moved}) unless ({_moved_before})", "from_stage", "to_stage")),
     ACCENT,
     title="{{from_stage}} → {{to_stage}}",
     shown=False,

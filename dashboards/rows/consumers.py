@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
+from alerts.dashboard_uid import DashboardUid
 from alerts.rules import nats
-from alerts.view import View
-from dashboards.grafana.fields import BAD, QUIET, WARN, Column, Limit, Link
+from dashboards.grafana.fields import BAD, QUIET, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Panel, graph, table
-from dashboards.grafana.queries import NOW, RATE, Line, chosen, kept, shown
+from dashboards.grafana.queries import NOW, RATE, PrometheusTarget, recorded, selector, variable
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Query, Series
@@ -18,19 +18,19 @@ from exporter.sources.jetstream import consumers as nats_consumers
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE
 
 KEY: Final = ("stream", "consumer")
-LAG_LIMITS: Final = (Limit(thresholds.CONSUMER_LAG, WARN),)
-PENDING_LIMITS: Final = (Limit(thresholds.CONSUMER_PENDING, WARN),)
-REPEATED_LIMITS: Final = (Limit(thresholds.REDELIVERIES_A_SECOND, WARN),)
+LAG_LIMITS: Final = (Threshold(thresholds.CONSUMER_LAG, WARN),)
+PENDING_LIMITS: Final = (Threshold(thresholds.CONSUMER_PENDING, WARN),)
+REPEATED_LIMITS: Final = (Threshold(thresholds.REDELIVERIES_A_SECOND, WARN),)
 LINKS: Final = (
-    Link("Only this consumer", View.COMMUNICATIONS, {"stream": "stream", "consumer": "consumer"}),
-    Link("Events", View.EVENTS),
+    Link("Only this consumer", DashboardUid.COMMUNICATIONS, {"stream": "stream", "consumer": "consumer"}),
+    Link("Events", DashboardUid.EVENTS),
 )
 _WHICH = "{{stream}} {{consumer}}"
 
 
 def of_consumers(metric: Metric) -> Series:
     """The series of the selected consumers."""
-    return shown(metric, stream=chosen("stream"), consumer=chosen("consumer"))
+    return selector(metric, stream=variable("stream"), consumer=variable("consumer"))
 
 
 def redeliveries(window: str = RATE) -> Query:
@@ -41,20 +41,20 @@ def redeliveries(window: str = RATE) -> Query:
     return deliveries.rate(window) * (made - first).clamp_min(0).share_of(made)
 
 
-def _each(metric: Metric, legend: str = _WHICH) -> Line:
-    return Line(of_consumers(metric).max(*KEY), legend)
+def _each(metric: Metric, legend: str = _WHICH) -> PrometheusTarget:
+    return PrometheusTarget(of_consumers(metric).max(*KEY), legend)
 
 
-def _age(metric: Metric) -> Line:
-    return Line(of_consumers(metric).age().max(*KEY))
+def _age(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(of_consumers(metric).age().max(*KEY))
 
 
-def _rate(metric: Metric, legend: str = _WHICH, window: str = RATE) -> Line:
-    return Line(of_consumers(metric).rate(window).max(*KEY), legend)
+def _rate(metric: Metric, legend: str = _WHICH, window: str = RATE) -> PrometheusTarget:
+    return PrometheusTarget(of_consumers(metric).rate(window).max(*KEY), legend)
 
 
 _settings = of_consumers(nats_consumers.INFO)
-_lag_with_settings = _settings.matching("*", shown(nats_consumers.LAG), "job", "instance", *KEY)
+_lag_with_settings = _settings.matching("*", selector(nats_consumers.LAG), "job", "instance", *KEY)
 _unacknowledged = of_consumers(nats_consumers.ACK_PENDING)
 
 BEHIND: Final = Row(
@@ -67,16 +67,19 @@ BEHIND: Final = Row(
             KEY,
             [
                 (
-                    Column("lag", limits=LAG_LIMITS, decimals=0),
-                    Line(_lag_with_settings.max(*KEY, "service")),
+                    FieldOverride("lag", limits=LAG_LIMITS, decimals=0),
+                    PrometheusTarget(_lag_with_settings.max(*KEY, "service")),
                 ),
-                (Column("undelivered", limits=PENDING_LIMITS, decimals=0), _each(nats_consumers.PENDING)),
-                (Column("unacked", decimals=0), _each(nats_consumers.ACK_PENDING)),
-                (Column("redelivered", decimals=0), _each(nats_consumers.REDELIVERED)),
-                (Column("redelivery", unit="mps", limits=REPEATED_LIMITS), Line(redeliveries(NOW).max(*KEY))),
-                (Column("last ack", unit="s"), _age(nats_consumers.LAST_ACK)),
+                (FieldOverride("undelivered", limits=PENDING_LIMITS, decimals=0), _each(nats_consumers.PENDING)),
+                (FieldOverride("unacked", decimals=0), _each(nats_consumers.ACK_PENDING)),
+                (FieldOverride("redelivered", decimals=0), _each(nats_consumers.REDELIVERED)),
+                (
+                    FieldOverride("redelivery", unit="mps", limits=REPEATED_LIMITS),
+                    PrometheusTarget(redeliveries(NOW).max(*KEY)),
+                ),
+                (FieldOverride("last ack", unit="s"), _age(nats_consumers.LAST_ACK)),
             ],
-            key_columns=[Column("consumer", links=LINKS)],
+            key_columns=[FieldOverride("consumer", links=LINKS)],
             labels={"service": "service"},
             sort="lag",
             width=24,
@@ -95,7 +98,7 @@ BEHIND: Final = Row(
             "Redelivery",
             "Redeliveries per second, a lower bound: deliveries that do not advance the stream sequence "
             "(nats_consumer_delivered_total, nats_consumer_delivered_stream_sequence); the line is the alert threshold.",
-            Line(redeliveries().max(*KEY), _WHICH),
+            PrometheusTarget(redeliveries().max(*KEY), _WHICH),
             unit="mps",
             width=12,
             limits=REPEATED_LIMITS,
@@ -105,8 +108,10 @@ BEHIND: Final = Row(
             "Ack duration (p95)",
             "p95 of the time from delivery to ack where the server samples acks "
             "(fleet:nats_consumer_ack_duration_seconds:p95_5m); the exporter's estimate otherwise.",
-            Line(
-                kept(nats.ACK_DURATION, stream=chosen("stream"), consumer=chosen("consumer")).max("stream", "consumer"),
+            PrometheusTarget(
+                recorded(nats.ACK_DURATION, stream=variable("stream"), consumer=variable("consumer")).max(
+                    "stream", "consumer"
+                ),
                 "{{consumer}} p95",
             ),
             _each(ACK_ESTIMATE, "{{consumer}} estimate"),
@@ -126,43 +131,45 @@ BEHIND: Final = Row(
 )
 
 
-def _details(title: str, description: str, labels: dict[str, str], *columns: tuple[Column, Line]) -> Panel:
-    info = (Column("info", hidden=True), Line(_settings.max(*KEY, *labels)))
+def _details(
+    title: str, description: str, labels: dict[str, str], *columns: tuple[FieldOverride, PrometheusTarget]
+) -> Panel:
+    info = (FieldOverride("info", hidden=True), PrometheusTarget(_settings.max(*KEY, *labels)))
     return table(
         title,
         description,
         KEY,
         [info, *columns],
         labels=labels,
-        key_columns=[Column("consumer", links=LINKS)],
+        key_columns=[FieldOverride("consumer", links=LINKS)],
         width=24,
         height=9,
     )
 
 
-_full = shown(nats_consumers.ACK_PENDING).share_of(shown(nats_consumers.MAX_ACK_PENDING))
+_full = selector(nats_consumers.ACK_PENDING).share_of(selector(nats_consumers.MAX_ACK_PENDING))
 
 DETAILS: Final = (
     _details(
         "Consumer state",
         "Filter, settled messages per second, and ages of each consumer (CONSUMER.LIST).",
         {"filter": "filter", "deliver_group": "queue group"},
-        (Column("settled", unit="mps"), _rate(nats_consumers.SETTLED, window=NOW)),
-        (Column("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
-        (Column("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
-        (Column("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
-        (Column("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
+        (FieldOverride("settled", unit="mps"), _rate(nats_consumers.SETTLED, window=NOW)),
+        (FieldOverride("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
+        (FieldOverride("offline", states={"0": ("no", QUIET), "1": ("yes", BAD)}), _each(nats_consumers.OFFLINE)),
+        (FieldOverride("oldest unacked", unit="s"), _age(nats_consumers.OLDEST)),
+        (FieldOverride("last delivery", unit="s"), _age(nats_consumers.LAST_DELIVERY)),
     ),
     _details(
         "Consumer configuration",
         "Policies and limits of each consumer (config); full is the share of max_ack_pending. No data without a limit.",
         {"kind": "kind", "ack_policy": "ack policy", "deliver_policy": "deliver policy"},
         (
-            Column("full", unit="percentunit", limits=[Limit(1, BAD)], bar=True),
-            Line(_settings.matching("*", _full, "job", "instance", *KEY).max(*KEY)),
+            FieldOverride("full", unit="percentunit", limits=[Threshold(1, BAD)], bar=True),
+            PrometheusTarget(_settings.matching("*", _full, "job", "instance", *KEY).max(*KEY)),
         ),
-        (Column("max ack pending"), _each(nats_consumers.MAX_ACK_PENDING)),
-        (Column("ack wait", unit="s"), _each(nats_consumers.ACK_WAIT)),
-        (Column("max deliver"), _each(nats_consumers.MAX_DELIVER)),
+        (FieldOverride("max ack pending"), _each(nats_consumers.MAX_ACK_PENDING)),
+        (FieldOverride("ack wait", unit="s"), _each(nats_consumers.ACK_WAIT)),
+        (FieldOverride("max deliver"), _each(nats_consumers.MAX_DELIVER)),
     ),
 )

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
-from alerts.view import View
-from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, heatmap
-from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
+from dashboards.grafana.queries import RATE, STEP, PrometheusTarget, selector, variable
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 
-EVENTS_OF_ROLE: Final = Link("Events", View.EVENTS, {"role": "role"})
-SLOW: Final = [Limit(thresholds.DELIBERATION_SECONDS, WARN)]
+EVENTS_OF_ROLE: Final = Link("Events", DashboardUid.EVENTS, {"role": "role"})
+SLOW: Final = [Threshold(thresholds.DELIBERATION_SECONDS, WARN)]
 _ENDINGS: Final = [
-    Column("completed", color=OK), Column("failed", color=BAD), Column("timeout", color=WARN),
-]  # fmt: skip
+    FieldOverride("completed", color=OK),
+    FieldOverride("failed", color=BAD),
+    FieldOverride("timeout", color=WARN),
+]
 
 
 def of_roles(metric: Metric, **matchers: str | Matcher) -> Series:
     """Series of the selected roles."""
-    return shown(metric, role=chosen("role"), **matchers)
+    return selector(metric, role=variable("role"), **matchers)
 
 
 def success(window: str, *by: str) -> Query:
@@ -38,12 +40,12 @@ def mean(metric: Metric, window: str, *by: str) -> Query:
     return total.share_of(count)
 
 
-def _quantiles(metric: Metric, *by: str) -> list[Line]:
+def _quantiles(metric: Metric, *by: str) -> list[PrometheusTarget]:
     """p50 and p95; exemplars of p95 link to tasks."""
     name = " ".join(f"{{{{{label}}}}}" for label in by)
     return [
-        Line(of_roles(metric).quantile(0.95, *by, window=RATE), f"{name} p95", exemplar=True),
-        Line(of_roles(metric).quantile(0.5, *by, window=RATE), f"{name} p50"),
+        PrometheusTarget(of_roles(metric).quantile(0.95, *by, window=RATE), f"{name} p95", exemplar=True),
+        PrometheusTarget(of_roles(metric).quantile(0.5, *by, window=RATE), f"{name} p50"),
     ]
 
 
@@ -54,39 +56,55 @@ DELIBERATIONS: Final = Row(
             "In progress",
             "Deliberations by role from their first answer on (fleet_deliberations_in_progress), and the mean number of "
             "busy agents from the durations that they report (fleet_agent_response_duration_seconds_sum).",
-            Line(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
-            Line(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(RATE).sum(), "busy agents"),
-            width=8, unit="locale", decimals=0, links=[EVENTS_OF_ROLE],
+            PrometheusTarget(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
+            PrometheusTarget(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(RATE).sum(), "busy agents"),
+            width=8,
+            unit="locale",
+            decimals=0,
+            links=[EVENTS_OF_ROLE],
         ),
         graph(
             "Finished",
             "Finished deliberations per graph step by outcome (fleet_deliberations_total); unknown: the number of agents "
             "was not published.",
-            Line(of_roles(fleet.DELIBERATIONS).increase(STEP).sum("outcome"), "{{outcome}}"),
-            width=8, unit="locale", stacked=True, bars=True, columns=_ENDINGS,
+            PrometheusTarget(of_roles(fleet.DELIBERATIONS).increase(STEP).sum("outcome"), "{{outcome}}"),
+            width=8,
+            unit="locale",
+            stacked=True,
+            bars=True,
+            columns=_ENDINGS,
         ),
         graph(
             "Agents per outcome",
             "Agents that received a task, answered and failed, per second (fleet_deliberation_agents_total). The "
             "difference has not answered yet, or its answer is lost.",
-            Line(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
-            width=8, unit="eps",
-            columns=[Column("asked", color=ACCENT), Column("answered", color=OK), Column("failed", color=BAD)],
+            PrometheusTarget(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
+            width=8,
+            unit="eps",
+            columns=[
+                FieldOverride("asked", color=ACCENT),
+                FieldOverride("answered", color=OK),
+                FieldOverride("failed", color=BAD),
+            ],
         ),
         graph(
             "Deliberation duration",
             "Time from start to end by role, p50 and p95 (fleet_deliberation_duration_seconds); line: alert threshold.",
             *_quantiles(fleet.DELIBERATION_SECONDS, "role"),
-            unit="s", limits=SLOW, links=[EVENTS_OF_ROLE], width=12,
+            unit="s",
+            limits=SLOW,
+            links=[EVENTS_OF_ROLE],
+            width=12,
         ),
         heatmap(
             "Deliberations by duration",
             "Deliberations per second by duration; darker cells have more (fleet_deliberation_duration_seconds).",
-            Line(of_roles(fleet.DELIBERATION_SECONDS).bucket_rate(RATE).sum("le"), "{{le}}"),
-            unit="s", width=12,
+            PrometheusTarget(of_roles(fleet.DELIBERATION_SECONDS).bucket_rate(RATE).sum("le"), "{{le}}"),
+            unit="s",
+            width=12,
         ),
     ],
-)  # fmt: skip
+)
 
 ANSWERS: Final = Row(
     "Answers",
@@ -94,40 +112,56 @@ ANSWERS: Final = Row(
         graph(
             "Answers",
             "Answers per second by outcome (fleet_agent_responses_total).",
-            Line(of_roles(fleet.RESPONSES).rate(RATE).sum("outcome"), "{{outcome}}"),
-            width=8, unit="eps", stacked=True, columns=_ENDINGS,
+            PrometheusTarget(of_roles(fleet.RESPONSES).rate(RATE).sum("outcome"), "{{outcome}}"),
+            width=8,
+            unit="eps",
+            stacked=True,
+            columns=_ENDINGS,
         ),
         graph(
             "Successful answers",
             "Share of answers that did not fail, by role (fleet_agent_responses_total); line: alert threshold.",
-            Line(success(RATE, "role"), "{{role}}"),
-            width=8, unit="percentunit", maximum=1, below=True, links=[EVENTS_OF_ROLE],
-            limits=[Limit(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD)], calcs=["lastNotNull", "min"],
+            PrometheusTarget(success(RATE, "role"), "{{role}}"),
+            width=8,
+            unit="percentunit",
+            maximum=1,
+            below=True,
+            links=[EVENTS_OF_ROLE],
+            limits=[Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD)],
+            calcs=["lastNotNull", "min"],
         ),
         graph(
             "Answer duration by role",
             "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "role"),
-            width=8, unit="s", links=[EVENTS_OF_ROLE],
+            width=8,
+            unit="s",
+            links=[EVENTS_OF_ROLE],
         ),
         graph(
             "Answer duration by model",
             "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "model"),
-            width=8, unit="s", links=[Link("Servers of this model", View.VLLM, {"model": "model"})],
+            width=8,
+            unit="s",
+            links=[Link("Servers of this model", DashboardUid.VLLM, {"model": "model"})],
         ),
         graph(
             "Tokens per answer",
             "Tokens per answer including the prompt, mean and p95 (fleet_agent_response_tokens).",
-            Line(mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
-            Line(of_roles(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
-            width=8, unit="locale", decimals=0,
+            PrometheusTarget(mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
+            PrometheusTarget(of_roles(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
+            width=8,
+            unit="locale",
+            decimals=0,
         ),
         graph(
             "Tokens",
             "Tokens per second by role (fleet_agent_response_tokens_sum).",
-            Line(of_roles(fleet.RESPONSE_TOKENS).part("_sum").rate(RATE).sum("role"), "{{role}}"),
-            width=8, unit="locale", stacked=True,
+            PrometheusTarget(of_roles(fleet.RESPONSE_TOKENS).part("_sum").rate(RATE).sum("role"), "{{role}}"),
+            width=8,
+            unit="locale",
+            stacked=True,
         ),
     ],
-)  # fmt: skip
+)

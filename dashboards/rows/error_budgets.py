@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from alerts import thresholds
+from alerts.dashboard_uid import DashboardUid
 from alerts.rule import Severity
 from alerts.rules.budgets import PAIRS
-from alerts.view import View
-from dashboards.grafana.fields import BAD, WARN, Limit, Link
+from dashboards.grafana.fields import BAD, WARN, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph
-from dashboards.grafana.queries import Line, shown
+from dashboards.grafana.queries import PrometheusTarget, selector
 from exporter.metrics.promql import Query, like
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.vllm import mappings as vllm
@@ -20,30 +20,30 @@ from exporter.sources.vllm import mappings as vllm
 
 def _failing(window: str) -> Query:
     """Share of answers that failed; approvals, rejections and questions to a person are not counted."""
-    ended = shown(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).sum()
+    ended = selector(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).sum()
     # A fleet without failures has no failure series: 0, not "no data".
-    failed = shown(fleet.RESPONSES, outcome="failed").increase(window).sum() | ended * 0
+    failed = selector(fleet.RESPONSES, outcome="failed").increase(window).sum() | ended * 0
     return failed.share_of(ended)
 
 
 def _slow(window: str) -> Query:
     """Share of requests that took longer than the target."""
-    duration = shown(vllm.DURATION.metric)
+    duration = selector(vllm.DURATION.metric)
     everything = duration.part("_count").increase(window).sum()
     quick = duration.bucket(thresholds.LATENCY_SECONDS).increase(window).sum()
     return (everything - quick).clamp_min(0).share_of(everything)
 
 
-def _burning(share: Callable[[str], Query], target: float) -> list[Line]:
-    return [Line(share(pair.long) / round(1 - target, 6), pair.long) for pair in PAIRS]
+def _burning(share: Callable[[str], Query], target: float) -> list[PrometheusTarget]:
+    return [PrometheusTarget(share(pair.long) / round(1 - target, 6), pair.long) for pair in PAIRS]
 
 
-_FACTORS = [Limit(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]
+_FACTORS = [Threshold(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]
 
 FAILING: Final = _failing("1h")
 """Share of answers in the last hour that failed."""
 FAILING_LIMITS: Final = [
-    Limit(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.color) for limit in _FACTORS
+    Threshold(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.color) for limit in _FACTORS
 ]
 """Colored if the budget burns faster than the target allows."""
 
@@ -57,7 +57,7 @@ ROW: Final = Row(
             *_burning(_failing, thresholds.TASK_SUCCESS_TARGET),
             unit="none",
             limits=_FACTORS,
-            links=[Link("Agents", View.AGENTS)],
+            links=[Link("Agents", DashboardUid.AGENTS)],
             width=12,
         ),
         graph(
@@ -67,7 +67,7 @@ ROW: Final = Row(
             *_burning(_slow, thresholds.LATENCY_TARGET),
             unit="none",
             limits=_FACTORS,
-            links=[Link("vLLM", View.VLLM)],
+            links=[Link("vLLM", DashboardUid.VLLM)],
             width=12,
         ),
     ],

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from alerts import thresholds
-from alerts.view import View
-from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, ApiLink, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, heatmap, table
-from dashboards.grafana.queries import RANGE, RATE, Line, chosen, shown
+from dashboards.grafana.queries import RANGE, RATE, PrometheusTarget, selector, variable
 from dashboards.rows.common import coded, worded
 from exporter.events import broadcast
 from exporter.events.streams import DeliveryMode
@@ -23,30 +23,32 @@ from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import DROPPED, SKIPPED, STREAM_LAG, STREAM_MODE
 
 LIVE: Final = ApiLink("Live events")
-_BEHIND: Final = [Limit(thresholds.EVENTS_BEHIND, WARN)]
-_ANY: Final = [Limit(1, BAD)]
+_BEHIND: Final = [Threshold(thresholds.EVENTS_BEHIND, WARN)]
+_ANY: Final = [Threshold(1, BAD)]
 _HOW: Final[Mapping[str, tuple[str, str]]] = {
-    DeliveryMode.CONSUMER: ("in order", OK), DeliveryMode.SUBSCRIPTION: ("plain", ACCENT),
-    DeliveryMode.REFUSED: ("refused", BAD), DeliveryMode.OFFLINE: ("offline", BAD),
-}  # fmt: skip
+    DeliveryMode.CONSUMER: ("in order", OK),
+    DeliveryMode.SUBSCRIPTION: ("plain", ACCENT),
+    DeliveryMode.REFUSED: ("refused", BAD),
+    DeliveryMode.OFFLINE: ("offline", BAD),
+}
 
 
 def of_families(metric: Metric) -> Series:
     """Series of the selected families."""
-    return shown(metric, family=chosen("family"))
+    return selector(metric, family=variable("family"))
 
 
 def of_streams(metric: Metric) -> Series:
     """Series of the selected streams."""
-    return shown(metric, stream=chosen("stream"))
+    return selector(metric, stream=variable("stream"))
 
 
-def _lost(metric: Metric) -> Line:
-    return Line(of_streams(metric).increase(RANGE).sum("stream"))
+def _lost(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(of_streams(metric).increase(RANGE).sum("stream"))
 
 
-def _rate(metric: Metric, legend: str, *labels: str) -> Line:
-    return Line(shown(metric).rate(RATE).sum(*labels), legend)
+def _rate(metric: Metric, legend: str, *labels: str) -> PrometheusTarget:
+    return PrometheusTarget(selector(metric).rate(RATE).sum(*labels), legend)
 
 
 ALL_SEEN: Final = Row(
@@ -59,37 +61,46 @@ ALL_SEEN: Final = Row(
             ["stream"],
             [
                 (
-                    Column("read", states=worded(_HOW)),
-                    Line(coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=chosen("stream"))),
+                    FieldOverride("read", states=worded(_HOW)),
+                    PrometheusTarget(coded(STREAM_MODE, tuple(_HOW), "stream", label="mode", stream=variable("stream"))),
                 ),
-                (Column("unread", decimals=0, limits=_BEHIND), Line(of_streams(STREAM_LAG).max("stream"))),
-                (Column("deleted unread", decimals=0, limits=_ANY), _lost(SKIPPED)),
-                (Column("not in Loki", decimals=0, limits=_BEHIND), Line(of_streams(loki.PENDING).max("stream"))),
-                (Column("deleted before copied", decimals=0, limits=_ANY), _lost(loki.MISSED)),
-                (Column("rejected by Loki", decimals=0, limits=_ANY), _lost(loki.DROPPED)),
+                (
+                    FieldOverride("unread", decimals=0, limits=_BEHIND),
+                    PrometheusTarget(of_streams(STREAM_LAG).max("stream")),
+                ),
+                (FieldOverride("deleted unread", decimals=0, limits=_ANY), _lost(SKIPPED)),
+                (
+                    FieldOverride("not in Loki", decimals=0, limits=_BEHIND),
+                    PrometheusTarget(of_streams(loki.PENDING).max("stream")),
+                ),
+                (FieldOverride("deleted before copied", decimals=0, limits=_ANY), _lost(loki.MISSED)),
+                (FieldOverride("rejected by Loki", decimals=0, limits=_ANY), _lost(loki.DROPPED)),
             ],
             key_columns=[
-                Column(
+                FieldOverride(
                     "stream",
                     links=[
-                        Link("Exporter", View.EXPORTER, {"stream": "stream"}),
-                        Link("Consumers", View.COMMUNICATIONS, {"stream": "stream"}),
+                        Link("Exporter", DashboardUid.EXPORTER, {"stream": "stream"}),
+                        Link("Consumers", DashboardUid.COMMUNICATIONS, {"stream": "stream"}),
                     ],
                 )
             ],
-            width=24, height=8,
+            width=24,
+            height=8,
         ),
         heatmap(
             "Events by delay",
             "Events per second by the time from storage to receipt (fleet_event_delay_seconds).",
-            Line(of_families(fleet.DELAY).bucket_rate(RATE).sum("le"), "{{le}}"),
-            unit="s", width=12,
+            PrometheusTarget(of_families(fleet.DELAY).bucket_rate(RATE).sum("le"), "{{le}}"),
+            unit="s",
+            width=12,
         ),
         graph(
             "Event size (p95)",
             "p95 of the event size by family (fleet_event_size_bytes).",
-            Line(of_families(fleet.SIZE).quantile(0.95, "family", window=RATE), "{{family}}"),
-            unit="bytes", width=12,
+            PrometheusTarget(of_families(fleet.SIZE).quantile(0.95, "family", window=RATE), "{{family}}"),
+            unit="bytes",
+            width=12,
         ),
         graph(
             "Parse errors and drops",
@@ -100,22 +111,26 @@ ALL_SEEN: Final = Row(
             _rate(fleet.UNREADABLE_VALUES, "unreadable {{field}}", "field"),
             _rate(fleet.LIMIT_HITS, "over limit: {{kind}}", "kind"),
             _rate(DROPPED, "overflow"),
-            unit="eps", width=8,
+            unit="eps",
+            width=8,
         ),
         graph(
             "NATS advisories",
             "Ack samples and advisories of consumers per second, by type (fleet_exporter_nats_advisories_total).",
             _rate(delivery.ADVISORIES, "{{type}}", "type"),
-            unit="eps", width=8,
+            unit="eps",
+            width=8,
         ),
         graph(
             "Live stream",
             "Connected clients, and events and failed pushes to Grafana Live per second (fleet_exporter_stream_clients, "
             "fleet_grafana_live_*).",
-            Line(shown(broadcast.CLIENTS).sum(), "followers"),
+            PrometheusTarget(selector(broadcast.CLIENTS).sum(), "followers"),
             _rate(grafana_live.PUSHED, "events to Grafana Live"),
             _rate(grafana_live.FAILED, "failed pushes"),
-            unit="locale", width=8, links=[LIVE],
+            unit="locale",
+            width=8,
+            links=[LIVE],
         ),
     ],
-)  # fmt: skip
+)

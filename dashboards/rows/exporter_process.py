@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.view import View
-from dashboards.grafana.fields import WARN, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, of_exporters, shown
+from dashboards.grafana.queries import RATE, PrometheusTarget, of_exporters, selector
 from exporter.metrics import process
 from exporter.metrics.promql import Series
 
@@ -16,7 +16,7 @@ _PROCESS = {metric.name.removeprefix("process_"): metric for metric in process.M
 
 
 def _process(name: str) -> Series:
-    return shown(_PROCESS[name])
+    return selector(_PROCESS[name])
 
 
 _started = of_exporters(_process("start_time_seconds"))
@@ -31,29 +31,29 @@ PROCESS: Final = Row(
             ["job", "instance"],
             [
                 (
-                    Column("build", hidden=True),
-                    Line(shown(process.BUILD).max("job", "instance", "version", "python_version")),
+                    FieldOverride("build", hidden=True),
+                    PrometheusTarget(selector(process.BUILD).max("job", "instance", "version", "python_version")),
                 ),
-                (Column("shard", decimals=0), Line(shown(process.SHARD).max("job", "instance"))),
-                (Column("shards", decimals=0), Line(shown(process.SHARDS).max("job", "instance"))),
+                (FieldOverride("shard", decimals=0), PrometheusTarget(selector(process.SHARD).max("job", "instance"))),
+                (FieldOverride("shards", decimals=0), PrometheusTarget(selector(process.SHARDS).max("job", "instance"))),
                 (
-                    Column("uptime", unit="s"),
-                    Line(of_exporters(_process("start_time_seconds")).age().max("job", "instance")),
+                    FieldOverride("uptime", unit="s"),
+                    PrometheusTarget(of_exporters(_process("start_time_seconds")).age().max("job", "instance")),
                 ),
                 (
-                    Column("open files", unit="percentunit", limits=[Limit(0.8, WARN)], bar=True),
-                    Line(of_exporters(_process("open_fds") / _process("max_fds")).max("job", "instance")),
+                    FieldOverride("open files", unit="percentunit", limits=[Threshold(0.8, WARN)], bar=True),
+                    PrometheusTarget(of_exporters(_process("open_fds") / _process("max_fds")).max("job", "instance")),
                 ),
             ],
             labels={"version": "version", "python_version": "Python"},
-            key_columns=[Column("instance", links=[Link("Overview", View.OVERVIEW)])],
+            key_columns=[FieldOverride("instance", links=[Link("Overview", DashboardUid.OVERVIEW)])],
             width=24,
             height=6,
         ),
         graph(
             "CPU",
             "CPU usage of the process (process_cpu_seconds_total); 1 is one core.",
-            Line(of_exporters(_process("cpu_seconds_total").rate(RATE)).sum("instance"), "{{instance}}"),
+            PrometheusTarget(of_exporters(_process("cpu_seconds_total").rate(RATE)).sum("instance"), "{{instance}}"),
             unit="percentunit",
             width=12,
             height=10,
@@ -61,7 +61,7 @@ PROCESS: Final = Row(
         graph(
             "Memory",
             "Resident memory of the process (process_resident_memory_bytes).",
-            Line(of_exporters(_process("resident_memory_bytes")).max("instance"), "{{instance}}"),
+            PrometheusTarget(of_exporters(_process("resident_memory_bytes")).max("instance"), "{{instance}}"),
             unit="bytes",
             width=12,
             height=10,

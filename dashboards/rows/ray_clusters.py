@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.view import View
-from dashboards.grafana.fields import BAD, OK, QUIET, UNKNOWN, WARN, YES_NO, Column, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import BAD, OK, QUIET, UNKNOWN, WARN, YES_NO, FieldOverride, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, stat, table
-from dashboards.grafana.queries import Line, chosen, shown
+from dashboards.grafana.queries import PrometheusTarget, selector, variable
 from dashboards.rows.common import coded, worded
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
@@ -31,14 +31,14 @@ _CLUSTER_STATES = {
 
 
 def _cluster(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, namespace=chosen("namespace"), **matchers)
+    return selector(metric, namespace=variable("namespace"), **matchers)
 
 
-def _workers(what: str) -> Line:
-    return Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
+def _workers(what: str) -> PrometheusTarget:
+    return PrometheusTarget(_cluster(clusters.WORKERS[what]).max(*_CLUSTER), f"{{{{raycluster}}}} {what}")
 
 
-_PODS = Link("Pods", View.OVERVIEW, {"namespace": "namespace"})
+_PODS = Link("Pods", DashboardUid.OVERVIEW, {"namespace": "namespace"})
 
 CLUSTERS: Final = Row(
     "Capacity",
@@ -50,22 +50,26 @@ CLUSTERS: Final = Row(
             _CLUSTER,
             [
                 (
-                    Column("state", states=worded(_CLUSTER_STATES)),
-                    Line(coded(clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=chosen("namespace"))),
+                    FieldOverride("state", states=worded(_CLUSTER_STATES)),
+                    PrometheusTarget(
+                        coded(clusters.CLUSTER_STATE, tuple(_CLUSTER_STATES), *_CLUSTER, namespace=variable("namespace"))
+                    ),
                 ),
                 *(
-                    (Column(what, decimals=0), Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)))
+                    (FieldOverride(what, decimals=0), PrometheusTarget(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)))
                     for what in ("desired", "available", "ready")
                 ),
                 *(
                     (
-                        Column(head, states=YES_NO if name != "ReplicaFailure" else {"1": ("yes", BAD), "0": ("no", OK)}),
-                        Line(_cluster(clusters.CLUSTER_CONDITION, condition=name).max(*_CLUSTER)),
+                        FieldOverride(
+                            head, states=YES_NO if name != "ReplicaFailure" else {"1": ("yes", BAD), "0": ("no", OK)}
+                        ),
+                        PrometheusTarget(_cluster(clusters.CLUSTER_CONDITION, condition=name).max(*_CLUSTER)),
                     )
                     for name, head in _CONDITIONS.items()
                 ),
             ],
-            key_columns=[Column("namespace", links=[_PODS])],
+            key_columns=[FieldOverride("namespace", links=[_PODS])],
             width=24,
             height=5,
         ),
@@ -76,14 +80,17 @@ CLUSTERS: Final = Row(
             _CLUSTER,
             [
                 *(
-                    (Column(f"workers {what}", decimals=0), Line(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)))
+                    (
+                        FieldOverride(f"workers {what}", decimals=0),
+                        PrometheusTarget(_cluster(clusters.WORKERS[what]).max(*_CLUSTER)),
+                    )
                     for what in ("min", "max")
                 ),
-                (Column("CPU", decimals=1), Line(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
-                (Column("memory", unit="bytes"), Line(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
-                (Column("GPUs", decimals=0), Line(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
+                (FieldOverride("CPU", decimals=1), PrometheusTarget(_cluster(clusters.CLUSTER_CPU).max(*_CLUSTER))),
+                (FieldOverride("memory", unit="bytes"), PrometheusTarget(_cluster(clusters.CLUSTER_MEMORY).max(*_CLUSTER))),
+                (FieldOverride("GPUs", decimals=0), PrometheusTarget(_cluster(clusters.CLUSTER_GPU).max(*_CLUSTER))),
             ],
-            key_columns=[Column("namespace", links=[_PODS])],
+            key_columns=[FieldOverride("namespace", links=[_PODS])],
             width=24,
             height=5,
         ),
@@ -99,18 +106,18 @@ CLUSTERS: Final = Row(
             "KubeRay",
             "Whether the Kubernetes API serves the KubeRay resources (ray_crd_available). Without KubeRay, this dashboard "
             "has no data.",
-            Line(shown(SERVED).max("kind"), "{{kind}}"),
+            PrometheusTarget(selector(SERVED).max("kind"), "{{kind}}"),
             states=YES_NO,
             names=True,
             height=8,
-            links=[Link("Exporter", View.EXPORTER)],
+            links=[Link("Exporter", DashboardUid.EXPORTER)],
         ),
         graph(
             "GPUs",
             "Allocatable and requested GPUs by node pool (fleet_node_pool_gpus_allocatable, "
             "fleet_node_pool_gpus_requested); no data without GPU nodes, or if the exporter does not read nodes.",
-            Line(shown(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
-            Line(shown(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
+            PrometheusTarget(selector(workloads.POOL_GPUS).max("pool"), "{{pool}} allocatable"),
+            PrometheusTarget(selector(workloads.POOL_REQUESTED).max("pool"), "{{pool}} requested"),
             unit="locale",
         ),
     ],

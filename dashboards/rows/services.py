@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
-from alerts.view import View
-from dashboards.grafana.fields import BAD, OK, QUIET, UP_DOWN, WARN, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import BAD, OK, QUIET, UP_DOWN, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import Line, chosen, shown
+from dashboards.grafana.queries import PrometheusTarget, selector, variable
 from dashboards.rows.common import coded
 from exporter.errors import Reason
 from exporter.metrics.metric import Metric
@@ -24,15 +24,15 @@ _HEALTH = {
     probe.Health.NONE: ("no health service", QUIET),
 }
 _REASONS = {"0": ("none", QUIET)} | {str(place): (reason, BAD) for place, reason in enumerate(Reason, 1)}
-LINKS: Final = (Link("Pods and agents", View.OVERVIEW, {"service": "service"}),)
+LINKS: Final = (Link("Pods and agents", DashboardUid.OVERVIEW, {"service": "service"}),)
 
 
 def _of(metric: Metric) -> Series:
-    return shown(metric, service=chosen("service"))
+    return selector(metric, service=variable("service"))
 
 
-def _each(metric: Metric) -> Line:
-    return Line(_of(metric).max(*_KEY))
+def _each(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(_of(metric).max(*_KEY))
 
 
 _addresses = _of(probe.UP) * 0
@@ -47,20 +47,28 @@ SERVICES: Final = Row(
             "that the service does not report.",
             _KEY,
             [
-                (Column("up", states=UP_DOWN), _each(probe.UP)),
-                (Column("health", states=_states), Line(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health"))),
-                (Column("failure", states=_REASONS), Line(coded(probe.FAILURE, tuple(Reason), *_KEY, label="reason"))),
+                (FieldOverride("up", states=UP_DOWN), _each(probe.UP)),
                 (
-                    Column("round trip", unit="s", limits=[Limit(thresholds.RTT_SECONDS, WARN)]),
+                    FieldOverride("health", states=_states),
+                    PrometheusTarget(coded(probe.HEALTH, tuple(_HEALTH), *_KEY, label="health")),
+                ),
+                (
+                    FieldOverride("failure", states=_REASONS),
+                    PrometheusTarget(coded(probe.FAILURE, tuple(Reason), *_KEY, label="reason")),
+                ),
+                (
+                    FieldOverride("round trip", unit="s", limits=[Threshold(thresholds.RTT_SECONDS, WARN)]),
                     _each(probe.ROUND_TRIP),
                 ),
                 (
-                    Column("addresses"),
-                    Line(_addresses.matching("+", shown(probe.INSTANCES), "job", "instance", "service").max(*_KEY)),
+                    FieldOverride("addresses"),
+                    PrometheusTarget(
+                        _addresses.matching("+", selector(probe.INSTANCES), "job", "instance", "service").max(*_KEY)
+                    ),
                 ),
-                (Column("uptime", unit="s"), Line(_of(probe.STARTED).age().max(*_KEY))),
+                (FieldOverride("uptime", unit="s"), PrometheusTarget(_of(probe.STARTED).age().max(*_KEY))),
             ],
-            key_columns=[Column("service", links=LINKS)],
+            key_columns=[FieldOverride("service", links=LINKS)],
             sort="service",
             descending=False,
             width=24,
@@ -69,9 +77,9 @@ SERVICES: Final = Row(
         graph(
             "Round trip of services",
             "Response time of each address (fleet_service_round_trip_seconds). Gaps: no check took place.",
-            Line(_of(probe.ROUND_TRIP).max(*_KEY), "{{service}} {{address}}"),
+            PrometheusTarget(_of(probe.ROUND_TRIP).max(*_KEY), "{{service}} {{address}}"),
             unit="s",
-            limits=[Limit(thresholds.RTT_SECONDS, WARN)],
+            limits=[Threshold(thresholds.RTT_SECONDS, WARN)],
             links=LINKS,
             width=12,
         ),
@@ -79,13 +87,13 @@ SERVICES: Final = Row(
             "Councils and jobs",
             "Councils, agents, running jobs and deliberations reported by the orchestrator and the Ray executor (GetStatus, "
             "ListCouncils, GetActiveJobs).",
-            Line(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
-            Line(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
-            Line(_of(probe.JOBS).sum("role"), "{{role}} jobs"),
-            Line(_of(probe.ACTIVE).sum("service"), "{{service}} deliberations"),
+            PrometheusTarget(_of(probe.COUNCILS).sum("service"), "{{service}} councils"),
+            PrometheusTarget(_of(probe.AGENTS).sum("role"), "{{role}} agents"),
+            PrometheusTarget(_of(probe.JOBS).sum("role"), "{{role}} jobs"),
+            PrometheusTarget(_of(probe.ACTIVE).sum("service"), "{{service}} deliberations"),
             unit="locale",
             decimals=0,
-            links=[Link("Agents", View.AGENTS)],
+            links=[Link("Agents", DashboardUid.AGENTS)],
             width=12,
         ),
     ],

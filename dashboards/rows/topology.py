@@ -7,7 +7,7 @@ the same two metrics: received events (fleet_events_total) and consumer configur
 
 from __future__ import annotations
 
-from dashboards.grafana.queries import NOW, Line, chosen, labelled, raw, shown
+from dashboards.grafana.queries import NOW, PrometheusTarget, labelled, raw, selector, variable
 from exporter.metrics.promql import Matcher, Query, Series, like, unlike
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
@@ -24,7 +24,7 @@ _WILDCARDS = (
 
 
 def _set_to(filters: Matcher | str) -> Series:
-    return shown(nats_consumers.INFO, stream=chosen("stream"), consumer=chosen("consumer"), filter=filters)
+    return selector(nats_consumers.INFO, stream=variable("stream"), consumer=variable("consumer"), filter=filters)
 
 
 def _filters() -> Query:
@@ -40,8 +40,8 @@ def _filters() -> Query:
 
 
 _CONSUMER = ("job", "instance", "stream", "consumer")
-_PUBLISHED = shown(fleet.EVENTS).rate(NOW)
-_CONSUMED = _filters().matching("*", shown(nats_consumers.DELIVERED).rate(NOW), *_CONSUMER).sum("subject", "service")
+_PUBLISHED = selector(fleet.EVENTS).rate(NOW)
+_CONSUMED = _filters().matching("*", selector(nats_consumers.DELIVERED).rate(NOW), *_CONSUMER).sum("subject", "service")
 """Deliveries per second. A consumer with several filters has an edge from each, with all its deliveries on each edge."""
 
 
@@ -62,14 +62,14 @@ def _covered() -> Query:
     parts = []
     for pattern, wildcard in _WILDCARDS:
         # agent.results.* stands for subjects with IDs, and would match itself
-        seen = shown(fleet.EVENTS, subject=unlike(r".*[*]")) if wildcard.endswith("*") else shown(fleet.EVENTS)
+        seen = selector(fleet.EVENTS, subject=unlike(r".*[*]")) if wildcard.endswith("*") else selector(fleet.EVENTS)
         parts.append(labelled(seen.rate(NOW).sum("subject"), "wildcard", wildcard, "subject", pattern))
     covers = raw(" or ".join(part.text for part in parts), "subject", "wildcard")
     consumed = labelled(_CONSUMED, "wildcard", "$1", "subject", "(.+)").by("group", "wildcard")
     return _arrow(covers.matching("*", consumed, "wildcard"), ("subject", "subject"), ("subject", "wildcard"))
 
 
-def nodes() -> Line:
+def nodes() -> PrometheusTarget:
     """Nodes with messages per second: published or delivered."""
     published = _circle(_PUBLISHED.sum("subject"), "subject", "subject", "subject")
     filters = _circle(_CONSUMED.sum("subject"), "subject", "subject", "subject")
@@ -78,14 +78,14 @@ def nodes() -> Line:
         raw(f"({published.text} or {filters.text})", *published.labels),
         _circle(_CONSUMED.sum("service"), "consumer", "service", "consumes"),
     ]
-    return Line(raw(" or ".join(part.text for part in parts), "id", "title", "subtitle"))
+    return PrometheusTarget(raw(" or ".join(part.text for part in parts), "id", "title", "subtitle"))
 
 
-def edges() -> Line:
+def edges() -> PrometheusTarget:
     """Edges with messages per second: published, matched by a wildcard, or delivered."""
     parts = [
         _arrow(_PUBLISHED.sum("producer", "subject"), ("publisher", "subject"), ("producer", "subject")),
         _covered(),
         _arrow(_CONSUMED, ("subject", "consumer"), ("subject", "service")),
     ]
-    return Line(raw(" or ".join(part.text for part in parts), "id", "source", "target"))
+    return PrometheusTarget(raw(" or ".join(part.text for part in parts), "id", "source", "target"))

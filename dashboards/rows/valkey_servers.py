@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.view import View
-from dashboards.grafana.fields import ACCENT, OK, QUIET, WARN, YES_NO, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import ACCENT, OK, QUIET, WARN, YES_NO, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, STEP, Line, chosen, shown
+from dashboards.grafana.queries import RATE, STEP, PrometheusTarget, selector, variable
 from dashboards.rows.common import coded, worded
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
@@ -24,29 +24,29 @@ _OFF_ON = {"0": ("off", QUIET), "1": ("on", OK)}
 
 def at(metric: Metric, **matchers: str | Matcher) -> Series:
     """Series of the selected servers."""
-    return shown(metric, server=chosen("server"), **matchers)
+    return selector(metric, server=variable("server"), **matchers)
 
 
-def rate(metric: Metric, legend: str, *labels: str) -> Line:
+def rate(metric: Metric, legend: str, *labels: str) -> PrometheusTarget:
     """Rate per second over all selected servers."""
-    return Line(at(metric).rate(RATE).sum(*labels), legend)
+    return PrometheusTarget(at(metric).rate(RATE).sum(*labels), legend)
 
 
-def _often(metric: Metric, legend: str, *labels: str) -> Line:
-    return Line(at(metric).increase(STEP).sum(*labels), legend)
+def _often(metric: Metric, legend: str, *labels: str) -> PrometheusTarget:
+    return PrometheusTarget(at(metric).increase(STEP).sum(*labels), legend)
 
 
-def _each(metric: Metric) -> Line:
-    return Line(at(metric).max("server"))
+def _each(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(at(metric).max("server"))
 
 
 LIMIT: Final = at(info.MEMORY_MAX).max("server") > 0
 """The memory limit of a server; no data without maxmemory."""
 USED: Final = at(info.MEMORY_USED).max("server")
-_role = coded(info.ROLE, tuple(_ROLES), "server", label="role", server=chosen("server"))
+_role = coded(info.ROLE, tuple(_ROLES), "server", label="role", server=variable("server"))
 _saving = at(info.RDB_RUNNING).max("server") + at(info.AOF_REWRITING).max("server")
 _behind = at(info.REPLICATION_OFFSET).max("server")
-_why = [Link("Exporter", View.EXPORTER, {"server": "server"})]
+_why = [Link("Exporter", DashboardUid.EXPORTER, {"server": "server"})]
 
 SERVERS: Final = Row(
     "Servers",
@@ -56,29 +56,29 @@ SERVERS: Final = Row(
             "Version, role, uptime, connections and replication of each server, and whether its last save succeeded.",
             ["server"],
             [
-                (Column("info", hidden=True), Line(at(info.SERVER_INFO).max("server", "version"))),
-                (Column("role", states=worded(_ROLES)), Line(_role)),
-                (Column("uptime", unit="s"), Line(at(info.START).age().max("server"))),
-                (Column("loading", states={"0": ("no", OK), "1": ("yes", WARN)}), _each(info.LOADING)),
+                (FieldOverride("info", hidden=True), PrometheusTarget(at(info.SERVER_INFO).max("server", "version"))),
+                (FieldOverride("role", states=worded(_ROLES)), PrometheusTarget(_role)),
+                (FieldOverride("uptime", unit="s"), PrometheusTarget(at(info.START).age().max("server"))),
+                (FieldOverride("loading", states={"0": ("no", OK), "1": ("yes", WARN)}), _each(info.LOADING)),
                 (
-                    Column("clients used", unit="percentunit", bar=True, limits=[Limit(0.8, WARN)]),
-                    Line(at(info.CONNECTED_CLIENTS).max("server") / (at(info.MAX_CLIENTS).max("server") > 0)),
+                    FieldOverride("clients used", unit="percentunit", bar=True, limits=[Threshold(0.8, WARN)]),
+                    PrometheusTarget(at(info.CONNECTED_CLIENTS).max("server") / (at(info.MAX_CLIENTS).max("server") > 0)),
                 ),
-                (Column("replicas", decimals=0), _each(info.CONNECTED_REPLICAS)),
-                (Column("master link", states=YES_NO), Line(at(info.MASTER_LINK_UP).min("server"))),
-                (Column("last save", states=YES_NO), Line(at(info.PERSISTENCE_OK).min("server"))),
+                (FieldOverride("replicas", decimals=0), _each(info.CONNECTED_REPLICAS)),
+                (FieldOverride("master link", states=YES_NO), PrometheusTarget(at(info.MASTER_LINK_UP).min("server"))),
+                (FieldOverride("last save", states=YES_NO), PrometheusTarget(at(info.PERSISTENCE_OK).min("server"))),
             ],
             labels={"version": "version"},
-            key_columns=[Column("server", links=_why)],
+            key_columns=[FieldOverride("server", links=_why)],
             width=24,
             height=6,
         ),
         graph(
             "Memory",
             "Memory by use (INFO used_memory and its parts), and the limit if one is set.",
-            Line(LIMIT.sum(), "limit"),
+            PrometheusTarget(LIMIT.sum(), "limit"),
             *(
-                Line(at(metric).sum(), legend)
+                PrometheusTarget(at(metric).sum(), legend)
                 for metric, legend in (
                     (info.MEMORY_USED, "used"),
                     (info.MEMORY_RSS, "resident"),
@@ -98,7 +98,7 @@ SERVERS: Final = Row(
             "Clients",
             "Connections by type (INFO clients), and maxclients.",
             *(
-                Line(at(metric).sum(), legend)
+                PrometheusTarget(at(metric).sum(), legend)
                 for metric, legend in (
                     (info.CONNECTED_CLIENTS, "connected"),
                     (info.BLOCKED_CLIENTS, "blocked"),
@@ -144,8 +144,8 @@ ERRORS: Final = Row(
             "Slow and large commands",
             "Entries in the slow log and the large-reply log, and writes delayed by fsync (SLOWLOG LEN, COMMANDLOG LEN, "
             "INFO aof_delayed_fsync).",
-            Line(at(valkey.SLOWLOG).sum("server"), "{{server}} slow"),
-            Line(at(valkey.LARGE_REPLIES).sum("server"), "{{server}} large"),
+            PrometheusTarget(at(valkey.SLOWLOG).sum("server"), "{{server}} slow"),
+            PrometheusTarget(at(valkey.LARGE_REPLIES).sum("server"), "{{server}} large"),
             _often(info.AOF_DELAYED, "delayed by fsync"),
             unit="locale",
             width=12,
@@ -162,15 +162,15 @@ PERSISTENCE: Final = Row(
             "Engine, mode, eviction policy, AOF and fragmentation of each server.",
             ["server"],
             [
-                (Column("info", hidden=True), Line(at(info.SERVER_INFO).max("server", *_LABELS))),
-                (Column("I/O threads", states=_OFF_ON), _each(info.IO_THREADS)),
-                (Column("AOF", states=_OFF_ON), _each(info.AOF_ENABLED)),
-                (Column("AOF size", unit="bytes"), _each(info.AOF_SIZE)),
-                (Column("fragmentation", decimals=2), _each(info.FRAGMENTATION)),
-                (Column("stale keys", unit="percentunit"), _each(info.EXPIRED_STALE)),
+                (FieldOverride("info", hidden=True), PrometheusTarget(at(info.SERVER_INFO).max("server", *_LABELS))),
+                (FieldOverride("I/O threads", states=_OFF_ON), _each(info.IO_THREADS)),
+                (FieldOverride("AOF", states=_OFF_ON), _each(info.AOF_ENABLED)),
+                (FieldOverride("AOF size", unit="bytes"), _each(info.AOF_SIZE)),
+                (FieldOverride("fragmentation", decimals=2), _each(info.FRAGMENTATION)),
+                (FieldOverride("stale keys", unit="percentunit"), _each(info.EXPIRED_STALE)),
             ],
             labels=_LABELS,
-            key_columns=[Column("server", links=_why)],
+            key_columns=[FieldOverride("server", links=_why)],
             width=24,
             height=6,
         ),
@@ -179,14 +179,14 @@ PERSISTENCE: Final = Row(
             "Saves, the link to the master, and the exporter's last scan of the keys of each server.",
             ["server"],
             [
-                (Column("saving", states=_SAVING), Line(_saving.max("server"))),
-                (Column("last dump", unit="s"), Line(at(info.RDB_LAST_SAVE).age().max("server"))),
-                (Column("unsaved changes", decimals=0), _each(info.RDB_CHANGES)),
-                (Column("last master contact", unit="s"), _each(info.MASTER_LAST_IO)),
-                (Column("keys scanned", decimals=0), _each(keys.SCANNED)),
-                (Column("scan complete", states=YES_NO), _each(keys.COMPLETE)),
+                (FieldOverride("saving", states=_SAVING), PrometheusTarget(_saving.max("server"))),
+                (FieldOverride("last dump", unit="s"), PrometheusTarget(at(info.RDB_LAST_SAVE).age().max("server"))),
+                (FieldOverride("unsaved changes", decimals=0), _each(info.RDB_CHANGES)),
+                (FieldOverride("last master contact", unit="s"), _each(info.MASTER_LAST_IO)),
+                (FieldOverride("keys scanned", decimals=0), _each(keys.SCANNED)),
+                (FieldOverride("scan complete", states=YES_NO), _each(keys.COMPLETE)),
             ],
-            key_columns=[Column("server", links=_why)],
+            key_columns=[FieldOverride("server", links=_why)],
             width=24,
             height=6,
         ),
@@ -194,9 +194,9 @@ PERSISTENCE: Final = Row(
             "Persistence duration",
             "Duration of the last RDB save, AOF rewrite and fork. Clients wait during a fork (INFO "
             "rdb_last_bgsave_time_sec, aof_last_rewrite_time_sec, latest_fork_usec).",
-            Line(at(info.RDB_DURATION).max("server"), "{{server}} dump"),
-            Line(at(info.AOF_REWRITE_DURATION).max("server"), "{{server}} rewrite"),
-            Line(at(info.FORK).max("server"), "{{server}} fork"),
+            PrometheusTarget(at(info.RDB_DURATION).max("server"), "{{server}} dump"),
+            PrometheusTarget(at(info.AOF_REWRITE_DURATION).max("server"), "{{server}} rewrite"),
+            PrometheusTarget(at(info.FORK).max("server"), "{{server}} fork"),
             unit="s",
             width=12,
         ),
@@ -214,13 +214,13 @@ PERSISTENCE: Final = Row(
             "without replicas.",
             _REPLICA,
             [
-                (Column("last ack", unit="s"), Line(at(info.REPLICA_LAG).max(*_REPLICA))),
+                (FieldOverride("last ack", unit="s"), PrometheusTarget(at(info.REPLICA_LAG).max(*_REPLICA))),
                 (
-                    Column("lag", unit="bytes"),
-                    Line((at(info.REPLICA_ACKED).max(*_REPLICA)).matching("-", _behind, "server") * -1),
+                    FieldOverride("lag", unit="bytes"),
+                    PrometheusTarget((at(info.REPLICA_ACKED).max(*_REPLICA)).matching("-", _behind, "server") * -1),
                 ),
             ],
-            key_columns=[Column("server", links=_why)],
+            key_columns=[FieldOverride("server", links=_why)],
             width=12,
             height=8,
         ),

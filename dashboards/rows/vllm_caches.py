@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from alerts import thresholds
-from alerts.view import View
-from dashboards.grafana.fields import QUIET, WARN, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import QUIET, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import RATE, Line, chosen, shown
+from dashboards.grafana.queries import RATE, PrometheusTarget, selector, variable
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
 from exporter.sources.vllm import mappings, page
@@ -20,30 +20,30 @@ SHARES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 
 def at(mapping: mappings.MetricMapping, **matchers: str | Matcher) -> Series:
     """Series of the selected servers and models."""
-    return shown(mapping.metric, server=chosen("server"), model=chosen("model"), **matchers)
+    return selector(mapping.metric, server=variable("server"), model=variable("model"), **matchers)
 
 
 def of_server(metric: Metric, **matchers: str | Matcher) -> Series:
     """Series of the selected servers, without the label model."""
-    return shown(metric, server=chosen("server"), **matchers)
+    return selector(metric, server=variable("server"), **matchers)
 
 
-def rate(mapping: mappings.MetricMapping, legend: str, *labels: str) -> Line:
+def rate(mapping: mappings.MetricMapping, legend: str, *labels: str) -> PrometheusTarget:
     """Rate per second."""
-    return Line(at(mapping).rate(RATE).sum(*labels), legend)
+    return PrometheusTarget(at(mapping).rate(RATE).sum(*labels), legend)
 
 
-def quantile(mapping: mappings.MetricMapping, legend: str, share: float = 0.95, window: str = RATE) -> Line:
+def quantile(mapping: mappings.MetricMapping, legend: str, share: float = 0.95, window: str = RATE) -> PrometheusTarget:
     """A quantile over all selected engines."""
-    return Line(at(mapping).quantile(share, window=window), legend)
+    return PrometheusTarget(at(mapping).quantile(share, window=window), legend)
 
 
-def share(part: mappings.MetricMapping, whole: mappings.MetricMapping, legend: str) -> Line:
+def share(part: mappings.MetricMapping, whole: mappings.MetricMapping, legend: str) -> PrometheusTarget:
     """Ratio of two counters, 0 to 1; no data without traffic."""
-    return Line(at(part).rate(RATE).sum().share_of(at(whole).rate(RATE).sum()), legend)
+    return PrometheusTarget(at(part).rate(RATE).sum().share_of(at(whole).rate(RATE).sum()), legend)
 
 
-FULL: Final = Limit(thresholds.KV_CACHE_FULL_RATIO, WARN)
+FULL: Final = Threshold(thresholds.KV_CACHE_FULL_RATIO, WARN)
 MISSING: Final = of_server(page.MISSING).max("server", "metric").equals(1)
 """Missing metrics, one series each."""
 
@@ -53,7 +53,7 @@ CACHES: Final = Row(
         graph(
             "KV cache",
             "KV cache usage by engine (vllm_kv_cache_usage_ratio); line: alert threshold.",
-            Line(at(mappings.KV_CACHE).max(*ENGINE), "{{model}} on {{server}}, engine {{engine}}"),
+            PrometheusTarget(at(mappings.KV_CACHE).max(*ENGINE), "{{model}} on {{server}}, engine {{engine}}"),
             unit="percentunit",
             limits=[FULL],
             maximum=1,
@@ -89,8 +89,8 @@ CACHES: Final = Row(
             "Metrics that a server does not export, so that panels have no data: this vLLM version lacks them or names "
             "them differently, or the feature is off (vllm_metric_missing).",
             ["server", "metric"],
-            [(Column("missing", states={"1": ("missing", QUIET)}), Line(MISSING))],
-            key_columns=[Column("server", links=[Link("Exporter", View.EXPORTER, {"server": "server"})])],
+            [(FieldOverride("missing", states={"1": ("missing", QUIET)}), PrometheusTarget(MISSING))],
+            key_columns=[FieldOverride("server", links=[Link("Exporter", DashboardUid.EXPORTER, {"server": "server"})])],
             width=24,
             height=7,
         ),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.view import View
-from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, Column, Limit, Link
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, table
-from dashboards.grafana.queries import Line, chosen, labelled, shown
+from dashboards.grafana.queries import PrometheusTarget, labelled, selector, variable
 from dashboards.rows.common import coded
 from exporter.metrics import process
 from exporter.metrics.metric import Metric
@@ -22,28 +22,30 @@ from exporter.sources.workloads import samples as workloads
 STATES: Final = {"1": ("down", BAD), "2": ("degraded", WARN), "3": ("up", OK), "4": ("absent", BAD), "5": ("unknown", QUIET)}
 """Texts and colors for the state of a group: backends, services, workloads."""
 
-_RESOURCES = [Column("limit", color=QUIET), Column("requested", color=ACCENT), Column("used", color=OK)]
+_RESOURCES = [FieldOverride("limit", color=QUIET), FieldOverride("requested", color=ACCENT), FieldOverride("used", color=OK)]
 _WORKLOAD = ("namespace", "workload")
 _WHO = ("namespace", "kind", "workload")
 _GONE = "no data without metrics-server"
 
 
 def _workload(metric: Metric, **matchers: str | Matcher) -> Series:
-    return shown(metric, namespace=chosen("namespace"), workload=chosen("workload"), **matchers)
+    return selector(metric, namespace=variable("namespace"), workload=variable("workload"), **matchers)
 
 
-def _each(metric: Metric) -> Line:
-    return Line(_workload(metric).max(*_WHO))
+def _each(metric: Metric) -> PrometheusTarget:
+    return PrometheusTarget(_workload(metric).max(*_WHO))
 
 
 def _version(component: str, info: Metric) -> Query:
-    return labelled(shown(info).max("version"), "component", component)
+    return labelled(selector(info).max("version"), "component", component)
 
 
 _status = coded(
-    workloads.STATUS, ("down", "degraded", "up"), *_WHO, namespace=chosen("namespace"), workload=chosen("workload")
+    workloads.STATUS, ("down", "degraded", "up"), *_WHO, namespace=variable("namespace"), workload=variable("workload")
 )
-EXPECTED: Final = coded(workloads.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=chosen("namespace"))
+EXPECTED: Final = coded(
+    workloads.EXPECTED, ("down", "degraded", "up", "absent"), *_WORKLOAD, namespace=variable("namespace")
+)
 """The expected workloads, with values as in `STATES`."""
 
 TABLE: Final = table(
@@ -51,19 +53,19 @@ TABLE: Final = table(
     "Workloads: pod readiness, uptime, and restarts in the last hour (fleet_workload_*).",
     _WHO,
     [
-        (Column("state", states=STATES, width=90), Line(_status)),
-        (Column("ready", decimals=0, width=60), _each(workloads.READY)),
-        (Column("desired", decimals=0, width=70), _each(workloads.DESIRED)),
-        (Column("pods", decimals=0, width=60), Line(_workload(workloads.PODS).sum(*_WHO))),
-        (Column("uptime", unit="s"), Line(_workload(workloads.STARTED).age().max(*_WHO))),
+        (FieldOverride("state", states=STATES, width=90), PrometheusTarget(_status)),
+        (FieldOverride("ready", decimals=0, width=60), _each(workloads.READY)),
+        (FieldOverride("desired", decimals=0, width=70), _each(workloads.DESIRED)),
+        (FieldOverride("pods", decimals=0, width=60), PrometheusTarget(_workload(workloads.PODS).sum(*_WHO))),
+        (FieldOverride("uptime", unit="s"), PrometheusTarget(_workload(workloads.STARTED).age().max(*_WHO))),
         (
-            Column("restarts", decimals=0, limits=[Limit(1, WARN)]),
-            Line(_workload(workloads.RESTARTS).increase("1h").sum(*_WHO)),
+            FieldOverride("restarts", decimals=0, limits=[Threshold(1, WARN)]),
+            PrometheusTarget(_workload(workloads.RESTARTS).increase("1h").sum(*_WHO)),
         ),
     ],
     key_columns=[
-        Column("namespace", links=[Link("Ray jobs", View.RAY_JOBS, {"namespace": "namespace"})]),
-        Column("workload", links=[Link("Calls", View.COMMUNICATIONS, {"service": "workload"})]),
+        FieldOverride("namespace", links=[Link("Ray jobs", DashboardUid.RAY_JOBS, {"namespace": "namespace"})]),
+        FieldOverride("workload", links=[Link("Calls", DashboardUid.COMMUNICATIONS, {"service": "workload"})]),
     ],
     sort="state",
     descending=False,
@@ -76,14 +78,16 @@ _RESOURCE_TABLE = table(
     f"Requested and used resources of each workload (fleet_workload_*); used: {_GONE}.",
     _WHO,
     [
-        (Column("available", decimals=0, width=80), _each(workloads.AVAILABLE)),
-        (Column("CPU requested", decimals=2), _each(workloads.CPU_REQUESTED)),
-        (Column("CPU used", decimals=2), _each(workloads.CPU_USED)),
-        (Column("memory requested", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
-        (Column("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
-        (Column("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
+        (FieldOverride("available", decimals=0, width=80), _each(workloads.AVAILABLE)),
+        (FieldOverride("CPU requested", decimals=2), _each(workloads.CPU_REQUESTED)),
+        (FieldOverride("CPU used", decimals=2), _each(workloads.CPU_USED)),
+        (FieldOverride("memory requested", unit="bytes"), _each(workloads.MEMORY_REQUESTED)),
+        (FieldOverride("memory used", unit="bytes"), _each(workloads.MEMORY_USED)),
+        (FieldOverride("GPUs", decimals=0, width=60), _each(workloads.GPUS)),
     ],
-    key_columns=[Column("workload", links=[Link("Only this workload", View.OVERVIEW, {"workload": "workload"})])],
+    key_columns=[
+        FieldOverride("workload", links=[Link("Only this workload", DashboardUid.OVERVIEW, {"workload": "workload"})])
+    ],
     width=24,
     height=9,
     rows=25,
@@ -96,10 +100,10 @@ RESOURCES: Final = Row(
             "CPU",
             "CPU cores: limits, requests and usage of workloads, and requests of RayClusters (fleet_workload_cpu_*, "
             f"ray_cluster_desired_cpu_cores); used: {_GONE}.",
-            Line(_workload(workloads.CPU_LIMIT).sum(), "limit"),
-            Line(_workload(workloads.CPU_REQUESTED).sum(), "requested"),
-            Line(_workload(workloads.CPU_USED).sum(), "used"),
-            Line(shown(clusters.CLUSTER_CPU).sum(), "requested by Ray"),
+            PrometheusTarget(_workload(workloads.CPU_LIMIT).sum(), "limit"),
+            PrometheusTarget(_workload(workloads.CPU_REQUESTED).sum(), "requested"),
+            PrometheusTarget(_workload(workloads.CPU_USED).sum(), "used"),
+            PrometheusTarget(selector(clusters.CLUSTER_CPU).sum(), "requested by Ray"),
             unit="locale",
             columns=_RESOURCES,
         ),
@@ -107,10 +111,10 @@ RESOURCES: Final = Row(
             "Memory",
             "Memory: limits, requests and usage of workloads, and requests of RayClusters (fleet_workload_memory_*, "
             f"ray_cluster_desired_memory_bytes); used: {_GONE}.",
-            Line(_workload(workloads.MEMORY_LIMIT).sum(), "limit"),
-            Line(_workload(workloads.MEMORY_REQUESTED).sum(), "requested"),
-            Line(_workload(workloads.MEMORY_USED).sum(), "used"),
-            Line(shown(clusters.CLUSTER_MEMORY).sum(), "requested by Ray"),
+            PrometheusTarget(_workload(workloads.MEMORY_LIMIT).sum(), "limit"),
+            PrometheusTarget(_workload(workloads.MEMORY_REQUESTED).sum(), "requested"),
+            PrometheusTarget(_workload(workloads.MEMORY_USED).sum(), "used"),
+            PrometheusTarget(selector(clusters.CLUSTER_MEMORY).sum(), "requested by Ray"),
             unit="bytes",
             columns=_RESOURCES,
         ),
@@ -124,9 +128,13 @@ PODS: Final = Row(
             "Waiting and terminated containers",
             "Waiting containers, containers that are or were terminated, and failed pods, by reason "
             "(fleet_workload_waiting_containers, fleet_workload_terminated_containers, fleet_workload_failed_pods).",
-            Line(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waiting: {{reason}}"),
-            Line(_workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"),
-            Line(_workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"),
+            PrometheusTarget(_workload(workloads.WAITING).sum("workload", "reason"), "{{workload}} waiting: {{reason}}"),
+            PrometheusTarget(
+                _workload(workloads.TERMINATED).sum("workload", "reason"), "{{workload}} terminated: {{reason}}"
+            ),
+            PrometheusTarget(
+                _workload(workloads.FAILED_PODS).sum("workload", "reason"), "{{workload}} pod failed: {{reason}}"
+            ),
             unit="locale",
             width=24,
         ),
@@ -137,8 +145,8 @@ PODS: Final = Row(
             ["component", "version"],
             [
                 (
-                    Column("running", states={"1": ("yes", OK)}),
-                    Line(
+                    FieldOverride("running", states={"1": ("yes", OK)}),
+                    PrometheusTarget(
                         _version("NATS", nats_account.SERVER)
                         | _version("Neo4j", neo4j.INFO)
                         | _version("ValKey", valkey.SERVER_INFO)
@@ -148,7 +156,7 @@ PODS: Final = Row(
             ],
             width=8,
             height=8,
-            key_columns=[Column("component", links=[Link("Exporter", View.EXPORTER)])],
+            key_columns=[FieldOverride("component", links=[Link("Exporter", DashboardUid.EXPORTER)])],
         ),
         table(
             "Versions of workloads",
@@ -156,13 +164,17 @@ PODS: Final = Row(
             [*_WORKLOAD, "image", "version"],
             [
                 (
-                    Column("running", states={"1": ("yes", OK)}),
-                    Line(_workload(workloads.IMAGE).max(*_WORKLOAD, "image", "version")),
+                    FieldOverride("running", states={"1": ("yes", OK)}),
+                    PrometheusTarget(_workload(workloads.IMAGE).max(*_WORKLOAD, "image", "version")),
                 )
             ],
             width=16,
             height=8,
-            key_columns=[Column("workload", links=[Link("Only this workload", View.OVERVIEW, {"workload": "workload"})])],
+            key_columns=[
+                FieldOverride(
+                    "workload", links=[Link("Only this workload", DashboardUid.OVERVIEW, {"workload": "workload"})]
+                )
+            ],
             rows=25,
         ),
     ],

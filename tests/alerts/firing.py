@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from alerts.files import rules_file
-from alerts.rule import Rule
+from alerts.rule import AlertingRule
 from alerts.rules import RECORDINGS
 
 Given = Mapping[str, str]
@@ -26,7 +26,7 @@ _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 class Trial:
     """One rule, what it is given, and when it is looked at; the series have a value each `interval`."""
 
-    rule: Rule
+    rule: AlertingRule
     given: Given
     interval: str = "1m"
     until: str = "2h"

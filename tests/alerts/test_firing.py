@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from alerts.files import rules_file
-from alerts.rule import Rule
+from alerts.rule import AlertingRule
 from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY, Pair
 from exporter.metrics.metric import Kind
@@ -160,7 +160,7 @@ def test_a_query_that_fails_is_seen(promtool: Path, tmp_path: Path) -> None:
     assert "matching" in complaints(promtool, tmp_path, file, _everything_twice())
 
 
-def _key(rule: Rule) -> str:
+def _key(rule: AlertingRule) -> str:
     return " ".join([rule.name, *rule.labels.values()])
 
 

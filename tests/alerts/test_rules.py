@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from alerts import thresholds
+from alerts.dashboard_uid import DashboardUid
 from alerts.files import groups, names, reference, rules_file
-from alerts.rule import PRODUCT, Component, Recording, Rule, Severity
+from alerts.rule import PRODUCT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import RECORDINGS, RULES
 from alerts.rules.budgets import PAIRS, TASK_SUCCESS, VLLM_LATENCY
 from alerts.thresholds import LATENCY_SECONDS
-from alerts.view import View
 from exporter import assets
 from exporter.config.urls import GRAFANA_URL, RUNBOOK_URL
 from exporter.metrics.metric import counter, gauge, histogram
@@ -59,7 +59,7 @@ def test_every_rule_is_in_exactly_one_group() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join([rule.name, *rule.labels.values()]))
-def test_every_alert_keeps_to_the_conventions(rule: Rule) -> None:
+def test_every_alert_keeps_to_the_conventions(rule: AlertingRule) -> None:
     document = rule.document
     labels, annotations = document["labels"], document["annotations"]
 
@@ -131,7 +131,7 @@ DONE = counter("queue_done_total", "Messages done.", "queue")
 TIME = histogram("queue_wait_time", "Time of waiting.", "queue")
 
 
-def _rule(**changes: Any) -> Rule:
+def _rule(**changes: Any) -> AlertingRule:
     whole = {
         "name": "TooDeep",
         "query": series(DEPTH) > 1,
@@ -139,9 +139,9 @@ def _rule(**changes: Any) -> Rule:
         "component": Component.NATS,
         "summary": "A queue is too deep",
         "description": "{{ $labels.queue }} is.",
-        "view": View.OVERVIEW,
+        "view": DashboardUid.OVERVIEW,
     }
-    return Rule(**{**whole, **changes})
+    return AlertingRule(**{**whole, **changes})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_an_alert_as_prometheus_has_it() -> None:
 )
 def test_a_recording_that_mixes_or_explains_nothing_is_refused(name: str, query: Query, meaning: str) -> None:
     with pytest.raises(ValueError, match=r"no recording rule name|expected no instance labels|meaning does not end"):
-        Recording(name=name, query=query, meaning=meaning)
+        RecordingRule(name=name, query=query, meaning=meaning)
 
 
 def test_queries_are_written_as_prometheus_has_them() -> None:

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from alerts.dashboard_uid import DashboardUid
 from alerts.rules import RECORDINGS, RULES
-from alerts.view import View
 from dashboards.__main__ import all_dashboards, files
 from dashboards.coverage import EXEMPT
 from dashboards.grafana.panels.dashboard import MOST_PANELS, TAG
@@ -34,7 +34,7 @@ every_dashboard = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DO
 def test_every_view_has_one_dashboard_and_a_uid_that_grafana_takes() -> None:
     uids = [str(dashboard.view) for dashboard in all_dashboards()]
 
-    assert sorted(uids) == sorted(View)
+    assert sorted(uids) == sorted(DashboardUid)
     assert all(re.fullmatch(r"[a-z0-9-]{1,40}", uid) for uid in uids)
     assert len({document["title"] for document in DOCUMENTS.values()}) == len(uids)
 

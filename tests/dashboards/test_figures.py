@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboards import vllm
-from dashboards.grafana.queries import Line
+from dashboards.grafana.queries import PrometheusTarget
 from dashboards.rows import error_budgets
 from tests.dashboards.test_node_graphs import answers
 
@@ -15,7 +15,7 @@ _AT = 'server="s",model="m",engine="0"'
 ANSWERS = 'fleet_agent_responses_total{role="DEV",outcome='
 REQUESTS = f"vllm_requests_finished_total{{{_AT},finished_reason="
 FIGURES = {
-    "answers": (Line(error_budgets.FAILING), f'{ANSWERS}"failed"}}', f'{ANSWERS}"completed"}}'),
+    "answers": (PrometheusTarget(error_budgets.FAILING), f'{ANSWERS}"failed"}}', f'{ANSWERS}"completed"}}'),
     "requests": (vllm.FAILING, f'{REQUESTS}"error"}}', f'{REQUESTS}"stop"}}'),
 }
 

@@ -6,25 +6,25 @@ from typing import Any
 
 import pytest
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from tests.dashboards.test_linter import DOCUMENTS
 
 SCREEN = 20
 KEY_PANELS = {
-    View.OVERVIEW: {
+    DashboardUid.OVERVIEW: {
         "Alerts", "Backends", "Stuck agents", "Lagging consumers", "Failed RayJobs", "vLLM p95", "Failures", "Cost today",
     },
-    View.AGENTS: {"Stuck", "Incomplete", "Success", "Councils"},
-    View.COMMUNICATIONS: {"Max lag", "Redelivery", "Missing", "Consumers"},
-    View.EVENTS: {"Events", "Failures", "Delay (p95)", "Event lag"},
-    View.STORIES: {"Stories", "Oldest", "Stories by stage"},
-    View.RAY_JOBS: {"Running", "Failed", "RayJobs"},
-    View.VLLM: {"Latency p95", "TTFT p95", "Waiting", "KV cache", "Failed"},
-    View.VALKEY: {"Memory limit used", "Hit ratio", "Evicted keys"},
-    View.GRAPH: {"Nodes", "Nodes vs 1 h max"},
-    View.BOARD: {"Oldest open", "Spent", "Budget"},
-    View.MONITORING: {"Online", "Errors", "Tickets", "Agents"},
-    View.EXPORTER: {"Exporter", "Failing", "Event lag", "Backends"},
+    DashboardUid.AGENTS: {"Stuck", "Incomplete", "Success", "Councils"},
+    DashboardUid.COMMUNICATIONS: {"Max lag", "Redelivery", "Missing", "Consumers"},
+    DashboardUid.EVENTS: {"Events", "Failures", "Delay (p95)", "Event lag"},
+    DashboardUid.STORIES: {"Stories", "Oldest", "Stories by stage"},
+    DashboardUid.RAY_JOBS: {"Running", "Failed", "RayJobs"},
+    DashboardUid.VLLM: {"Latency p95", "TTFT p95", "Waiting", "KV cache", "Failed"},
+    DashboardUid.VALKEY: {"Memory limit used", "Hit ratio", "Evicted keys"},
+    DashboardUid.GRAPH: {"Nodes", "Nodes vs 1 h max"},
+    DashboardUid.BOARD: {"Oldest open", "Spent", "Budget"},
+    DashboardUid.MONITORING: {"Online", "Errors", "Tickets", "Agents"},
+    DashboardUid.EXPORTER: {"Exporter", "Failing", "Event lag", "Backends"},
 }  # fmt: skip
 
 
@@ -32,13 +32,13 @@ def _first_screen(document: dict[str, Any]) -> set[str]:
     return {panel["title"] for panel in document["panels"] if panel["gridPos"]["y"] + panel["gridPos"]["h"] <= SCREEN}
 
 
-@pytest.mark.parametrize("view", View)
-def test_the_first_screen_answers_the_key_question(view: View) -> None:
+@pytest.mark.parametrize("view", DashboardUid)
+def test_the_first_screen_answers_the_key_question(view: DashboardUid) -> None:
     assert KEY_PANELS[view] <= _first_screen(DOCUMENTS[str(view)])
 
 
 def test_the_overview_names_what_is_wrong_before_it_counts() -> None:
-    places = {panel["title"]: panel["gridPos"]["y"] for panel in DOCUMENTS[str(View.OVERVIEW)]["panels"]}
+    places = {panel["title"]: panel["gridPos"]["y"] for panel in DOCUMENTS[str(DashboardUid.OVERVIEW)]["panels"]}
 
     assert places["Alerts"] == 0
     assert places["Stuck agents"] < places["Critical"] < places["Agents by state"] < places["CPU"]

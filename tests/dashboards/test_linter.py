@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.__main__ import all_dashboards
 from tests.dashboards.linter_rules import RULES, Fault
 from tests.dashboards.logql import LogQLError, check, range_windows
@@ -25,7 +25,7 @@ class Exclusion(NamedTuple):
     """A rule that some panels of a dashboard may break."""
 
     rule: str
-    dashboard: View
+    dashboard: DashboardUid
     panels: tuple[str, ...]
     reason: str
 
@@ -37,13 +37,13 @@ _RECORDED = "Recorded series have no instance: they continue if another exporter
 _NO_EXPORTERS = "Alerts have neither job nor instance: a restarted exporter must not create a new alert."
 
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = (
-    Exclusion("target-job-rule", View.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
-    Exclusion("target-instance-rule", View.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
-    Exclusion("target-instance-rule", View.AGENTS, ("Agents over time",), _RECORDED),
-    Exclusion("target-instance-rule", View.MONITORING, ("Time since heartbeat",), _RECORDED),
-    Exclusion("target-instance-rule", View.RAY_JOBS, ("States",), _RECORDED),
-    Exclusion("target-instance-rule", View.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
-    Exclusion("target-logql-auto-rule", View.STORIES, ("Stages by story",), "A stage lasts until the next change."),
+    Exclusion("target-job-rule", DashboardUid.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
+    Exclusion("target-instance-rule", DashboardUid.OVERVIEW, ("Critical", "Warnings"), _NO_EXPORTERS),
+    Exclusion("target-instance-rule", DashboardUid.AGENTS, ("Agents over time",), _RECORDED),
+    Exclusion("target-instance-rule", DashboardUid.MONITORING, ("Time since heartbeat",), _RECORDED),
+    Exclusion("target-instance-rule", DashboardUid.RAY_JOBS, ("States",), _RECORDED),
+    Exclusion("target-instance-rule", DashboardUid.COMMUNICATIONS, ("Ack duration (p95)",), _RECORDED),
+    Exclusion("target-logql-auto-rule", DashboardUid.STORIES, ("Stages by story",), "A stage lasts until the next change."),
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dashboards import knowledge_graph
-from dashboards.grafana.queries import Line
+from dashboards.grafana.queries import PrometheusTarget
 from dashboards.rows import topology
 
 Found = list[dict[str, str]]
@@ -21,7 +21,7 @@ _SAMPLE = re.compile(r"\{([^{}]*)\} (\S+?)(?=[,\"\n]|$)")
 _PAIR = re.compile(r'(\w+)=\\?"(.*?)\\?"(?:, |$)')
 
 
-def answers(promtool: Path, folder: Path, line: Line, given: Mapping[str, str]) -> Found:
+def answers(promtool: Path, folder: Path, line: PrometheusTarget, given: Mapping[str, str]) -> Found:
     """What a query gives after ten minutes of these series, one value each 15 seconds."""
     text = re.sub(r"\$[a-z]+", ".+", line.query.text.replace("$__rate_interval", "1m"))
     scraped = {series.replace("{", '{job="fleet-exporter",instance="one:9847",'): values for series, values in given.items()}

@@ -10,9 +10,9 @@ from grafanalib import core
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, Column, Limit, Link, steps, words
+from dashboards.grafana.fields import BAD, OK, WARN, ApiLink, FieldOverride, Link, Threshold, steps, words
 from dashboards.grafana.layout import COLUMNS, LayoutError, Row, places
 from dashboards.grafana.panels import (
     Annotation,
@@ -26,7 +26,7 @@ from dashboards.grafana.panels import (
     table,
 )
 from dashboards.grafana.panels.dashboard import MOST_PANELS
-from dashboards.grafana.queries import Line, Logs, chosen, labelled, raw, shown
+from dashboards.grafana.queries import Logs, PrometheusTarget, labelled, raw, selector, variable
 from dashboards.rows.common import coded, worded
 from exporter.metrics.metric import counter, gauge, state_set
 from exporter.metrics.promql import QueryError
@@ -34,7 +34,7 @@ from exporter.metrics.promql import QueryError
 GAUGE = gauge("t_depth", "A depth.", "queue", "server")
 COUNTER = counter("t_done_total", "What was done.", "queue")
 STATES = state_set("t_state", "A state.", "queue", states=("new", "old"), state_label="state")
-DEPTH = Line(shown(GAUGE).max("queue"), "{{queue}}")
+DEPTH = PrometheusTarget(selector(GAUGE).max("queue"), "{{queue}}")
 KEPT = 'job=~"$job", instance=~"$instance"'
 
 
@@ -45,21 +45,21 @@ def a_panel(title: str = "Depth", *, width: int | None = None, height: int = 4, 
 
 
 def a_dashboard(*rows: Row, **more: Any) -> Dashboard:
-    return Dashboard(View.VALKEY, "Depths", "How deep it is.", rows, **more)
+    return Dashboard(DashboardUid.VALKEY, "Depths", "How deep it is.", rows, **more)
 
 
 def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
-    assert shown(GAUGE, server=chosen("server")).text == f't_depth{{server=~"$server", {KEPT}}}'
+    assert selector(GAUGE, server=variable("server")).text == f't_depth{{server=~"$server", {KEPT}}}'
 
 
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        (lambda: Line(shown(GAUGE).max("queue"), "{{server}}"), "got server"),
-        (lambda: Line(shown(GAUGE).sum(), "all {{ queue }}"), "got queue"),
-        (lambda: shown(GAUGE, stream="x"), "got stream"),
-        (lambda: shown(GAUGE).rate("$__rate_interval"), "got a gauge"),
-        (lambda: labelled(shown(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "got server"),
+        (lambda: PrometheusTarget(selector(GAUGE).max("queue"), "{{server}}"), "got server"),
+        (lambda: PrometheusTarget(selector(GAUGE).sum(), "all {{ queue }}"), "got queue"),
+        (lambda: selector(GAUGE, stream="x"), "got stream"),
+        (lambda: selector(GAUGE).rate("$__rate_interval"), "got a gauge"),
+        (lambda: labelled(selector(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "got server"),
     ],
 )
 def test_a_query_of_what_is_not_there_is_refused(made: Any, fault: str) -> None:
@@ -68,7 +68,7 @@ def test_a_query_of_what_is_not_there_is_refused(made: Any, fault: str) -> None:
 
 
 def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() -> None:
-    made = labelled(shown(GAUGE).sum("queue"), "family", "$1.>", "queue", r'([^."]+)\..+')
+    made = labelled(selector(GAUGE).sum("queue"), "family", "$1.>", "queue", r'([^."]+)\..+')
 
     assert made.text.endswith(r'"family", "$1.>", "queue", "([^.\"]+)\\..+")')
     assert made.labels == {"queue", "family"}
@@ -80,17 +80,25 @@ def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() ->
         (lambda: stat("", "A depth.", DEPTH), "expected a title"),
         (lambda: stat("Depth", "a depth", DEPTH), "ends with a period"),
         (
-            lambda: table("Depths", "Depths.", ["server"], [(Column("depth"), DEPTH)]),
+            lambda: table("Depths", "Depths.", ["server"], [(FieldOverride("depth"), DEPTH)]),
             "expected label server in the query of depth",
         ),
         (
-            lambda: table("Depths", "Depths.", ["queue"], [(Column("depth"), Line(shown(GAUGE)))]),
+            lambda: table("Depths", "Depths.", ["queue"], [(FieldOverride("depth"), PrometheusTarget(selector(GAUGE)))]),
             "unexpected label instance, job, server in",
         ),
-        (lambda: node_graph("Map", "A map.", Line(raw("x", "id")), Line(raw("y", "id", "source", "target"))), "label title"),
-        (lambda: node_graph("Map", "A map.", Line(raw("x", "id", "title")), Line(raw("y", "id"))), "label source, target"),
         (
-            lambda: variables.of("stream", "stream", "Stream", "Streams.", shown(GAUGE)),
+            lambda: node_graph(
+                "Map", "A map.", PrometheusTarget(raw("x", "id")), PrometheusTarget(raw("y", "id", "source", "target"))
+            ),
+            "label title",
+        ),
+        (
+            lambda: node_graph("Map", "A map.", PrometheusTarget(raw("x", "id", "title")), PrometheusTarget(raw("y", "id"))),
+            "label source, target",
+        ),
+        (
+            lambda: variables.of("stream", "stream", "Stream", "Streams.", selector(GAUGE)),
             "expected a label of t_depth.*got stream",
         ),
     ],
@@ -101,8 +109,8 @@ def test_a_panel_that_would_mislead_is_refused(made: Any, fault: str) -> None:
 
 
 def test_thresholds_begin_with_no_number_and_never_with_the_word_null() -> None:
-    above = steps([Limit(90, BAD), Limit(50, WARN)])["steps"]
-    below = steps([Limit(0.9, BAD)], below=True)["steps"]
+    above = steps([Threshold(90, BAD), Threshold(50, WARN)])["steps"]
+    below = steps([Threshold(0.9, BAD)], below=True)["steps"]
 
     assert above == [{"color": OK, "value": None}, {"color": WARN, "value": 50}, {"color": BAD, "value": 90}]
     assert below == [{"color": BAD, "value": None}, {"color": OK, "value": 0.9}]
@@ -126,7 +134,7 @@ def test_a_state_set_becomes_the_place_of_its_state() -> None:
 
 
 def test_a_link_takes_the_choice_the_time_and_the_values_labels_along() -> None:
-    link = Link("One", View.AGENTS, {"agent": "name"})
+    link = Link("One", DashboardUid.AGENTS, {"agent": "name"})
     of_row, of_series = link.document(of_row=True)["url"], link.document(of_row=False)["url"]
 
     assert of_row.startswith("/d/fleet-agents?${prometheus_datasource:queryparam}&${job:queryparam}&")
@@ -146,8 +154,11 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
         "Depths",
         "Depths.",
         ["queue"],
-        [(Column("depth", unit="locale"), DEPTH), (Column("done"), Line(shown(COUNTER).rate("5m").sum("queue")))],
-        key_columns=[Column("queue", links=[Link("One", View.EVENTS)])],
+        [
+            (FieldOverride("depth", unit="locale"), DEPTH),
+            (FieldOverride("done"), PrometheusTarget(selector(COUNTER).rate("5m").sum("queue"))),
+        ],
+        key_columns=[FieldOverride("queue", links=[Link("One", DashboardUid.EVENTS)])],
     ).to_json_data()
     merge, keep, organize = made["transformations"]
 
@@ -161,7 +172,7 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
 
 def test_a_node_graphs_figures_are_real_fields() -> None:
     made = node_graph(
-        "Map", "A map.", Line(raw("x", "id", "title")), Line(raw("y", "id", "source", "target"))
+        "Map", "A map.", PrometheusTarget(raw("x", "id", "title")), PrometheusTarget(raw("y", "id", "source", "target"))
     ).to_json_data()
 
     assert [target.refId for target in made["targets"]] == ["nodes", "edges"]
@@ -172,7 +183,7 @@ def test_a_node_graphs_figures_are_real_fields() -> None:
 
 
 def test_a_gap_in_a_graph_stays_a_gap() -> None:
-    field = graph("Depth", "A depth.", DEPTH, unit="locale", limits=[Limit(5)]).to_json_data()["fieldConfig"]["defaults"]
+    field = graph("Depth", "A depth.", DEPTH, unit="locale", limits=[Threshold(5)]).to_json_data()["fieldConfig"]["defaults"]
 
     assert field["custom"]["spanNulls"] is False
     assert field["custom"]["thresholdsStyle"] == {"mode": "dashed"}
@@ -259,7 +270,7 @@ def test_an_open_row_stands_above_its_panels_and_a_collapsed_one_holds_them() ->
 
 
 def test_without_loki_nothing_asks_it_and_the_rest_still_fills_the_grid() -> None:
-    family = variables.of("queue", "queue", "Queue", "Queues.", shown(GAUGE))
+    family = variables.of("queue", "queue", "Queue", "Queues.", selector(GAUGE))
     search = variables.text_box("search", "Search", "Text of an event.")
     dashboard = a_dashboard(
         Row("Both", [a_panel(), a_panel("Events", loki=True)]),

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from dashboards.grafana.fields import BAD, OK, WARN, Column, Limit
+from dashboards.grafana.fields import BAD, OK, WARN, FieldOverride, Threshold
 from dashboards.grafana.panels import Annotation, bars, firing_alerts, graph, stat, table
-from dashboards.grafana.queries import Line, of_exporters, raw, shown
+from dashboards.grafana.queries import PrometheusTarget, of_exporters, raw, selector
 from exporter.metrics.promql import QueryError
 from tests.dashboards.test_panels import COUNTER, DEPTH, KEPT
 
-RATES = Line(shown(COUNTER).rate("$__rate_interval").sum("queue"), "{{queue}}")
-STEPS = Line(shown(COUNTER).increase("$__interval").sum("queue"), "{{queue}}")
-OVERLAPPING = Line(shown(COUNTER).increase("$__rate_interval").sum("queue"), "{{queue}}")
+RATES = PrometheusTarget(selector(COUNTER).rate("$__rate_interval").sum("queue"), "{{queue}}")
+STEPS = PrometheusTarget(selector(COUNTER).increase("$__interval").sum("queue"), "{{queue}}")
+OVERLAPPING = PrometheusTarget(selector(COUNTER).increase("$__rate_interval").sum("queue"), "{{queue}}")
 
 
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
         (lambda: stat("Done", "What.", RATES), "expected a fixed window"),
-        (lambda: table("Done", "What.", ["queue"], [(Column("done"), RATES)]), "expected a fixed window"),
+        (lambda: table("Done", "What.", ["queue"], [(FieldOverride("done"), RATES)]), "expected a fixed window"),
         (
             lambda: graph("Done", "What.", OVERLAPPING, unit="locale", bars=True),
             r"expected bars of increases over \$__interval",
@@ -31,7 +31,7 @@ OVERLAPPING = Line(shown(COUNTER).increase("$__rate_interval").sum("queue"), "{{
         (lambda: graph("Depth", "A depth.", DEPTH, unit="short"), "expected the unit locale"),
         (lambda: stat("Depth", "A depth.", DEPTH, unit="short", decimals=0), "expected the unit locale"),
         (
-            lambda: table("D", "D.", ["queue"], [(Column("depth", unit="short"), DEPTH)]),
+            lambda: table("D", "D.", ["queue"], [(FieldOverride("depth", unit="short"), DEPTH)]),
             "D, depth: expected the unit",
         ),
         (lambda: bars("Full", "How full.", DEPTH, unit="percentunit"), "expected a maximum"),
@@ -47,8 +47,8 @@ def test_a_metric_of_every_program_is_kept_to_jobs_of_exporters(name: str) -> No
     generic = raw(f"{name}{{{KEPT}}}", "job", "instance")
 
     with pytest.raises(QueryError, match="every program has this metric"):
-        Line(generic)
-    assert "fleet_exporter_build_info" in Line(of_exporters(generic)).query.text
+        PrometheusTarget(generic)
+    assert "fleet_exporter_build_info" in PrometheusTarget(of_exporters(generic)).query.text
 
 
 def test_bars_do_not_overlap_and_are_wide_enough_to_see() -> None:
@@ -61,9 +61,9 @@ def test_bars_do_not_overlap_and_are_wide_enough_to_see() -> None:
 
 @pytest.mark.parametrize(
     ("unit", "limits", "least"),
-    [("percentunit", [], 1), ("percentunit", [Limit(0.05)], 0.05), ("locale", [], 1), ("s", [], 0)],
+    [("percentunit", [], 1), ("percentunit", [Threshold(0.05)], 0.05), ("locale", [], 1), ("s", [], 0)],
 )
-def test_a_graph_of_zeros_has_an_axis_of_its_unit(unit: str, limits: list[Limit], least: float) -> None:
+def test_a_graph_of_zeros_has_an_axis_of_its_unit(unit: str, limits: list[Threshold], least: float) -> None:
     custom = graph("Depth", "A depth.", DEPTH, unit=unit, limits=limits).to_json_data()["fieldConfig"]["defaults"]["custom"]
 
     assert least <= custom["axisSoftMax"] <= max(4, least)
@@ -77,21 +77,25 @@ def test_a_share_with_a_maximum_keeps_it() -> None:
 
 
 def test_a_percentage_in_a_cell_is_a_gauge_to_one_hundred() -> None:
-    properties = {one["id"]: one["value"] for one in Column("full", unit="percentunit", bar=True).document()["properties"]}
+    properties = {
+        one["id"]: one["value"] for one in FieldOverride("full", unit="percentunit", bar=True).document()["properties"]
+    }
 
     assert (properties["min"], properties["max"]) == (0, 1)
 
 
 def test_a_hidden_column_is_left_out_of_its_table() -> None:
     """Grafana's tables ignore `custom.hideFrom`."""
-    made = table("D", "D.", ["queue"], [(Column("info", hidden=True), DEPTH), (Column("depth"), DEPTH)]).to_json_data()
+    made = table(
+        "D", "D.", ["queue"], [(FieldOverride("info", hidden=True), DEPTH), (FieldOverride("depth"), DEPTH)]
+    ).to_json_data()
 
     assert made["transformations"][-1]["options"]["excludeByName"] == {"Value #A": True}
     assert "info" not in str(made["fieldConfig"]["overrides"])
 
 
 def test_failures_are_not_stacked_on_top_of_the_rest() -> None:
-    columns = [Column("failed", color=BAD), Column("done", color=OK)]
+    columns = [FieldOverride("failed", color=BAD), FieldOverride("done", color=OK)]
     failed, done = graph("A", "A.", DEPTH, unit="eps", stacked=True, columns=columns).to_json_data()["fieldConfig"][
         "overrides"
     ]
@@ -108,12 +112,12 @@ def test_a_list_of_alerts_names_no_data_source() -> None:
 
 
 @pytest.mark.parametrize("query", [RATES, DEPTH])
-def test_an_annotation_that_would_be_a_region_is_refused(query: Line) -> None:
+def test_an_annotation_that_would_be_a_region_is_refused(query: PrometheusTarget) -> None:
     with pytest.raises(ValueError, match="it would draw regions"):
         Annotation("Marks", query, WARN, title="{{queue}}")
 
 
 def test_an_annotation_marks_moments() -> None:
     assert Annotation("Alerts", DEPTH, WARN, title="{{queue}}", moments=True).document()["useValueForTime"] is True
-    starts = Line(raw("(x > 0) unless (x offset $__interval > 0)", "queue"))
+    starts = PrometheusTarget(raw("(x > 0) unless (x offset $__interval > 0)", "queue"))
     assert Annotation("Starts", starts, WARN, title="{{queue}}").document()["expr"] == starts.query.text

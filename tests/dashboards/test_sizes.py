@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.grafana.fields import Column
+from dashboards.grafana.fields import FieldOverride
 from dashboards.grafana.layout import LayoutError, Row, places, title_room
 from dashboards.grafana.panels import Panel, graph, stat, table
 from dashboards.grafana.panels.figures import MOST_COLUMNS
@@ -17,7 +17,7 @@ def a_stat(title: str, width: int) -> Panel:
 
 
 def a_table(columns: int, *, width: int, pixels: int | None = None) -> Panel:
-    made = [(Column(f"c{number}", width=pixels), DEPTH) for number in range(columns)]
+    made = [(FieldOverride(f"c{number}", width=pixels), DEPTH) for number in range(columns)]
     return table("Depths", "Depths.", ["queue"], made, width=width)
 
 
@@ -62,7 +62,7 @@ def test_every_column_has_a_width_and_names_take_the_rest() -> None:
 
 
 def test_a_hidden_column_takes_no_room() -> None:
-    columns = [(Column("info", hidden=True), DEPTH), (Column("depth", width=90), DEPTH)]
+    columns = [(FieldOverride("info", hidden=True), DEPTH), (FieldOverride("depth", width=90), DEPTH)]
 
     assert table("D", "D.", ["queue"], columns).least_pixels == table("D", "D.", ["queue"], columns[1:]).least_pixels
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dashboards.grafana.queries import Line
+from dashboards.grafana.queries import PrometheusTarget
 from dashboards.rows.stages import Staged
 from exporter.fleet.stages import STORY_STAGES
 from exporter.metrics.promql import Expression
@@ -22,8 +22,8 @@ FLEET = {
 """Stories moved forward and back; BACKLOG, TEST and BUILD are empty; no transitions from DRAFT to DESIGN in the window."""
 
 
-def over_minutes(line: Line) -> Line:
-    return Line(Expression(line.query.text.replace("$__range", "5m"), line.query.labels))
+def over_minutes(line: PrometheusTarget) -> PrometheusTarget:
+    return PrometheusTarget(Expression(line.query.text.replace("$__range", "5m"), line.query.labels))
 
 
 def test_every_move_leads_from_a_circle_to_a_circle(promtool: Path, tmp_path: Path) -> None:

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.__main__ import all_dashboards
 from dashboards.grafana import variables
 from dashboards.grafana.fields import OK, ApiLink
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, logs, stat, timeline
-from dashboards.grafana.queries import Line, Logs, chosen, shown
+from dashboards.grafana.queries import Logs, PrometheusTarget, selector, variable
 from dashboards.rows.common import coded
 from dashboards.rows.event_log import events
 from exporter.sources.fleet.samples import AGENT_STATE, COUNCIL_AGENTS
 
 STATES = {"1": ("up", OK)}
-AGENTS = Line(shown(COUNCIL_AGENTS, role=chosen("role")).sum())
+AGENTS = PrometheusTarget(selector(COUNCIL_AGENTS, role=variable("role")).sum())
 
 
 def panels() -> list[dict[str, Any]]:
@@ -32,11 +32,11 @@ def panels() -> list[dict[str, Any]]:
 def document(loki: bool, *more: Any) -> dict[str, Any]:
     """A dashboard with a panel of each data source; only Loki queries use the story."""
     return Dashboard(
-        view=View.AGENTS,
+        view=DashboardUid.AGENTS,
         title="Test",
         description="A test.",
         variables=[
-            variables.of("role", "role", "Role", "Roles.", shown(COUNCIL_AGENTS)),
+            variables.of("role", "role", "Role", "Roles.", selector(COUNCIL_AGENTS)),
             variables.text_box("story", "Story", "A story.", ".+"),
             *more,
         ],
@@ -98,7 +98,7 @@ def test_what_only_loki_is_asked_with_goes_with_it() -> None:
 
 
 def test_a_variable_that_another_one_asks_with_stays() -> None:
-    of_agents = shown(AGENT_STATE, role=chosen("role"), agent=chosen("story"))
+    of_agents = selector(AGENT_STATE, role=variable("role"), agent=variable("story"))
     agent = variables.of("agent", "agent", "Agent", "Agents.", of_agents)
 
     assert "story" in names(document(False, agent))

@@ -12,11 +12,11 @@ import attr
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-from alerts.view import View
+from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana.fields import Document
 from dashboards.grafana.layout import Place, Row, places
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel
-from dashboards.grafana.queries import Line, Logs
+from dashboards.grafana.queries import Logs, PrometheusTarget
 from dashboards.grafana.variables import INSTANCE, JOB, Variable, data_source
 
 SCHEMA_VERSION: Final = 42
@@ -42,7 +42,7 @@ class Annotation:
     """
 
     name: str
-    query: Line | Logs
+    query: PrometheusTarget | Logs
     color: str
     title: str
     text: str = ""
@@ -50,7 +50,7 @@ class Annotation:
     moments: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.query, Line) and not self.moments and not _STARTS.search(self.query.query.text):
+        if isinstance(self.query, PrometheusTarget) and not self.moments and not _STARTS.search(self.query.query.text):
             raise ValueError(f"annotation {self.name}: expected moments, got {self.query.query.text}; it would draw regions")
 
     def document(self) -> Document:
@@ -69,7 +69,7 @@ class Annotation:
 class Dashboard:
     """A dashboard: a question, its rows and its variables."""
 
-    view: View
+    view: DashboardUid
     title: str
     description: str
     rows: Sequence[Row]
@@ -90,11 +90,11 @@ class Dashboard:
             raise ValueError(f"{self.title}: expected at most {MOST_PANELS} panels, got {count}")
         variables: list[Document] = [data_source("prometheus", "Prometheus data source")]
         variables += [data_source("loki", "Loki data source")] * (loki and self.needs_loki)
-        marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, Line)]
+        marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, PrometheusTarget)]
         chosen = [one.document() if isinstance(one, Variable) else one for one in self.variables]
         asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
         # One fleet seldom has several exporters: they are chosen on the exporter's dashboard, and links pass them on.
-        variables += [replace(one, hidden=self.view is not View.EXPORTER).document() for one in (JOB, INSTANCE)]
+        variables += [replace(one, hidden=self.view is not DashboardUid.EXPORTER).document() for one in (JOB, INSTANCE)]
         variables += [_with_scope(one, made) for one in chosen if loki or _names(asked, one["name"])]
         whole = core.Dashboard(
             title=f"Fleet / {self.title}",

@@ -7,9 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from dashboards.grafana.fields import ACCENT, NO_DATA, QUIET, Column, Document, Limit, Link, check_unit, steps, words
+from dashboards.grafana.fields import (
+    ACCENT,
+    NO_DATA,
+    QUIET,
+    Document,
+    FieldOverride,
+    Link,
+    Threshold,
+    check_unit,
+    steps,
+    words,
+)
 from dashboards.grafana.panels.panel import Panel, panel, targets
-from dashboards.grafana.queries import Line
+from dashboards.grafana.queries import PrometheusTarget
 
 MOST_COLUMNS: Final = 9
 """Columns of a table, whose reader compares rows; further ones belong in a table of details."""
@@ -21,12 +32,12 @@ _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 def stat(
     title: str,
     description: str,
-    *lines: Line,
+    *lines: PrometheusTarget,
     unit: str = "locale",
     width: int | None = None,
     height: int = 4,
     states: Mapping[str, tuple[str, str]] | None = None,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[Threshold] = (),
     below: bool = False,
     base: str | None = None,
     links: Sequence[Link] = (),
@@ -34,7 +45,7 @@ def stat(
     decimals: int | None = None,
     background: bool = False,
     text: bool = False,
-    columns: Sequence[Column] = (),
+    columns: Sequence[FieldOverride] = (),
 ) -> Panel:
     """A stat panel. A window must be fixed or the whole range. `states` maps values to texts; `names` shows each series'
     legend, `text` shows only the legend.
@@ -82,11 +93,11 @@ def stat(
 def bars(
     title: str,
     description: str,
-    *lines: Line,
+    *lines: PrometheusTarget,
     unit: str,
     width: int | None = None,
     height: int = 8,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[Threshold] = (),
     below: bool = False,
     maximum: float | None = None,
     links: Sequence[Link] = (),
@@ -128,9 +139,9 @@ def table(
     title: str,
     description: str,
     key: Sequence[str],
-    columns: Sequence[tuple[Column, Line]],
+    columns: Sequence[tuple[FieldOverride, PrometheusTarget]],
     *,
-    key_columns: Sequence[Column] = (),
+    key_columns: Sequence[FieldOverride] = (),
     labels: Mapping[str, str] | None = None,
     width: int | None = None,
     height: int = 10,
@@ -147,7 +158,7 @@ def table(
     """
     shown = dict(labels or {})
     wide = {column.name: column for column in key_columns}
-    texts = [wide.get(name, Column(name, width=TEXT_PIXELS)) for name in (*key, *shown.values())]
+    texts = [wide.get(name, FieldOverride(name, width=TEXT_PIXELS)) for name in (*key, *shown.values())]
     texts = [column if column.width else replace(column, width=max(TEXT_PIXELS, column.pixels)) for column in texts]
     numbers = [column for column, _ in columns if not column.hidden]
     if len(texts) + len(numbers) > MOST_COLUMNS:
@@ -204,8 +215,8 @@ def table(
 def node_graph(
     title: str,
     description: str,
-    nodes: Line,
-    edges: Line,
+    nodes: PrometheusTarget,
+    edges: PrometheusTarget,
     *,
     width: int | None = None,
     height: int = 14,

@@ -11,17 +11,17 @@ from dashboards.grafana.fields import (
     BAD,
     NO_DATA,
     QUIET,
-    Column,
     Document,
-    Limit,
+    FieldOverride,
     Link,
+    Threshold,
     check_unit,
     state_words,
     steps,
 )
 from dashboards.grafana.layout import LEAST_LEGEND_HEIGHT
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
-from dashboards.grafana.queries import RATE, STEP, Line, Logs
+from dashboards.grafana.queries import RATE, STEP, Logs, PrometheusTarget
 
 MOST_POINTS: Final = 360
 """Points per line: one per scrape in three hours. More would overlap and cost more in Prometheus."""
@@ -43,18 +43,18 @@ _TOOLTIP = {"mode": "multi", "sort": "desc"}
 def graph(
     title: str,
     description: str,
-    *lines: Line,
+    *lines: PrometheusTarget,
     unit: str,
     width: int | None = None,
     height: int = 8,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[Threshold] = (),
     below: bool = False,
     stacked: bool = False,
     bars: bool = False,
     maximum: float | None = None,
     minimum: float | None = 0,
     links: Sequence[Link] = (),
-    columns: Sequence[Column] = (),
+    columns: Sequence[FieldOverride] = (),
     decimals: int | None = None,
     calcs: Sequence[str] = ("lastNotNull", "max"),
     step: str = STEP,
@@ -142,7 +142,9 @@ def graph(
     return made
 
 
-def heatmap(title: str, description: str, line: Line, *, unit: str, width: int | None = None, height: int = 8) -> Panel:
+def heatmap(
+    title: str, description: str, line: PrometheusTarget, *, unit: str, width: int | None = None, height: int = 8
+) -> Panel:
     """Rate of each histogram bucket over time. The query returns increases by `le`."""
     options: Document = {
         "calculate": False,
@@ -183,7 +185,7 @@ def heatmap(title: str, description: str, line: Line, *, unit: str, width: int |
 def timeline(
     title: str,
     description: str,
-    *lines: Line | Logs,
+    *lines: PrometheusTarget | Logs,
     states: Mapping[str, tuple[str, str]],
     width: int | None = None,
     height: int = 10,
@@ -195,7 +197,7 @@ def timeline(
     Gaps between Prometheus samples are no data. Loki has one point per state change, which lasts until the next.
 
     """
-    from_prometheus = [line for line in lines if isinstance(line, Line)]
+    from_prometheus = [line for line in lines if isinstance(line, PrometheusTarget)]
     from_loki = [line for line in lines if isinstance(line, Logs)]
     if from_prometheus and from_loki:
         raise ValueError(f"{title}: expected only Prometheus or only Loki queries, got both")

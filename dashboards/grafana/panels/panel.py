@@ -14,7 +14,7 @@ import attr
 from grafanalib import core
 
 from dashboards.grafana.fields import Document
-from dashboards.grafana.queries import RATE, STEP, Line, Logs
+from dashboards.grafana.queries import RATE, STEP, Logs, PrometheusTarget
 
 PROMETHEUS = {"type": "prometheus", "uid": "${prometheus_datasource}"}
 LOKI = {"type": "loki", "uid": "${loki_datasource}"}
@@ -55,7 +55,9 @@ _panel: Callable[..., Panel] = Panel
 _target: Callable[..., Target] = Target  # grafanalib has no type annotations
 
 
-def targets(lines: Sequence[Line], *, instant: bool = False, table: bool = False, names: str = "") -> list[Target]:
+def targets(
+    lines: Sequence[PrometheusTarget], *, instant: bool = False, table: bool = False, names: str = ""
+) -> list[Target]:
     """Prometheus queries named A, B, C … or by `names`; `instant` queries only the end of the time range.
 
     Raises ValueError for an instant query over $__rate_interval, which depends on the time range and on the panel's width.

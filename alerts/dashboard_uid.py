@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class View(StrEnum):
+class DashboardUid(StrEnum):
     """A dashboard's uid: `/d/<uid>` opens it."""
 
     OVERVIEW = "fleet-overview"
