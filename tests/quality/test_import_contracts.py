@@ -33,7 +33,7 @@ PLANTED = [
     Planted("exporter/web/server.py", "from nats import errors", "nats"),
     Planted("exporter/web/planted.py", "import sqlite3", "sqlite3"),
     Planted("exporter/settings.py", "import neo4j", "neo4j"),
-    Planted("exporter.scrape.py", "from kubernetes import client", "kubernetes"),
+    Planted("exporter/scrape/__init__.py", "from kubernetes import client", "kubernetes"),
     Planted("exporter/commands.py", "from servers import nats", "servers.nats"),
     Planted("exporter/assets.py", "from demo import scenario", "demo.scenario"),
     Planted("exporter/source.py", "from alerts import thresholds", "alerts.thresholds"),
