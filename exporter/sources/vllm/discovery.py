@@ -117,5 +117,5 @@ class Discovery:
         """Servers by Service. Raises SourceError if the endpoints may be out of date."""
         for _, watch in self._watches.values():
             if watch.problem is not None:
-                raise watch.problem
+                raise watch.problem.again()
         return {service: len(endpoints.addresses) for service, (endpoints, _) in self._watches.items()}
