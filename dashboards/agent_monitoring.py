@@ -37,7 +37,7 @@ _TICKETS: Final = [
 ]
 _DETAILS = ApiLink("Metrics, events and errors", path="/api/monitoring/agents/{agent}")
 _ONLY = Link("Only this agent", DashboardUid.MONITORING, {"agent": "agent"})
-_COSTS = Link("Costs", DashboardUid.BOARD, {"agent": "agent"})
+_COSTS = Link("Costs", DashboardUid.BOARD)
 _ALL = ApiLink("Agents, last events, errors", path="/api/monitoring/dashboard")
 
 

@@ -185,7 +185,7 @@ DASHBOARD = Dashboard(
                             links=[
                                 ApiLink("Current and recent tasks", path="/api/agents/{agent}"),
                                 Link("Only this agent", DashboardUid.AGENTS, {"agent": "agent", "role": "role"}),
-                                Link("Costs", DashboardUid.BOARD, {"agent": "agent"}),
+                                Link("Costs", DashboardUid.BOARD),
                             ],
                         ),
                         FieldOverride("role", links=[EVENTS_OF_ROLE]),

@@ -149,16 +149,19 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Open work",
-                    "Estimated work of the open tasks (estimated_hours), the open tasks without an estimate, and the age of "
+                    "Estimated hours of the open tasks (estimated_hours), the ones without an estimate, and the age of "
                     "the last scan.",
-                    PrometheusTarget(selector(board.ESTIMATED).sum(), "estimated"),
+                    PrometheusTarget(selector(board.ESTIMATED).sum() / 3600, "estimated"),
                     PrometheusTarget(selector(board.UNESTIMATED).sum(), "tasks without estimate"),
                     PrometheusTarget(selector(board.LAST_SCAN).age().max(), "last scan"),
                     unit="s",
                     names=True,
                     width=8,
                     height=8,
-                    columns=[FieldOverride("tasks without estimate", unit="none", decimals=0)],
+                    columns=[
+                        FieldOverride("estimated", unit="count:h", decimals=1),
+                        FieldOverride("tasks without estimate", unit="none", decimals=0),
+                    ],
                     links=[_TASKS, _STORIES],
                 ),
             ],

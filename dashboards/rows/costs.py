@@ -17,9 +17,9 @@ from exporter.sources.costs import samples as ledger
 
 _KEY = ("agent", "model")
 BUDGET_LIMITS: Final = (Threshold(thresholds.BUDGET_NEARLY_SPENT, WARN), Threshold(thresholds.BUDGET_SPENT, BAD))
-_AGENT = Link("Agent", DashboardUid.AGENTS, {"agent": "agent"})
+_AGENT = Link("Agents", DashboardUid.AGENTS)
 _LEDGER = ApiLink("Ledger", path="/api/costs")
-_MODEL = Link("Model", DashboardUid.VLLM, {"model": "model"})
+_MODEL = Link("vLLM", DashboardUid.VLLM)
 
 VARIABLES: Final = (
     variables.of("model", "model", "Model", "Models in the ledger.", selector(ledger.INVOCATIONS)),

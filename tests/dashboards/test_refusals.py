@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from dashboards.grafana.fields import BAD, OK, WARN, FieldOverride, Threshold
-from dashboards.grafana.panels import Annotation, bars, firing_alerts, graph, stat, table
+from alerts.dashboard_uid import DashboardUid
+from dashboards.grafana.fields import BAD, OK, WARN, FieldOverride, Link, Threshold
+from dashboards.grafana.layout import Row
+from dashboards.grafana.panels import Annotation, Dashboard, bars, firing_alerts, graph, stat, table
 from dashboards.grafana.queries import PrometheusTarget, of_exporters, raw, selector
 from exporter.metrics.promql import QueryError
 from tests.dashboards.test_panels import COUNTER, DEPTH, KEPT
@@ -121,3 +123,14 @@ def test_an_annotation_marks_moments() -> None:
     assert Annotation("Alerts", DEPTH, WARN, title="{{queue}}", moments=True).document()["useValueForTime"] is True
     starts = PrometheusTarget(raw("(x > 0) unless (x offset $__interval > 0)", "queue"))
     assert Annotation("Starts", starts, WARN, title="{{queue}}").document()["expr"] == starts.query.text
+
+
+def test_a_link_that_passes_a_name_to_another_system_is_refused() -> None:
+    def document(link: Link) -> object:
+        panel = stat("Cost", "A cost.", DEPTH, width=24, links=[link])
+        return Dashboard(DashboardUid.BOARD, "Costs", "What it costs.", [Row("", [panel])]).document()
+
+    with pytest.raises(ValueError, match="the model of the ledger to fleet-vllm, which shows those of vLLM"):
+        document(Link("vLLM", DashboardUid.VLLM, {"model": "queue"}))
+    assert document(Link("vLLM", DashboardUid.VLLM))
+    assert document(Link("Only this agent", DashboardUid.BOARD, {"agent": "queue"}))

@@ -25,6 +25,14 @@ TAG: Final = "fleet-exporter"
 
 _evolved: Callable[..., Panel] = attr.evolve
 
+_NAMED_BY: Final = {
+    ("agent", DashboardUid.AGENTS): "the fleet",
+    ("agent", DashboardUid.MONITORING): "the broker",
+    ("agent", DashboardUid.BOARD): "the ledger",
+    ("model", DashboardUid.BOARD): "the ledger",
+    ("model", DashboardUid.VLLM): "vLLM",
+}
+"""The system whose names a variable has: each names its agents and models itself."""
 _STARTS: Final = re.compile(r" unless .* offset \$__interval\b")
 
 _NOT_GRAFANAS = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
@@ -117,7 +125,18 @@ class Dashboard:
         document["templating"] = {"list": variables}
         document["timepicker"] = {"refresh_intervals": ["10s", "30s", "1m", "5m", "15m"]}
         document["panels"] = [_todays(one) for one in document["panels"]]
+        self._check_links(json.dumps(document["panels"]))
         return document
+
+    def _check_links(self, panels: str) -> None:
+        """Raises ValueError for a link that passes a name to a dashboard whose system calls the thing otherwise."""
+        for view, query in re.findall(r"/d/([a-z-]+)\?([^\"]*)", panels):
+            for name in re.findall(r"var-(\w+)=", query):
+                own, other = _NAMED_BY.get((name, self.view)), _NAMED_BY.get((name, DashboardUid(view)))
+                if own != other and own and other:
+                    raise ValueError(
+                        f"{self.title}: a link passes the {name} of {own} to {view}, which shows those of {other}"
+                    )
 
     @property
     def needs_loki(self) -> bool:
