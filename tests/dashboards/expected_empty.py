@@ -12,7 +12,10 @@ _REASONS: Final[dict[str, dict[DashboardUid, tuple[str, ...]]]] = {
         DashboardUid.OVERVIEW: ("Workload resources C", "Workload resources E", "CPU C", "Memory C"),
     },
     "nothing runs the demo's containers, so none has ended": {
-        DashboardUid.OVERVIEW: ("Waiting and terminated containers B",)
+        DashboardUid.OVERVIEW: ("Waiting and terminated containers B", "Waiting and terminated containers C"),
+    },
+    "the pods of the demo have no Deployment that wants them": {
+        DashboardUid.OVERVIEW: ("Workloads C", "Workload resources A"),
     },
     "a RayJob of the demo waits for a moment only": {DashboardUid.RAY_JOBS: ("Time in queue A",)},
     "the account of the demo has no limits": {
