@@ -36,12 +36,12 @@ class HostileClients:
                     async with asyncio.timeout(0.05):
                         await reader.read(1)
         while len(self._held) > _HELD:
-            self._held.pop(0).transport.abort()
+            self._held.pop(0).close()
         return name
 
     def close(self) -> None:
         for writer in self._held:
-            writer.transport.abort()
+            writer.close()
 
 
 _ACTS: dict[str, Callable[[random.Random], bytes]] = {
