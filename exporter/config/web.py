@@ -41,7 +41,7 @@ class Web(Options):
         Names,
         option(
             "Host names and addresses that requests may have in their Host header, without ports; default: all, or only "
-            "those of this machine if the listen address is a loopback address."
+            "the names of this machine if the listen address is a loopback address."
         ),
     ] = ()
     timeout_offset: Annotated[

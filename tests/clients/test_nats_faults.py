@@ -13,18 +13,8 @@ from exporter.clients.nats import Connection, NatsServer
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from servers.nats import Nats
-from tests.support.fault_proxy import Mode, fault_proxy
+from tests.support.fault_proxy import REASONS, Mode, fault_proxy
 from tests.support.pages import listener
-
-REASONS = {
-    Mode.REFUSE: Reason.UNREACHABLE,
-    Mode.RESET: Reason.UNREACHABLE,
-    Mode.CLOSE: Reason.UNREACHABLE,
-    Mode.HANG: Reason.TIMEOUT,
-    Mode.SLOW: Reason.TIMEOUT,
-    Mode.CUT: Reason.MALFORMED,
-    Mode.GARBAGE: Reason.MALFORMED,
-}
 
 
 def connection(port: int, timeout: float = 2.0) -> Connection:

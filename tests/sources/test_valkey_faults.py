@@ -12,7 +12,7 @@ from exporter.errors import Reason, SourceError
 from exporter.sources.valkey import Valkey as Source
 from exporter.sources.valkey import ValkeyOptions
 from servers.valkey import Valkey
-from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
+from tests.support.fault_proxy import REASONS, FaultProxy, Mode, fault_proxy
 from tests.support.pages import collected, listener, samples_of, series
 
 
@@ -24,17 +24,6 @@ def proxy(valkey_server: Valkey) -> Iterator[FaultProxy]:
 
 def source(address: str, timeout: float = 2.0) -> Source:
     return Source(ValkeyOptions(url=(Address(f"redis://{address}"),), timeout=timeout))
-
-
-REASONS = {
-    Mode.REFUSE: Reason.UNREACHABLE,
-    Mode.RESET: Reason.UNREACHABLE,
-    Mode.CLOSE: Reason.UNREACHABLE,
-    Mode.HANG: Reason.TIMEOUT,
-    Mode.SLOW: Reason.TIMEOUT,
-    Mode.CUT: Reason.MALFORMED,
-    Mode.GARBAGE: Reason.MALFORMED,
-}
 
 
 @pytest.mark.parametrize("mode", REASONS)

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from exporter.errors import Reason
+
 _CHUNK = 64 * 1024
 _SLOW_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)
@@ -38,6 +40,18 @@ class Mode(StrEnum):
     """Closed in the middle of a reply."""
     GARBAGE = "garbage"
     """Replies are random bytes."""
+
+
+REASONS = {
+    Mode.REFUSE: Reason.UNREACHABLE,
+    Mode.RESET: Reason.UNREACHABLE,
+    Mode.CLOSE: Reason.UNREACHABLE,
+    Mode.HANG: Reason.TIMEOUT,
+    Mode.SLOW: Reason.TIMEOUT,
+    Mode.CUT: Reason.MALFORMED,
+    Mode.GARBAGE: Reason.MALFORMED,
+}
+"""How a source that reads one server reports each fault."""
 
 
 ABORTING = frozenset({Mode.REFUSE, Mode.RESET, Mode.CLOSE})
