@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def variables(
 ) -> Iterator[dict[str, str]]:
     """Addresses of real servers on the host's loopback; the kubeconfig is in `tmp_path`, to be mounted at /mnt."""
     kubeconfig = tmp_path / "kubeconfig"
-    shutil.copy(kubernetes_server.kubeconfig, kubeconfig)
+    # As cloud providers write it: with the certificate inside.
+    content = json.loads(kubernetes_server.kubeconfig.read_text())
+    cluster = content["clusters"][0]["cluster"]
+    cluster["certificate-authority-data"] = b64encode(Path(cluster.pop("certificate-authority")).read_bytes()).decode()
+    kubeconfig.write_text(json.dumps(content))
     tmp_path.chmod(0o755)
     kubeconfig.chmod(0o644)
     with vllm.start() as model_server, nats.start() as bus:
