@@ -137,7 +137,11 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
 async def _all_up(exporter: str, monitoring: Monitoring, joining: dict[str, asyncio.Task[bool]]) -> None:
     """Admit each source to Prometheus when it is up; return when every server has joined or failed to."""
     while True:
-        up = await _up(exporter)
+        try:
+            up = await _up(exporter)
+        except httpx.TransportError:  # it ends with the demo, before this task does
+            await asyncio.sleep(1)
+            continue
         monitoring.admit(up, _SOURCES)
         if all(task.done() for task in joining.values()):
             missing = {name for name, task in joining.items() if not task.result()}

@@ -48,7 +48,9 @@ class AllowedHosts:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _host(Headers(scope=scope).get("host", "")) in self._hosts:
+        # Without the header, as in HTTP/1.0, it is no browser: those always send one.
+        host = None if scope["type"] == "lifespan" else Headers(scope=scope).get("host")
+        if host is None or _host(host) in self._hosts:
             await self._app(scope, receive, send)
             return
         refusal = problem(421, "Host: expected a host of --web.allowed-hosts; add this one if it is yours")

@@ -38,9 +38,6 @@ _REASONS: Final[dict[str, dict[DashboardUid, tuple[str, ...]]]] = {
         DashboardUid.EVENTS: ("Live stream B", "Live stream C"),
         DashboardUid.EXPORTER: ("Stream clients C",),
     },
-    "no controller of the demo reports replicas, and none of its pods has failed": {
-        DashboardUid.OVERVIEW: ("Workloads C", "Workload resources A", "Waiting and terminated containers C"),
-    },
     "no agent and no RayJob need be stuck": {DashboardUid.OVERVIEW: ("Stuck agents A", "Failed RayJobs A")},
     "a deliberation or a story may just not be under way": {
         DashboardUid.AGENTS: ("Longest A",),

@@ -240,6 +240,8 @@ PLACEHOLDERS = {
     "node": "documented-node",
     "rayjob": "nightly",
     "raycluster": "ray-gpu",
+    "rayservice": "chat",
+    "raycronjob": "hourly",
     "init-councils": "init-councils",
     "job": "init-councils-again",
 }

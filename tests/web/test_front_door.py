@@ -171,6 +171,12 @@ def test_on_a_loopback_address_only_this_machines_names_are_hosts(running: Expor
     assert [host_status(running, name) for name in ("localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80")] == [200] * 4
 
 
+def test_a_request_of_http_1_0_needs_no_host(running: Exporter) -> None:
+    with connected(running) as connection:
+        connection.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+        assert b" 200 " in answered(connection)
+
+
 def test_allowed_hosts_are_an_option() -> None:
     with exporter("--web.allowed-hosts=exporter.example,127.0.0.1") as process:
         statuses = [host_status(process, name) for name in ("exporter.example:9847", "127.0.0.1", "localhost")]

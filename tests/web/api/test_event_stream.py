@@ -122,7 +122,7 @@ async def test_a_client_that_never_reads_is_disconnected(bus: str) -> None:
 
             await client.get(f"{process.url}/metrics")
             with socket.create_connection((str(address.hostname), address.port or 0)) as silent:
-                silent.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+                silent.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 body = json.dumps({"story_id": "US-1", "text": "x" * 1500}).encode()
 
                 async def dropped() -> bool:
