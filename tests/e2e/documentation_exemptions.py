@@ -59,6 +59,7 @@ EXEMPTIONS: Final = (
     Exemption(
         "docs/runbooks/*.md", "valkey-cli -h <host> cluster", "needs a cluster; tests/sources/test_valkey_modes.py has it"
     ),
+    Exemption("docs/runbooks/*.md", "valkey-cli --cluster fix", "changes the slots of a cluster"),
     Exemption("docs/runbooks/*.md", "kubectl get servicemonitor", "needs the Prometheus Operator; tests/e2e/cluster has it"),
     Exemption("docs/runbooks/*.md", "kubectl diff", "names the command without its file"),
     Exemption("docs/runbooks/*.md", "kubectl get pods -A -o wide | grep <ip>", _KUBELET),
