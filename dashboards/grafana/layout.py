@@ -69,7 +69,7 @@ def places(row: Row, top: int) -> list[Place]:
 
 
 def title_room(width: int) -> int:
-    """Letters of a title that are visible beside Grafana's info icon in a panel of so many columns."""
+    """Letters of a title that are visible next to Grafana's info icon in a panel of this width."""
     return 6 * width - 7
 
 

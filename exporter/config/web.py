@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from exporter.config.options import Names, Options, Seconds, option
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""A web page of another site can reach these by a host name of its own that resolves to them (DNS rebinding)."""
+"""A web page of another site can reach these through a host name that resolves to them (DNS rebinding)."""
 
 
 def _listen_address(value: str) -> str:

@@ -188,16 +188,16 @@ async def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lo
 
 async def test_a_recreated_stream_is_copied_from_its_start(server: Nats, loki: Loki) -> None:
     async with fleet_on(server.url) as fleet:
-        await fleet.stream("ANEW", "planning.>")
+        await fleet.stream("RECREATED", "planning.>")
         async with copying(server, loki.url) as copier:
             await publish(fleet, "planning.story.created", 5)
-            await eventually(lambda: has_copied(copier, "ANEW", 5))
-        await fleet.js.delete_stream("ANEW")
-        await fleet.stream("ANEW", "planning.>")
+            await eventually(lambda: has_copied(copier, "RECREATED", 5))
+        await fleet.js.delete_stream("RECREATED")
+        await fleet.stream("RECREATED", "planning.>")
         await publish(fleet, "planning.story.created", 3)
         async with copying(server, loki.url) as copier:
-            await eventually(lambda: has_copied(copier, "ANEW", 3))
-    assert held(loki, "ANEW") == [1, 2, 3, 4, 5, 1, 2, 3]
+            await eventually(lambda: has_copied(copier, "RECREATED", 3))
+    assert held(loki, "RECREATED") == [1, 2, 3, 4, 5, 1, 2, 3]
 
 
 ONE_STREAM_HIDDEN = """

@@ -26,7 +26,7 @@ from dashboards.grafana.queries import RATE, STEP, Logs, PrometheusTarget
 MOST_POINTS: Final = 360
 """Points per line: one per scrape in three hours. More would overlap and cost more in Prometheus."""
 MOST_BARS: Final = 60
-"""Bars per series: narrower ones cannot be told apart."""
+"""Bars per series: narrower bars cannot be distinguished."""
 LEAST_STEP: Final = "1m"
 """The step of bars is never shorter: it needs several scrapes."""
 MOST_LISTED: Final = 4
