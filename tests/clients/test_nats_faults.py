@@ -21,8 +21,6 @@ def connection(port: int, timeout: float = 2.0) -> Connection:
     return Connection(NatsServer(url=(Address(f"nats://127.0.0.1:{port}"),)), timeout=timeout)
 
 
-# nats-py can leave the writer of an attempt that times out to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("mode", REASONS)
 async def test_a_fault_during_the_handshake_has_its_reason(nats_server: Nats, mode: Mode) -> None:
     with fault_proxy(nats_server.url) as proxy:

@@ -158,10 +158,10 @@ class FaultProxy:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_target.transport.abort()  # first: a second cancellation ends the wait below
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            to_target.transport.abort()
 
     async def _passing(self) -> None:
         while self._mode is Mode.HANG:
