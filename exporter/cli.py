@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "serve": "serve /metrics; the default command",
     "collect": "collect one source now and print its metrics",
     "check": "check the configuration; report every error and exit with code 2 if it is invalid",
-    "health": "check that the exporter answers at web.listen_address; exit code 1 if not",
+    "health": "probe the exporter at web.listen_address; exit with code 1 if it is not healthy",
     "dashboards": "write the Grafana dashboards as JSON files",
     "rules": "print or write the alerting and recording rules",
     "alertmanager": "print or write the Alertmanager configuration, its Slack template, or the AlertmanagerConfig",

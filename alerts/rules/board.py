@@ -17,7 +17,7 @@ _BUDGET = "{{ $value | humanizePercentage }} of the budget for the {{ $labels.pe
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "BoardUnreadable", "taskboard", Component.BOARD, "Task board is unreadable", DashboardUid.BOARD,
+        "BoardUnreadable", "taskboard", Component.BOARD, "Task board cannot be read", DashboardUid.BOARD,
         severity=Severity.WARNING,
     ),
     AlertingRule(
@@ -42,7 +42,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         limits=("TASK_STUCK_SECONDS",),
     ),
     sources.down(
-        "CostsUnreadable", "costs", Component.COSTS, "Cost ledger is unreadable", DashboardUid.BOARD,
+        "CostsUnreadable", "costs", Component.COSTS, "Cost ledger cannot be read", DashboardUid.BOARD,
         severity=Severity.WARNING,
     ),
     AlertingRule(

@@ -56,7 +56,7 @@ RECORDINGS: Final = (MISSED,)
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database is unreadable", DashboardUid.MONITORING,
+        "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database cannot be read", DashboardUid.MONITORING,
         severity=Severity.WARNING,
     ),
     *_pair(

@@ -45,7 +45,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         query=(FAILED_SHARE.series > RESPONSE_FAILURE_RATIO) & (ANSWERS.series > RESPONSES_A_SECOND),
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="Most responses of a role fail",
+        summary="Most responses of a role are failing",
         description="{{ $value | humanizePercentage }} of the responses of {{ $labels.role }} agents failed in the last "
         "15 minutes.",
         view=DashboardUid.AGENTS,
@@ -82,7 +82,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         query=series(fleet.DELIBERATIONS, outcome="timeout").increase("30m") >= DELIBERATION_TIMEOUTS,
         severity=Severity.WARNING,
         component=Component.FLEET,
-        summary="Deliberations time out",
+        summary="Deliberations are timing out",
         description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council timed out in the last 30 minutes.",
         view=DashboardUid.AGENTS,
         variables=("role",),

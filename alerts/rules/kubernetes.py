@@ -18,7 +18,7 @@ _NONE_READY = series(workloads.EXPECTED, state=like("down|absent")).max_over("2m
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Kubernetes API is unreadable", DashboardUid.OVERVIEW
+        "WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Kubernetes API cannot be read", DashboardUid.OVERVIEW
     ),
     AlertingRule(
         name="WorkloadDown",

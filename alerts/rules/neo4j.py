@@ -22,7 +22,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NEO4J,
         summary="Knowledge graph lost nodes",
-        description=f"Database {{{{ $labels.database }}}} has {COUNT} nodes left, less than 90% of its maximum in the last "
+        description=f"Database {{{{ $labels.database }}}} has {COUNT} nodes left, fewer than 90% of its maximum in the last "
         "hour; the fleet never deletes that many.",
         view=DashboardUid.GRAPH,
         limits=("GRAPH_SHRUNK_RATIO", "GRAPH_NODES"),

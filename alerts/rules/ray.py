@@ -71,7 +71,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob is stuck in Pending",
-        description=f"{_WHICH} has waited for more than 15 minutes to start, not counting time in a queue.",
+        description=f"{_WHICH} has been waiting to start for more than 15 minutes, not counting time in a queue.",
         view=DashboardUid.RAY_JOBS,
         variables=_JOB,
         limits=("RAY_JOB_PENDING_SECONDS",),
@@ -85,7 +85,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayCluster has fewer workers than desired",
-        description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, fewer than desired, for 15 minutes.",
+        description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, and has had fewer than desired for 15 minutes.",
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
         for_="15m",
@@ -108,8 +108,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         component=Component.RAY,
         summary="RayService application is unhealthy",
         description=(
-            f"{{{{ $labels.namespace }}}}/{{{{ $labels.rayservice }}}} has {COUNT} Serve applications that are unhealthy or "
-            "failed to deploy, for 5 minutes; their requests fail."
+            f"{{{{ $labels.namespace }}}}/{{{{ $labels.rayservice }}}} has had {COUNT} Serve applications that are "
+            "unhealthy or failed to deploy for 5 minutes; requests to them fail."
         ),
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
@@ -122,7 +122,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         component=Component.RAY,
         summary="RayCronJob is invalid",
         description=(
-            "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; it creates no RayJob until it is corrected."
+            "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; no RayJob is created until it is corrected."
         ),
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),

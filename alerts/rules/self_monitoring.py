@@ -90,7 +90,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Source cannot be read",
-        description="{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
+        description="{{ $labels.source }} {{ $labels.server }} has been unreadable for 2 minutes; "
         "fleet_exporter_source_failure has the reason.",
         view=DashboardUid.EXPORTER,
         for_="1m",
@@ -157,7 +157,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         & _READ.delta("10m").without("max").equals(0),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Stream events are not read",
+        summary="Stream events are not being read",
         description=f"{{{{ $labels.stream }}}} received {COUNT} messages in the last 10 minutes, and the exporter has read "
         "none.",
         view=DashboardUid.EXPORTER,
@@ -170,7 +170,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter lacks permission for a stream",
-        description="NATS denies the exporter's user the subjects of {{ $labels.stream }}; its events are not read.",
+        description="The exporter's NATS user lacks permission for {{ $labels.stream }}; its events are not read.",
         view=DashboardUid.EXPORTER,
         variables=_STREAM,
         for_="5m",
@@ -191,7 +191,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Cardinality limit reached",
-        description="The limit for {{ $labels.kind }} is reached; the oldest are dropped, or new names are counted as "
+        description="The limit for {{ $labels.kind }} was reached; the oldest are dropped, or new names are counted as "
         "`other`.",
         view=DashboardUid.EXPORTER,
     ),

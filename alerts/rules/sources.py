@@ -16,7 +16,7 @@ UNREAD_FOR: Final = "2m"
 """Window without a successful collection. A single failed scrape within it changes nothing."""
 
 _DESCRIPTION: Final = (
-    "{{ $labels.source }} {{ $labels.server }} has not been readable for 2 minutes; "
+    "{{ $labels.source }} {{ $labels.server }} has been unreadable for 2 minutes; "
     "fleet_exporter_source_failure has the reason."
 )
 

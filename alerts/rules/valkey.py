@@ -105,7 +105,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey cluster is down",
-        description=f"{_WHICH} reports cluster_state fail for 2 minutes; hash slots are not served and their commands fail.",
+        description=f"{_WHICH} has reported cluster_state fail for 2 minutes; commands on keys of unserved hash slots fail.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="2m",
@@ -116,8 +116,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="Sentinel reports a master down",
-        description="The Sentinel {{ $labels.server }} reports {{ $labels.master }} objectively down for 2 minutes; no "
-        "failover has replaced it.",
+        description="The Sentinel {{ $labels.server }} has reported {{ $labels.master }} objectively down for 2 "
+        "minutes; no failover has replaced it.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
         for_="2m",

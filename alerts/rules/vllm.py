@@ -127,9 +127,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         query=(FAILED_SHARE.series > VLLM_FAILURE_RATIO) & _ENOUGH,
         severity=Severity.WARNING,
         component=Component.VLLM,
-        summary="vLLM requests fail",
-        description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with the reason error or "
-        "abort.",
+        summary="vLLM requests are failing",
+        description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with reason error or abort.",
         view=DashboardUid.VLLM,
         variables=_MODEL,
         limits=("VLLM_FAILURE_RATIO", "VLLM_REQUESTS_A_SECOND"),

@@ -15,7 +15,7 @@ from exporter.config.sharding import Shard
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info
 
 BUILD = info("fleet_exporter_build_info", "Version of the exporter and of Python.", "version", "python_version")
-SHARD = gauge("fleet_exporter_shard", "Number of this shard, from 0 (--shard).")
+SHARD = gauge("fleet_exporter_shard", "Index of this shard, from 0 (--shard).")
 SHARDS = gauge("fleet_exporter_shards", "Number of shards (--shard).")
 LOG_DROPPED = counter(
     "fleet_exporter_log_dropped_lines_total", "Log lines dropped because standard error did not accept them in time."

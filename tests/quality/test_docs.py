@@ -172,6 +172,14 @@ def test_the_readme_names_every_source_and_dashboard_and_counts_the_alerts() -> 
     assert f"\n{len(alerts)} alerts: " in readme
 
 
+def test_the_readme_has_the_question_of_each_dashboard() -> None:
+    rows = re.compile(r"^\| \[([^]]+)\]\([^)]*#[^)]+\) \| ([^|]+?) \|", re.MULTILINE)
+    questions = dict(rows.findall((DOCS / "dashboards.md").read_text()))
+
+    assert len(questions) == 12
+    assert dict(rows.findall((ROOT / "README.md").read_text())) == questions
+
+
 def test_the_reference_of_options_is_what_the_fields_say() -> None:
     assert (DOCS / "configuration.md").read_text() == options_markdown() + "\n"
 

@@ -24,7 +24,7 @@ CLUSTER_CONDITION = gauge(
     *_CLUSTER, "condition",
 )  # fmt: skip
 WORKERS: Final = {
-    what: gauge(f"ray_cluster_workers_{what}", f"Workers, {what} (status.{what}WorkerReplicas).", *_CLUSTER)
+    what: gauge(f"ray_cluster_workers_{what}", f"{what.capitalize()} workers (status.{what}WorkerReplicas).", *_CLUSTER)
     for what in ("desired", "available", "ready", "min", "max")
 }
 CLUSTER_CPU = gauge(
