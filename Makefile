@@ -16,9 +16,9 @@ demo: .venv/ready
 soak: .venv/ready
 	@$(BIN)/python -m demo --soak $(SOAK_MINUTES) </dev/null
 
-# Static checks and the tests that need no server: under a minute.
+# Static checks and the tests that need no server, on every core: under a minute.
 check: lint
-	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e
+	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e -n auto --dist loadgroup
 
 # Style and complexity, format, import contracts, dead code, declared dependencies, repetition, types.
 lint: .venv/ready

@@ -154,7 +154,7 @@ class _Moving(Display):
 def display(say: Callable[[str], None] | None = None) -> Iterator[Display]:
     """Moving lines where the standard output is a terminal, plain ones elsewhere; `say` prints a line (default: as is)."""
     printed = say or (lambda text: print(text, flush=True))
-    console = Console()
+    console = Console(soft_wrap=True)  # commands and addresses stay on one line, to be copied
     if not console.is_terminal:
         yield _Lines(printed)
         return

@@ -35,11 +35,12 @@ footer { color: #616061; font-size: 12px; margin-top: .3em }
 def page(messages: Sequence[tuple[datetime, dict[str, Any]]], heartbeat: datetime | None) -> str:
     """The page, newest message first; it reloads every two seconds."""
     beat = f"heartbeat at {heartbeat:%H:%M:%S} UTC" if heartbeat else "no heartbeat yet"
+    count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
     shown = "".join(_message(received, payload) for received, payload in reversed(messages))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
         f"<title>Slack messages ({len(messages)})</title><style>{_STYLE}</style></head><body>"
-        f"<header><b>Slack messages</b><span>{len(messages)} messages, {beat}</span></header>"
+        f"<header><b>Slack messages</b><span>{count}, {beat}</span></header>"
         f"<main>{shown or '<p>No messages yet.</p>'}</main></body></html>"
     )
 

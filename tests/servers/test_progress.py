@@ -20,6 +20,7 @@ with display() as shown, shown.stage("Loki") as progress:
     progress("compiling")
     progress.steps(5, 10, "packages")
     shown.say("Neo4j is up")
+    print("cypher-shell -a bolt://127.0.0.1:7687 " * 4)
 """
 
 
@@ -55,13 +56,14 @@ def test_a_log_gets_whole_lines_without_control_characters(capsys: pytest.Captur
 
 def test_a_terminal_shows_one_line_per_server_that_moves() -> None:
     ours, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "160"}
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     done = subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=environment, stdout=theirs, check=False)
     os.close(theirs)
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
 
     assert done.returncode == 0
+    assert ("cypher-shell -a bolt://127.0.0.1:7687 " * 4) in shown, "a command to copy is on one line"
     assert "Loki" in shown
     assert "5 of 10 packages" in shown
     assert "\x1b[" in shown
