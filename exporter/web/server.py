@@ -203,11 +203,11 @@ def listening_socket(options: Web) -> socket.socket:
             return socket.create_server(("", options.port), family=socket.AF_INET6, dualstack_ipv6=True)
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         return socket.create_server((options.host, options.port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StartError(
-            f"--web.listen-address {options.listen_address}: {reason}; choose another with --web.listen-address"
-        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]  # repeats the address
+    except OverflowError as error:
+        reason = str(error)
+    raise StartError(f"--web.listen-address {options.listen_address}: {reason}; choose another with --web.listen-address")
 
 
 async def serve(scraper: Scraper, options: Web) -> None:

@@ -104,7 +104,9 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(f"fleet-exporter: --web.listen-address {address}: Address already in use")
+    assert done.stderr.splitlines()[-1] == (
+        f"fleet-exporter: --web.listen-address {address}: Address already in use; choose another with --web.listen-address"
+    )
 
 
 def test_basic_authentication_guards_every_path(tmp_path: Path) -> None:
