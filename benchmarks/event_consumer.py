@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from benchmarks import publisher
 from benchmarks.figure import Figure
 from demo.scenario.fleet import STREAMS
-from exporter.clients.nats import NatsServer
+from exporter.clients.nats_server import NatsServer
 from exporter.config.options import Address
 from exporter.events.consumer import EventConsumer
 from exporter.events.model import Message

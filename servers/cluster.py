@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servers import cilium, containerd, kubernetes, oci, sandbox
+from servers import cilium, containerd, kubernetes, kubernetes_binaries, oci, sandbox
 from servers.cache import Progress, cached, silent
 from servers.process import answers, process, temporary_folder, wait_for
 
@@ -40,10 +40,10 @@ def prepare(progress: Progress = silent) -> Path:
 
     def build(folder: Path) -> None:
         keep = {_OPERATOR: {"bundle.yaml": OPERATOR_BUNDLE}}
-        kubernetes.build_with(_PACKAGES, folder, keep=keep, progress=progress)
+        kubernetes_binaries.build_with(_PACKAGES, folder, keep=keep, progress=progress)
 
     containerd.prepare(progress)
-    binaries = cached(f"kubernetes-node-{kubernetes.version()}-{kubernetes.digest()}", build, progress)
+    binaries = cached(f"kubernetes-node-{kubernetes_binaries.version()}-{kubernetes_binaries.digest()}", build, progress)
     kubernetes.prepare(progress)
     return binaries
 

@@ -7,96 +7,34 @@ Nothing here collects garbage: a deleted namespace stays Terminating, so take a 
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import json
 import os
-import re
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import httpx
 
-from servers import debian, go
-from servers.cache import CACHE, Progress, ServerMissing, cached, silent
+from servers import debian, kubernetes_binaries
+from servers.cache import Progress, ServerMissing, silent
 from servers.kubernetes_crds import CRDS, GROUP, KINDS, ray_crds
 from servers.process import Process, ServerFailed, answers, free_port, process, temporary_folder, wait_for
 
-_BUILD = Path(__file__).parent / "kubernetes_build"
 _ADMIN = "fleet-administrator"
 
 Tokens = Mapping[str, Sequence[str]] | Sequence[tuple[str, Sequence[str]]]
 """Static tokens: each token, which is its user's name too, with the user's groups."""
 
 
-_PACKAGES = {"kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver", "server": "go.etcd.io/etcd/server/v3"}
-"""By the name of the binary that Go makes."""
-
-
-@functools.cache
-def version() -> str:
-    """The version that is built, such as v1.36.3."""
-    found = re.search(r"k8s\.io/kubernetes (v[\d.]+)", (_BUILD / "go.mod").read_text())
-    return found[1] if found else "unknown"
-
-
-@functools.cache
-def digest() -> str:
-    """A short name for the versions of all that is built from the module."""
-    return hashlib.sha256((_BUILD / "go.sum").read_bytes()).hexdigest()[:12]
-
-
-def _name() -> str:
-    return f"kubernetes-{version()}"
-
-
 def prepare(progress: Progress = silent) -> Path:
     """The folder with `kube-apiserver` and `etcd`. Raises ServerMissing."""
-
-    def alone(folder: Path) -> None:
-        _compile(folder, _PACKAGES.values(), progress=progress)
-        (folder / "server").rename(folder / "etcd")
-
-    binaries = cached(_name(), alone, progress)
+    binaries = kubernetes_binaries.prepare(progress)
     _openssl(progress)
     return binaries
-
-
-def build_with(
-    packages: Sequence[str], folder: Path, *, keep: Mapping[str, Mapping[str, str]], progress: Progress = silent
-) -> None:
-    """Build further packages of the same module into `folder`, and the API server with them where it is missing.
-
-    One build compiles what they share once. `keep` is as in `go.build`. Raises ServerMissing.
-    """
-    missing = not (CACHE / _name()).exists()
-    _compile(folder, [*packages, *(_PACKAGES.values() if missing else ())], keep=keep, progress=progress)
-
-    def moved(place: Path) -> None:
-        for built, name in (("kube-apiserver", "kube-apiserver"), ("server", "etcd")):
-            (folder / built).rename(place / name)
-
-    if missing:
-        cached(_name(), moved)
-        for name in _PACKAGES:  # still here when another process was faster
-            (folder / name).unlink(missing_ok=True)
-
-
-def _compile(
-    folder: Path,
-    packages: Iterable[str],
-    *,
-    keep: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    progress: Progress,
-) -> None:
-    stamp = f"-X k8s.io/component-base/version.gitVersion={version()}"
-    go.build(_BUILD, list(packages), folder, ldflags=stamp, keep=keep, progress=progress)
 
 
 def _openssl(progress: Progress = silent) -> str:

@@ -12,6 +12,7 @@ from alerts.rules import (
     fleet,
     kubernetes,
     nats,
+    nats_consumers,
     neo4j,
     ray,
     self_monitoring,
@@ -23,7 +24,7 @@ from alerts.rules import (
 
 RECORDINGS: Final[tuple[RecordingRule, ...]] = (
     *fleet.RECORDINGS,
-    *nats.RECORDINGS,
+    *nats_consumers.RECORDINGS,
     *vllm.RECORDINGS,
     *valkey.RECORDINGS,
     *states.RECORDINGS,
@@ -35,6 +36,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     *self_monitoring.RULES,
     *fleet.RULES,
     *nats.RULES,
+    *nats_consumers.RULES,
     *ray.RULES,
     *vllm.RULES,
     *budgets.RULES,

@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
-from alerts.rules import nats
+from alerts.rules.nats_consumers import ACK_DURATION
 from dashboards.grafana.fields import BAD, QUIET, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Panel, graph, table
@@ -109,9 +109,7 @@ BEHIND: Final = Row(
             "p95 of the time from delivery to ack where the server samples acks "
             "(fleet:nats_consumer_ack_duration_seconds:p95_5m); the exporter's estimate otherwise.",
             PrometheusTarget(
-                recorded(nats.ACK_DURATION, stream=variable("stream"), consumer=variable("consumer")).max(
-                    "stream", "consumer"
-                ),
+                recorded(ACK_DURATION, stream=variable("stream"), consumer=variable("consumer")).max("stream", "consumer"),
                 "{{consumer}} p95",
             ),
             _each(ACK_ESTIMATE, "{{consumer}} estimate"),

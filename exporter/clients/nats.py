@@ -1,4 +1,4 @@
-"""A connection to NATS with an ordinary account: the options that name a server, and requests to the JetStream API.
+"""A connection to NATS with an ordinary account, and requests to the JetStream API.
 
 Shared by every source that reads NATS. A lost connection is not reopened here; the caller reports it and opens it again.
 """
@@ -9,17 +9,13 @@ import asyncio
 import contextlib
 import json
 import re
-import ssl
-from collections.abc import Coroutine, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
-
-from pydantic import SecretStr
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from exporter.clients.clock import ServerClock
+from exporter.clients.concurrency import RequestLimit, together
 from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
-from exporter.config.address import NatsAddresses
-from exporter.config.options import Options, Secret, option
+from exporter.clients.nats_server import NatsServer
 from exporter.errors import Reason, SourceError
 from exporter.metrics.timestamps import seconds
 
@@ -30,11 +26,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 L = TypeVar("L", bound=ListReply)
-T = TypeVar("T")
-U = TypeVar("U")
 
 _CLOSE_TIMEOUT = 1.0
-_SLOW_REQUEST = 0.25
 
 # NATS's -ERR messages have no codes: these are the protocol's own constants, which nats-py passes on without a type.
 _AUTHORIZATION_ERRORS = (
@@ -53,71 +46,6 @@ _SUBSCRIPTION = re.compile(rf"{_PERMISSIONS_ERROR} for subscription to [\"']([^\
 def _protocol_error(error: Exception) -> str:
     """The -ERR message that nats-py wrapped."""
     return str(error).removeprefix("nats: ").strip("'\"")
-
-
-class NatsServer(Options):
-    """The address of NATS and the credentials for it; several addresses are members of one cluster."""
-
-    url: Annotated[
-        NatsAddresses, option("host:port, nats:// or tls:// addresses of the members of one cluster.", env="NATS_URL")
-    ] = ()
-    user: Annotated[str, option("User name.", env="NATS_USER")] = ""
-    password: Annotated[Secret, option("Password.", env="NATS_PASSWORD")] = SecretStr("")
-    token: Annotated[Secret, option("Token.", env="NATS_TOKEN")] = SecretStr("")
-    nkey_file: Annotated[Path | None, option("File with an nkey seed.")] = None
-    credentials_file: Annotated[Path | None, option("File with a user's JWT and seed.", env="NATS_CREDS")] = None
-    ca_file: Annotated[Path | None, option("CA certificate of the server, for TLS.")] = None
-    cert_file: Annotated[Path | None, option("Client certificate, for mutual TLS.")] = None
-    key_file: Annotated[Path | None, option("Private key of the client certificate.")] = None
-    api_prefix: Annotated[str, option("Prefix of the JetStream API, $JS.DOMAIN.API for a domain.")] = "$JS.API"
-    inbox_prefix: Annotated[str, option("Prefix of reply subjects; use a separate one if users share an account.")] = (
-        "_INBOX"
-    )
-    delete_consumers: Annotated[
-        bool,
-        option("Delete the exporter's own ephemeral consumers after use; otherwise they expire after a minute."),
-    ] = True
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.url)
-
-    @property
-    def server(self) -> str:
-        return self.url[0].server if self.url else ""
-
-    def credentials(self) -> dict[str, Any]:
-        """The client's authentication arguments. Raises SourceError if a file cannot be used."""
-        given: dict[str, Any] = {}
-        if self.user:
-            given |= {"user": self.user, "password": self.password.get_secret_value()}
-        elif (address := next((url for url in self.url if url.user), None)) is not None:
-            # The members of a cluster share their accounts; a user alone is a token, as in every client of NATS.
-            named = {"user": address.user, "password": address.password}
-            given |= named if address.password else {"token": address.user}
-        if token := self.token.get_secret_value():
-            given["token"] = token
-        for name, file in (("nkeys_seed", self.nkey_file), ("user_credentials", self.credentials_file)):
-            if file is not None:
-                if not file.is_file():
-                    raise SourceError(
-                        Reason.CONFIG, f"NATS credentials: expected a readable file, got {file}; check the path"
-                    )
-                given[name] = str(file)
-        if self.ca_file or self.cert_file:
-            given["tls"] = self._tls()
-        return given
-
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SourceError(
-                Reason.CONFIG, f"NATS TLS files: expected a PEM certificate and its key, got {error}"
-            ) from None
-        return context
 
 
 class Connection:
@@ -312,54 +240,3 @@ class Connection:
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await client.close()
             await asyncio.sleep(0)  # the socket closes one iteration of the event loop later
-
-
-class RequestLimit:
-    """Limits concurrent requests. A slow one gives up its slot: it waits for another node and costs this one nothing."""
-
-    def __init__(self, slots: int) -> None:
-        self._slots = asyncio.Semaphore(slots)
-
-    async def run(self, request: Coroutine[Any, Any, T]) -> T:
-        """The result of the request, started when a slot is free."""
-        task = None
-        try:
-            async with self._slots:
-                task = asyncio.ensure_future(request)
-                await asyncio.wait({task}, timeout=_SLOW_REQUEST)
-            return await task
-        finally:
-            if task is None:
-                request.close()
-            else:
-                task.cancel()
-
-
-async def together(requests: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all concurrently; if one fails, the others are cancelled before the failure is raised."""
-    tasks = [asyncio.ensure_future(request) for request in requests]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """As `together`, for two requests of different types."""
-    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def first_of(*events: asyncio.Event, within: float) -> None:
-    """Return when one of the events is set, or after `within` seconds."""
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -14,8 +14,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.clients.backoff import Backoff
+from exporter.clients.concurrency import first_of
 from exporter.clients.jetstream import Stream
-from exporter.clients.nats import Connection, NatsServer, first_of
+from exporter.clients.nats import Connection
+from exporter.clients.nats_server import NatsServer
 from exporter.errors import Reason, SourceError, reason_of
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import yaml
 
-from exporter.clients.kubernetes import MAX_EVENT_BYTES, MAX_REPLY_BYTES, Cluster, Watch
+from exporter.clients.kubernetes import Cluster
+from exporter.clients.kubernetes_watch import MAX_EVENT_BYTES, MAX_REPLY_BYTES, Watch
 from exporter.errors import Reason
 from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
 from tests.support.pages import eventually

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from exporter.clients.jetstream import Account
-from exporter.clients.nats import Connection, NatsServer
+from exporter.clients.nats import Connection
+from exporter.clients.nats_server import NatsServer
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from servers.nats import Nats

@@ -12,7 +12,7 @@ from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Annotation, Dashboard, bars, firing_alerts, graph, stat, table
 from dashboards.grafana.queries import PrometheusTarget, of_exporters, raw, selector
 from exporter.metrics.promql import QueryError
-from tests.dashboards.test_panels import COUNTER, DEPTH, KEPT
+from tests.dashboards.example_panels import COUNTER, DEPTH, KEPT
 
 RATES = PrometheusTarget(selector(COUNTER).rate("$__rate_interval").sum("queue"), "{{queue}}")
 STEPS = PrometheusTarget(selector(COUNTER).increase("$__interval").sum("queue"), "{{queue}}")

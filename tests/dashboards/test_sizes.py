@@ -8,7 +8,7 @@ from dashboards.grafana.fields import FieldOverride
 from dashboards.grafana.layout import LayoutError, Row, places, title_room
 from dashboards.grafana.panels import Panel, graph, stat, table
 from dashboards.grafana.panels.figures import MOST_COLUMNS
-from tests.dashboards.test_panels import DEPTH
+from tests.dashboards.example_panels import DEPTH
 from tests.dashboards.test_refusals import STEPS
 
 

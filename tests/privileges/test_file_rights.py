@@ -23,9 +23,9 @@ from exporter.settings import load
 from exporter.source import Source
 from servers.cache import ServerMissing
 from tests.privileges.documented import block
+from tests.sources.broker_tables import broker, filled
 from tests.sources.ledgers import invoke, writer
-from tests.sources.test_broker import broker, filled
-from tests.sources.test_taskboard import body, put
+from tests.sources.task_files import body, put
 from tests.support.pages import collected
 from tests.support.servers import required
 

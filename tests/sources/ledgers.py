@@ -18,6 +18,8 @@ CREATE TABLE invocations (
 );
 CREATE INDEX by_time ON invocations (timestamp);
 """
+LABELS = 'model="m",tool="chat",agent="coder",status="success"'
+"""Of the row that `invoke` adds by default."""
 
 
 @contextmanager

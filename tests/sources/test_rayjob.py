@@ -10,22 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from exporter.clients.quantity import quantity
 from exporter.errors import Reason, SourceError
 from exporter.sources.rayjob import Rayjob, RayjobOptions
-from exporter.sources.rayjob.clusters import Clusters
-from exporter.sources.rayjob.clusters import samples as cluster_samples
-from exporter.sources.rayjob.jobs import Correlation, Jobs, unknown_samples
-from exporter.sources.rayjob.jobs import samples as job_samples
-from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from servers import kubernetes as kubernetes_servers
 from servers.kubernetes import Kubernetes
-from tests.support.pages import Page, followed, page_where, samples_of, series
+from tests.support.pages import Page, followed, page_where, samples_of
 
 NAMES = itertools.count(1)
 JOBS = "/apis/ray.io/v1/namespaces/{}/rayjobs"
@@ -39,12 +30,6 @@ def namespace(kubernetes_server: Kubernetes) -> str:
     name = f"fleet-{next(NAMES)}"
     kubernetes_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     return name
-
-
-def shown(jobs: Jobs) -> Page:
-    """The page of a store of RayJobs."""
-    samples = [*job_samples(list(jobs.rows_now().values())), *jobs.attempts.samples(), *unknown_samples(jobs.unknown_states)]
-    return series(samples)
 
 
 def create(server: Kubernetes, kind: str, namespace: str, name: str, status: dict[str, Any] | None, **meta: Any) -> None:
@@ -202,132 +187,3 @@ async def test_kuberay_that_serves_only_v1alpha1_is_read() -> None:
             await asyncio.to_thread(server.delete_ray_crds)
             page = await page_where(lambda page: page['ray_crd_available{kind="RayJob"}'] == 0)
             assert not any(name.startswith("ray_job_failed_attempts") for name in page)
-
-
-CORRELATION = Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story")
-KINDS = st.one_of(
-    st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text()), st.dictionaries(st.text(), st.text())
-)
-
-
-@given(
-    st.dictionaries(st.sampled_from(["jobStatus", "jobDeploymentStatus", "reason", "startTime", "endTime", "failed"]), KINDS)
-)
-def test_any_status_is_read_without_an_error(status: dict[str, Any]) -> None:
-    jobs = Jobs(CORRELATION)
-    raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}))
-    jobs.change("scope", "ADDED", raw)
-
-    page = shown(jobs)
-    assert sum(page[name] for name in page if name.startswith("ray_job_status")) == 1
-    assert sum(page[name] for name in page if name.startswith("ray_job_deployment_status")) == 1
-
-
-@given(st.dictionaries(st.sampled_from(["state", "desiredCPU", "desiredMemory", "conditions", "minWorkerReplicas"]), KINDS))
-def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
-    clusters = Clusters()
-    raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
-    clusters.change("scope", "ADDED", raw)
-
-    assert series(cluster_samples(clusters.rows_now()))
-
-
-def test_states_that_are_unknown_become_other_and_are_counted_once() -> None:
-    jobs = Jobs(CORRELATION)
-    job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}
-    for _ in range(3):
-        jobs.change("scope", "MODIFIED", msgspec.Raw(msgspec.json.encode(job)))
-    page = shown(jobs)
-
-    assert page['ray_job_status{namespace="n",rayjob="x",state="other"}'] == 1
-    assert page['ray_job_unknown_states_total{field="jobStatus"}'] == 1
-
-
-def raw_job(uid: str = "u", **status: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode({"metadata": {"name": uid, "namespace": "n", "uid": uid}, "status": status}))
-
-
-def counted(jobs: Jobs, outcome: str) -> float:
-    return shown(jobs)[f'ray_job_duration_seconds_count{{namespace="n",outcome="{outcome}"}}']
-
-
-FINISHED = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:00:10Z"}
-
-
-def test_jobs_that_finished_before_the_exporter_started_are_a_baseline() -> None:
-    jobs = Jobs(CORRELATION)
-    before = [raw_job(str(number), jobStatus="SUCCEEDED", failed=2, **FINISHED) for number in range(20)]
-    jobs.replace("scope", jobs.rows("scope", before))
-
-    assert counted(jobs, "succeeded") == 0
-    assert shown(jobs)['ray_job_attempt_failures_total{namespace="n"}'] == 0
-
-    after = [*before[5:], raw_job("new", jobStatus="SUCCEEDED", **FINISHED)]  # a later list: watch expired, 5 deleted
-    jobs.replace("scope", jobs.rows("scope", after))
-
-    assert counted(jobs, "succeeded") == 1
-
-
-def test_jobs_of_a_kind_that_was_not_served_for_a_moment_are_not_counted_again() -> None:
-    jobs = Jobs(CORRELATION)
-    jobs.replace("scope", {})
-    jobs.change("scope", "ADDED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
-    jobs.clear("scope")
-    jobs.replace("scope", jobs.rows("scope", [raw_job(jobStatus="SUCCEEDED", **FINISHED)]))
-
-    assert counted(jobs, "succeeded") == 1
-
-
-@pytest.mark.parametrize(
-    "reason", ["DeadlineExceeded", "PreRunningDeadlineExceeded", "SubmissionFailed", "JobStatusCheckTimeoutExceeded"]
-)
-@pytest.mark.parametrize("status", ["RUNNING", "", "PENDING"])
-def test_a_job_that_kuberay_fails_itself_has_failed(reason: str, status: str) -> None:
-    jobs = Jobs(CORRELATION)
-    jobs.replace("scope", {})
-    jobs.change("scope", "ADDED", raw_job(jobStatus=status, jobDeploymentStatus="Failed", reason=reason, **FINISHED))
-    page = shown(jobs)
-
-    assert counted(jobs, "failed") == 1
-    assert page['ray_job_status{namespace="n",rayjob="u",state="FAILED"}'] == 1
-    assert page['ray_job_status{namespace="n",rayjob="u",state="RUNNING"}'] == 0
-
-
-def test_retried_attempts_are_counted_as_their_number_rises() -> None:
-    jobs = Jobs(CORRELATION)
-    jobs.replace("scope", {})
-    for failed in (0, 1, 1, 2):
-        jobs.change("scope", "MODIFIED", raw_job(jobDeploymentStatus="Retrying", failed=failed))
-
-    assert shown(jobs)['ray_job_attempt_failures_total{namespace="n"}'] == 2
-
-
-def test_each_retry_is_an_attempt_of_its_own() -> None:
-    jobs = Jobs(CORRELATION)
-    jobs.replace("scope", {})
-    for start, end in (("00:00:00", "00:00:10"), ("00:01:00", None), ("00:01:00", "00:01:20"), ("00:01:00", "00:01:20")):
-        status = {"jobStatus": "FAILED", "startTime": f"2026-01-01T{start}Z"} | (
-            {"endTime": f"2026-01-01T{end}Z"} if end else {}
-        )
-        job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}
-        jobs.replace("scope", jobs.rows("scope", [msgspec.Raw(msgspec.json.encode(job))]))
-    page = shown(jobs)
-
-    assert page['ray_job_duration_seconds_count{namespace="n",outcome="failed"}'] == 2
-    assert page['ray_job_duration_seconds_sum{namespace="n",outcome="failed"}'] == 30
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2", 2), ("500m", 0.5), ("16Gi", 16 * 1024**3), ("1e3", 1000), ("1E", 1e18), ("2Ei", 2 * 1024**6), ("3k", 3000),
-        (4, 4), (None, None), ("", None), ("many", None), ("1.5G", 1.5e9), (".5", 0.5),
-    ],
-)  # fmt: skip
-def test_quantities(text: str | int | None, expected: float | None) -> None:
-    assert quantity(text) == expected
-
-
-def test_an_object_without_anything_is_read() -> None:
-    assert ray_job(b"{}").metadata.name == ""
-    assert ray_cluster(b'{"metadata": 3}').metadata.name == ""

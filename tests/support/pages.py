@@ -58,6 +58,11 @@ async def samples_of(source: Source) -> list[Sample]:
     return found
 
 
+async def page_now(source: Source) -> Page:
+    """The page of a source that runs already. Raises as `samples_of`."""
+    return series(await samples_of(source))
+
+
 async def raised_by(source: Source) -> SourceError:
     """The error of one collection of a source with a single target, as a scrape sees it. Fails if there is none."""
     (target,) = source.targets()
@@ -75,7 +80,7 @@ async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
     async def now() -> bool:
         nonlocal page
         try:
-            page = series(await samples_of(source))
+            page = await page_now(source)
         except SourceError:
             return False
         return fits(page)

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import SecretStr
 
 from exporter.clients.clock import WallClock, steady
-from exporter.clients.nats import Connection, NatsServer
+from exporter.clients.nats import Connection
+from exporter.clients.nats_server import NatsServer
 from exporter.config.address import Address, HttpAddress
 from exporter.config.options import Count, Names, Options, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard

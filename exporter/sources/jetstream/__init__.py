@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar
 
+from exporter.clients.concurrency import RequestLimit, both
 from exporter.clients.jetstream import Account, Stream
-from exporter.clients.nats import Connection, NatsServer, RequestLimit, both
+from exporter.clients.nats import Connection
+from exporter.clients.nats_server import NatsServer
 from exporter.config.options import Count, Names, Pairs, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError

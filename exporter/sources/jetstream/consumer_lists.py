@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from exporter.clients.concurrency import RequestLimit, together
 from exporter.clients.jetstream import OWN_READER, Consumer, ConsumerList
-from exporter.clients.nats import Connection, RequestLimit, together
+from exporter.clients.nats import Connection
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.clients.concurrency import together
 from exporter.clients.jetstream import MessageReply, Stream
-from exporter.clients.nats import Connection, together
+from exporter.clients.nats import Connection
 from exporter.errors import Reason, SourceError
 from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow

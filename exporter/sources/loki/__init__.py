@@ -13,7 +13,7 @@ from annotated_types import Ge
 from pydantic import SecretStr
 
 from exporter.clients.loki import LokiClient
-from exporter.clients.nats import NatsServer
+from exporter.clients.nats_server import NatsServer
 from exporter.config.address import Address, HttpAddress, NatsAddresses
 from exporter.config.options import Count, Names, Options, Secret, option
 from exporter.config.sharding import WHOLE, Shard

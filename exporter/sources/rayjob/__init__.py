@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from exporter.clients.kubernetes import Cluster, NotServed, ObjectStore, Watch, location
+from exporter.clients.kubernetes import Cluster, NotServed, location
+from exporter.clients.kubernetes_watch import ObjectStore, Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events.values import role_of

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.clients.kubernetes import Cluster, Watch
+from exporter.clients.kubernetes import Cluster
+from exporter.clients.kubernetes_watch import Watch
 from exporter.metrics.metric import gauge
 
 DISCOVERED = gauge("vllm_discovered_servers", "Ready endpoints of a Kubernetes Service (EndpointSlice).", "service")

@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.clients.kubernetes import Cluster, NotServed, Watch, location
+from exporter.clients.kubernetes import Cluster, NotServed, location
+from exporter.clients.kubernetes_watch import Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError

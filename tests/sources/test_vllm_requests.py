@@ -1,0 +1,125 @@
+"""Requests to vLLM servers: several of them, tokens, and responses that are cut short, too large or of another protocol."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from pydantic import SecretStr
+
+from exporter.config.options import Address
+from exporter.errors import Reason, SourceError
+from exporter.settings import SettingsError, load
+from exporter.sources.vllm import Vllm, VllmOptions
+from tests.sources.vllm_pages import CURRENT, OLD
+from tests.support.pages import collected, listener
+
+
+def source(*urls: str, **options: object) -> Vllm:
+    return Vllm(VllmOptions.model_validate({"url": [Address(url) for url in urls], **options}))
+
+
+async def test_a_page_cut_in_the_middle_of_a_number_is_malformed() -> None:
+    cut = CURRENT[: CURRENT.index("1806.0") + 2]
+    reply = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + cut.encode()  # without the length of the body
+    with listener(says(reply)) as port, pytest.raises(SourceError, match="was cut short") as caught:
+        await collected(source(f"http://127.0.0.1:{port}"))
+
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def says(reply: bytes) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(reply)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return answer
+
+
+@pytest.mark.parametrize("body", [b"\x89PNG\x00secret bytes\n", b"vllm:x secret\n", b'vllm:x{a="secret\n'])
+async def test_an_error_does_not_repeat_what_the_server_sent(body: bytes) -> None:
+    with serving(body) as url, pytest.raises(SourceError) as caught:
+        await collected(source(url))
+
+    assert caught.value.reason is Reason.MALFORMED
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_reply_in_another_protocol_is_not_repeated() -> None:
+    with listener(says(b"220 secret ESMTP\r\n" * 3)) as port, pytest.raises(SourceError) as caught:
+        await collected(source(f"http://127.0.0.1:{port}"))
+
+    assert caught.value.reason is Reason.MALFORMED
+    assert "secret" not in str(caught.value)
+
+
+async def test_pages_of_one_server_by_path_are_series_of_their_own() -> None:
+    with serving(CURRENT.encode()) as url:
+        page = await collected(source(f"{url}/a/metrics", f"{url}/b/metrics"))
+
+    assert len([name for name in page if name.startswith("vllm_requests_running")]) == 2
+
+
+@pytest.mark.parametrize("second", ["http://h:8000/metrics", "http://user@h:8000", "http://h:8000?name=x", "h:8000"])
+def test_addresses_that_would_be_the_same_series_are_refused(second: str) -> None:
+    with pytest.raises(SettingsError, match="one address per server"):
+        load({"vllm.url": f"http://h:8000,{second}"}, {})
+
+
+@contextmanager
+def serving(body: bytes, *, status: int = 200, token: str = "") -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            allowed = not token or self.headers.get("authorization") == f"Bearer {token}"
+            self.send_response(status if allowed else 401)
+            self.send_header("content-length", str(len(body) if allowed else 0))
+            self.end_headers()
+            if allowed:
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_servers_are_read_one_by_one_and_one_that_is_down_harms_no_other() -> None:
+    with serving(CURRENT.encode()) as first, serving(OLD.encode()) as second:
+        page = await collected(source(first, second))
+
+    assert sum(name.startswith("vllm_kv_cache_usage_ratio") for name in page) == 2
+
+
+async def test_a_token_is_sent_and_a_wrong_one_is_unauthorized() -> None:
+    with serving(CURRENT.encode(), token="right") as url:
+        assert await collected(source(url, token=SecretStr("right")))
+        with pytest.raises(SourceError) as caught:
+            await collected(source(url, token=SecretStr("wrong")))
+
+    assert caught.value.reason is Reason.UNAUTHORIZED
+
+
+async def test_a_page_of_fifty_megabytes_is_refused() -> None:
+    with serving(b"vllm:x 1\n" * 5_800_000) as url, pytest.raises(SourceError, match="at most 8388608 bytes") as caught:
+        await collected(source(url))
+
+    assert caught.value.reason is Reason.MALFORMED
+
+
+async def test_an_error_page_is_malformed() -> None:
+    with serving(b"oops", status=500) as url, pytest.raises(SourceError, match="answers 500") as caught:
+        await collected(source(url))
+
+    assert caught.value.reason is Reason.MALFORMED
