@@ -10,9 +10,9 @@ from dashboards.grafana.fields import BAD, WARN, ApiLink, FieldOverride, Link, T
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, table, timeline
 from dashboards.grafana.queries import NOW, RANGE, PrometheusTarget, raw, recorded, selector, variable
-from dashboards.rows import councils
+from dashboards.rows import councils, error_budgets
 from dashboards.rows.common import AGENT_STATES, alert_marks, coded, source_health, worded
-from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, of_roles, success
+from dashboards.rows.councils import EVENTS_OF_ROLE, SLOW, failures, of_roles
 from dashboards.rows.event_log import events
 from exporter.fleet import registry
 from exporter.metrics.promql import Query
@@ -79,17 +79,12 @@ DASHBOARD = Dashboard(
                     links=[ApiLink("All agents and their tasks", path="/api/agents")],
                 ),
                 stat(
-                    "Success",
-                    "Share of answers in the last 15 minutes that did not fail (fleet_agent_responses_total); no data "
-                    "without answers.",
-                    PrometheusTarget(success("15m")),
+                    "Failures",
+                    error_budgets.FAILING_MEANING,
+                    PrometheusTarget(failures("1h")),
                     unit="percentunit",
                     width=3,
-                    below=True,
-                    limits=[
-                        Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD),
-                        Threshold(thresholds.TASK_SUCCESS_TARGET, WARN),
-                    ],
+                    limits=error_budgets.FAILING_LIMITS,
                     links=[Link("Events", DashboardUid.EVENTS)],
                 ),
                 stat(
@@ -114,8 +109,8 @@ DASHBOARD = Dashboard(
                 table(
                     "Councils",
                     "Council of each role: the model with the most answers in the time range, agents, deliberations in "
-                    "progress, deliberations that timed out in the last 30 minutes, and answers of the last 15 minutes "
-                    "(fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
+                    "progress, deliberations that timed out in the last 30 minutes, and share of failed answers in the last "
+                    "15 minutes (fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
                         (FieldOverride("answers by model", hidden=True), PrometheusTarget(_model)),
@@ -132,15 +127,11 @@ DASHBOARD = Dashboard(
                         ),
                         (
                             FieldOverride(
-                                "success",
+                                "failures",
                                 unit="percentunit",
-                                below=True,
-                                limits=[
-                                    Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD),
-                                    Threshold(thresholds.TASK_SUCCESS_TARGET, WARN),
-                                ],
+                                limits=[Threshold(thresholds.RESPONSE_FAILURE_RATIO, BAD)],
                             ),
-                            PrometheusTarget(success("15m", "role")),
+                            PrometheusTarget(failures("15m", "role")),
                         ),
                     ],
                     labels={"model": "model"},
@@ -173,7 +164,7 @@ DASHBOARD = Dashboard(
                     [
                         (FieldOverride("state", states=worded(AGENT_STATES)), PrometheusTarget(_state)),
                         (FieldOverride("in state for", unit="s", width=100), PrometheusTarget(_since.age())),
-                        (FieldOverride("council's success", unit="percentunit"), _of_council(success("15m", "role"))),
+                        (FieldOverride("council's failures", unit="percentunit"), _of_council(failures("15m", "role"))),
                         (
                             FieldOverride("council's p95", unit="s", width=100),
                             _of_council(of_roles(fleet.RESPONSE_SECONDS).quantile(0.95, "role", window="15m")),

@@ -40,8 +40,7 @@ def _by(label: str) -> PrometheusTarget:
     return PrometheusTarget(Expression(busiest, frozenset({label})), f"{{{{{label}}}}}")
 
 
-_all = _published().rate("15m").sum()
-_failed = _published(outcome="failed").rate("15m").sum() | _all * 0
+_failed = (_published(outcome="failed").rate(NOW).sum() | _published().rate(NOW).sum() * 0) * 60
 
 
 def _worst(title: str, description: str, query: Query, limit: float, link: Link, *, color: str = WARN) -> Panel:
@@ -81,13 +80,12 @@ DASHBOARD = Dashboard(
                     links=[LIVE],
                 ),
                 stat(
-                    "Failures",
-                    "Share of events in the last 15 minutes that report a failure (fleet_events_total); no data without "
-                    "events.",
-                    PrometheusTarget(_failed.share_of(_all)),
-                    unit="percentunit",
+                    "Failed",
+                    "Events per minute of the selected families and types that report a failure (fleet_events_total).",
+                    PrometheusTarget(_failed),
+                    unit="epm",
                     width=3,
-                    limits=[Threshold(1 - thresholds.TASK_SUCCESS_TARGET, WARN)],
+                    base=ACCENT,
                     links=[Link("Agents", DashboardUid.AGENTS)],
                 ),
                 stat(

@@ -152,8 +152,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Failures",
-                    "Share of agent answers in the last hour that failed (fleet_agent_responses_total); no data without "
-                    "answers. Colored if the error budget burns faster than the target allows.",
+                    error_budgets.FAILING_MEANING,
                     PrometheusTarget(error_budgets.FAILING),
                     unit="percentunit",
                     width=3,

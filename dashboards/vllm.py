@@ -6,6 +6,7 @@ from typing import Final
 
 from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
+from alerts.shares import requests
 from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, UP_DOWN, WARN, YES_NO, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
@@ -14,7 +15,7 @@ from dashboards.grafana.queries import NOW, RATE, PrometheusTarget, selector, va
 from dashboards.rows import vllm_caches
 from dashboards.rows.common import alert_marks, source_health
 from dashboards.rows.vllm_caches import ENGINE, FULL, MISSING, SHARES, at, of_server, quantile, rate
-from exporter.metrics.promql import Query, like
+from exporter.metrics.promql import Query
 from exporter.scrape import state as scrape
 from exporter.sources.vllm import mappings, page
 
@@ -33,16 +34,15 @@ def _by_engine(mapping: mappings.MetricMapping) -> Query:
 
 
 _requests = at(mappings.DURATION).part("_count")
-_finished = at(mappings.FINISHED).rate(NOW).sum()
-# A server without failures has no failure series: 0, not "no data".
-_failed = at(mappings.FINISHED, finished_reason=like("error|abort")).rate(NOW).sum() | _finished * 0
+_failed, _finished = (one.rate("10m").sum() for one in requests(at))
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
 _answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Threshold(thresholds.LATENCY_SECONDS, WARN)
 _queue = Threshold(thresholds.VLLM_WAITING, WARN)
 
-FAILING: Final = PrometheusTarget(_failed.share_of(_finished))
-"""Share of requests that end with reason error or abort."""
+# A server without failures has no failure series: 0, not "no data".
+FAILING: Final = PrometheusTarget((_failed | _finished * 0).share_of(_finished))
+"""Share of requests that end with reason error or abort, over the window of VllmRequestsFailing."""
 
 DASHBOARD = Dashboard(
     view=DashboardUid.VLLM,
@@ -109,8 +109,8 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Failed",
-                    "Share of requests that end with reason error or abort (vllm_requests_finished_total); no data "
-                    "without requests.",
+                    "Share of requests in the last 10 minutes that ended with reason error or abort "
+                    "(vllm_requests_finished_total); no data without requests.",
                     FAILING,
                     unit="percentunit",
                     width=3,

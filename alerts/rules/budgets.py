@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import AlertingRule, Component, RecordingRule, Severity
+from alerts.shares import answers
 from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LEAST_REQUESTS, TASK_SUCCESS_TARGET
-from exporter.metrics.promql import Query, like, series
-from exporter.sources.fleet import samples as fleet
+from exporter.metrics.promql import Query, series
 from exporter.sources.vllm import mappings as vllm
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
@@ -86,8 +86,7 @@ class Indicator:
 
 def _answers(window: str) -> tuple[Query, Query]:
     """Responses that end in an approval, a rejection or a question to a person are neither good nor bad."""
-    failed = series(fleet.RESPONSES, outcome="failed").increase(window).without("sum", "outcome", "role")
-    ended = series(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).without("sum", "outcome", "role")
+    failed, ended = (one.increase(window).without("sum", "outcome", "role") for one in answers(series))
     return failed, ended
 
 

@@ -7,18 +7,20 @@ from typing import Final
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
+from alerts.shares import answers
 from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from exporter.metrics.promql import series
 from exporter.sources.fleet import samples as fleet
 
+_FAILED, _ENDED = answers(series)
 ANSWERS: Final = RecordingRule(
     name="fleet:agent_answers:rate15m",
-    query=series(fleet.RESPONSES).rate("15m").without("sum", "outcome"),
-    meaning="Responses per second by role, all outcomes.",
+    query=_ENDED.rate("15m").without("sum", "outcome"),
+    meaning="Responses per second by role that completed or failed.",
 )
 FAILED_SHARE: Final = RecordingRule(
     name="fleet:agent_answers_failed:ratio15m",
-    query=series(fleet.RESPONSES, outcome="failed").rate("15m").without("sum", "outcome").share_of(ANSWERS.query),
+    query=_FAILED.rate("15m").without("sum", "outcome").share_of(ANSWERS.query),
     meaning="Share of a role's responses that failed.",
 )
 RECORDINGS: Final = (ANSWERS, FAILED_SHARE)

@@ -7,6 +7,7 @@ from typing import Final
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
+from alerts.shares import requests
 from alerts.thresholds import (
     KV_CACHE_FULL_RATIO,
     LATENCY_SECONDS,
@@ -16,7 +17,7 @@ from alerts.thresholds import (
     VLLM_REQUESTS_A_SECOND,
     VLLM_WAITING,
 )
-from exporter.metrics.promql import like, series
+from exporter.metrics.promql import series
 from exporter.sources.vllm import mappings as vllm
 from exporter.sources.vllm import page
 
@@ -26,6 +27,7 @@ _REPLICAS = ("engine", "replica")
 _BY_REASON = (*_REPLICAS, "finished_reason")
 _BY_REQUEST = ("handler", "method", "status")
 
+_FAILED, _FINISHED = requests(lambda mapping, **matchers: series(mapping.metric, **matchers))
 REQUESTS: Final = RecordingRule(
     name="fleet:vllm_requests:rate10m",
     query=series(vllm.DURATION.metric).part("_count").rate("10m").without("sum", *_REPLICAS),
@@ -38,11 +40,9 @@ P95: Final = RecordingRule(
 )
 FAILED_SHARE: Final = RecordingRule(
     name="fleet:vllm_requests_failed:ratio10m",
-    query=series(vllm.FINISHED.metric, finished_reason=like("error|abort")).rate("10m").without("sum", *_BY_REASON).share_of(
-        series(vllm.FINISHED.metric).rate("10m").without("sum", *_BY_REASON)
-    ),
+    query=_FAILED.rate("10m").without("sum", *_BY_REASON).share_of(_FINISHED.rate("10m").without("sum", *_BY_REASON)),
     meaning="Share of finished requests that ended in an error or were aborted.",
-)  # fmt: skip
+)
 HTTP_ERROR_SHARE: Final = RecordingRule(
     name="fleet:vllm_http_errors:ratio10m",
     query=series(page.HTTP_REQUESTS, status="5xx").rate("10m").without("sum", *_BY_REQUEST).share_of(

@@ -10,6 +10,7 @@ from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, FieldOverride, Link
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph, heatmap
 from dashboards.grafana.queries import RATE, STEP, PrometheusTarget, selector, variable
+from dashboards.rows.error_budgets import failing
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
@@ -28,11 +29,9 @@ def of_roles(metric: Metric, **matchers: str | Matcher) -> Series:
     return selector(metric, role=variable("role"), **matchers)
 
 
-def success(window: str, *by: str) -> Query:
-    """Share of answers that did not fail; no data without answers."""
-    answers = of_roles(fleet.RESPONSES).rate(window).sum(*by)
-    failed = of_roles(fleet.RESPONSES, outcome="failed").rate(window).sum(*by) | answers * 0
-    return (answers - failed).share_of(answers)
+def failures(window: str, *by: str) -> Query:
+    """Share of answers that failed; no data without answers."""
+    return failing(window, *by, select=of_roles)
 
 
 def mean(metric: Metric, window: str, *by: str) -> Query:
@@ -119,16 +118,15 @@ ANSWERS: Final = Row(
             columns=_ENDINGS,
         ),
         graph(
-            "Successful answers",
-            "Share of answers that did not fail, by role (fleet_agent_responses_total); line: alert threshold.",
-            PrometheusTarget(success(RATE, "role"), "{{role}}"),
+            "Failed answers",
+            "Share of completed and failed answers that failed, over 15 minutes, by role (fleet_agent_responses_total); "
+            "line: alert threshold.",
+            PrometheusTarget(failures("15m", "role"), "{{role}}"),
             width=8,
             unit="percentunit",
             maximum=1,
-            below=True,
             links=[EVENTS_OF_ROLE],
-            limits=[Threshold(1 - thresholds.RESPONSE_FAILURE_RATIO, BAD)],
-            calcs=["lastNotNull", "min"],
+            limits=[Threshold(thresholds.RESPONSE_FAILURE_RATIO, BAD)],
         ),
         graph(
             "Answer duration by role",

@@ -9,21 +9,20 @@ from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import Severity
 from alerts.rules.budgets import PAIRS
+from alerts.shares import answers
 from dashboards.grafana.fields import BAD, WARN, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph
 from dashboards.grafana.queries import PrometheusTarget, selector
-from exporter.metrics.promql import Query, like
-from exporter.sources.fleet import samples as fleet
+from exporter.metrics.promql import Query, Series
 from exporter.sources.vllm import mappings as vllm
 
 
-def _failing(window: str) -> Query:
-    """Share of answers that failed; approvals, rejections and questions to a person are not counted."""
-    ended = selector(fleet.RESPONSES, outcome=like("completed|failed")).increase(window).sum()
+def failing(window: str, *by: str, select: Callable[..., Series] = selector) -> Query:
+    """Share of answers that failed; no data without answers."""
+    failed, ended = (one.increase(window).sum(*by) for one in answers(select))
     # A fleet without failures has no failure series: 0, not "no data".
-    failed = selector(fleet.RESPONSES, outcome="failed").increase(window).sum() | ended * 0
-    return failed.share_of(ended)
+    return (failed | ended * 0).share_of(ended)
 
 
 def _slow(window: str) -> Query:
@@ -40,8 +39,12 @@ def _burning(share: Callable[[str], Query], target: float) -> list[PrometheusTar
 
 _FACTORS = [Threshold(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]
 
-FAILING: Final = _failing("1h")
+FAILING: Final = failing("1h")
 """Share of answers in the last hour that failed."""
+FAILING_MEANING: Final = (
+    "Share of completed and failed agent answers in the last hour that failed (fleet_agent_responses_total); no data "
+    "without answers. Colored if the error budget burns faster than the target allows."
+)
 FAILING_LIMITS: Final = [
     Threshold(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.color) for limit in _FACTORS
 ]
@@ -54,7 +57,7 @@ ROW: Final = Row(
             "Agent answers: burn rate",
             "Burn rate of failed answers over several windows (fleet_agent_responses_total). At 1 the budget lasts "
             "exactly for its period. Lines: thresholds of FleetSuccessBudgetBurning.",
-            *_burning(_failing, thresholds.TASK_SUCCESS_TARGET),
+            *_burning(failing, thresholds.TASK_SUCCESS_TARGET),
             unit="none",
             limits=_FACTORS,
             links=[Link("Agents", DashboardUid.AGENTS)],

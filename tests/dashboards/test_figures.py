@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from alerts.rules import RECORDINGS
 from dashboards import vllm
-from dashboards.grafana.queries import PrometheusTarget
+from dashboards.grafana.queries import PrometheusTarget, raw
+from dashboards.inventory import panels
 from dashboards.rows import error_budgets
+from exporter.sources.fleet import samples as fleet
+from tests.dashboards.test_linter import DOCUMENTS
 from tests.dashboards.test_node_graphs import answers
 
 _AT = 'server="s",model="m",engine="0"'
@@ -30,6 +34,33 @@ def test_a_share_of_failures(promtool: Path, tmp_path: Path, what: str) -> None:
     assert [float(one["value"]) for one in some] == [0.25]
     assert [float(one["value"]) for one in never] == [0]
     assert idle == []
+
+
+def _shares_of_answers() -> dict[str, str]:
+    """Each query of a dashboard and of a recording rule that relates failed answers to answers, by where it is."""
+    asked = {rule.name: rule.query.text for rule in RECORDINGS}
+    for name, document in DOCUMENTS.items():
+        for panel in panels(document):
+            asked |= {f"{name}: {panel['title']} {one['refId']}": one["expr"] for one in panel.get("targets", ())}
+    return {where: text for where, text in asked.items() if " / " in text and fleet.RESPONSES.name in text}
+
+
+@pytest.mark.parametrize("where", [where for where in _shares_of_answers() if "without-loki" not in where])
+def test_failed_answers_have_one_definition(promtool: Path, tmp_path: Path, where: str) -> None:
+    given = {
+        f'{ANSWERS}"failed"}}': "0+1x40",
+        f'{ANSWERS}"completed"}}': "0+3x40",
+        f'{ANSWERS}"needs_human"}}': "0+4x40",
+        f'{fleet.AGENT_SINCE.name}{{role="DEV",agent="dev-1"}}': "1x40",
+    }
+    text = _shares_of_answers()[where]
+    found = answers(promtool, tmp_path, PrometheusTarget(raw(text.removesuffix(" / 0.05"))), given)
+
+    assert [float(one["value"]) for one in found] == [0.25]
+
+
+def test_failed_answers_are_on_several_dashboards() -> None:
+    assert len({where.partition(":")[0] for where in _shares_of_answers()} & set(DOCUMENTS)) >= 2
 
 
 def test_the_budget_is_a_round_number() -> None:

@@ -14,9 +14,9 @@ KEY_PANELS = {
     DashboardUid.OVERVIEW: {
         "Alerts", "Backends", "Stuck agents", "Lagging consumers", "Failed RayJobs", "vLLM p95", "Failures", "Cost today",
     },
-    DashboardUid.AGENTS: {"Stuck", "Incomplete", "Success", "Councils"},
+    DashboardUid.AGENTS: {"Stuck", "Incomplete", "Failures", "Councils"},
     DashboardUid.COMMUNICATIONS: {"Max lag", "Redelivery", "Missing", "Consumers"},
-    DashboardUid.EVENTS: {"Events", "Failures", "Delay (p95)", "Event lag"},
+    DashboardUid.EVENTS: {"Events", "Failed", "Delay (p95)", "Event lag"},
     DashboardUid.STORIES: {"Stories", "Oldest", "Stories by stage"},
     DashboardUid.RAY_JOBS: {"Running", "Failed", "RayJobs"},
     DashboardUid.VLLM: {"Latency p95", "TTFT p95", "Waiting", "KV cache", "Failed"},

@@ -13,7 +13,7 @@ from tests.support.servers import required
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _library() -> None:
+def _schemas() -> None:
     with required():
         grafana_library.prepare()
 
