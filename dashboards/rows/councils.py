@@ -8,8 +8,8 @@ from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana.fields import ACCENT, BAD, OK, WARN, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
-from dashboards.grafana.panels import graph, heatmap
-from dashboards.grafana.queries import RATE, STEP, PrometheusTarget, selector, variable
+from dashboards.grafana.panels import bars, graph, heatmap
+from dashboards.grafana.queries import RANGE, RATE, STEP, PrometheusTarget, selector, variable
 from dashboards.rows.error_budgets import failing
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Query, Series
@@ -57,17 +57,26 @@ DELIBERATIONS: Final = Row(
             "busy agents from the durations that they report (fleet_agent_response_duration_seconds_sum).",
             PrometheusTarget(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
             PrometheusTarget(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(RATE).sum(), "busy agents"),
-            width=8,
+            width=7,
             unit="locale",
             decimals=0,
             links=[EVENTS_OF_ROLE],
         ),
+        bars(
+            "Finished, total",
+            "Deliberations that finished in the time range, by outcome (fleet_deliberations_total); unknown: the number of "
+            "agents was not published. No data if none is known.",
+            PrometheusTarget(of_roles(fleet.DELIBERATIONS).increase(RANGE).sum("outcome"), "{{outcome}}"),
+            unit="locale",
+            decimals=0,
+            width=4,
+            links=[EVENTS_OF_ROLE],
+        ),
         graph(
             "Finished",
-            "Finished deliberations per graph step by outcome (fleet_deliberations_total); unknown: the number of agents "
-            "was not published.",
+            "Finished deliberations per graph step by outcome (fleet_deliberations_total).",
             PrometheusTarget(of_roles(fleet.DELIBERATIONS).increase(STEP).sum("outcome"), "{{outcome}}"),
-            width=8,
+            width=7,
             unit="locale",
             stacked=True,
             bars=True,
@@ -78,7 +87,7 @@ DELIBERATIONS: Final = Row(
             "Agents that received a task, answered and failed, per second (fleet_deliberation_agents_total). The "
             "difference has not answered yet, or its answer is lost.",
             PrometheusTarget(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
-            width=8,
+            width=6,
             unit="eps",
             columns=[
                 FieldOverride("asked", color=ACCENT),

@@ -102,9 +102,10 @@ def bars(
     maximum: float | None = None,
     links: Sequence[Link] = (),
     base: str = ACCENT,
+    decimals: int | None = None,
 ) -> Panel:
     """One bar for each series. Raises ValueError for a percentage without a maximum."""
-    check_unit(title, unit, None)
+    check_unit(title, unit, decimals)
     if unit == "percentunit" and maximum is None:
         raise ValueError(f"{title}: expected a maximum for a percentage")
     field: Document = {
@@ -116,8 +117,9 @@ def bars(
         "thresholds": steps(limits, below=below, base=base),
         "links": [link.document(of_row=False) for link in links],
     }
-    if maximum is not None:
-        field["max"] = maximum
+    for name, value in (("max", maximum), ("decimals", decimals)):
+        if value is not None:
+            field[name] = value
     options: Document = {
         "displayMode": "basic",
         "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
