@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,6 +32,8 @@ _PROCESS: Final = (
 )
 METRICS: Final[tuple[Metric, ...]] = (BUILD, SHARD, SHARDS, LOG_DROPPED, *_PROCESS)
 
+_SHARED_SECONDS = 0.2
+"""Concurrent scrapes share the values: counting thousands of open connections takes longer than the rest of a page."""
 _YOUNG_OBJECTS = 100_000
 
 
@@ -40,6 +43,17 @@ def tune_garbage_collection() -> None:
 
 
 _collector = ProcessCollector(registry=None)
+_values: dict[str, float] = {}
+_read_at = float("-inf")
+
+
+def _process_values() -> dict[str, float]:
+    """Values by metric name, at most _SHARED_SECONDS old."""
+    global _values, _read_at
+    if time.monotonic() - _read_at >= _SHARED_SECONDS:
+        _values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
+        _read_at = time.monotonic()
+    return _values
 
 
 def samples(shard: Shard) -> Iterable[Sample]:
@@ -48,7 +62,7 @@ def samples(shard: Shard) -> Iterable[Sample]:
     yield SHARD(shard.number)
     yield SHARDS(shard.count)
     yield LOG_DROPPED(dropped_lines())
-    values = {sample.name: sample.value for family in _collector.collect() for sample in family.samples}
+    values = _process_values()
     for metric in _PROCESS:
         if metric.name in values:
             yield metric(values[metric.name])

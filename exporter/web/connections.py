@@ -14,9 +14,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAX_HEAD_BYTES = 32 * 1024
 """Request line and headers together."""
@@ -24,6 +25,8 @@ REQUEST_SECONDS = 10.0
 """Seconds from a request's first byte, or the opening of the connection, to the request's last byte."""
 STALL_SECONDS = 20.0
 """Seconds without progress after which a client with pending data is disconnected."""
+IS_STREAM = "is_stream"
+"""Set in the state of a request whose response ends only with its connection."""
 _MOST_CONNECTIONS = 2000
 _FILES_KEPT = 100
 """File descriptors reserved for backends and files."""
@@ -42,38 +45,44 @@ class Connections:
     """Open connections. At the limit, the oldest idle connection is closed; if there is none, the new one."""
 
     limit: int = field(default_factory=_limit)
-    open: dict[LimitedProtocol, str] = field(default_factory=dict)
-    waiting: dict[LimitedProtocol, str] = field(default_factory=dict)
+    open: dict[asyncio.BaseTransport, str] = field(default_factory=dict)
+    of_address: Counter[str] = field(default_factory=Counter)
+    waiting: dict[asyncio.BaseTransport, str] = field(default_factory=dict)
     logged: float = float("-inf")
 
     @property
     def limit_per_address(self) -> int:
         return max(self.limit // 2, 1)
 
-    def admit(self, new: LimitedProtocol, address: str) -> bool:
-        """Whether there is room for a connection from this address, after closing idle ones."""
-        self._forget_closed()
-        of_address = Counter(self.open.values())[address] if len(self.open) >= self.limit_per_address else 0
-        if len(self.open) >= self.limit or of_address >= self.limit_per_address:
+    def admit(self, new: asyncio.Transport, address: str) -> bool:
+        """Whether there is room for a connection from this address, after closing an idle one."""
+        address_is_full = self.of_address[address] >= self.limit_per_address
+        if address_is_full or len(self.open) >= self.limit:
             self._log(address)
-            full = of_address < self.limit_per_address
-            oldest = next((one for one, where in self.waiting.items() if full or where == address), None)
-            if oldest is None:
+            idle = (one for one, where in self.waiting.items() if not address_is_full or where == address)
+            if (oldest := next(idle, None)) is None:
                 return False
-            oldest.transport.abort()
             self.closed(oldest)
+            cast("asyncio.Transport", oldest).abort()
         self.open[new] = self.waiting[new] = address
+        self.of_address[address] += 1
         return True
 
-    def closed(self, one: LimitedProtocol) -> None:
-        self.open.pop(one, None)
+    def idle(self, one: asyncio.BaseTransport) -> None:
+        """It has no request in progress, and is closed for another if need be; `busy` is the opposite."""
+        if one in self.open:
+            self.waiting[one] = self.open[one]
+
+    def busy(self, one: asyncio.BaseTransport) -> None:
         self.waiting.pop(one, None)
 
-    def _forget_closed(self) -> None:
-        # The end of a WebSocket is reported to the protocol that replaced this one.
-        if len(self.open) >= self.limit_per_address:
-            for one in [one for one in self.open if one.transport.is_closing()]:
-                self.closed(one)
+    def closed(self, one: asyncio.BaseTransport) -> None:
+        self.waiting.pop(one, None)
+        address = self.open.pop(one, None)
+        if address is not None:
+            self.of_address[address] -= 1
+            if not self.of_address[address]:
+                del self.of_address[address]
 
     def _log(self, address: str) -> None:
         if time.monotonic() - self.logged > _LOG_SECONDS:
@@ -109,13 +118,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self.limits.admit(self, self.client[0] if self.client else ""):
+        if self.limits.admit(transport, self.client[0] if self.client else ""):
             self._start_deadline()
         else:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.limits.closed(self)
+        self.limits.closed(self.transport)
         self._end_deadline()
         self.resume_writing()
         super().connection_lost(exc)
@@ -144,13 +153,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head, self._head = True, 0
         self._end_deadline()
-        self.limits.waiting.pop(self, None)
+        self.limits.busy(self.transport)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if self in self.limits.open:
-            self.limits.waiting[self] = self.limits.open[self]  # idle: may be closed
+        self.limits.idle(self.transport)
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """End a stream of events, which has no end of its own; another response in progress is completed."""
+        if self.cycle is not None and self.cycle.scope["state"].get(IS_STREAM):
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -165,8 +180,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_late)
-        if self in self.limits.open:
-            self.limits.waiting[self] = self.limits.open[self]
+        self.limits.idle(self.transport)
 
     def _end_deadline(self) -> None:
         if self._deadline is not None:
@@ -191,6 +205,21 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def limited_protocol() -> type[LimitedProtocol]:
-    """A protocol class with its own counters, for one server."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": Connections()})
+class LimitedWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket, which takes the connection over from the LimitedProtocol of its handshake."""
+
+    limits: Connections
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.logger = _requests
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.limits.closed(self.transport)
+        super().connection_lost(exc)
+
+
+def limited_protocols() -> tuple[type[LimitedProtocol], type[LimitedWebSocket]]:
+    """The classes for HTTP and WebSockets, with their own counters, for one server."""
+    limits = {"limits": Connections()}
+    return type("LimitedProtocol", (LimitedProtocol,), limits), type("LimitedWebSocket", (LimitedWebSocket,), limits)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import secrets
+import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 _QUEUE = 8
 """Max. concurrent and pending checks; more are rejected, because each takes 50 to 500 ms of a core."""
 _REMEMBERED = 1000
+_NICE = 10
 
 
 class TooManyPasswords(Exception):
@@ -25,7 +29,7 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
-        self._workers = ThreadPoolExecutor(1, thread_name_prefix="password")
+        self._workers = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
         self._queued = 0
         self._unknown_user: dict[int, str] = {}
 
@@ -71,6 +75,12 @@ class Passwords:
     def close(self) -> None:
         """Cancel pending checks; the running ones end by themselves."""
         self._workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _lower_priority() -> None:
+    """Let the scheduler prefer the event loop to this thread; elsewhere than on Linux that takes in the whole process."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _cost(hashed: str) -> int:

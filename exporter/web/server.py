@@ -31,7 +31,7 @@ from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
 from exporter.web.api import api
 from exporter.web.api.problems import bug, http_problem, problem
-from exporter.web.connections import limited_protocol
+from exporter.web.connections import limited_protocols
 from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, AllowedHosts, HeadAsGet, SecurityHeaders
 from exporter.web.passwords import Passwords, TooManyPasswords
@@ -42,6 +42,12 @@ DEFAULT_SCRAPE_TIMEOUT = 10.0
 
 _GZIP_LEVEL = 1  # repeated names shrink to a tenth at the fastest level already
 _CONFIG_CHECK_SECONDS = 1.0
+_REFUSAL_SECONDS = 0.5
+"""Delay of the response to a wrong password, so that a client that guesses without a pause takes no time from scrapes."""
+_MOST_DELAYED = 200
+"""Requests delayed at once, because each holds a connection; more are refused immediately."""
+_SHUTDOWN_SECONDS = 1
+"""Time for responses in progress after SIGTERM."""
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +148,7 @@ class _Guard:
         self._config = web_config.read(path)
         self._changed = path.stat().st_mtime_ns
         self._passwords = Passwords()
+        self._delayed = 0
 
     def _current(self) -> web_config.WebConfig:
         try:
@@ -153,15 +160,26 @@ class _Guard:
         return self._config
 
     async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
-        """The response to a client without valid credentials."""
+        """The response to a client without valid credentials; a wrong password is answered after a delay."""
         given = web_config.credentials(Headers(scope=scope).get("authorization", ""))
         try:
-            if given is not None and await self._passwords.fits(users, *given):
-                return None
+            if given is not None:
+                if await self._passwords.fits(users, *given):
+                    return None
+                await self._delay()
         except TooManyPasswords:
+            await self._delay()
             return problem(429, "too many passwords are being checked; retry in a moment", headers={"retry-after": "1"})
         challenge = {"www-authenticate": 'Basic realm="fleet-exporter"'}
         return problem(401, "Authorization: expected a user and password of --web.config.file", headers=challenge)
+
+    async def _delay(self) -> None:
+        if self._delayed < _MOST_DELAYED:
+            self._delayed += 1
+            try:
+                await asyncio.sleep(_REFUSAL_SECONDS)
+            finally:
+                self._delayed -= 1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -213,14 +231,16 @@ def listening_socket(options: Web) -> socket.socket:
 async def serve(scraper: Scraper, options: Web) -> None:
     """Serve until SIGINT or SIGTERM. Raises StartError or WebConfigError before serving."""
     app = application(scraper, options)
+    http, websocket = limited_protocols()
     config = uvicorn.Config(
         app,
-        http=limited_protocol(),
+        http=http,
+        ws=websocket,
         log_config=None,
         access_log=False,
         lifespan="on",
         server_header=False,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     config.load()
     tls_files: tuple[Path, ...] = ()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconnect
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from exporter.errors import SourceError
@@ -25,6 +26,7 @@ from exporter.web.api.filter import EventFilter
 from exporter.web.api.fleet import NO_FLEET, overview
 from exporter.web.api.problems import documented
 from exporter.web.api.search import Searches
+from exporter.web.connections import IS_STREAM
 
 REPLAY_SECONDS = 900.0
 """Max. seconds of a replay, because it occupies a slot and a connection to NATS."""
@@ -173,7 +175,7 @@ def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], p
         responses=documented(404, 429)
         | {200: {"description": "Events as they are published.", "content": {"text/event-stream": {}}}},
     )
-    async def events_stream(query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
+    async def events_stream(request: Request, query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
         # FastAPI's EventSourceResponse runs its generator after status 200 is sent, too late for 404 and 429.
         stream = opened(query.filter, replay=query.replay is not None, with_fleet=query.fleet, recent=query.recent)
         parts = stream.parts(query.since, query.speed)
@@ -184,6 +186,7 @@ def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], p
                 async for part in parts:
                     yield _as_server_sent_event(part)
 
+        setattr(request.state, IS_STREAM, True)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(text(), media_type="text/event-stream", headers=headers)
 
