@@ -90,7 +90,7 @@ def about(name: str, server: str = "toy:1", **more: str) -> str:
     return f'fleet_exporter_source_{name}{{source="toy",server="{server}"{extra}}}'
 
 
-async def test_a_source_gets_its_self_metrics_for_free() -> None:
+async def test_every_source_has_self_metrics() -> None:
     page = await scraped(Toy())
 
     assert page['toy_depth{queue="a"}'] == 1
@@ -114,7 +114,7 @@ async def test_a_source_gets_its_self_metrics_for_free() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
-async def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, reason: Reason) -> None:
+async def test_a_failure_has_a_reason_and_does_not_affect_other_sources(error: BaseException, reason: Reason) -> None:
     failing = type("Raising", (Failing,), {"error": error})
     page = await scraped(failing(name="bad:1"), Toy())
 
@@ -124,7 +124,7 @@ async def test_a_failure_has_a_reason_and_harms_no_other(error: BaseException, r
     assert page['toy_depth{queue="a"}'] == 1
 
 
-async def test_a_hung_source_costs_one_page_its_budget_and_later_pages_nothing() -> None:
+async def test_a_hung_source_delays_only_the_first_scrape() -> None:
     scraper = Scraper([Hung(name="hung:1"), Toy()])
     began = time.monotonic()
     await scraper.read(0.3)
@@ -139,7 +139,7 @@ async def test_a_hung_source_costs_one_page_its_budget_and_later_pages_nothing()
     assert later < first  # the first waited out its budget, the second did not wait for the hung one at all
 
 
-async def test_a_late_source_is_back_on_the_page_after_it_has_answered() -> None:
+async def test_a_late_source_is_exported_again_after_its_reply() -> None:
     Late.answers = asyncio.Event()
     scraper = Scraper([Late()])
     pages = [series(await scraper.read(0.1)), series(await scraper.read(0.1))]
@@ -154,7 +154,7 @@ async def test_a_late_source_is_back_on_the_page_after_it_has_answered() -> None
     assert third['toy_depth{queue="late"}'] == 2
 
 
-async def test_scrapes_that_overlap_share_one_reading() -> None:
+async def test_overlapping_scrapes_share_one_collection() -> None:
     class Counting(Toy):
         readings: ClassVar[int] = 0
 
@@ -187,7 +187,7 @@ async def test_a_short_timeout_does_not_affect_a_concurrent_scrape() -> None:
     assert [state.up for state in states] == [None]  # the collection was still running
 
 
-async def test_a_snapshot_is_what_the_last_collection_gave() -> None:
+async def test_a_snapshot_is_the_result_of_the_last_collection() -> None:
     scraper = Scraper([Toy(), Failing(name="bad:1")])
     both = await scraper.snapshots("toy", 5), [state.snapshot for state in scraper.states]
     await scraper.close()
@@ -209,7 +209,7 @@ async def test_snapshots_of_a_source_that_fails_raise_its_reason() -> None:
         await read()
 
 
-async def test_what_is_over_the_cap_is_dropped_and_counted() -> None:
+async def test_series_over_the_limit_are_dropped_and_counted() -> None:
     page = await scraped(Many(max_series=1000))
 
     assert page[about("series")] == 1000
@@ -217,7 +217,7 @@ async def test_what_is_over_the_cap_is_dropped_and_counted() -> None:
     assert sum(name.startswith("toy_depth") for name in page) == 1000
 
 
-async def test_a_series_given_twice_is_on_the_page_once() -> None:
+async def test_a_duplicate_series_is_exported_once() -> None:
     page = await scraped(Doubled())
 
     assert (page['toy_depth{queue="a"}'], page['toy_depth{queue="b"}']) == (1, 3)
@@ -265,7 +265,7 @@ async def test_a_watcher_that_exits_is_restarted_and_counted() -> None:
     assert page['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1
 
 
-async def test_a_source_whose_watcher_keeps_exiting_is_down_and_says_why() -> None:
+async def test_a_source_with_a_crash_looping_watcher_is_down_with_its_reason() -> None:
     class Crashing(Toy):
         exited: ClassVar[asyncio.Event]
 

@@ -19,14 +19,14 @@ def mistakes(flags: dict[str, str | None] | None = None, environment: dict[str, 
     return caught.value.mistakes
 
 
-def test_nothing_given_is_a_configuration_without_sources() -> None:
+def test_an_empty_configuration_has_no_sources() -> None:
     settings = load({}, {})
 
     assert settings.sources == ()
     assert settings.web.listen_address == ":9847"
 
 
-def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_path: Path) -> None:
+def test_flags_override_variables_which_override_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("valkey: {url: redis://file, timeout: 1, max_series: 7}\nweb: {listen_address: ':1'}\n")
     environment = {
@@ -52,7 +52,7 @@ def test_flags_win_over_own_variables_over_well_known_ones_over_the_file(tmp_pat
         ("VLLM_URL", "http://x:8000,http://y:8000", ["vllm"]),
     ],
 )
-def test_a_source_is_on_when_it_has_an_address(variable: str, value: str, kinds: list[str]) -> None:
+def test_a_source_with_an_address_is_enabled(variable: str, value: str, kinds: list[str]) -> None:
     assert [source.kind for source in load({}, {variable: value}).sources] == kinds
 
 
@@ -117,7 +117,7 @@ def test_secrets_have_no_flag_and_every_option_has_help() -> None:
     assert all(option.help.endswith(".") for option in options())
 
 
-def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials() -> None:
+def test_fleet_uses_the_address_and_credentials_of_jetstream() -> None:
     fleet = load({"jetstream.url": "nats://a", "jetstream.user": "u"}, {"NATS_PASSWORD": "p"}).sources[0]
     elsewhere = load({"jetstream.url": "nats://a", "jetstream.user": "u", "fleet.url": "nats://b"}, {}).sources[0]
 
@@ -130,7 +130,7 @@ def test_the_fleets_events_are_read_where_jetstream_is_with_the_same_credentials
     ]
 
 
-def test_a_missing_kubeconfig_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_a_configuration_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "exporter", "collect", "rayjob"]
     for given in (f"--rayjob.kubeconfig={tmp_path / 'none'}", "--rayjob.in-cluster"):
         done = subprocess.run([*command, given], capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@ OURS = {"product": PRODUCT}
     ("file", "arguments"),
     [("alertmanager.yaml", []), ("slack.tmpl", ["--template"]), ("alertmanagerconfig.yaml", ["--resource"])],
 )
-def test_the_committed_file_is_the_generated_one(file: str, arguments: list[str]) -> None:
+def test_the_committed_file_is_up_to_date(file: str, arguments: list[str]) -> None:
     assert (FILES / file).read_text() == run(sys.executable, "-m", "alerts.alertmanager", *arguments)
 
 
@@ -38,7 +38,7 @@ def test_the_committed_file_is_the_generated_one(file: str, arguments: list[str]
         Options(working_hours=HOURS, email=EMAIL, critical_channel="C0123456789"),
     ],
 )
-def test_amtool_has_no_complaint(amtool: Path, tmp_path: Path, options: Options) -> None:
+def test_amtool_accepts_the_file(amtool: Path, tmp_path: Path, options: Options) -> None:
     document = configuration(options)
     document["templates"] = [str(TEMPLATES / Path(name).name) for name in document["templates"]]
     file = tmp_path / "alertmanager.yaml"
@@ -142,7 +142,7 @@ def test_only_warnings_wait_for_working_hours() -> None:
     assert set(held.values()) == {None}
 
 
-def test_the_resource_brings_the_definitions_that_its_texts_need(amtool: Path, tmp_path: Path) -> None:
+def test_the_resource_includes_its_template_definitions(amtool: Path, tmp_path: Path) -> None:
     """Without any template file each text says what the configuration's says with them."""
     alone, document = tmp_path / "none", data(lagging(1), lagging(2, ended=True) | {"status": "resolved"})
     options = Options(email=EMAIL)
@@ -159,7 +159,7 @@ def test_the_resource_brings_the_definitions_that_its_texts_need(amtool: Path, t
         assert as_template(amtool, tmp_path, after, document, glob=alone).strip() == said.strip()
 
 
-def test_the_resource_refers_to_secrets_and_says_the_same_as_the_configuration() -> None:
+def test_the_resource_refers_to_secrets_and_equals_the_configuration() -> None:
     options = Options(working_hours=HOURS, email=EMAIL)
     spec = resource(options)["spec"]
     critical, warning, heartbeat, null_receiver = spec["receivers"]

@@ -89,7 +89,7 @@ def test_two_exporters_of_one_fleet_make_one_alert_and_two_clusters_two(promtool
     assert sorted(alert.labels["cluster"] for alert in found["two"]) == ["a", "b"]
 
 
-def test_an_exporter_is_named_where_others_answer_and_only_there(firing: dict[str, list[Alert]]) -> None:
+def test_the_instance_is_named_only_if_other_exporters_are_up(firing: dict[str, list[Alert]]) -> None:
     """What names none mutes every other alert."""
     found = {what: firing[f"FleetExporterDown: {what}"][0] for what in _EXPORTERS}
 
@@ -118,7 +118,7 @@ def test_a_large_number_is_written_out(promtool: Path, tmp_path: Path) -> None:
     assert "at least 1500000 " in alert.annotations["description"]
 
 
-def test_an_alert_goes_on_for_as_long_as_it_says(promtool: Path, tmp_path: Path) -> None:
+def test_an_alert_keeps_firing_for_its_duration(promtool: Path, tmp_path: Path) -> None:
     rule = BY_NAME["FleetAgentUnresponsive"]
     state = 'fleet_agent_state{agent="a",role="DEV",state="unresponsive"}'
     given = {"a minute ago": "1x118 0x2", "long ago": "1x110 0x10"}
@@ -145,7 +145,7 @@ def _everything_twice() -> Given:
     return given
 
 
-def test_no_query_fails_where_there_is_more_than_one_of_everything(promtool: Path, tmp_path: Path) -> None:
+def test_no_query_fails_with_duplicates_of_everything(promtool: Path, tmp_path: Path) -> None:
     """Two series where a query expects one are an error that only data shows."""
     file = tmp_path / "rules.yaml"
     file.write_text(rules_file(RULES, RECORDINGS))
@@ -153,7 +153,7 @@ def test_no_query_fails_where_there_is_more_than_one_of_everything(promtool: Pat
     assert complaints(promtool, tmp_path, file, _everything_twice()) == ""
 
 
-def test_a_query_that_fails_is_seen(promtool: Path, tmp_path: Path) -> None:
+def test_a_failing_query_is_detected(promtool: Path, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("groups: [{name: g, rules: [{alert: A, expr: 'fleet_service_up * on (service) fleet_service_up > 0'}]}]")
 
@@ -229,6 +229,6 @@ def test_a_budget_burns_in_both_windows_and_with_enough_events(
         assert alert.labels["severity"] == pair.severity
 
 
-def test_no_burn_rate_asks_for_more_than_every_event() -> None:
+def test_no_burn_rate_exceeds_every_event() -> None:
     for indicator in BUDGETS.values():
         assert max(pair.factor for pair in PAIRS) * (1 - indicator.target) < 1

@@ -80,7 +80,7 @@ MUTING = {
 
 
 @pytest.mark.parametrize("case", MUTING)
-def test_a_graver_alert_mutes_what_it_explains_and_nothing_else(receiving: Receiving, case: str) -> None:
+def test_a_more_severe_alert_inhibits_only_the_alerts_that_it_explains(receiving: Receiving, case: str) -> None:
     source, muted, notified = MUTING[case]
     expected = {json.dumps(one["labels"]): "suppressed" for one in muted}
     expected |= {json.dumps(one["labels"]): "active" for one in [source, *notified]}
@@ -92,7 +92,7 @@ def test_a_graver_alert_mutes_what_it_explains_and_nothing_else(receiving: Recei
     wait_for(lambda: states() == expected, what=f"these alerts to be muted or notified: {expected}", deadline=10)
 
 
-def test_every_pair_is_of_alerts_that_there_are_from_grave_to_mild() -> None:
+def test_every_inhibition_pair_has_existing_alerts_in_order_of_severity() -> None:
     for graver, milder in inhibition.GRAVER:
         assert BY_NAME[graver].component == BY_NAME[milder].component
         order = [Severity.CRITICAL, Severity.WARNING, Severity.INFO]

@@ -117,7 +117,7 @@ def test_a_service_that_is_up_again_is_named_and_the_one_that_was_scraped_is_not
     assert "service" not in texts["NatsConsumerLagging"]
 
 
-def test_alerts_of_others_have_buttons_that_lead_to_alertmanager(amtool: Path, tmp_path: Path) -> None:
+def test_buttons_of_other_alerts_lead_to_alertmanager(amtool: Path, tmp_path: Path) -> None:
     foreign = data({"labels": {"alertname": "Foreign"}, "annotations": {}, "startsAt": FIRED, "endsAt": ENDED})
     urls = [rendered(amtool, tmp_path, f"fleet.slack.{button}.url", foreign) for button in BUTTONS]
 
@@ -125,7 +125,7 @@ def test_alerts_of_others_have_buttons_that_lead_to_alertmanager(amtool: Path, t
     assert rendered(amtool, tmp_path, "fleet.slack.title", foreign) == "[FIRING:1] 🟠 Foreign"
 
 
-def test_the_silence_is_of_what_the_alerts_have_in_common(amtool: Path, tmp_path: Path) -> None:
+def test_a_silence_has_the_common_labels(amtool: Path, tmp_path: Path) -> None:
     odd = {"namespace": 'a "b\\ c+'}
     url = rendered(
         amtool,
@@ -140,7 +140,7 @@ def test_the_silence_is_of_what_the_alerts_have_in_common(amtool: Path, tmp_path
     assert "+" not in url
 
 
-def test_e_mail_escapes_and_says_the_same(amtool: Path, tmp_path: Path) -> None:
+def test_e_mail_is_escaped_and_has_the_same_text(amtool: Path, tmp_path: Path) -> None:
     one = lagging(1, labels={"namespace": '<script>alert("x")</script>'})
     one["annotations"]["dashboard_url"] = "javascript:alert(1)"
     document = data(one, lagging(2, ended=True) | {"status": "resolved"})

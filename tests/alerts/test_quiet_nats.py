@@ -118,7 +118,7 @@ def test_a_new_consumer_that_works_on_few_messages(server: Nats, promtool: Path,
     assert firing(promtool, tmp_path, {"a": found}) == set()
 
 
-def test_a_consumer_that_nobody_reads_is_still_reported(server: Nats, promtool: Path, tmp_path: Path) -> None:
+def test_a_consumer_without_a_client_is_still_reported(server: Nats, promtool: Path, tmp_path: Path) -> None:
     async def step(js: JetStreamContext, number: int) -> None:
         await publish(js, 1)
 

@@ -29,12 +29,12 @@ RULE_FILE = ROOT / "deploy/helm/files/alerts.yaml"
 COMPARISON = re.compile(r" (==|!=|>=|<=|>|<) ")
 
 
-def test_the_committed_files_are_the_generated_ones() -> None:
+def test_the_committed_files_are_up_to_date() -> None:
     assert RULE_FILE.read_text() == rules_file(RULES, RECORDINGS)
     assert (ROOT / "docs/alerts.md").read_text() == reference(RULES, RECORDINGS)
 
 
-def test_promtool_has_no_complaint_about_the_file(promtool: Path) -> None:
+def test_promtool_accepts_the_file(promtool: Path) -> None:
     command: list[str | Path] = [promtool, "check", "rules", "--lint=all", "--lint-fatal", RULE_FILE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -59,7 +59,7 @@ def test_every_rule_is_in_exactly_one_group() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join([rule.name, *rule.labels.values()]))
-def test_every_alert_keeps_to_the_conventions(rule: AlertingRule) -> None:
+def test_every_alert_follows_the_conventions(rule: AlertingRule) -> None:
     document = rule.document
     labels, annotations = document["labels"], document["annotations"]
 
@@ -83,14 +83,14 @@ def test_a_name_means_the_same_in_all_its_rules() -> None:
         assert len(distinct) == 1, name
 
 
-def test_one_alert_a_component_is_of_kind_down() -> None:
+def test_each_component_has_one_alert_of_kind_down() -> None:
     down = [(rule.component, rule.name) for rule in RULES if rule.down]
 
     assert len({component for component, _ in down}) == len(down)
     assert {component for component, _ in down} == set(Component) - {Component.SERVICES}
 
 
-def test_budgets_ask_for_both_windows_and_for_enough_events() -> None:
+def test_budgets_require_both_windows_and_enough_events() -> None:
     for name, indicator in {"FleetSuccessBudgetBurning": TASK_SUCCESS, "VllmLatencyBudgetBurning": VLLM_LATENCY}.items():
         rules = [rule for rule in RULES if rule.name == name]
         assert [(rule.labels["long"], rule.labels["short"]) for rule in rules] == [(pair.long, pair.short) for pair in PAIRS]
@@ -103,7 +103,7 @@ def test_budgets_ask_for_both_windows_and_for_enough_events() -> None:
                 assert asked in rule.expression
 
 
-def test_every_recorded_series_is_asked_for() -> None:
+def test_every_recorded_series_is_queried() -> None:
     expressions = [rule.expression for rule in RULES]
     expressions += [file.read_text() for file in (ROOT / "deploy/helm/files/dashboards").glob("*.json")]
 
@@ -119,7 +119,7 @@ def test_every_threshold_belongs_to_an_alert() -> None:
     assert named == written
 
 
-def test_slow_is_a_bound_of_vllms_own_buckets() -> None:
+def test_the_latency_threshold_is_a_bucket_bound_of_vllm() -> None:
     with vllm.start() as server:
         page = httpx.get(f"{server.url}/metrics", trust_env=False).text
 
@@ -163,7 +163,7 @@ def test_an_incomplete_alert_is_refused(changes: dict[str, Any], complaint: str)
         _rule(**changes)
 
 
-def test_an_alert_as_prometheus_has_it() -> None:
+def test_an_alert_in_the_format_of_prometheus() -> None:
     stream = gauge("stream_depth", "Messages waiting.", "stream")
     rule = _rule(
         query=series(stream) > 1, description="{{ $labels.stream }} is.", variables=("stream",), keep_firing_for="5m",

@@ -33,12 +33,12 @@ def _sections(page: Path) -> dict[str, str]:
     return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert {page.stem for page in PAGES} == set(names(RULES))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_current_and_whole(page: Path) -> None:
+def test_a_runbook_is_up_to_date_and_complete(page: Path) -> None:
     assert page.read_text() == renewed(page, RULES), "run make generate"
     sections = _sections(page)
     assert tuple(sections) == SECTIONS
@@ -46,7 +46,7 @@ def test_a_page_is_current_and_whole(page: Path) -> None:
     assert "`" in sections["Diagnosis"], "the diagnosis names no query, command or path"
 
 
-def test_no_two_pages_say_the_same() -> None:
+def test_no_two_runbooks_have_the_same_text() -> None:
     """A section that fits two alerts says nothing about either."""
     seen: dict[str, str] = {}
     for page in PAGES:
@@ -59,7 +59,7 @@ def _alerts_named(text: str) -> set[str]:
     return set(re.findall(r"\]\(([A-Z][A-Za-z0-9]+)\.md\)", text))
 
 
-def test_pages_refer_to_pages_that_exist() -> None:
+def test_linked_runbooks_exist() -> None:
     for page in PAGES:
         assert _alerts_named(page.read_text()) <= set(names(RULES)), page.stem
 
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-def test_renewing_changes_the_head_and_nothing_else(folder: Path) -> None:
+def test_regeneration_changes_only_the_head(folder: Path) -> None:
     page = folder / "NatsDown.md"
     whole = page.read_text()
     before, _, rest = whole.partition(BEGIN)
@@ -83,7 +83,7 @@ def test_renewing_changes_the_head_and_nothing_else(folder: Path) -> None:
     assert page.read_text() == whole
 
 
-def test_a_missing_page_is_named_and_not_made(folder: Path) -> None:
+def test_a_missing_runbook_is_reported_and_not_created(folder: Path) -> None:
     (folder / "NatsDown.md").unlink()
 
     with pytest.raises(RunbookError, match=r"NatsDown\.md is missing"):
@@ -91,7 +91,7 @@ def test_a_missing_page_is_named_and_not_made(folder: Path) -> None:
     assert not (folder / "NatsDown.md").exists()
 
 
-def test_a_page_without_alert_is_named(folder: Path) -> None:
+def test_a_runbook_without_an_alert_is_reported(folder: Path) -> None:
     (folder / "NatsGone.md").write_text("# NatsGone\n")
 
     with pytest.raises(RunbookError, match="there is no alert NatsGone"):
@@ -101,7 +101,7 @@ def test_a_page_without_alert_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"), [("# Other\n", "first line must be `# NatsDown`"), (f"# NatsDown\n{BEGIN}\n", "markers")]
 )
-def test_a_page_out_of_order_is_named_and_nothing_is_written(folder: Path, text: str, complaint: str) -> None:
+def test_sections_out_of_order_are_reported_and_nothing_is_written(folder: Path, text: str, complaint: str) -> None:
     (folder / "NatsDown.md").write_text(text)
     others = {page: page.read_text() for page in folder.glob("*.md")}
 
@@ -121,7 +121,7 @@ def _code(page: Path) -> list[str]:
     return blocks + re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
-def test_pages_ask_for_metrics_that_exist() -> None:
+def test_metrics_in_runbooks_exist() -> None:
     known = {"fleet_exporter"}
     for metrics in metric_groups().values():
         for metric in metrics:
@@ -136,7 +136,7 @@ def test_pages_ask_for_metrics_that_exist() -> None:
             assert set(METRIC.findall(re.sub(r"fleet:\S+", "", code))) <= known, page.stem
 
 
-def test_pages_name_options_that_exist() -> None:
+def test_options_in_runbooks_exist() -> None:
     command = [sys.executable, "-m", "exporter", "options"]
     reference = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"--[a-z]+\.[a-z0-9.-]+", reference))
@@ -146,7 +146,7 @@ def test_pages_name_options_that_exist() -> None:
         assert named <= options, page.stem
 
 
-def test_pages_name_paths_of_the_api_that_exist() -> None:
+def test_api_paths_in_runbooks_exist() -> None:
     application = api(Scraper([]), Priority())
     assert isinstance(application, FastAPI)
     known = [re.sub(r"\{\w+\}", "[^/]+", path) for path in application.openapi()["paths"]] + ["/api/events/stream"]
@@ -158,7 +158,7 @@ def test_pages_name_paths_of_the_api_that_exist() -> None:
                 assert any(re.fullmatch(pattern, path) for pattern in known), f"{page.stem}: {path}"
 
 
-def test_queries_in_the_pages_are_promql() -> None:
+def test_queries_in_runbooks_are_promql() -> None:
     """What stands there as a query can be pasted into Prometheus."""
     asked = [
         (page.stem, code)

@@ -131,24 +131,24 @@ async def fails_with(watch: Watch, reason: Reason) -> str:
 
 
 @pytest.mark.parametrize("on_watch", [silent, without_headers, dripping])
-async def test_a_watch_that_hangs_is_noticed(on_watch: Answer, tmp_path: Path) -> None:
+async def test_a_hanging_watch_is_detected(on_watch: Answer, tmp_path: Path) -> None:
     async with api(listed, on_watch) as port, watched(port, tmp_path) as (watch, store):
         await fails_with(watch, Reason.TIMEOUT)
         assert store.names == {"train"}
 
 
 @pytest.mark.parametrize("on_list", [silent, without_headers, dripping])
-async def test_a_list_that_hangs_is_noticed(on_list: Answer, tmp_path: Path) -> None:
+async def test_a_hanging_list_is_detected(on_list: Answer, tmp_path: Path) -> None:
     async with api(on_list, silent) as port, watched(port, tmp_path) as (watch, _):
         await fails_with(watch, Reason.TIMEOUT)
 
 
-async def test_a_list_without_an_end_is_malformed(tmp_path: Path) -> None:
+async def test_an_unbounded_list_is_malformed(tmp_path: Path) -> None:
     async with api(endless, silent) as port, watched(port, tmp_path, seconds=20) as (watch, _):
         assert f"{MAX_REPLY_BYTES} bytes" in await fails_with(watch, Reason.MALFORMED)
 
 
-async def test_a_watch_event_without_an_end_is_malformed(tmp_path: Path) -> None:
+async def test_an_unbounded_watch_event_is_malformed(tmp_path: Path) -> None:
     async with api(listed, endless) as port, watched(port, tmp_path, seconds=20) as (watch, _):
         assert f"{MAX_EVENT_BYTES} bytes" in await fails_with(watch, Reason.MALFORMED)
 
@@ -163,7 +163,7 @@ async def test_a_watch_event_without_an_end_is_malformed(tmp_path: Path) -> None
         (Mode.HANG, Reason.TIMEOUT),
     ],
 )
-async def test_each_fault_has_its_reason_and_ends(mode: Mode, reason: Reason, tmp_path: Path) -> None:
+async def test_each_fault_has_its_reason_and_times_out(mode: Mode, reason: Reason, tmp_path: Path) -> None:
     def inject(proxy: FaultProxy) -> None:
         proxy.set(mode)
 

@@ -60,7 +60,7 @@ async def test_an_nkey(tmp_path: Path) -> None:
         await is_refused(server.url, nkey_file=tmp_path / "missing.nk", reason=Reason.CONFIG)
 
 
-async def test_the_credentials_of_a_user_of_an_operators(tmp_path: Path) -> None:
+async def test_credentials_of_a_user_in_operator_mode(tmp_path: Path) -> None:
     known, unknown = tmp_path / "known.creds", tmp_path / "unknown.creds"
     operator_configuration(unknown)
     with nats_servers.start(config=operator_configuration(known)) as server:

@@ -79,7 +79,7 @@ def server(reply: bytes, times: int) -> Callable[[socket.socket], None]:
     ],
     ids=["size", "line", "not JSON", "nested"],
 )
-async def test_what_has_no_bound_or_is_not_the_protocol_is_malformed(reply: bytes, times: int) -> None:
+async def test_unbounded_and_invalid_replies_are_malformed(reply: bytes, times: int) -> None:
     with listener(server(reply, times)) as port:
         opened = connection(port, timeout=10)
         await opened.open()

@@ -79,7 +79,7 @@ def test_an_address_names_its_server(option: str, text: str, server: str) -> Non
         ("services.http", "a=h:1"),
     ],
 )
-def test_what_cannot_be_an_address_is_refused_in_one_sentence(option: str, text: str) -> None:
+def test_an_invalid_address_is_reported_in_one_sentence(option: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({option: text}, {})
 
@@ -210,7 +210,7 @@ def test_a_message_keeps_all_but_the_secrets(text: str, shown: str) -> None:
 
 
 @given(st.text())
-def test_no_text_is_too_odd_for_an_address_or_a_message(text: str) -> None:
+def test_any_text_is_an_address_or_an_error(text: str) -> None:
     address = Address(text)
 
     assert isinstance(f"{address} {address!r} {address.server} {redacted(text)}", str)

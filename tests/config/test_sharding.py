@@ -43,14 +43,14 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @given(names, names, st.integers(1, 300))
-def test_every_object_is_exactly_one_shards(namespace: str, name: str, count: int) -> None:
+def test_every_object_belongs_to_exactly_one_shard(namespace: str, name: str, count: int) -> None:
     owners = [number for number in range(count) if Shard(number, count).owns(namespace, name)]
 
     assert owners == [shard_of(count, namespace, name)]
 
 
 @given(names, st.integers(1, 300))
-def test_a_further_shard_takes_objects_and_moves_no_others(name: str, count: int) -> None:
+def test_an_additional_shard_moves_only_its_own_objects(name: str, count: int) -> None:
     assert shard_of(count + 1, name) in (shard_of(count, name), count)
 
 
@@ -65,13 +65,13 @@ def test_shards_are_even(count: int) -> None:
     assert max(abs(size - expected) for size in sizes.values()) < 5 * (expected * (1 - 1 / count)) ** 0.5
 
 
-def test_who_owns_what_is_the_same_in_every_release() -> None:
+def test_the_assignment_is_the_same_in_every_release() -> None:
     objects = [("fleet", "deliberation-1"), ("fleet", "deliberation-2"), ("PLANNING_EVENTS",), ("AGENT_RESPONSES",), ("é",)]
 
     assert {count: [shard_of(count, *identity) for identity in objects] for count in (1, 2, 4, 7, 100)} == VECTORS
 
 
-def test_names_that_run_together_are_apart() -> None:
+def test_concatenated_names_do_not_collide() -> None:
     identities = [("ab", "c"), ("a", "bc"), ("abc",)]
 
     assert len({shard_of(2**31, *identity) for identity in identities}) == len(identities)
@@ -101,7 +101,7 @@ def test_the_shard_is_a_flag_a_variable_and_a_key(tmp_path: Path) -> None:
     assert load({"config.file": str(file), "shard": "3/4"}, {"FLEET_EXPORTER_SHARD": "2/4"}).part == Shard(3, 4)
 
 
-def test_what_is_not_divided_is_the_first_shards() -> None:
+def test_undivided_sources_belong_to_shard_0() -> None:
     variables = {"NATS_URL": "nats://x", "REDIS_URL": "redis://x", "FLEET_EXPORTER_RAYJOB_IN_CLUSTER": "true"}
     kinds = [[source.kind for source in load({"shard": f"{number}/2"}, variables).sources] for number in range(2)]
 
@@ -133,7 +133,7 @@ def streams() -> Iterator[str]:
 _MOMENTARY = re.compile(r"nats_rtt_seconds|nats_account_api_requests_total")
 
 
-async def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
+async def test_streams_and_consumers_are_divided_completely(streams: str) -> None:
     expected = ("STREAM_0", "STREAM_1/worker-0", "STREAM_2/gone", "GONE")
 
     async def page(number: int, count: int) -> dict[str, float]:
@@ -152,7 +152,7 @@ async def test_streams_and_consumers_divide_without_rest(streams: str) -> None:
         assert {name.split('"')[1] for name in part if name.startswith("nats_consumer_lag{")} == shown
 
 
-async def test_a_streams_consumers_are_asked_for_by_one_shard(streams: str) -> None:
+async def test_only_one_shard_lists_the_consumers_of_a_stream(streams: str) -> None:
     seen: list[Counter[str]] = []
     client = await nats.connect(streams)
     for number in range(SHARDS):
@@ -208,7 +208,7 @@ _SUMMED = re.compile(r"ray_jobs\{|ray_job_duration_seconds_|ray_job_attempt_fail
 """Aggregates over a shard's own objects: the fleet's figure is their sum."""
 
 
-async def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs: Kubernetes) -> None:
+async def test_jobs_and_clusters_are_divided_completely_and_totals_add_up(jobs: Kubernetes) -> None:
     async def page(number: int, count: int) -> dict[str, float]:
         options = RayjobOptions(kubeconfig=jobs.kubeconfig, namespaces=(NAMESPACE,))
         return await collected(Rayjob(options, Shard(number, count)))
@@ -229,7 +229,7 @@ async def test_jobs_and_clusters_divide_without_rest_and_aggregates_add_up(jobs:
     assert all(any(name.startswith("ray_job_status{") for name in part) for part in parts)
 
 
-async def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -> None:
+async def test_changes_of_a_job_appear_on_its_shard_only(jobs: Kubernetes) -> None:
     name = "moving"
     path = f"/apis/ray.io/v1/namespaces/{NAMESPACE}/rayjobs"
     owner = shard_of(2, NAMESPACE, name)
@@ -262,7 +262,7 @@ async def test_a_job_changes_and_goes_on_its_own_shard_alone(jobs: Kubernetes) -
     assert seen == [[number == owner for number in range(2)]]
 
 
-def test_an_exporter_says_which_shard_it_is(streams: str) -> None:
+def test_the_shard_index_is_exported(streams: str) -> None:
     variables = {"NATS_URL": streams, "REDIS_URL": "redis://127.0.0.1:1"}
     with exporter("--shard=1/2", variables=variables) as process:
         page = httpx.get(f"{process.url}/metrics").text

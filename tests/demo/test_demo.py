@@ -44,7 +44,7 @@ def test_every_source_is_shown(demo_fleet: RunningDemo) -> None:
     assert answers == dict.fromkeys(pages, 200)
 
 
-def test_it_starts_healthy(demo_fleet: RunningDemo) -> None:
+def test_the_demo_starts_healthy(demo_fleet: RunningDemo) -> None:
     """No alert but the Watchdog fires from the first page to the last source."""
     began, up = (demo_fleet.said_at(words) for words in ("The exporter's first page has", "Every source is up"))
     query = f'count_over_time(ALERTS{{alertname!="Watchdog",alertstate="firing"}}[{up - began:.0f}s])'
@@ -71,11 +71,11 @@ def test_a_port_in_use_is_replaced_and_reported(capsys: pytest.CaptureFixture[st
         ("x" * 1000, "x" * 300),
     ],
 )  # fmt: skip
-def test_a_server_that_fails_is_one_line(error: str, shown: str) -> None:
+def test_a_failed_server_is_reported_in_one_line(error: str, shown: str) -> None:
     assert sentence(ServerFailed(error)) == shown
 
 
-def test_it_answers_at_its_terminal(demo_fleet: RunningDemo) -> None:
+def test_the_demo_accepts_commands_in_its_terminal(demo_fleet: RunningDemo) -> None:
     demo_fleet.do("faults")
     demo_fleet.wait_until_said("lag       ok      a consumer stops reading")
     demo_fleet.do("break everything")
@@ -102,7 +102,7 @@ def test_faults_are_injected_and_removed_by_name() -> None:
     assert len(faults.run("faults").splitlines()) == len(Fault)
 
 
-def test_a_fault_of_a_backend_that_is_not_up_takes_effect_later() -> None:
+def test_a_fault_of_a_starting_backend_takes_effect_later() -> None:
     faults = Faults(backends={Backend.NATS})
 
     assert faults.run("break rayjob") == "rayjob will be broken when the Kubernetes API server is up"
@@ -163,7 +163,7 @@ def test_prometheus_accepts_the_faster_rules(promtool: Path, tmp_path: Path) -> 
         ("/elsewhere", '{"text": "hello"}', "application/json", (404, "no_service")),
     ],
 )  # fmt: skip
-def test_the_receiver_takes_and_refuses_as_slack_does(path: str, body: str, kind: str, answer: tuple[int, str]) -> None:
+def test_the_receiver_accepts_and_rejects_like_slack(path: str, body: str, kind: str, answer: tuple[int, str]) -> None:
     with receiver.start() as slack:
         reply = httpx.post(f"{slack.url}{path}", content=body, headers={"content-type": kind}, trust_env=False)
         kept = httpx.get(f"{slack.url}/messages", trust_env=False).json()["messages"]
@@ -172,7 +172,7 @@ def test_the_receiver_takes_and_refuses_as_slack_does(path: str, body: str, kind
     assert len(kept) == (answer[0] == 200)
 
 
-def test_the_page_obeys_slacks_mark_up_and_no_other() -> None:
+def test_the_page_renders_only_slack_markup() -> None:
     assert marked_up("*bold* 2*3*4 &lt;b&gt; &amp;lt;") == "<b>bold</b> 2*3*4 &lt;b&gt; &amp;lt;"
     assert marked_up('<https://x.test/?a="|words>') == '<a href="https://x.test/?a=&quot;">words</a>'
     assert marked_up("<!channel> <script>") == ('<span class="mention">!channel</span> <span class="mention">script</span>')
@@ -211,7 +211,7 @@ def test_grafana_on_the_path_is_started_with_its_provisioning(tmp_path: Path, mo
     }
 
 
-def test_grafana_is_given_the_uids_that_the_dashboards_ask_for() -> None:
+def test_grafana_has_the_data_source_uids_of_the_dashboards() -> None:
     given = grafana.data_sources(prometheus="http://p", loki="http://l", alertmanager="http://a", interval=2)
     provider = grafana.dashboards(Path("/boards"))["providers"][0]
 
@@ -235,7 +235,7 @@ def test_grafana_is_given_the_uids_that_the_dashboards_ask_for() -> None:
         (Fault.UNREAD, 'nats_consumer_lag{consumer="context-events-archive"} < bool 1'),
     ],
 )
-def test_a_fault_without_a_message_of_its_own_shows_and_ends(demo_fleet: RunningDemo, fault: Fault, query: str) -> None:
+def test_a_fault_without_an_alert_shows_and_ends(demo_fleet: RunningDemo, fault: Fault, query: str) -> None:
     def values() -> list[str]:
         answer = httpx.get(f"{demo_fleet.prometheus}/api/v1/query", params={"query": query}, trust_env=False).json()
         return [series["value"][1] for series in answer["data"]["result"]]

@@ -47,7 +47,7 @@ def ends_in_time(folder: Path, moment: str, **variables: str) -> None:
 
 
 @pytest.mark.parametrize("moment", FIRST_PAGE)
-def test_it_ends_while_the_first_servers_start(tmp_path: Path, moment: str) -> None:
+def test_ctrl_c_stops_it_while_the_first_servers_start(tmp_path: Path, moment: str) -> None:
     with required():
         for server in (nats, valkey, prometheus):
             server.prepare()
@@ -55,7 +55,7 @@ def test_it_ends_while_the_first_servers_start(tmp_path: Path, moment: str) -> N
 
 
 @pytest.mark.parametrize("moment", JOINING)
-def test_it_ends_while_servers_join_and_run(tmp_path: Path, moment: str) -> None:
+def test_ctrl_c_stops_it_while_servers_join_and_run(tmp_path: Path, moment: str) -> None:
     with required():
         for server in (kubernetes, loki, neo4j, alertmanager):
             server.prepare()
@@ -63,7 +63,7 @@ def test_it_ends_while_servers_join_and_run(tmp_path: Path, moment: str) -> None
 
 
 @pytest.mark.parametrize("moment", BUILDING)
-def test_it_ends_while_a_server_is_built(tmp_path: Path, moment: str) -> None:
+def test_ctrl_c_stops_it_while_a_server_is_built(tmp_path: Path, moment: str) -> None:
     """In a cache that has Prometheus only, so that the others are fetched and built."""
     with required():
         binaries = prometheus.prepare()

@@ -48,7 +48,7 @@ def test_every_dashboard_leads_to_its_section(pages: httpx.Client, file: Path) -
     assert f'id="{answer.url.fragment}"' in answer.text
 
 
-def test_links_between_pages_lead_somewhere(pages: httpx.Client) -> None:
+def test_links_between_pages_exist(pages: httpx.Client) -> None:
     index = pages.get("/")
     links = {httpx.URL(link) for link in re.findall(r'(?:href|src)="([^"#]+)"', index.text)}
     broken = [str(link) for link in links if link.is_relative_url and pages.get(index.url.join(link)).status_code != 200]
@@ -57,7 +57,7 @@ def test_links_between_pages_lead_somewhere(pages: httpx.Client) -> None:
     assert broken == []
 
 
-def test_a_page_is_markdown_as_html(pages: httpx.Client) -> None:
+def test_a_page_is_markdown_rendered_as_html(pages: httpx.Client) -> None:
     page = pages.get("/runbooks/NatsStreamMissing.md")
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"

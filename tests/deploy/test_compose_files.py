@@ -52,7 +52,7 @@ def mounts(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {mount["target"]: mount for mount in service.get("volumes", ()) if mount["type"] == "bind"}
 
 
-def test_without_passwords_it_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_passwords_are_reported_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     done = compose("-q", passwords=tmp_path / "empty")
 
@@ -79,7 +79,7 @@ def test_every_image_is_pinned_or_built_here(stack: dict[str, Any]) -> None:
             assert re.fullmatch(r"\S+:v?\d+\.\d+\.\d+(-\w+)?", service["image"])
 
 
-def test_what_is_mounted_from_the_checkout_is_there_and_read_only(stack: dict[str, Any]) -> None:
+def test_mounted_files_exist_and_are_read_only(stack: dict[str, Any]) -> None:
     bound = [mount for service in stack["services"].values() for mount in mounts(service).values()]
 
     assert len(bound) > 5
@@ -88,14 +88,14 @@ def test_what_is_mounted_from_the_checkout_is_there_and_read_only(stack: dict[st
         assert mount["read_only"] is True
 
 
-def test_only_loopback_is_listened_on(stack: dict[str, Any]) -> None:
+def test_ports_are_published_on_loopback_only(stack: dict[str, Any]) -> None:
     ports = [port for service in stack["services"].values() for port in service.get("ports", ())]
 
     assert len(ports) == 4
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
 
 
-def test_every_service_is_asked_whether_it_is_well(stack: dict[str, Any]) -> None:
+def test_every_service_has_a_health_check(stack: dict[str, Any]) -> None:
     asked = {name for name, service in stack["services"].items() if service.get("healthcheck", {}).get("test")}
 
     assert stack["services"].keys() - asked == LISTENS_NOWHERE | CANNOT_ASK_ITSELF | ASKED_BY_ITS_IMAGE
@@ -104,7 +104,7 @@ def test_every_service_is_asked_whether_it_is_well(stack: dict[str, Any]) -> Non
     assert waited_for <= asked
 
 
-def test_our_own_containers_can_do_nothing_but_their_work(stack: dict[str, Any]) -> None:
+def test_built_containers_have_no_privileges(stack: dict[str, Any]) -> None:
     for name in ("exporter", "fleet"):
         service = stack["services"][name]
         assert service["read_only"] is True
@@ -118,7 +118,7 @@ def test_the_exporters_variables_are_options(stack: dict[str, Any]) -> None:
     assert stack["services"]["exporter"]["environment"].keys() <= known
 
 
-def test_prometheus_takes_its_configuration_and_the_rules(stack: dict[str, Any], promtool: Path, tmp_path: Path) -> None:
+def test_prometheus_accepts_its_configuration_and_the_rules(stack: dict[str, Any], promtool: Path, tmp_path: Path) -> None:
     for target, mount in mounts(stack["services"]["prometheus"]).items():
         place = tmp_path / target.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def test_alertmanager_finds_its_templates_where_they_are_mounted(stack: dict[str
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_loki_takes_its_configuration() -> None:
+def test_loki_accepts_its_configuration() -> None:
     with required():
         binary = loki.prepare()
     done = subprocess.run(
@@ -188,7 +188,7 @@ def test_grafana_has_the_data_sources_and_each_dashboard_once(stack: dict[str, A
     assert folder / Path(home).relative_to(place) in shown
 
 
-def test_the_simulated_fleet_moves_what_the_exporter_reads(valkey_server: Valkey, neo4j_server: Neo4j) -> None:
+def test_the_simulated_fleet_changes_the_exported_metrics(valkey_server: Valkey, neo4j_server: Neo4j) -> None:
     with nats_servers.start() as bus:
         variables = {
             "NATS_URL": bus.url,
@@ -233,7 +233,7 @@ def test_the_simulated_fleet_moves_what_the_exporter_reads(valkey_server: Valkey
         (["--break=typo"], "unknown fault 'typo': expected one of agent"),
     ],
 )
-def test_a_wrong_argument_is_one_sentence(arguments: list[str], said: str) -> None:
+def test_an_invalid_argument_is_reported_in_one_sentence(arguments: list[str], said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo.simulate", *arguments], cwd=ROOT, env={}, capture_output=True, text=True, check=False
     )

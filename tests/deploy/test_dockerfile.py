@@ -33,7 +33,7 @@ def of(word: str) -> list[str]:
     return [rest for name, rest in instructions() if name == word]
 
 
-def test_hadolint_has_no_complaint() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(
         [hadolint, "--no-color", "--failure-threshold=ignore", DOCKERFILE], capture_output=True, text=True, check=False
@@ -43,7 +43,7 @@ def test_hadolint_has_no_complaint() -> None:
     assert "hadolint ignore" not in DOCKERFILE.read_text()
 
 
-def test_every_stage_is_of_one_pinned_image_and_the_last_is_the_exporter() -> None:
+def test_every_stage_uses_one_pinned_image_and_the_last_runs_the_exporter() -> None:
     stages = [re.fullmatch(r"(\S+) AS (\S+)", rest) for rest in of("FROM")]
     named = [(stage[1], stage[2]) for stage in stages if stage]
 
@@ -53,7 +53,7 @@ def test_every_stage_is_of_one_pinned_image_and_the_last_is_the_exporter() -> No
     assert named[-1] == ("runtime", "exporter")
 
 
-def test_what_is_copied_is_there_and_nothing_else_gets_into_the_build() -> None:
+def test_copied_files_exist_and_nothing_else_is_in_the_build_context() -> None:
     sources = {
         path
         for rest in of("COPY")
@@ -67,7 +67,7 @@ def test_what_is_copied_is_there_and_nothing_else_gets_into_the_build() -> None:
     assert "*" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
-def test_it_runs_as_a_number_that_is_not_root_and_is_started_without_a_shell() -> None:
+def test_it_runs_as_a_numeric_user_without_a_shell() -> None:
     (user,) = of("USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     health = json.loads(of("HEALTHCHECK")[0].partition("CMD ")[2])
@@ -89,7 +89,7 @@ def test_the_labels_are_those_of_open_containers() -> None:
     assert version == __version__
 
 
-def test_packages_are_installed_by_hash_alone() -> None:
+def test_packages_are_installed_by_hash() -> None:
     installs = [line.strip() for rest in of("RUN") for line in rest.split("&&") if " install " in line]
 
     assert installs
@@ -134,9 +134,7 @@ def test_health_follows_the_exporter() -> None:
 
 @pytest.mark.parametrize("client", ["NoClientCert", "RequireAndVerifyClientCert"])
 @pytest.mark.parametrize("password", [False, True])
-def test_an_exporter_that_refuses_strangers_is_healthy(
-    tmp_path: Path, certificates: Path, client: str, password: bool
-) -> None:
+def test_an_exporter_with_authentication_is_healthy(tmp_path: Path, certificates: Path, client: str, password: bool) -> None:
     tls = {"cert_file": f"{certificates}/server.crt", "key_file": f"{certificates}/server.key", "client_auth_type": client}
     if client != "NoClientCert":
         tls["client_ca_file"] = f"{certificates}/client.crt"
@@ -154,7 +152,7 @@ def test_an_exporter_that_refuses_strangers_is_healthy(
     ("answer", "said"),
     [(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "answered 503"), (b"+OK\r\n", "+OK")],
 )
-def test_an_answer_of_another_server_is_reported(answer: bytes, said: str) -> None:
+def test_a_response_of_another_server_is_reported(answer: bytes, said: str) -> None:
     def answers(connection: socket.socket) -> None:
         connection.recv(4096)
         connection.sendall(answer)
@@ -166,7 +164,7 @@ def test_an_answer_of_another_server_is_reported(answer: bytes, said: str) -> No
 
 
 @pytest.mark.parametrize("address", [":{}", "0.0.0.0:{}", "[::]:{}", "[::1]:{}", "localhost:{}"])
-def test_every_way_to_listen_can_be_asked(address: str) -> None:
+def test_health_works_with_every_listen_address(address: str) -> None:
     with exporter(f"--web.listen-address={address.format(0)}") as process:
         port = int(process.url.rpartition(":")[2])
 

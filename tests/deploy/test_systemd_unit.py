@@ -68,7 +68,7 @@ def test_a_misspelt_directive_would_be_found(systemd_root: Path, machine: Path) 
     assert "Unknown key 'PrivateTemp'" in complaint
 
 
-def test_its_exposure_stays_low(systemd_root: Path) -> None:
+def test_the_exposure_is_low(systemd_root: Path) -> None:
     flags = ("--offline=yes", "--no-pager", f"--threshold={EXPOSURE}")
     done = systemd.analyze(systemd_root, "security", *flags, UNIT)
 

@@ -49,7 +49,7 @@ def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=False)
 
 
-def test_actionlint_and_shellcheck_have_no_complaint() -> None:
+def test_actionlint_and_shellcheck_accept_the_workflows() -> None:
     with required():
         binary = actionlint.prepare()
         shellcheck = Path(shutil.which("shellcheck") or debian.unpacked("shellcheck") / "usr/bin/shellcheck")

@@ -61,7 +61,7 @@ def machine(
         yield Container(engine, started.id, user=name), tmp_path
 
 
-def test_nothing_but_python_make_and_git_is_there(engine: Engine, machines: dict[str, str]) -> None:
+def test_only_python_make_and_git_are_installed(engine: Engine, machines: dict[str, str]) -> None:
     look = "for tool in curl g++ gcc git go java make mvn node npm pip python3.11; do which $tool; done; true"
     for image in machines.values():
         found = engine.docker("run", "--rm", image, "sh", "-c", look)
@@ -92,7 +92,9 @@ def test_make_demo_shows_its_first_page_and_ends_on_ctrl_c(machine: tuple[Contai
     assert "Traceback" not in log.read_text()
 
 
-def test_an_ordinary_user_without_venv_reads_what_to_install(engine: Engine, machines: dict[str, str], clone: Path) -> None:
+def test_an_ordinary_user_without_venv_gets_the_package_to_install(
+    engine: Engine, machines: dict[str, str], clone: Path
+) -> None:
     with container(
         engine, machines["root"], "--workdir=/home/fleet/fleet-exporter", command=["sleep", "infinity"]
     ) as started:

@@ -38,7 +38,7 @@ def run(
 
 
 @pytest.mark.parametrize("command", [[COMMAND], [COMMAND, "serve"], [sys.executable, "-m", "exporter"]])
-def test_without_arguments_it_serves(command: Sequence[str | Path], tmp_path: Path) -> None:
+def test_the_exporter_serves_without_arguments(command: Sequence[str | Path], tmp_path: Path) -> None:
     with exporter(command=command, variables=ANYWHERE, cwd=tmp_path) as running:
         assert running.url.startswith("http://127.0.0.1:")
         assert running.stop() == 0
@@ -63,7 +63,7 @@ def test_it_serves_without_home_and_with_standard_streams_closed(tmp_path: Path)
         assert running.stop() == 0
 
 
-def test_a_reader_of_the_log_that_stalls_stops_nothing(tmp_path: Path) -> None:
+def test_a_stalled_log_reader_does_not_block_the_exporter(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -83,7 +83,7 @@ def test_a_reader_of_the_log_that_stalls_stops_nothing(tmp_path: Path) -> None:
         os.close(reader)
 
 
-def test_lines_that_no_one_reads_are_counted(tmp_path: Path) -> None:
+def test_dropped_log_lines_are_counted(tmp_path: Path) -> None:
     down = ANYWHERE | {"REDIS_URL": "redis://127.0.0.1:1"}
     with exporter(command=[COMMAND], variables=down, cwd=tmp_path) as running:
         assert running.process.stderr is not None
@@ -97,7 +97,7 @@ def test_lines_that_no_one_reads_are_counted(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_the_first_log_lines_say_what_runs_and_that_nothing_is_configured() -> None:
+def test_the_first_log_lines_have_the_version_and_a_warning_without_sources() -> None:
     with exporter(command=[COMMAND], variables=ANYWHERE) as running:
         assert "version=0" in running.log[0]
         assert f"python={sys.version.split()[0]}" in running.log[0]
@@ -109,7 +109,7 @@ def test_the_first_log_lines_say_what_runs_and_that_nothing_is_configured() -> N
         assert all(name in page for name in ("NATS_URL", "REDIS_URL", "NEO4J_URI"))
 
 
-def test_a_hangup_does_not_end_it() -> None:
+def test_sighup_does_not_stop_the_exporter() -> None:
     with exporter(command=[COMMAND], variables=ANYWHERE) as running:
         running.process.send_signal(signal.SIGHUP)
         assert httpx.get(f"{running.url}/-/healthy", trust_env=False).status_code == 200
@@ -118,7 +118,7 @@ def test_a_hangup_does_not_end_it() -> None:
 
 
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
-def test_what_prints_needs_no_variables_and_no_locale(arguments: Sequence[str], tmp_path: Path) -> None:
+def test_printing_commands_need_no_variables_and_no_locale(arguments: Sequence[str], tmp_path: Path) -> None:
     plain = run(*arguments, cwd=tmp_path)
     latin = run(*arguments, variables={"LC_ALL": "C", "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}, cwd=tmp_path)
 
@@ -161,7 +161,7 @@ def test_a_full_disk_is_reported_in_a_sentence() -> None:
         (["colect"], {}, "invalid choice"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(
+def test_an_error_is_one_sentence_and_exit_code_2(
     arguments: Sequence[str], variables: Mapping[str, str], words: str, tmp_path: Path
 ) -> None:
     done = run(*arguments, variables=variables, cwd=tmp_path)

@@ -205,7 +205,7 @@ PROMISES: dict[tuple[str, str], Callable[[Shell, str], None]] = {
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(blocks(page))], ids=named)
-def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell, request: pytest.FixtureRequest) -> None:
+def test_the_commands_of_a_page_work_as_documented(page: Path, shell: Shell, request: pytest.FixtureRequest) -> None:
     here = commands(blocks(page))
     if any("kubectl" in block.text for block in here):
         _with_kubernetes(shell, request)
@@ -223,7 +223,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, shell: Shell, reques
                     check(shell, done.stdout)
 
 
-def test_every_promise_belongs_to_a_block() -> None:
+def test_every_expected_result_belongs_to_a_block() -> None:
     starts = {(block.page, text) for page in PAGES for block in blocks(page) for text, _ in steps(block)}
 
     assert [key for key in PROMISES if not any(page == key[0] and text.startswith(key[1]) for page, text in starts)] == []
@@ -272,7 +272,7 @@ def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell, reques
     shell.run("kubectl -n documented delete job --all; valkey-cli -h <host> config set maxmemory 0")
 
 
-def test_the_queries_of_the_documentation_are_answered_by_prometheus(demo_fleet: RunningDemo) -> None:
+def test_prometheus_accepts_the_queries_of_the_documentation(demo_fleet: RunningDemo) -> None:
     queries = [block for page in [*pages(), *runbooks()] for block in blocks(page) if block.language == "promql"]
 
     assert len(queries) > 100

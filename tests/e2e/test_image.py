@@ -78,7 +78,7 @@ def variables(
         }
 
 
-def test_variables_alone_and_every_client_library_is_in_the_image(
+def test_variables_alone_suffice_and_every_client_library_is_present(
     engine: Engine, variables: dict[str, str], tmp_path: Path
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -123,7 +123,7 @@ def test_tls_from_a_web_configuration_that_is_mounted(engine: Engine, certificat
         assert started.stop(GRACE) == 0
 
 
-def test_hardened_it_turns_healthy_writes_nothing_and_ends_on_sigterm(engine: Engine) -> None:
+def test_a_hardened_container_is_healthy_writes_nothing_and_stops_on_sigterm(engine: Engine) -> None:
     with container(engine, IMAGE, *PUBLISHED, *HARDENED, *ASKED_OFTEN, command=["--log.format=json"]) as started:
         started.wait_for_health()
         text = page(started.address())
@@ -137,7 +137,7 @@ def test_hardened_it_turns_healthy_writes_nothing_and_ends_on_sigterm(engine: En
         assert started.stop(GRACE) == 0
 
 
-def test_a_root_that_can_be_written_stays_as_it_was(engine: Engine) -> None:
+def test_a_writable_root_is_not_changed(engine: Engine) -> None:
     with container(engine, IMAGE, *PUBLISHED, *ASKED_OFTEN) as started:
         started.wait_for_health()
         page(started.address())
@@ -177,7 +177,7 @@ def test_collect_reads_one_source(engine: Engine, valkey_server: Valkey) -> None
     assert "\nvalkey_" in text
 
 
-def test_a_mistake_is_one_sentence_and_exit_code_2(engine: Engine) -> None:
+def test_an_error_is_one_sentence_and_exit_code_2(engine: Engine) -> None:
     done = engine.attempt("run", "--rm", *HARDENED, "--env=FLEET_EXPORTER_SHARD=4/3", IMAGE)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -185,7 +185,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(engine: Engine) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_unhealthy_exporter_is_seen(engine: Engine) -> None:
+def test_an_unhealthy_exporter_is_detected(engine: Engine) -> None:
     elsewhere = ["health", "--web.listen-address=127.0.0.1:1"]
     done = engine.attempt("run", "--rm", *HARDENED, IMAGE, *elsewhere)
 
@@ -199,7 +199,7 @@ def test_the_application_layer_is_small(engine: Engine, base_image: str) -> None
     assert 0 < whole - base <= MOST_BYTES
 
 
-def test_the_image_says_what_it_is(engine: Engine) -> None:
+def test_the_image_has_its_labels(engine: Engine) -> None:
     config = json.loads(engine.docker("image", "inspect", "--format", "{{json .Config}}", IMAGE))
 
     assert config["User"] == "65532:65532"

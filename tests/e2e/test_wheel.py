@@ -52,7 +52,7 @@ def command(folder: Path, *arguments: str | Path, cwd: Path) -> subprocess.Compl
     )
 
 
-def test_the_wheel_holds_what_is_generated_under_one_name(wheel: Path) -> None:
+def test_the_wheel_contains_the_generated_files_under_one_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         bundled = {
             name.removeprefix("exporter/generated/"): archive.read(name)
@@ -70,7 +70,7 @@ def test_the_wheel_holds_what_is_generated_under_one_name(wheel: Path) -> None:
     assert [name for name in names if name.endswith("share/man/man1/fleet-exporter.1")]
 
 
-def test_the_wheel_says_who_where_and_for_what(wheel: Path) -> None:
+def test_the_wheel_has_authors_urls_and_classifiers(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(archive.read(name))
@@ -86,7 +86,7 @@ def test_the_wheel_says_who_where_and_for_what(wheel: Path) -> None:
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
 
 
-def test_the_messages_are_what_protoc_makes_of_their_definitions(tmp_path: Path) -> None:
+def test_the_generated_messages_are_up_to_date(tmp_path: Path) -> None:
     folder = Path("exporter/sources/services")
     protos = sorted(str(proto.relative_to(ROOT)) for proto in (ROOT / folder).glob("*.proto"))
     protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"]
@@ -97,7 +97,7 @@ def test_the_messages_are_what_protoc_makes_of_their_definitions(tmp_path: Path)
 
 
 @pytest.mark.parametrize("form", ["configuration", "template", "resource"])
-def test_alertmanager_files_are_those_of_the_generator(installed: Path, tmp_path: Path, form: str) -> None:
+def test_alertmanager_files_equal_the_generated_ones(installed: Path, tmp_path: Path, form: str) -> None:
     chosen = [] if form == "template" else ["--critical-channel=#pager", "--secrets=/run/s", "--templates=/run/t"]
     switch: list[str] = {"configuration": [], "template": ["--template"], "resource": ["--resource"]}[form]
     generator = [sys.executable, "-m", "alerts.alertmanager", *switch, *chosen]
@@ -106,14 +106,14 @@ def test_alertmanager_files_are_those_of_the_generator(installed: Path, tmp_path
     assert command(installed, "alertmanager", f"--format={form}", *chosen, cwd=tmp_path).stdout == wanted.stdout
 
 
-def test_a_channel_that_is_none_is_refused(installed: Path, tmp_path: Path) -> None:
+def test_an_invalid_channel_is_rejected(installed: Path, tmp_path: Path) -> None:
     done = command(installed, "alertmanager", "--critical-channel=no channel", cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "expected a Slack channel" in done.stderr
 
 
-def test_without_the_grpc_extra_its_source_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+def test_without_the_grpc_extra_the_error_names_the_package(installed: Path, tmp_path: Path) -> None:
     done = command(installed, "collect", "services", "--services.grpc=a=127.0.0.1:1", cwd=tmp_path)
 
     assert done.returncode == 1
@@ -175,7 +175,7 @@ def test_dashboards_link_to_the_given_exporter_url(installed: Path, tmp_path: Pa
     assert with_url == plain
 
 
-def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path: Path) -> None:
+def test_an_invalid_command_line_is_reported_in_one_sentence(installed: Path, tmp_path: Path) -> None:
     done = command(installed, "dashboards", cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -183,7 +183,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence(installed: Path, tmp_path
     assert done.stderr == f"fleet-exporter: {wanted}\n"
 
 
-def test_a_command_is_not_taken_for_the_value_of_the_switch_before_it(installed: Path, tmp_path: Path) -> None:
+def test_a_command_after_a_boolean_flag_is_not_its_value(installed: Path, tmp_path: Path) -> None:
     before = command(installed, "--rayjob.in-cluster", "collect", "rayjob", cwd=tmp_path)
     after = command(installed, "collect", "rayjob", "--rayjob.in-cluster", cwd=tmp_path)
 
@@ -215,7 +215,7 @@ def test_links_use_the_given_urls(installed: Path, tmp_path: Path, promtool: Pat
     subprocess.run([promtool, "check", "rules", tmp_path / "linked.yaml"], check=True, capture_output=True)
 
 
-def test_rules_as_the_operators_resource(installed: Path, tmp_path: Path) -> None:
+def test_rules_as_a_prometheusrule(installed: Path, tmp_path: Path) -> None:
     resource = yaml.safe_load(command(installed, "rules", "--format=prometheusrule", cwd=tmp_path).stdout)
 
     assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
@@ -236,7 +236,7 @@ def test_a_failed_write_is_reported_in_a_sentence(installed: Path, tmp_path: Pat
     assert done.stderr.count("\n") == 1
 
 
-def test_a_checkout_has_them_without_an_installation(tmp_path: Path) -> None:
+def test_a_checkout_needs_no_installation_of_the_files(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "exporter", "rules"], cwd=ROOT, capture_output=True, text=True, check=True)
     boards: list[str | Path] = [sys.executable, "-m", "exporter", "dashboards", "--out", tmp_path]
     subprocess.run(boards, cwd=ROOT, check=True, capture_output=True)
@@ -245,7 +245,7 @@ def test_a_checkout_has_them_without_an_installation(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {file.name for file in (GENERATED / "dashboards").glob("*.json")}
 
 
-def test_an_installation_without_them_says_so(wheel: Path, tmp_path: Path) -> None:
+def test_an_installation_without_the_files_reports_it(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path, [name for name in archive.namelist() if not name.startswith("exporter/generated/")])
     done = subprocess.run(

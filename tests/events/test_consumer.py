@@ -15,7 +15,7 @@ from tests.support.fleet_streams import CREATED, Fleet, Reader, events, fleet_on
 from tests.support.pages import eventually
 
 
-async def test_the_past_shapes_the_state_and_only_the_present_is_counted(server: Nats) -> None:
+async def test_replayed_events_set_the_state_and_only_live_events_are_counted(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         await fleet.stream("AGENT_RESPONSES", "agent.response.>")
@@ -33,7 +33,7 @@ async def test_the_past_shapes_the_state_and_only_the_present_is_counted(server:
             assert page['fleet_event_delay_seconds_count{family="planning"}'] == 1
 
 
-async def test_what_is_older_than_the_lookback_is_left_alone(server: Nats) -> None:
+async def test_events_older_than_the_lookback_are_ignored(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         await fleet.says("planning.story.created", story_id="US-1")
@@ -55,7 +55,7 @@ async def test_two_streams_are_read_back_in_the_order_of_their_messages(server: 
             assert subjects == ["created", "transitioned"] * 2
 
 
-async def test_a_work_queue_keeps_its_messages_for_those_who_work(server: Nats) -> None:
+async def test_a_work_queue_keeps_its_messages_for_its_workers(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("AGENT_WORK", "agent.work.>", retention="workqueue")
         async with reading(server.url) as reader:
@@ -75,7 +75,7 @@ async def test_a_subject_without_a_stream_still_fails_at_once_for_its_publisher(
         await fleet.js.publish("vllm.streaming.deliberation-1", b"{}")
 
 
-async def test_nothing_is_left_behind(server: Nats) -> None:
+async def test_no_consumer_remains_after_shutdown(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         await fleet.says("planning.story.created", story_id="US-1")
@@ -102,7 +102,7 @@ async def test_messages_of_many_megabytes_pass(server: Nats) -> None:
                 assert set(restarts) == {0}
 
 
-async def test_many_more_messages_than_a_request_brings_come_through_one_consumer(fleet: Fleet, reader: Reader) -> None:
+async def test_one_consumer_reads_more_messages_than_one_request_returns(fleet: Fleet, reader: Reader) -> None:
     for _ in range(5000):
         await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
     await fleet.client.flush()
@@ -111,7 +111,7 @@ async def test_many_more_messages_than_a_request_brings_come_through_one_consume
     assert set(restarts) == {0}
 
 
-async def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twice(fleet: Fleet, reader: Reader) -> None:
+async def test_listing_streams_during_delivery_duplicates_no_messages(fleet: Fleet, reader: Reader) -> None:
     for number in range(60):
         for _ in range(50):
             await fleet.client.publish("planning.story.created", b'{"story_id":"US-1"}')
@@ -120,7 +120,7 @@ async def test_looking_at_the_streams_while_messages_come_reads_none_of_them_twi
     assert page['fleet_exporter_stream_restarts_total{stream="PLANNING_EVENTS",reason="sequence"}'] == 0
 
 
-async def test_how_consumers_deal_with_what_they_get(server: Nats) -> None:
+async def test_advisories_and_ack_samples_of_consumers_are_counted(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         config = ConsumerConfig(ack_wait=0.2, max_deliver=2, sample_freq="100")

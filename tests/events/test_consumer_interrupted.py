@@ -55,7 +55,7 @@ async def restored(fleet: Fleet, reader: Reader) -> None:
     ],
     ids=["created again", "purged", "consumer deleted", "restored"],
 )
-async def test_a_stream_is_read_on_after_it_was(
+async def test_reading_resumes_after_an_interruption(
     fleet: Fleet, reader: Reader, interruption: Interruption, created: int, expected: Page
 ) -> None:
     await fleet.says("planning.story.created", story_id="US-1")
@@ -66,7 +66,7 @@ async def test_a_stream_is_read_on_after_it_was(
     assert {name: page[name] for name in expected} == expected
 
 
-async def test_a_stream_that_goes_and_one_that_comes(server: Nats) -> None:
+async def test_deleted_and_new_streams_are_detected(server: Nats) -> None:
     async with fleet_on(server.url) as fleet, reading(server.url) as reader:
         assert not [name for name in await reader.page() if "PLANNING_EVENTS" in name]
         await fleet.stream("PLANNING_EVENTS", "planning.>")
@@ -80,7 +80,7 @@ async def test_a_stream_that_goes_and_one_that_comes(server: Nats) -> None:
         await eventually(gone)
 
 
-async def test_a_restart_of_nats_loses_nothing_and_doubles_nothing(server: Nats) -> None:
+async def test_a_restart_of_nats_loses_and_duplicates_nothing(server: Nats) -> None:
     async with reading(server.url) as reader:
         async with fleet_on(server.url) as fleet:
             await reader.page()
@@ -128,7 +128,7 @@ async def test_messages_that_the_client_drops_are_counted_and_read_again(fleet: 
     assert page[SKIPPED] == 0
 
 
-async def test_a_server_that_falls_silent_is_read_on_where_it_speaks_again(server: Nats) -> None:
+async def test_reading_resumes_after_a_silent_server_recovers(server: Nats) -> None:
     async with fleet_on(server.url) as fleet:
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         async with reading(server.url, timeout=30) as reader:

@@ -18,7 +18,7 @@ accounts {{ fleet {{ jetstream: enabled, users: [
 """
 
 
-async def test_an_account_that_may_not_read_any_stream_says_so() -> None:
+async def test_an_account_without_permission_for_any_stream_is_unauthorized() -> None:
     with nats_servers.start(config=ACCOUNTS.format(denied=">")) as strict:
         async with fleet_on(strict.url.replace("//", "//writer:w@")) as fleet:
             await fleet.stream("PLANNING_EVENTS", "planning.>")

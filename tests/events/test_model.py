@@ -45,7 +45,7 @@ def test_every_shape(subject: str, body: dict[str, Any], expected: dict[str, Any
     ],
     ids=range(8),
 )
-def test_what_is_no_event(body: bytes, reason: Unreadable) -> None:
+def test_messages_that_are_not_events(body: bytes, reason: Unreadable) -> None:
     assert parsed(Message("x", body, STORED)) == Unparsed("x", reason, len(body), "", 0, STORED)
 
 
@@ -130,7 +130,7 @@ def test_an_implausible_event_time_is_ignored(text: Any) -> None:
     assert event_time({"timestamp": text}, STORED) is None
 
 
-def test_a_time_that_is_null_is_sought_under_the_next_name() -> None:
+def test_a_null_time_falls_back_to_the_next_field() -> None:
     assert event_time({"timestamp": None, "started_at": TIME}, STORED) == EPOCH
 
 

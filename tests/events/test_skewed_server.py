@@ -36,7 +36,7 @@ def clock_ahead(days: int) -> Callable[[bytes], bytes]:
 
 
 @pytest.mark.parametrize("days", [-1, 1])
-async def test_live_events_of_a_server_a_day_off_are_of_now(server: Nats, days: int) -> None:
+async def test_live_events_of_a_server_with_a_wrong_clock_are_current(server: Nats, days: int) -> None:
     with fault_proxy(server.url, rewrite=clock_ahead(days)) as proxy:
         source = FleetEvents(FleetOptions(url=(Address(f"nats://{proxy.address}"),)))
         async with fleet_on(server.url) as fleet, followed(source):

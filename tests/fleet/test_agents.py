@@ -10,7 +10,7 @@ from exporter.fleet.state import Caps, Fleet
 from tests.support.story import Story
 
 
-def test_an_agent_goes_from_answer_to_idle_to_gone() -> None:
+def test_an_agent_becomes_idle_and_then_expires() -> None:
     story = Story().answers(1)
 
     assert story.states() == {"agent-dev-1": "completed"}
@@ -19,7 +19,7 @@ def test_an_agent_goes_from_answer_to_idle_to_gone() -> None:
     assert story.states() == {}
 
 
-def test_the_first_answer_says_that_the_rest_of_the_council_is_at_it() -> None:
+def test_the_first_answer_marks_the_council_as_deliberating() -> None:
     story = Story().answers(1).answers(2).answers(3, failed=True)
     story.answers(1, task_id="T2")
 
@@ -29,7 +29,7 @@ def test_the_first_answer_says_that_the_rest_of_the_council_is_at_it() -> None:
     assert story.states()["agent-dev-2"] == "completed"
 
 
-def test_more_tasks_for_its_council_do_not_end_an_agents_silence() -> None:
+def test_further_tasks_do_not_reset_an_unresponsive_agent() -> None:
     story = Story().answers(1).answers(2).answers(3)
     for number in range(20):
         story.answers(1, task_id=f"T{number}").answers(2, task_id=f"T{number}")
@@ -54,7 +54,7 @@ def test_a_dispatched_task_and_its_progress_are_deliberation() -> None:
     assert story.states(later=11) == {"agent-qa-1": "unresponsive"}
 
 
-def test_an_agent_that_others_speak_of_is_unknown() -> None:
+def test_an_agent_known_only_from_other_events_is_unknown() -> None:
     story = Story().publishes(
         "planning.backlog_review.deliberations.complete",
         story_id="US-1",
@@ -88,7 +88,7 @@ def test_an_agent_remembers_its_last_ten_tasks() -> None:
     assert (agent.completed, agent.failed, agent.success_ratio, agent.mean_seconds) == (12, 2, 12 / 14, 0.5)
 
 
-def test_a_silent_agent_makes_room_for_a_new_one() -> None:
+def test_a_silent_agent_is_evicted_for_a_new_one() -> None:
     story = Story(Fleet(Caps(agents=1), AgentTimeouts())).answers(1).answers(2, after=301)
 
     assert list(story.states()) == ["agent-dev-2"]

@@ -30,13 +30,13 @@ def test_a_deliberation_that_was_announced_began_then() -> None:
     assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 2
 
 
-def test_one_that_only_failures_answer_has_failed() -> None:
+def test_a_deliberation_with_only_failed_answers_has_failed() -> None:
     story = Story().answers(1, failed=True).answers(2, failed=True).answers(3, failed=True)
 
     assert ended(story) == {("DEV", Ending.FAILED): 1}
 
 
-def test_one_that_is_not_answered_in_time_ends_by_timeout_or_unknown() -> None:
+def test_an_unanswered_deliberation_ends_as_timeout_or_unknown() -> None:
     story = Story().answers(1).answers(1, task_id="E1", num_agents=None)
     story.fleet.expire(story.now + 298)
     assert len(story.fleet.deliberations.open) == 1 + 1
@@ -53,7 +53,7 @@ def test_a_repeated_end_event_counts_once() -> None:
     assert ended(story) == {("DEV", Ending.COMPLETED): 1}
 
 
-def test_the_event_of_its_end_closes_it_for_every_role() -> None:
+def test_an_end_event_closes_the_deliberation_for_every_role() -> None:
     story = Story().answers(1).answers(1, role="QA")
     story.publishes("deliberation.failed", task_id="T", status="failed", error="Timeout after 300s")
 
@@ -67,7 +67,7 @@ def test_an_end_without_a_start_counts_too() -> None:
     assert story.page['fleet_deliberation_duration_seconds_sum{role="QA"}'] == 1.5
 
 
-def test_an_answer_that_comes_late_or_twice_opens_nothing_and_counts_once() -> None:
+def test_late_and_duplicate_answers_open_no_deliberation() -> None:
     story = Story().answers(1).answers(1).answers(2).answers(3).answers(3)
 
     assert len(story.fleet.deliberations.open) == 0
@@ -75,7 +75,7 @@ def test_an_answer_that_comes_late_or_twice_opens_nothing_and_counts_once() -> N
     assert story.page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 5
 
 
-def test_what_has_not_ended_in_a_way_yet_is_counted_as_0() -> None:
+def test_unobserved_outcomes_are_0() -> None:
     """A counter born at 1 would hide its first step from rate()."""
     page = Story().answers(1, num_agents=1).page
 

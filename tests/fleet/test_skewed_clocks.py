@@ -27,7 +27,7 @@ def agents(fleet: Fleet) -> set[str]:
     return {agent.id for agent in fleet.agents.known}
 
 
-def test_an_agent_of_tomorrow_keeps_no_other_from_expiring() -> None:
+def test_an_agent_with_a_future_time_does_not_prevent_expiry() -> None:
     fleet = Fleet()
     fleet.apply(parsed(answer("tomorrow", NOW + DAY)), NOW)
     for number in range(300):
@@ -39,7 +39,7 @@ def test_an_agent_of_tomorrow_keeps_no_other_from_expiring() -> None:
     assert agents(fleet) == set()
 
 
-def test_agents_of_tomorrow_block_no_slot() -> None:
+def test_agents_with_future_times_block_no_slot() -> None:
     fleet = Fleet(Caps(agents=3), AgentTimeouts())
     for number in range(3):
         fleet.apply(parsed(answer(f"tomorrow{number}", NOW + DAY)), NOW)
@@ -49,7 +49,7 @@ def test_agents_of_tomorrow_block_no_slot() -> None:
     assert fleet.refused()["agent"] == 0
 
 
-def test_what_was_stored_tomorrow_and_read_back_is_of_now_at_the_latest() -> None:
+def test_replayed_events_with_future_times_are_current_at_most() -> None:
     fleet = Fleet()
     fleet.apply(parsed(answer("a", NOW + DAY)))
     fleet.expire(NOW)
@@ -117,7 +117,7 @@ def test_setting_the_exporters_clock_changes_no_expiry(step: float) -> None:
         max_size=30,
     )
 )
-def test_whatever_the_clocks_say_everything_expires_in_time(events: list[tuple[str, float, float, float]]) -> None:
+def test_everything_expires_in_time_with_any_clocks(events: list[tuple[str, float, float, float]]) -> None:
     fleet = Fleet(Caps(agents=4, deliberations=4))
     now = NOW
     for name, server, agent, after in events:
@@ -141,7 +141,7 @@ class Hands:
         self.steady += seconds
 
 
-def test_a_clock_that_is_set_is_noticed_once() -> None:
+def test_a_clock_change_is_detected_once() -> None:
     hands = Hands()
     clock = WallClock(lambda: hands.wall, lambda: hands.steady)
     hands.pass_by(500)
@@ -152,7 +152,7 @@ def test_a_clock_that_is_set_is_noticed_once() -> None:
     assert clock.read() == (NOW + 500 + DAY, 0)
 
 
-def test_a_servers_clock_is_known_also_after_ours_was_set() -> None:
+def test_the_server_clock_offset_survives_a_local_clock_change() -> None:
     hands = Hands()
     clock = ServerClock(lambda: hands.wall, lambda: hands.steady)
     assert clock.ahead == 0

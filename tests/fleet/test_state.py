@@ -79,7 +79,7 @@ def test_a_task_goes_from_deliberation_through_the_workflow() -> None:
     assert story.page["fleet_task_illegal_transitions_total"] == 1
 
 
-def test_what_is_read_back_shapes_the_state_and_is_not_counted() -> None:
+def test_replayed_events_set_the_state_and_are_not_counted() -> None:
     story = Story().answers(1).answers(2).answers(3).publishes("planning.story.created", story_id="US-1")
     story.fleet.start_counting()
 
@@ -149,7 +149,7 @@ def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
     assert (exemplar.labels, exemplar.value) == ((("task_id", "T"), ("story_id", "US-1")), 0.5)
 
 
-def test_a_million_names_do_not_push_out_the_living() -> None:
+def test_a_million_names_do_not_evict_active_agents() -> None:
     caps = Caps(agents=50, stories=50, tasks=50, deliberations=50, series=60, roles=12, models=5, producers=5)
     story = Story(Fleet(caps)).answers(1)
     for number in range(3000):

@@ -27,7 +27,7 @@ SAMPLES = [
 ]
 
 
-def test_the_lines_of_a_metric_stand_together_under_its_header() -> None:
+def test_the_lines_of_a_metric_follow_its_header() -> None:
     page = rendered(grouped(SAMPLES[:3]), Format.TEXT).decode()
 
     assert page == (
@@ -48,7 +48,7 @@ def test_openmetrics_names_the_family_and_its_unit_and_ends_the_page() -> None:
     }  # fmt: skip
 
 
-def test_promtool_has_no_complaint(promtool: Path) -> None:
+def test_promtool_accepts_it(promtool: Path) -> None:
     page = rendered(grouped(SAMPLES), Format.TEXT)
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
 
@@ -64,7 +64,7 @@ def test_promtool_has_no_complaint(promtool: Path) -> None:
         ({"unheard_of"}, set()),
     ],
 )
-def test_name_filter_keeps_what_it_names(names: set[str], expected: set[str]) -> None:
+def test_the_name_filter_keeps_the_named_metrics(names: set[str], expected: set[str]) -> None:
     page = rendered(grouped(SAMPLES), Format.TEXT, names).decode()
 
     assert {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")} == expected

@@ -18,7 +18,7 @@ values = st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100, allow_nan
 
 
 @given(first=values, then=values)
-def test_what_is_added_up_elsewhere_is_as_if_observed_here(first: list[float], then: list[float]) -> None:
+def test_merged_observations_equal_direct_ones(first: list[float], then: list[float]) -> None:
     one_by_one, added_up = Histogram(BOUNDS), Histogram(BOUNDS)
     for some in (first, then):
         added_up.add_cumulative([sum(value <= bound for value in some) for bound in (*BOUNDS, math.inf)], sum(some))

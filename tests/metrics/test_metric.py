@@ -38,7 +38,7 @@ TIMES = histogram("demo_time_seconds", "Times.", "path", unit=Unit.SECONDS)
         (lambda: info("demo_x", "Help."), "_info"),
     ],
 )
-def test_a_bad_declaration_is_refused(declare: object, complaint: str) -> None:
+def test_an_invalid_declaration_is_rejected(declare: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         declare()  # type: ignore[operator]
 

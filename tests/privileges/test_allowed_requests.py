@@ -66,7 +66,7 @@ def _empty(connection: socket.socket) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-async def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None:
+async def test_without_its_subject_copying_is_unauthorized() -> None:
     with (
         nats_servers.start(config=configuration({"events": block("nats-events")})) as server,
         listener(_empty) as loki,
@@ -82,7 +82,7 @@ async def test_without_its_subject_copying_says_that_it_is_not_allowed() -> None
             await is_denied(forwarder)
 
 
-async def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
+async def test_a_vllm_server_receives_only_get_metrics() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, lines("http-vllm")) as before:
         page = await collected(Vllm(VllmOptions(url=(Address(before.url),))))
 
@@ -90,7 +90,7 @@ async def test_a_vllm_server_is_asked_for_its_page_alone() -> None:
     assert (before.passed, before.refused) == (set(lines("http-vllm")), set())
 
 
-async def test_an_http_service_is_asked_for_its_url_alone() -> None:
+async def test_an_http_service_receives_only_get_of_its_url() -> None:
     with vllm_servers.start() as engine, gateway(engine.url, ["GET /metrics"]) as before:
         up = await collected(Services(ServicesOptions.model_validate({"http": {"ray-serve": f"{before.url}/metrics"}})))
 
@@ -119,7 +119,7 @@ class _OnlyListed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(denied)
 
 
-async def test_grpc_services_are_asked_by_the_documented_methods() -> None:
+async def test_grpc_services_receive_only_the_documented_methods() -> None:
     async def main() -> tuple[dict[str, float], _OnlyListed]:
         listed = _OnlyListed()
         server = grpc.aio.server(interceptors=[listed])

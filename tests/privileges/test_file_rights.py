@@ -123,13 +123,13 @@ def grant(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_without_the_rights_it_says_that_it_may_not(folder: Path, kind: str) -> None:
+def test_without_permissions_the_source_is_unauthorized(folder: Path, kind: str) -> None:
     option, path = SOURCES[kind]
     with unprivileged() as ask:
         assert ask(kind, **{option: folder / path}) == "unauthorized"
 
 
-def test_with_the_rights_everything_is_read_and_nothing_touched(folder: Path) -> None:
+def test_with_permissions_everything_is_read_and_nothing_changed(folder: Path) -> None:
     grant(folder)
     before = contents(folder)
     with unprivileged() as ask:
@@ -140,7 +140,7 @@ def test_with_the_rights_everything_is_read_and_nothing_touched(folder: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["costs", "broker"])
-def test_a_database_whose_writer_is_at_work(folder: Path, kind: str) -> None:
+def test_a_database_with_an_active_writer_is_read(folder: Path, kind: str) -> None:
     """In WAL mode: what is only in the -wal yet is read, and the -shm, which is its writer's, suffices for reading."""
     grant(folder)
     option, path = SOURCES[kind]
@@ -166,7 +166,7 @@ def test_a_database_whose_writer_is_at_work(folder: Path, kind: str) -> None:
         assert page['fleet_broker_agents{status="offline",type="claude",mode="tmux"}'] == 1
 
 
-def test_with_the_rights_nothing_can_be_written(folder: Path) -> None:
+def test_the_permissions_allow_no_writes(folder: Path) -> None:
     grant(folder)
     with unprivileged() as ask:
         for path in ("board/inbox/t-1.yaml", "ledger/telemetry.db", "broker/broker.db"):

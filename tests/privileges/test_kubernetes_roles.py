@@ -152,7 +152,7 @@ def documents_for(role: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_the_source_reads_all_it_should(server: Kubernetes, tmp_path: Path, role: str) -> None:
+async def test_the_source_reads_everything_required(server: Kubernetes, tmp_path: Path, role: str) -> None:
     given = account(server, tmp_path, f"whole-{role}", *documents_for(role))
     name, value = SHOWN[role]
     source = source_of(role, given.kubeconfig)
@@ -165,7 +165,7 @@ async def test_the_source_reads_all_it_should(server: Kubernetes, tmp_path: Path
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_account_has_these_rights_and_no_other(server: Kubernetes, tmp_path: Path, role: str) -> None:
+def test_the_account_has_exactly_these_permissions(server: Kubernetes, tmp_path: Path, role: str) -> None:
     given = account(server, tmp_path, f"exact-{role}", *manifests(role))
 
     assert given.rights(NAMESPACE) == rights(manifests(role))
@@ -186,7 +186,7 @@ async def _lacks_pools(source: Source) -> bool:
     [(role, right) for role in ROLES for right in sorted(rights(manifests(role)))],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )
-async def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role: str, right: Right) -> None:
+async def test_every_permission_is_required(server: Kubernetes, tmp_path: Path, role: str, right: Right) -> None:
     name = f"less-{'-'.join(part or 'core' for part in right)}".replace(".", "-")
     others = manifests("kubernetes-workloads") if role == "kubernetes-nodes" else []
     given = account(server, tmp_path, name, *without(manifests(role), right), *others)
@@ -236,7 +236,7 @@ async def test_no_right_can_be_left_out(server: Kubernetes, tmp_path: Path, role
         ("POST", "/api/v1/namespaces/monitoring/serviceaccounts/fleet-exporter/token"),
     ],
 )
-def test_with_every_role_together_all_else_is_forbidden(server: Kubernetes, tmp_path: Path, method: str, path: str) -> None:
+def test_with_all_roles_everything_else_is_forbidden(server: Kubernetes, tmp_path: Path, method: str, path: str) -> None:
     everything = [document for role in ROLES for document in manifests(role)]
     given = account(server, tmp_path, "every-role", *everything)
 

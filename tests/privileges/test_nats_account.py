@@ -80,7 +80,7 @@ async def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats)
     assert refused(server, "blind") == []
 
 
-async def test_refused_lookups_leave_out_their_metric_alone(server: Nats) -> None:
+async def test_refused_lookups_omit_only_their_metric(server: Nats) -> None:
     page = await collected(source(server, "blind"))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
@@ -124,7 +124,7 @@ async def test_events_are_followed_and_nothing_refused(server: Nats) -> None:
     assert refused(server, "events") == []
 
 
-async def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
+async def test_the_exporter_reads_everything_required(server: Nats) -> None:
     variables = {"NATS_URL": server.url, "NATS_USER": "events", "NATS_PASSWORD": "p"}
     flags = (f"--jetstream.inbox-prefix={INBOX}", "--jetstream.delete-consumers=false")
     with exporter(*flags, variables=variables) as running:
@@ -149,7 +149,7 @@ async def test_the_exporter_itself_reads_all_of_it(server: Nats) -> None:
 
 
 @pytest.mark.parametrize(("user", "subject"), LACKING.items(), ids=LACKING.values())
-async def test_no_subject_can_be_left_out(server: Nats, user: str, subject: str) -> None:
+async def test_every_subject_is_required(server: Nats, user: str, subject: str) -> None:
     """Without it, the server refuses the exporter something that this subject covers."""
     pattern = re.compile(re.escape(subject).replace(r"\*", r"[^.]+").replace(">", ".+"))
 
@@ -222,7 +222,7 @@ async def test_everything_else_is_refused(user: str) -> None:
 
 
 @pytest.mark.parametrize("body", [{"name": "planning-worker"}, {"durable_name": "planning-worker"}])
-async def test_a_durable_of_the_fleets_cannot_be_reached_under_another_name(server: Nats, body: dict[str, str]) -> None:
+async def test_a_durable_consumer_of_the_fleet_cannot_be_read_under_another_name(server: Nats, body: dict[str, str]) -> None:
     """The name in the subject, which is what NATS has permissions on, holds against the one in the request."""
     async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
         before = (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config
@@ -234,7 +234,7 @@ async def test_a_durable_of_the_fleets_cannot_be_reached_under_another_name(serv
         assert (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config == before
 
 
-async def test_what_the_page_says_the_account_can_still_do(server: Nats) -> None:
+async def test_the_documented_remaining_permissions_exist(server: Nats) -> None:
     """The page owns up to it; should NATS ever refuse this, the page is to be changed."""
     async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
         body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
@@ -266,12 +266,12 @@ async def _reads_through(hub: Nats, asked: Nats) -> None:
     assert refused(asked, "events") == []
 
 
-async def test_a_domain_of_the_server_that_is_asked_needs_the_same_subjects() -> None:
+async def test_the_domain_of_the_server_needs_the_same_subjects() -> None:
     with nats_servers.start(config=configuration({"events": EVENTS}, "jetstream: { domain: hub }")) as hub:
         await _reads_through(hub, hub)
 
 
-async def test_the_domain_of_another_server_stands_in_the_subjects() -> None:
+async def test_the_domain_of_another_server_is_in_the_subjects() -> None:
     port = free_port()
     leafs = f"leafnodes {{ listen: 127.0.0.1:{port} }}"
     remote = f'leafnodes {{ remotes: [ {{ url: "nats-leaf://fleet:p@127.0.0.1:{port}", account: A }} ] }}'

@@ -40,7 +40,7 @@ def source(server: Server) -> Neo4j:
     return Neo4j(Neo4jOptions.model_validate(given))
 
 
-async def test_the_documented_user_reads_all_it_should(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+async def test_the_documented_user_reads_everything_required(neo4j_server: Server, administrator: neo4j.Driver) -> None:
     administrator.execute_query("CREATE (:Privilege)-[:OF]->(:Privilege)")
     page = await collected(source(neo4j_server))
     administrator.execute_query("MATCH (n:Privilege) DETACH DELETE n")
@@ -54,7 +54,7 @@ async def test_the_documented_user_reads_all_it_should(neo4j_server: Server, adm
     ["CREATE (:Mistake)", "MATCH (n) DETACH DELETE n", "MATCH (n) SET n.x = 1", "CREATE INDEX mistake FOR (n:A) ON (n.b)",
      "CALL db.createLabel('Mistake')"],
 )  # fmt: skip
-async def test_what_the_exporter_asks_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
+async def test_queries_of_the_exporter_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
     async def main() -> None:
         [reader] = source(neo4j_server).targets()
         try:
@@ -81,7 +81,7 @@ def test_on_community_the_user_itself_could_write(neo4j_server: Server, administ
 
 
 @pytest.mark.parametrize("text", statements("neo4j-enterprise"))
-def test_the_statements_for_enterprise_are_understood_here_and_offered_there(administrator: neo4j.Driver, text: str) -> None:
+def test_the_statements_for_enterprise_have_valid_syntax(administrator: neo4j.Driver, text: str) -> None:
     with pytest.raises(Neo4jError) as refusal:
         administrator.execute_query(text, database_="system")
     assert refusal.value.code == COMMUNITY_ONLY

@@ -135,7 +135,7 @@ async def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
     ("name", "word"),
     [(name, word) for name in ALL for line in lines(name) for word in shlex.split(line) if word[0] in "+%~"],
 )
-async def test_no_word_can_be_left_out(
+async def test_every_word_is_required(
     server: Valkey, engine: Engine, administrator: redis.Redis, name: str, word: str
 ) -> None:
     """Without it, the server refuses the exporter something."""
@@ -196,7 +196,7 @@ def test_every_other_command_is_refused(
      "SLOWLOG GET", "SLOWLOG RESET", "CLIENT LIST", "CLIENT KILL 127.0.0.1:1", "ACL LIST", "MODULE LIST", "SHUTDOWN",
      "MONITOR", "SUBSCRIBE x", "EVAL 'return 1' 0", "SMEMBERS planning:stories:all"],
 )  # fmt: skip
-def test_what_would_read_or_change_something_is_noperm(
+def test_commands_that_read_or_change_data_are_noperm(
     server: Valkey, engine: Engine, administrator: redis.Redis, command: str
 ) -> None:
     grant(administrator, engine, BASE, SIZES, KEY_GROUPS)

@@ -72,7 +72,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @each_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_relative_link_and_anchor_exists(page: Path) -> None:
     lost = []
     for link in _LINK.findall(prose(page)):
         if re.match(r"[a-z]+:", link):
@@ -86,14 +86,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @each_page
-def test_every_file_that_is_named_exists(page: Path) -> None:
+def test_every_file_in_a_code_span_exists(page: Path) -> None:
     named = {span for span in _SPAN.findall(_BLOCK.sub("", page.read_text())) if _FILE.match(span)}
 
     assert [name for name in sorted(named) if not (ROOT / name).exists() and not _EXAMPLE.search(name)] == []
 
 
 @each_page
-def test_every_command_is_one(page: Path) -> None:
+def test_every_command_is_accepted_by_the_parser(page: Path) -> None:
     """Each `fleet-exporter …` is understood by the program's own parser."""
     refused = []
     for text in code(page):
@@ -135,7 +135,7 @@ def test_every_flag_and_variable_is_an_option(page: Path) -> None:
 
 
 @each_page
-def test_every_metric_is_one(page: Path) -> None:
+def test_every_metric_in_code_is_in_the_reference(page: Path) -> None:
     """A word that begins like a metric, in code, is in the reference."""
     known = {metric.name for metrics in metric_groups().values() for metric in metrics}
     known |= {f"{name}{suffix}" for name in known for suffix in _SERIES}
@@ -180,7 +180,7 @@ def test_the_readme_has_the_question_of_each_dashboard() -> None:
     assert dict(rows.findall((ROOT / "README.md").read_text())) == questions
 
 
-def test_the_reference_of_options_is_what_the_fields_say() -> None:
+def test_the_option_reference_is_up_to_date() -> None:
     assert (DOCS / "configuration.md").read_text() == options_markdown() + "\n"
 
 
@@ -198,7 +198,7 @@ def test_no_secret_has_a_flag_in_the_reference() -> None:
     assert not [line for line in secrets if "`--" in line]
 
 
-def test_nothing_names_a_place_of_this_machine() -> None:
+def test_no_page_contains_a_local_path() -> None:
     home = os.environ.get("HOME", "/root")
 
     assert [page.name for page in PAGES if f"{home}/" in page.read_text() or str(ROOT) in page.read_text()] == []

@@ -84,5 +84,5 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: f"{planted.module} imports {planted.imported}")
-def test_a_wrong_import_is_refused(report: str, planted: Planted) -> None:
+def test_a_forbidden_import_is_rejected(report: str, planted: Planted) -> None:
     assert re.search(rf"{re.escape(planted.module)} -> {re.escape(planted.imported)} \(", report), report

@@ -191,13 +191,13 @@ def measured(area: str) -> tuple[float, list[str]]:
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_what_people_read_is_plain(area: str) -> None:
+def test_prose_has_no_odd_words(area: str) -> None:
     rate, places = measured(area)
 
     assert rate <= PER_10_000[area], f"{rate:.1f} odd words in 10 000, {PER_10_000[area]} allowed:\n" + "\n".join(places)
 
 
-def test_code_is_named_and_explained_plainly() -> None:
+def test_code_has_no_odd_words() -> None:
     lines = list(odd_lines_of_code())
 
     assert len(lines) <= LINES_OF_CODE, f"{len(lines)} lines, {LINES_OF_CODE} allowed:\n" + "\n".join(lines)

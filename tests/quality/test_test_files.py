@@ -106,7 +106,7 @@ def test_every_exempted_attribute_is_used() -> None:
     assert PRIVATE.keys() <= {name for file in FILES for _, name in private_names(tree(file))}
 
 
-def test_the_checks_find_what_they_look_for() -> None:
+def test_the_checks_find_violations() -> None:
     module = ast.parse(
         "def test_nothing(): helper(source._task)\ndef helper(x): print(x)\nfrom exporter import _a\nsetattr(x, '_b', 1)"
     )

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
-def test_it_answers_without_peers_and_keeps_silences_over_a_restart() -> None:
+def test_alertmanager_runs_without_peers_and_keeps_silences_over_a_restart() -> None:
     with required():
         alertmanager.prepare()
     silence = {
@@ -45,7 +45,7 @@ def test_an_invalid_configuration_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(("version", "taken"), [("0.25.0", False), ("0.31.0", True), ("1.2.3", True)])
-def test_one_of_the_path_is_taken_when_it_is_new_enough(
+def test_an_alertmanager_on_the_path_is_used_if_recent_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
 ) -> None:
     with required():

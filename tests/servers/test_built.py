@@ -22,7 +22,7 @@ ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/fleet"
 RAYJOBS = "/apis/ray.io/v1/namespaces/default/rayjobs"
 
 
-def test_neo4j_answers_and_keeps_its_data_over_a_restart() -> None:
+def test_neo4j_keeps_its_data_over_a_restart() -> None:
     with required():
         neo4j.prepare()
     with neo4j.start(password="another-secret") as server:
@@ -42,7 +42,7 @@ def test_neo4j_answers_and_keeps_its_data_over_a_restart() -> None:
     assert [story["name"] for story in stories] == ["US-1"]
 
 
-def test_neo4j_that_cannot_start_says_why() -> None:
+def test_neo4j_reports_why_it_cannot_start() -> None:
     with required():
         neo4j.prepare()
     with (
@@ -66,7 +66,7 @@ def listed(server: kubernetes.Kubernetes) -> Any:
     return server.request("GET", RAYJOBS)[1]["items"]
 
 
-def test_kubernetes_lets_in_by_token_and_allows_by_role(cluster: kubernetes.Kubernetes, tmp_path: Path) -> None:
+def test_kubernetes_authenticates_by_token_and_authorizes_by_role(cluster: kubernetes.Kubernetes, tmp_path: Path) -> None:
     token = cluster.service_account_token("exporter", namespace="fleet")
     pods = "/api/v1/namespaces/fleet/pods"
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
@@ -87,7 +87,7 @@ def test_kubernetes_lets_in_by_token_and_allows_by_role(cluster: kubernetes.Kube
         assert client.VersionApi(api).get_code().git_version == "v1.36.3"
 
 
-def test_kubernetes_knows_ray_and_forgets_it_and_keeps_it_over_a_restart(cluster: kubernetes.Kubernetes) -> None:
+def test_kubernetes_installs_and_removes_ray_crds_and_keeps_objects_over_a_restart(cluster: kubernetes.Kubernetes) -> None:
     job = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "one"}, "spec": {"entrypoint": "python"}}
     apply_ray_crds(cluster)
     cluster.create(RAYJOBS, job)
@@ -105,7 +105,7 @@ def test_kubernetes_knows_ray_and_forgets_it_and_keeps_it_over_a_restart(cluster
     assert listed(cluster) == []
 
 
-def test_kubernetes_can_be_without_its_api_server_for_a_while(cluster: kubernetes.Kubernetes) -> None:
+def test_the_api_server_can_be_stopped_and_started(cluster: kubernetes.Kubernetes) -> None:
     cluster.stop_api()
     with pytest.raises(httpx.ConnectError):
         cluster.request("GET", "/version")
@@ -113,7 +113,7 @@ def test_kubernetes_can_be_without_its_api_server_for_a_while(cluster: kubernete
     assert cluster.request("GET", "/version")[0] == 200
 
 
-def test_kubernetes_that_cannot_start_says_why() -> None:
+def test_kubernetes_reports_why_it_cannot_start() -> None:
     with required():
         kubernetes.prepare()
     with (

@@ -59,7 +59,7 @@ def test_others_wait_while_one_builds(own_cache: Path) -> None:
     cached("server-1.0", build)
 
 
-def test_nothing_is_in_place_before_the_build_is_done(own_cache: Path) -> None:
+def test_nothing_is_published_before_the_build_is_finished(own_cache: Path) -> None:
     def build(folder: Path) -> None:
         assert not (own_cache / "server-1.0").exists()
         assert folder.parent == own_cache
@@ -67,7 +67,7 @@ def test_nothing_is_in_place_before_the_build_is_done(own_cache: Path) -> None:
     assert cached("server-1.0", build) == own_cache / "server-1.0"
 
 
-def test_a_failed_build_leaves_nothing_and_the_next_one_starts_afresh(own_cache: Path) -> None:
+def test_a_failed_build_leaves_nothing_for_the_next_one(own_cache: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").write_text("")
         raise ServerMissing("no compiler")
@@ -79,7 +79,7 @@ def test_a_failed_build_leaves_nothing_and_the_next_one_starts_afresh(own_cache:
     assert list(cached("server-1.0", lambda _: None).iterdir()) == []
 
 
-def test_what_a_killed_build_left_is_removed(own_cache: Path) -> None:
+def test_files_of_a_killed_build_are_removed(own_cache: Path) -> None:
     left = own_cache / ".server-1.0.unfinished"
     left.mkdir(parents=True)
     (left / "gigabytes").write_text("")
@@ -87,7 +87,7 @@ def test_what_a_killed_build_left_is_removed(own_cache: Path) -> None:
     assert list(cached("server-1.0", lambda _: None).iterdir()) == []
 
 
-def test_what_is_in_place_is_not_built_again(own_cache: Path) -> None:
+def test_a_finished_build_is_not_repeated(own_cache: Path) -> None:
     (own_cache / "server-1.0").mkdir(parents=True)
 
     def build(folder: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_is_in_place_is_not_built_again(own_cache: Path) -> None:
     assert cached("server-1.0", build) == own_cache / "server-1.0"
 
 
-def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "CACHE", Path("/proc/x/fleet-exporter"))
 
     with pytest.raises(
@@ -106,7 +106,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("module", ["servers", "demo"])
-def test_commands_say_so_in_one_line_and_end(module: str) -> None:
+def test_commands_report_it_in_one_line_and_exit(module: str) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": "/proc/x"}
     done = subprocess.run(
         [sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -98,7 +98,7 @@ def test_a_server_that_starts_is_killed_when_cancelled(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
-def test_a_request_gives_running_servers_its_grace_and_no_more() -> None:
+def test_running_servers_get_the_requested_grace_period() -> None:
     cancellation = Cancellation()
     assert cancellation.within_grace(15.0) == 15.0
 

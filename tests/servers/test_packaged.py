@@ -42,7 +42,7 @@ def nats_request(port: int, subject: str, payload: str = "", connect: str = "{}"
     raise AssertionError("the server closed the connection without an answer")
 
 
-def test_nats_answers_for_jetstream() -> None:
+def test_nats_serves_jetstream() -> None:
     with required():
         nats.prepare()
     with nats.start() as server:
@@ -67,7 +67,7 @@ def test_nats_keeps_its_port_and_its_streams_over_a_restart(tmp_path: Path) -> N
     assert server.store.is_dir()
 
 
-def test_nats_takes_further_configuration() -> None:
+def test_nats_accepts_additional_configuration() -> None:
     with required():
         nats.prepare()
     with nats.start(config='authorization { user: "fleet", password: "secret" }') as server:
@@ -78,7 +78,7 @@ def test_nats_takes_further_configuration() -> None:
     assert isinstance(taken, dict)
 
 
-def test_nats_that_cannot_start_says_why() -> None:
+def test_nats_reports_why_it_cannot_start() -> None:
     with required():
         nats.prepare()
     with (
@@ -104,7 +104,7 @@ def test_valkey_answers(engine: valkey.Engine) -> None:
     assert ("valkey_version" in about) == (engine == "valkey")
 
 
-def test_a_paused_valkey_hangs_and_goes_on() -> None:
+def test_a_paused_valkey_hangs_and_resumes() -> None:
     with required():
         valkey.prepare()
     with valkey.start() as server, redis.Redis(port=server.port, socket_timeout=0.1, retry=ONCE) as client:
@@ -118,7 +118,7 @@ def test_a_paused_valkey_hangs_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_valkey_that_cannot_start_says_why(engine: valkey.Engine) -> None:
+def test_valkey_reports_why_it_cannot_start(engine: valkey.Engine) -> None:
     with required():
         valkey.prepare(engine=engine)
     with (
@@ -139,7 +139,7 @@ def test_prometheus_answers_with_its_configuration() -> None:
     assert query["data"]["result"][1] == "2"
 
 
-def test_prometheus_that_cannot_start_says_why() -> None:
+def test_prometheus_reports_why_it_cannot_start() -> None:
     with required():
         prometheus.prepare()
     with (
@@ -167,7 +167,7 @@ exit 1
 JAVA = "#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n"
 
 
-def test_neo4j_that_cannot_be_downloaded_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_of_neo4j_is_reported_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs in the place of Maven and Java, so that the network is away."""
     for name, script in (("mvn", MAVEN), ("java", JAVA), ("javac", JAVA)):
         (tmp_path / name).write_text(script)
@@ -184,7 +184,7 @@ def test_neo4j_that_cannot_be_downloaded_is_one_sentence(tmp_path: Path, monkeyp
     )
 
 
-def test_a_taken_port_is_said_so() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with required():
         prometheus.prepare()
     with (
@@ -195,7 +195,7 @@ def test_a_taken_port_is_said_so() -> None:
         pass
 
 
-def test_a_server_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_server_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
     with pytest.raises(

@@ -32,7 +32,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_a_server_is_there_while_it_is_needed_and_not_afterwards(tmp_path: Path) -> None:
+def test_a_server_runs_within_its_context_only(tmp_path: Path) -> None:
     port = free_port()
     ready = lambda: listening(port)  # noqa: E731 - shorter than a function
 
@@ -45,7 +45,7 @@ def test_a_server_is_there_while_it_is_needed_and_not_afterwards(tmp_path: Path)
     assert processes_in(tmp_path) == []
 
 
-def test_a_server_that_ends_at_once_is_one_sentence_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_exits_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
     with pytest.raises(ServerFailed, match=r"^demo ended with code 3: no such option$"):
         spawn(python("print('no such option'); raise SystemExit(3)"), name="demo", folder=tmp_path, ready=lambda: False)
 
@@ -82,7 +82,7 @@ def test_ctrl_c_while_waiting_ends_the_server(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
-def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE", 0.05)
     running = spawn(python(DEAF), name="deaf", folder=tmp_path, ready=(tmp_path / "deaf").exists)
 
@@ -113,7 +113,7 @@ def test_a_restart_gives_a_new_process(tmp_path: Path) -> None:
         assert processes_in(tmp_path) == [running.pid]
 
 
-def test_what_a_server_forked_ends_with_it(tmp_path: Path) -> None:
+def test_child_processes_of_a_server_end_with_it(tmp_path: Path) -> None:
     with process(python(FORK), name="demo", folder=tmp_path, ready=(tmp_path / "forked").exists):
         assert len(processes_in(tmp_path)) == 2
 
@@ -134,7 +134,7 @@ def test_a_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     started[0].stop()
 
 
-def test_a_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
+def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys, time\n"
         "from servers.process import spawn\n"

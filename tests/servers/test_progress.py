@@ -29,7 +29,7 @@ def test_times_are_minutes_and_seconds(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
 
 
-def test_a_line_says_what_is_done_of_all_and_what_is_left() -> None:
+def test_a_line_has_the_done_and_remaining_steps() -> None:
     stage = Stage("Loki")
     stage("compiling")
     stage.began -= 30

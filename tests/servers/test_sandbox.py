@@ -27,7 +27,7 @@ def routes() -> str:
     return subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
 
 
-def test_what_happens_in_a_sandbox_stays_there(tmp_path: Path) -> None:
+def test_a_sandbox_does_not_change_the_host(tmp_path: Path) -> None:
     with required():
         sandbox.prepare()
     before = devices(), routes(), Path("/proc/self/mountinfo").read_text()
@@ -69,7 +69,7 @@ def test_a_sandbox_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     wait_for(lambda: devices() == before, what="the network device to vanish")
 
 
-def test_an_image_of_a_binary_has_what_the_binary_is_linked_to(tmp_path: Path) -> None:
+def test_an_image_of_a_binary_has_its_shared_libraries(tmp_path: Path) -> None:
     archive = tmp_path / "image.tar"
     oci.write(archive, "registry.example/python:1", {"/bin/python": Path("/bin/sh")}, entrypoint=["/bin/python"])
     with tarfile.open(archive) as tar:

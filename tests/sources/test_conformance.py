@@ -51,7 +51,7 @@ async def test_connection_refused(kind: str) -> None:
 
 
 @each_source
-async def test_accepts_and_never_answers(kind: str) -> None:
+async def test_server_accepts_and_never_answers(kind: str) -> None:
     def silent(connection: socket.socket) -> None:
         while connection.recv(4096):
             pass
@@ -67,13 +67,13 @@ async def test_reply_cut_short(kind: str) -> None:
 
 
 @each_source
-async def test_speaks_another_protocol(kind: str) -> None:
+async def test_server_of_another_protocol(kind: str) -> None:
     with listener(_says(b"220 mail.example ESMTP ready\r\n" * 3)) as port:
         assert (await failure(kind, port)).reason in (Reason.MALFORMED, Reason.UNREACHABLE)
 
 
 @each_source
-async def test_answers_with_noise(kind: str) -> None:
+async def test_server_answers_with_noise(kind: str) -> None:
     noise = bytes(range(256)) * 64
     with listener(_says(noise)) as port:
         assert (await failure(kind, port)).reason in (Reason.MALFORMED, Reason.UNREACHABLE)

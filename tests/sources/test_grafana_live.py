@@ -49,7 +49,7 @@ def grafana() -> Iterator[Pushes]:
         thread.join()
 
 
-async def test_events_are_pushed_as_they_come(grafana: Pushes) -> None:
+async def test_events_are_pushed_on_arrival(grafana: Pushes) -> None:
     with nats_servers.start() as server:
         url = Address(f"http://127.0.0.1:{grafana.server_port}")
         async with fleet_on(server.url) as fleet, reading(server.url, grafana_url=url, grafana_token="t") as reader:

@@ -88,7 +88,7 @@ async def test_the_oldest_unacked_message_is_the_one_above_the_floor(planning: N
     assert oldest == pytest.approx(float(await with_jetstream(planning.url, second)), abs=0.001)
 
 
-async def test_reads_for_the_oldest_message_are_capped(planning: Nats) -> None:
+async def test_lookups_of_the_oldest_message_are_limited(planning: Nats) -> None:
     page = await collected(source(planning.url, max_oldest_lookups=0))
 
     assert not any(name.startswith("nats_consumer_oldest") for name in page)
@@ -106,7 +106,7 @@ async def test_the_stream_itself(planning: Nats) -> None:
     assert page["nats_account_streams"] == 1
 
 
-async def test_ephemeral_consumers_are_summed_unless_asked_for(planning: Nats) -> None:
+async def test_ephemeral_consumers_are_summed_by_default(planning: Nats) -> None:
     summed, shown = await collected(source(planning.url)), await collected(source(planning.url, ephemeral_consumers=True))
     ephemeral = 'nats_consumer_lag{stream="PLANNING_EVENTS",consumer="passing"}'
 
@@ -137,7 +137,7 @@ async def test_nothing_is_created_and_nothing_acknowledged(planning: Nats) -> No
     assert await with_jetstream(planning.url, state) == before
 
 
-async def test_a_deleted_consumer_is_gone_and_a_lost_server_is_found_again() -> None:
+async def test_a_deleted_consumer_is_removed_and_a_restarted_server_reconnected() -> None:
     async def follow(url: str, server: Nats) -> list[bool]:
         reader, seen = source(url), []
 
@@ -257,7 +257,7 @@ def _consumer(delivered: tuple[int, str], floor: tuple[int, str]) -> Consumer:
     )
 
 
-def test_the_time_to_acknowledge_is_estimated_from_the_floors_movement() -> None:
+def test_ack_duration_is_estimated_from_the_ack_floor() -> None:
     estimates = AckEstimates()
 
     def seen(delivered: tuple[int, str], floor: tuple[int, str]) -> dict[str, float]:

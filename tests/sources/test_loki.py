@@ -98,7 +98,7 @@ async def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -
     assert "hunter2" not in result["values"][0][1]
 
 
-async def test_a_loki_that_is_down_is_waited_for(server: Nats, loki: Loki) -> None:
+async def test_copying_resumes_when_loki_is_back(server: Nats, loki: Loki) -> None:
     port = free_port()
     async with fleet_on(server.url) as fleet, copying(server, f"http://127.0.0.1:{port}") as copier:
         await fleet.stream("WAITING", "planning.>")
@@ -165,7 +165,7 @@ async def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is
     assert [record.message for record in caplog.records].count("Loki refuses entries; they are dropped and counted") == 1
 
 
-async def test_figures_stay_on_the_page_while_loki_refuses_and_the_reason_has_lokis_sentence(server: Nats) -> None:
+async def test_metrics_remain_while_loki_rejects_and_the_reason_has_its_error(server: Nats) -> None:
     with loki_servers.start(limits={"ingestion_rate_mb": 0.001, "ingestion_burst_size_mb": 0.001}) as slow:
         wait_for(slow.answers_queries, what="Loki to answer queries")
         async with fleet_on(server.url) as fleet, copying(server, slow.url) as copier:
@@ -234,7 +234,7 @@ async def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
     assert held(loki, "TWICE") == list(range(1, 1001))
 
 
-async def test_twenty_kills_in_a_hundred_thousand_events_lose_and_double_nothing(server: Nats, loki: Loki) -> None:
+async def test_twenty_kills_in_a_hundred_thousand_events_lose_and_duplicate_nothing(server: Nats, loki: Loki) -> None:
     variables = {"NATS_URL": server.url, "LOKI_URL": loki.url, "FLEET_EXPORTER_FLEET_FOLLOW_EVENTS": "false"}
     streams = {"KILLED_A": "agent.response.completed", "KILLED_B": "planning.story.created"}
     async with fleet_on(server.url) as fleet:

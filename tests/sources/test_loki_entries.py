@@ -42,7 +42,7 @@ def test_ids_are_metadata_and_never_labels() -> None:
     }
 
 
-def test_secrets_are_taken_out_and_long_texts_cut() -> None:
+def test_secrets_are_redacted_and_long_texts_truncated() -> None:
     line = entered(message(1, {"Password": "hunter2", "deep": [{"password": "hunter2"}], "proposal": "x" * 100})).line
 
     assert "hunter2" not in line
@@ -50,11 +50,11 @@ def test_secrets_are_taken_out_and_long_texts_cut() -> None:
     assert "(100 characters)" in line
 
 
-def test_a_line_has_a_largest_size() -> None:
+def test_a_line_has_a_maximum_size() -> None:
     assert len(entered(message(1, {f"k{number}": "x" * 30 for number in range(50)})).line) < 430
 
 
-def test_what_is_no_event_is_copied_too() -> None:
+def test_unparsed_messages_are_copied() -> None:
     found = entered(message(1, b"\xff not json"))
 
     assert dict(found.labels)["outcome"] == "unparsed"
@@ -62,7 +62,7 @@ def test_what_is_no_event_is_copied_too() -> None:
     assert found.line.endswith("not json")
 
 
-def test_times_rise_strictly_so_that_equal_lines_stay_apart() -> None:
+def test_timestamps_increase_strictly_for_equal_lines() -> None:
     first = entered(message(1, {}))
     second = entered(message(2, {}), Position(1, first.nanoseconds))
 

@@ -79,7 +79,7 @@ async def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: n
     assert any('edition="community"' in name for name in page)
 
 
-def test_the_count_query_touches_the_count_store_alone(neo4j_server: Server, session: neo4j.Session) -> None:
+def test_the_count_query_uses_only_the_count_store(neo4j_server: Server, session: neo4j.Session) -> None:
     names = tuple(f"N{number}" for number in range(5))
     ends = [pattern for name in names for pattern in ((name, name, ""), ("", name, name))]
     schema = Schema((*((name, "", "") for name in names), *(("", name, "") for name in names), *ends))
@@ -110,7 +110,7 @@ def test_a_query_has_few_counts_and_new_patterns_leave_full_queries_as_they_are(
     assert after.labels == {*labels, "A"}
 
 
-async def test_a_change_of_counts_is_dated(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_a_change_of_counts_sets_its_timestamp(neo4j_server: Server, session: neo4j.Session) -> None:
     reader = database(neo4j_server)
     before = await reader.collect()
     await asyncio.to_thread(lambda: session.run("CREATE (:Brand:New)").consume())
@@ -168,7 +168,7 @@ async def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tupl
     assert found[1][1].labels["Decision"] == 40
 
 
-async def test_each_database_is_a_target_of_its_own(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_each_database_is_a_separate_target(neo4j_server: Server, session: neo4j.Session) -> None:
     """Community has one database that can be counted, so the other one is missing."""
     present, absent = source(neo4j_server, databases="Neo4j,archive").targets()
     assert (present.server, absent.server) == (
@@ -190,7 +190,7 @@ def test_duplicate_or_invalid_databases_are_refused(databases: str) -> None:
         load({"neo4j.uri": "bolt://x", "neo4j.databases": databases}, {})
 
 
-async def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_limits_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
     page = await collected(source(neo4j_server, max_labels=1, max_types=1))
     labels = {name: value for name, value in page.items() if name.startswith("neo4j_label_nodes")}
 
@@ -198,7 +198,7 @@ async def test_caps_keep_the_largest_and_sum_the_rest(neo4j_server: Server, sess
     assert f'neo4j_label_nodes{{database="neo4j",label="{OTHER}"}}' in labels
 
 
-async def test_an_empty_database_is_zero_and_not_unread() -> None:
+async def test_an_empty_database_is_zero_and_up() -> None:
     with neo4j_servers.start() as server:
         page = await collected(source(server))
 
@@ -223,7 +223,7 @@ async def test_it_cannot_write(neo4j_server: Server) -> None:
     ("changed", "reason"),
     [({"password": SecretStr("wrong")}, Reason.UNAUTHORIZED), ({"databases": ("absent",)}, Reason.CONFIG)],
 )
-async def test_what_is_refused_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
+async def test_a_failed_connection_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
     with pytest.raises(SourceError) as caught:
         await collected(source(neo4j_server, **changed))
 
@@ -240,12 +240,12 @@ async def test_what_is_refused_has_its_reason(neo4j_server: Server, changed: dic
         ("Neo.ClientError.Statement.SyntaxError", Reason.MALFORMED),
     ],
 )
-def test_the_reason_is_that_of_the_status_code(code: str, reason: Reason) -> None:
+def test_the_reason_follows_the_status_code(code: str, reason: Reason) -> None:
     assert reason_of_code(code) is reason
 
 
 @given(st.text(min_size=1))
-def test_a_name_cannot_leave_its_quotes(name: str) -> None:
+def test_names_are_quoted_in_queries(name: str) -> None:
     inside = quoted(name)[1:-1]
 
     assert inside.replace("``", "").count("`") == 0
@@ -261,7 +261,7 @@ def test_patterns_known_from_one_side_only() -> None:
 
 
 @given(st.dictionaries(st.text(), st.integers(min_value=0)), st.integers(min_value=1, max_value=10))
-def test_a_cap_loses_no_count(counts: dict[str, int], limit: int) -> None:
+def test_a_limit_loses_no_count(counts: dict[str, int], limit: int) -> None:
     counts.pop(OTHER, None)
 
     assert sum(largest(counts, limit, OTHER).values()) == sum(counts.values())

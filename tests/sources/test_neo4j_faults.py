@@ -24,7 +24,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("mode", REASONS)
-async def test_each_fault_has_its_reason_and_ends(neo4j_server: Server, mode: Mode) -> None:
+async def test_each_fault_has_its_reason_and_times_out(neo4j_server: Server, mode: Mode) -> None:
     with fault_proxy(neo4j_server.url) as proxy:
         options = {
             "uri": Address(f"bolt://{proxy.address}"),

@@ -85,7 +85,7 @@ async def test_a_cron_job_and_its_last_schedule(kubernetes_server: Kubernetes, n
     assert f"ray_cron_job_last_schedule_timestamp_seconds{{{wrong}}}" not in page
 
 
-async def test_an_account_that_may_not_read_them_loses_nothing_else(
+async def test_an_account_without_permission_for_them_loses_only_their_metrics(
     kubernetes_server: Kubernetes, namespace: str, tmp_path: Path
 ) -> None:
     token = kubernetes_server.service_account_token("poor", namespace=namespace)

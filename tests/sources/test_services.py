@@ -136,7 +136,7 @@ async def test_a_ray_executor_and_its_jobs() -> None:
         assert found[f'fleet_ray_executor_active_jobs{{{who},role="DEV"}}'] == 1
 
 
-async def test_one_that_says_it_does_not_serve_is_down() -> None:
+async def test_a_service_that_is_not_serving_is_down() -> None:
     async with serving([health(health_pb2.HealthCheckResponse.NOT_SERVING)]) as address:
         found = await page(grpc={"context": address})
         who = f'service="context",address="{address}"'
@@ -144,7 +144,7 @@ async def test_one_that_says_it_does_not_serve_is_down() -> None:
         assert found[f'fleet_service_health{{{who},health="{Health.NOT_SERVING}"}}'] == 1
 
 
-async def test_what_fails_is_a_row_of_its_own_and_harms_no_other() -> None:
+async def test_a_failed_address_does_not_affect_the_others() -> None:
     async def hang(_: Any) -> Any:
         await asyncio.Event().wait()
 
@@ -186,7 +186,7 @@ async def test_tls(certificates: Path) -> None:
         assert (await page(grpc={"context": address}))[up] == 0
 
 
-def test_fields_that_are_newer_than_ours_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     newer = ray_executor_pb2.GetActiveJobsResponse.Job(job_id="7", runtime="x").SerializeToString()  # fields 1 and 9
     assert orchestrator_pb2.GetStatusRequest.FromString(newer).include_stats is False
 
@@ -226,7 +226,7 @@ async def test_registered_agents_are_idle_and_running_jobs_appear() -> None:
                     assert (job["name"], job["task"], job["role"]) == ("job", "T", "DEV")
 
 
-async def test_a_service_that_drips_times_out_alone() -> None:
+async def test_a_slow_service_times_out_alone() -> None:
     def drip(connection: socket.socket) -> None:
         connection.recv(4096)
         for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000:

@@ -187,7 +187,7 @@ async def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_ser
     assert not any(name.startswith("valkey_slowlog_length") for name in page)
 
 
-async def test_a_hung_server_times_out_and_comes_back() -> None:
+async def test_a_hung_server_times_out_and_recovers() -> None:
     with valkey_servers.start() as server:
         reader = source(server.url, timeout=0.5)
         server.process.pause()
@@ -223,7 +223,7 @@ errorstat_ERR:count=4
 """
 
 
-def test_info_is_read_by_name_whatever_stands_around() -> None:
+def test_info_fields_are_read_by_name() -> None:
     page = series(info.samples(parsed(INFO.replace("used_memory:x\n", "")), "s"))
 
     assert page['valkey_memory_used_bytes{server="s"}'] == 916720

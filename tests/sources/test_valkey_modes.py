@@ -89,7 +89,7 @@ async def test_a_sentinel_and_the_master_it_watches() -> None:
             await first(source(sentinel.url), lambda page: page.get(status % "odown") == 1)
 
 
-async def test_an_account_that_may_not_ask_about_the_cluster_loses_only_that() -> None:
+async def test_an_account_without_cluster_info_loses_only_cluster_metrics() -> None:
     with valkey_servers.start(args=["--cluster-enabled", "yes"]) as server, redis.Redis(port=server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "+slowlog")
         lookup = f'fleet_exporter_lookup_up{{source="valkey",server="127.0.0.1:{server.port}",lookup="cluster"}}'

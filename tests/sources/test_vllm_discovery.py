@@ -64,7 +64,7 @@ async def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
 
 
 @pytest.mark.parametrize("service", ["vllm-server", "/x", "default/", "default/:8000"])
-def test_a_service_that_is_not_named_whole_is_refused(service: str) -> None:
+def test_an_incomplete_service_name_is_rejected(service: str) -> None:
     with pytest.raises(SettingsError, match="expected namespace/name or namespace/name:port"):
         load({"vllm.service": service}, {})
 

@@ -113,7 +113,7 @@ async def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes,
         (["Pending"], Status.DOWN),
     ],
 )
-def test_pods_that_have_ended_count_only_where_there_are_no_others(phases: list[str], status: Status) -> None:
+def test_terminated_pods_count_only_without_other_pods(phases: list[str], status: Status) -> None:
     pods = [row_of(pod_of(msgspec.json.encode(shape(phase)))) for phase in phases]
 
     assert status_of(pods) is status
@@ -171,7 +171,7 @@ def test_restarts_are_counted_from_the_exporters_start() -> None:
     assert _restarts(before) == 4
 
 
-async def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:
+async def test_an_account_that_may_not_list_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:
     kubeconfig = kubernetes_server.write_kubeconfig("nobody", tmp_path / "kubeconfig")
     source = Workloads(WorkloadsOptions(kubeconfig=kubeconfig, timeout=3))
     async with followed(source):
@@ -191,7 +191,7 @@ async def test_who_may_not_read_pods_is_unauthorized(kubernetes_server: Kubernet
         ({"ownerReferences": [{"kind": "Job", "name": "j", "controller": False}]}, ("Pod", "p")),
     ],
 )
-def test_what_a_pod_belongs_to(meta: dict[str, Any], workload: tuple[str, str]) -> None:
+def test_the_workload_of_a_pod(meta: dict[str, Any], workload: tuple[str, str]) -> None:
     found = pod_of(json.dumps({"metadata": {"name": "p", "namespace": "n", **meta}}).encode())
 
     assert workload_of(found) == ("n", *workload)
@@ -211,7 +211,7 @@ def test_versions_of_images(image: str, version: tuple[str, str]) -> None:
     assert image_version(image) == version
 
 
-def test_what_the_metrics_api_says() -> None:
+def test_usage_from_the_metrics_api() -> None:
     usage = {"usage": {"cpu": "250m", "memory": "64Mi"}}
     body = {"items": [{"metadata": {"name": "p", "namespace": "n"}, "containers": [usage, usage]}]}
 

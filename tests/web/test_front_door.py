@@ -42,7 +42,7 @@ def answered(connection: socket.socket) -> bytes:
     return found
 
 
-def test_a_header_without_an_end_is_refused(running: Exporter) -> None:
+def test_an_endless_header_is_rejected(running: Exporter) -> None:
     with connected(running) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX-A: ")
         with contextlib.suppress(ConnectionError):
@@ -74,7 +74,7 @@ def test_a_head_within_the_limit_is_served_and_the_next_request_too(running: Exp
             assert client.get(f"{running.url}/-/healthy", headers={"x-a": "a" * 31_000}).status_code == 200
 
 
-def test_a_request_that_does_not_come_is_408(running: Exporter) -> None:
+def test_a_request_that_never_arrives_is_408(running: Exporter) -> None:
     with connected(running) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         assert answered(connection).startswith(b"HTTP/1.1 408 ")
@@ -109,7 +109,7 @@ def guarded(tmp_path: Path) -> Iterator[Exporter]:
         yield process
 
 
-async def test_a_password_flood_delays_no_known_client(guarded: Exporter) -> None:
+async def test_a_password_flood_does_not_delay_authenticated_clients(guarded: Exporter) -> None:
     right = httpx.BasicAuth("operator", "right")
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(timeout=120, limits=limits) as client, httpx.AsyncClient(timeout=60) as scraper:
@@ -132,7 +132,7 @@ async def test_a_password_flood_delays_no_known_client(guarded: Exporter) -> Non
         assert refused.headers["retry-after"]
 
 
-async def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
+async def test_the_exporter_stops_during_a_password_flood(guarded: Exporter) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         flood = [
             asyncio.create_task(client.get(guarded.url, auth=httpx.BasicAuth("operator", f"wrong-{number}")))
@@ -147,7 +147,7 @@ async def test_the_exporter_ends_in_a_password_flood(guarded: Exporter) -> None:
         await asyncio.gather(*flood, return_exceptions=True)
 
 
-async def test_requests_that_are_no_http_write_no_log_lines(tmp_path: Path) -> None:
+async def test_invalid_requests_write_no_log_lines(tmp_path: Path) -> None:
     with exporter() as process:
         for _ in range(50):
             with connected(process) as connection:
@@ -166,7 +166,7 @@ def host_status(process: Exporter, host: str) -> int:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "[::2]:80", ""])
-def test_on_a_loopback_address_only_this_machines_names_are_hosts(running: Exporter, host: str) -> None:
+def test_a_loopback_address_accepts_only_local_host_names(running: Exporter, host: str) -> None:
     assert host_status(running, host) == 421
     assert [host_status(running, name) for name in ("localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80")] == [200] * 4
 
@@ -196,7 +196,7 @@ def test_every_page_has_security_headers(running: Exporter, path: str) -> None:
     assert "default-src" in headers["content-security-policy"]
 
 
-async def test_the_path_of_an_unknown_user_hashes_a_password_too() -> None:
+async def test_the_password_of_an_unknown_user_is_hashed() -> None:
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(6)).decode()
     checked: list[bytes] = []
     original = bcrypt.checkpw

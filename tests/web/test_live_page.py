@@ -80,7 +80,7 @@ async def _answers(fleet: Fleet) -> None:
     await fleet.says("planning.story.transitioned", story_id="US-1", from_state="BACKLOG", to_state="DRAFT")
 
 
-def test_the_fleet_moves_and_a_story_opens(page: Page, bus: str) -> None:
+def test_the_page_updates_and_a_story_opens(page: Page, bus: str) -> None:
     expect(page.locator("#connection")).to_have_text("live")
     says(bus, _answers)
 
@@ -101,7 +101,7 @@ def test_the_fleet_moves_and_a_story_opens(page: Page, bus: str) -> None:
     expect(page.locator("body")).to_contain_text("jetstream")
 
 
-def test_fifty_events_are_kept(page: Page, bus: str) -> None:
+def test_the_page_keeps_fifty_events(page: Page, bus: str) -> None:
     async def many(fleet: Fleet) -> None:
         for number in range(70):
             await fleet.says("planning.counted", story_id=f"US-{number}")
@@ -151,7 +151,7 @@ def test_sources_refresh_without_a_reload(browser: Browser, bus: str) -> None:
         shown.close()
 
 
-def test_every_source_says_what_it_reads(tmp_path: Path) -> None:
+def test_every_source_has_a_description(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "fleet.kubeconfig"
     kubeconfig.write_text("{}")
     database = tmp_path / "x.db"

@@ -70,7 +70,7 @@ def assert_no_secret(url: str, file: Path) -> None:
     assert not [line for line in log.splitlines() if any(part in line for part in PARTS)]
 
 
-def test_no_secret_of_a_backend_that_works(tmp_path: Path) -> None:
+def test_no_secret_with_working_backends(tmp_path: Path) -> None:
     password = "Xq7Sa/#@Zw9Te"
     file = tmp_path / "log"
     with (
@@ -90,7 +90,7 @@ def test_no_secret_of_a_backend_that_works(tmp_path: Path) -> None:
             assert_no_secret(url, file)
 
 
-def test_no_secret_of_a_backend_that_refuses_or_talks_nonsense(tmp_path: Path) -> None:
+def test_no_secret_with_failing_backends(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with valkey_servers.start(password="other") as valkey, greeting(b"\x00\xffnonsense\r\n" * 20) as port:
         variables = {

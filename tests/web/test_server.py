@@ -42,14 +42,14 @@ def test_the_page_in_openmetrics(running: Exporter) -> None:
     assert len(list(text_string_to_metric_families(reply.text))) > 60  # type: ignore[no-untyped-call]
 
 
-def test_promtool_accepts_the_whole_page_without_a_complaint(running: Exporter, promtool: Path) -> None:
+def test_promtool_accepts_the_whole_page(running: Exporter, promtool: Path) -> None:
     page = httpx.get(f"{running.url}/metrics").content
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
 
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
-def test_compression_is_the_clients_choice(running: Exporter) -> None:
+def test_compression_follows_accept_encoding(running: Exporter) -> None:
     plain = httpx.get(f"{running.url}/metrics", headers={"accept-encoding": "identity"})
     refused = httpx.get(f"{running.url}/metrics", headers={"accept-encoding": "gzip;q=0"})
 
@@ -97,7 +97,7 @@ def test_a_failed_source_is_reported_on_both_pages_without_its_password() -> Non
     assert "Traceback" not in log
 
 
-def test_a_port_that_is_taken_is_one_sentence() -> None:
+def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         command = [sys.executable, "-m", "exporter", f"--web.listen-address={address}"]
@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
     )
 
 
-def test_basic_authentication_guards_every_path(tmp_path: Path) -> None:
+def test_basic_authentication_protects_every_path(tmp_path: Path) -> None:
     stored = bcrypt.hashpw(b"right", bcrypt.gensalt(rounds=4)).decode()
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users:\n  operator: {stored}\nhttp_server_config:\n  headers:\n    X-Frame-Options: deny\n")
@@ -157,7 +157,7 @@ def test_tls_and_client_certificates(certificates: Path) -> None:
         ("a: [", "not YAML"),
     ],
 )
-def test_a_bad_web_configuration_is_one_sentence(certificates: Path, content: str, words: str) -> None:
+def test_an_invalid_web_configuration_is_reported_in_one_sentence(certificates: Path, content: str, words: str) -> None:
     file = certificates / "bad.yml"
     file.write_text(content)
     command = [sys.executable, "-m", "exporter", f"--web.config.file={file}", "--web.listen-address=127.0.0.1:0"]

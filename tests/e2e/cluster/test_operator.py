@@ -153,7 +153,7 @@ def test_labels_of_the_service_and_of_the_pod_are_labels_of_the_target(prometheu
     wait_for(lambda: bool(query(prometheus, f"fleet_exporter_source_up{{{labels}}}")), what=labels, deadline=60)
 
 
-def test_the_operator_takes_a_service_monitor_by_its_additional_labels(
+def test_the_operator_selects_a_service_monitor_by_its_additional_labels(
     node: Cluster, prometheus: str, release: Release
 ) -> None:
     """Seen in the configuration that it writes: Prometheus takes minutes to load a second change."""

@@ -64,7 +64,7 @@ def test_the_kernel_confines_the_process(release: Release) -> None:
     assert processes(pod)
 
 
-def test_a_hung_exporter_leaves_the_service_and_is_restarted(release: Release) -> None:
+def test_a_hung_exporter_is_removed_from_the_service_and_restarted(release: Release) -> None:
     quick = "periodSeconds=1", "timeoutSeconds=1", "failureThreshold=2"
     probes = [f"{probe}.{setting}" for probe in ("readinessProbe", "livenessProbe") for setting in quick]
     release.upgrade(*probes, "livenessProbe.failureThreshold=6", "terminationGracePeriodSeconds=1")

@@ -71,11 +71,11 @@ def test_a_storys_whole_timeline(running: Exporter) -> None:
         ({"since": "1ms"}, 0),
     ],
 )
-def test_events_by_what_they_are(running: Exporter, query: dict[str, str], number: int) -> None:
+def test_events_are_filtered_by_their_fields(running: Exporter, query: dict[str, str], number: int) -> None:
     assert len(asked(running, "/api/events", **{"since": "1h", **query})["events"]) == number
 
 
-def test_events_are_limited_and_say_so(running: Exporter) -> None:
+def test_a_limited_page_of_events_is_marked_truncated(running: Exporter) -> None:
     found = asked(running, "/api/events", since="1h", limit=2)
 
     assert (len(found["events"]), found["truncated"], found["stopped"]) == (2, True, "limit")
@@ -88,7 +88,7 @@ def test_secrets_are_not_shown(running: Exporter) -> None:
     assert SECRET not in json.dumps(found)
 
 
-def test_events_as_lines_and_as_a_table(running: Exporter) -> None:
+def test_events_as_ndjson_and_csv(running: Exporter) -> None:
     lines = httpx.get(f"{running.url}/api/events", params={"since": "1h", "format": "ndjson"})
     table = httpx.get(f"{running.url}/api/events", params={"since": "1h", "format": "csv"})
 
@@ -100,7 +100,7 @@ def test_events_as_lines_and_as_a_table(running: Exporter) -> None:
 
 @pytest.mark.parametrize("since", ["soon", "5x", "", "-5m", "99999999w", "9" * 5000 + "s", "3000-01-01T00:00:00Z"])
 @pytest.mark.parametrize("path", ["/api/events", "/api/stories/US-1"])
-def test_a_time_that_is_none_is_refused(running: Exporter, path: str, since: str) -> None:
+def test_an_invalid_time_is_rejected(running: Exporter, path: str, since: str) -> None:
     reply = httpx.get(f"{running.url}{path}", params={"since": since})
 
     assert reply.status_code == 422
@@ -111,14 +111,14 @@ def test_a_time_that_is_none_is_refused(running: Exporter, path: str, since: str
 @pytest.mark.parametrize(
     "path", ["/api/ray/jobs", "/api/ray/jobs/default/x", "/api/metrics/vllm", "/api/graph/nodes", "/api/cache/keys"]
 )
-def test_a_backend_that_is_not_configured_says_how_it_would_be(running: Exporter, path: str) -> None:
+def test_an_unconfigured_backend_names_the_option_to_set(running: Exporter, path: str) -> None:
     reply = httpx.get(f"{running.url}{path}")
 
     assert reply.status_code == 404
     assert "configured" in reply.json()["detail"]
 
 
-def test_nothing_but_reading_is_offered(running: Exporter) -> None:
+def test_every_route_is_read_only(running: Exporter) -> None:
     paths = asked(running, "/openapi.json")["paths"]
 
     assert {method for path in paths.values() for method in path} == {"get"}
@@ -127,7 +127,7 @@ def test_nothing_but_reading_is_offered(running: Exporter) -> None:
         assert (refused.status_code, refused.headers["content-type"]) == (405, PROBLEM)
 
 
-def test_the_documentation_needs_nothing_from_elsewhere(running: Exporter) -> None:
+def test_the_api_documentation_loads_no_external_resources(running: Exporter) -> None:
     page = httpx.get(f"{running.url}/docs").text
 
     assert "https://" not in page
@@ -155,7 +155,7 @@ async def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: An
         assert refused.value.response.status_code == 401
 
 
-def test_without_events_the_api_says_so() -> None:
+def test_without_events_the_api_reports_the_reason() -> None:
     with exporter(variables={"REDIS_URL": "redis://127.0.0.1:1"}) as process:
         for path in ("/api/councils", "/api/events", "/api/events/stream", "/api/stories/US-1", "/api/deliberations"):
             reply = httpx.get(f"{process.url}{path}")
@@ -164,7 +164,7 @@ def test_without_events_the_api_says_so() -> None:
             assert "NATS_URL" in reply.json()["detail"]
 
 
-async def test_it_goes_on_while_a_search_runs(running: Exporter) -> None:
+async def test_metrics_are_served_during_a_search(running: Exporter) -> None:
     async with httpx.AsyncClient() as client:
         asked_for = [client.get(f"{running.url}/api/events", params={"since": "1h"}) for _ in range(8)]
         statuses = {reply.status_code for reply in await asyncio.gather(*asked_for)}

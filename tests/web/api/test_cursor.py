@@ -24,19 +24,19 @@ CURSORS = st.builds(
 
 
 @given(CURSORS)
-def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
+def test_a_cursor_survives_encoding_and_decoding(cursor: Cursor) -> None:
     assert Cursor.parsed(cursor.text) == cursor
     assert cursor.text.isascii()
 
 
 @given(st.text(max_size=100) | CURSORS.map(lambda cursor: cursor.text[:-3]))
-def test_any_other_text_is_refused_in_one_way(text: str) -> None:
+def test_any_other_text_is_an_invalid_cursor(text: str) -> None:
     with suppress(ValueError):
         cursor = Cursor.parsed(text)
         assert 0 <= cursor.stored <= LATEST
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "WyJvbGRlciIsTmFOLCIiLDAsMCxudWxsXQ", "WyJvbGRlciIsMWU5OSwiIiwwLDAsbnVsbF0"])
-def test_texts_that_are_no_cursor(text: str) -> None:
+def test_invalid_cursors_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected `next` or `previous`"):
         Cursor.parsed(text)

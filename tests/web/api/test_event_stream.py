@@ -54,7 +54,7 @@ async def test_a_stream_of_server_sent_events(running: Exporter, bus: str) -> No
 
 
 @pytest.mark.parametrize("speed", [0, 1000])
-async def test_a_replay_goes_over_into_the_present_without_a_gap(running: Exporter, bus: str, speed: int) -> None:
+async def test_a_replay_continues_with_live_events_without_a_gap(running: Exporter, bus: str, speed: int) -> None:
     query: dict[str, str | int] = {"subject": "planning.replayed", "replay": "1h", "speed": speed}
     async with fleet_on(bus) as fleet, httpx.AsyncClient() as client:
         past = (await fleet.js.stream_info("PLANNING_EVENTS")).state.last_seq
@@ -84,7 +84,7 @@ async def test_a_web_socket_and_its_replay(running: Exporter, bus: str) -> None:
         assert json.loads(await socket.recv())["error"] == "again"
 
 
-async def test_a_page_of_another_site_gets_no_web_socket(running: Exporter) -> None:
+async def test_a_web_socket_from_another_origin_is_rejected(running: Exporter) -> None:
     address = running.url.replace("http", "ws") + "/ws"
     with pytest.raises(websockets.InvalidStatus):
         await websockets.connect(address, origin=websockets.Origin("https://elsewhere.example"))

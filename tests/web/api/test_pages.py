@@ -76,7 +76,7 @@ def test_pages_hold_every_event_once_in_order(
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_back_and_forth_gives_the_same_events(running: Exporter, order: str) -> None:
+def test_paging_back_and_forth_returns_the_same_events(running: Exporter, order: str) -> None:
     query: dict[str, Any] = {"limit": 40, "order": order, "until": "0s"}
     forth = walked(running, **query)
     back = [forth[-1]]
@@ -116,7 +116,7 @@ def test_a_range_of_time(running: Exporter) -> None:
     assert refused.json()["errors"][0]["parameter"] == "until"
 
 
-def test_links_of_the_header_lead_to_the_neighbors(running: Exporter) -> None:
+def test_link_headers_lead_to_adjacent_pages(running: Exporter) -> None:
     for form in ("json", "ndjson", "csv"):
         query: dict[str, str | int] = {"since": "1h", "limit": 5, "family": "agent", "format": form}
         reply = httpx.get(f"{running.url}/api/events", params=query)
@@ -163,7 +163,7 @@ def flooded() -> Iterator[Exporter]:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_a_search_without_matches_stops_at_its_deadline_and_goes_on(flooded: Exporter, order: str) -> None:
+def test_a_search_without_matches_stops_at_its_deadline_and_resumes(flooded: Exporter, order: str) -> None:
     query: dict[str, Any] = {"q": "none-such", "order": order}
     first = page(flooded, **query, timeout=0.3)
     assert (first["events"], first["truncated"], first["stopped"]) == ([], True, "deadline")
@@ -199,7 +199,7 @@ async def test_searches_end_with_their_clients_and_their_number_is_bounded(flood
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "W10", "=" * 40, "é"])
-def test_a_cursor_that_is_none_is_refused(running: Exporter, cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(running: Exporter, cursor: str) -> None:
     reply = httpx.get(f"{running.url}/api/events", params={"cursor": cursor})
 
     assert reply.status_code == 422

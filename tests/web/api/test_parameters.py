@@ -68,7 +68,7 @@ def test_a_bad_value_is_named_with_what_was_expected(
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/static/nowhere.js", "/api/agents/nobody"])
-def test_what_does_not_exist_is_a_problem_too(running: Exporter, path: str) -> None:
+def test_a_missing_object_is_a_problem_document(running: Exporter, path: str) -> None:
     reply = httpx.get(f"{running.url}{path}")
 
     assert (reply.status_code, reply.headers["content-type"]) == (404, PROBLEM)
@@ -77,7 +77,7 @@ def test_what_does_not_exist_is_a_problem_too(running: Exporter, path: str) -> N
     assert reply.json()["detail"] not in ("", "Not Found")
 
 
-def test_head_answers_as_get_without_a_body(running: Exporter) -> None:
+def test_head_returns_the_headers_of_get(running: Exporter) -> None:
     pages = ["/", "/metrics", "/docs", "/openapi.json", "/-/healthy", "/-/ready", "/static/page.css"]
     for path in [*pages, *http_paths(running)]:
         with httpx.stream("GET", f"{running.url}{path}") as got:
