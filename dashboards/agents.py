@@ -18,7 +18,11 @@ from exporter.fleet import registry
 from exporter.metrics.promql import Query
 from exporter.sources.fleet import samples as fleet
 
-_state = coded(fleet.AGENT_STATE, tuple(AGENT_STATES), "agent", "role", role=variable("role"), agent=variable("agent"))
+_URGENCY = {
+    state: AGENT_STATES[state] for state in ("unresponsive", "failed", "unknown", "deliberating", "idle", "completed")
+}
+"""The table shows the agents first that need attention, then those at work."""
+_state = coded(fleet.AGENT_STATE, tuple(_URGENCY), "agent", "role", role=variable("role"), agent=variable("agent"))
 _since = of_roles(fleet.AGENT_SINCE, agent=variable("agent")).max("agent", "role")
 _model = raw(
     f"topk by (role) (1, {of_roles(fleet.RESPONSE_SECONDS).part('_count').increase(RANGE).sum('role', 'model').text})",
@@ -141,6 +145,7 @@ DASHBOARD = Dashboard(
                         ),
                         FieldOverride("model", links=[Link("Servers of this model", DashboardUid.VLLM, {"model": "model"})]),
                     ],
+                    sort="failures",
                     width=24,
                     height=7,
                 ),
@@ -162,7 +167,7 @@ DASHBOARD = Dashboard(
                     "15 minutes. The agent's link opens its tasks in the exporter.",
                     ["agent", "role"],
                     [
-                        (FieldOverride("state", states=worded(AGENT_STATES)), PrometheusTarget(_state)),
+                        (FieldOverride("state", states=worded(_URGENCY)), PrometheusTarget(_state)),
                         (FieldOverride("in state for", unit="s", width=100), PrometheusTarget(_since.age())),
                         (FieldOverride("council's failures", unit="percentunit"), _of_council(failures("15m", "role"))),
                         (
@@ -181,6 +186,8 @@ DASHBOARD = Dashboard(
                         ),
                         FieldOverride("role", links=[EVENTS_OF_ROLE]),
                     ],
+                    sort="state",
+                    descending=False,
                     width=14,
                     height=11,
                     rows=50,

@@ -31,6 +31,14 @@ _STATES = {
     "Waiting": ("waiting", WAITING),
     "other": ("unknown", UNKNOWN),
 }
+_URGENCY = {
+    state: _STATES[state]
+    for state in (
+        "Failed", "ValidationFailed", "Retrying", "Suspending", "Suspended",
+        "Running", "Initializing", "Waiting", "New", "other", "Complete",
+    )
+}  # fmt: skip
+"""The table shows failed and open RayJobs before completed ones."""
 _RAY_STATES = {
     "New": ("new", WAITING),
     "PENDING": ("pending", WAITING),
@@ -141,8 +149,8 @@ DASHBOARD = Dashboard(
                     _JOB,
                     [
                         (
-                            FieldOverride("state", states=worded(_STATES), width=110),
-                            PrometheusTarget(_state(jobs.JOB_DEPLOYMENT, _STATES)),
+                            FieldOverride("state", states=worded(_URGENCY), width=110),
+                            PrometheusTarget(_state(jobs.JOB_DEPLOYMENT, _URGENCY)),
                         ),
                         (
                             FieldOverride("Ray state", states=worded(_RAY_STATES), width=110),
@@ -175,6 +183,7 @@ DASHBOARD = Dashboard(
                         FieldOverride("role", links=_agents),
                     ],
                     sort="state",
+                    descending=False,
                     width=24,
                     height=10,
                     rows=25,
@@ -266,6 +275,7 @@ DASHBOARD = Dashboard(
                     ],
                     labels={"raycluster": "cluster"},
                     key_columns=[FieldOverride("namespace", links=[_why])],
+                    sort="started",
                     width=24,
                     height=8,
                     rows=25,

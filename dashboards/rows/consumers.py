@@ -130,7 +130,7 @@ BEHIND: Final = Row(
 
 
 def _details(
-    title: str, description: str, labels: dict[str, str], *columns: tuple[FieldOverride, PrometheusTarget]
+    title: str, description: str, sort: str, labels: dict[str, str], *columns: tuple[FieldOverride, PrometheusTarget]
 ) -> Panel:
     info = (FieldOverride("info", hidden=True), PrometheusTarget(_settings.max(*KEY, *labels)))
     return table(
@@ -140,6 +140,7 @@ def _details(
         [info, *columns],
         labels=labels,
         key_columns=[FieldOverride("consumer", links=LINKS)],
+        sort=sort,
         width=24,
         height=9,
     )
@@ -151,6 +152,7 @@ DETAILS: Final = (
     _details(
         "Consumer state",
         "Filter, settled messages per second, and ages of each consumer (CONSUMER.LIST).",
+        "oldest unacked",
         {"filter": "filter", "deliver_group": "queue group"},
         (FieldOverride("settled", unit="mps"), _rate(nats_consumers.SETTLED, window=NOW)),
         (FieldOverride("paused", states={"0": ("no", QUIET), "1": ("yes", WARN)}), _each(nats_consumers.PAUSED)),
@@ -161,6 +163,7 @@ DETAILS: Final = (
     _details(
         "Consumer configuration",
         "Policies and limits of each consumer (config); full is the share of max_ack_pending. No data without a limit.",
+        "full",
         {"kind": "kind", "ack_policy": "ack policy", "deliver_policy": "deliver policy"},
         (
             FieldOverride("full", unit="percentunit", limits=[Threshold(1, BAD)], bar=True),

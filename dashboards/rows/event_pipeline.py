@@ -85,6 +85,7 @@ ALL_SEEN: Final = Row(
                     ],
                 )
             ],
+            sort="unread",
             width=24,
             height=8,
         ),

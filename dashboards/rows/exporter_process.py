@@ -47,6 +47,8 @@ PROCESS: Final = Row(
             ],
             labels={"version": "version", "python_version": "Python"},
             key_columns=[FieldOverride("instance", links=[Link("Overview", DashboardUid.OVERVIEW)])],
+            sort="uptime",
+            descending=False,
             width=24,
             height=6,
         ),

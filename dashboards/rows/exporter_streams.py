@@ -73,6 +73,7 @@ EVENTS = Row(
                 ),
             ],
             key_columns=[FieldOverride("stream", links=_to_stream)],
+            sort="unread",
             width=12,
             height=9,
         ),

@@ -91,6 +91,8 @@ CACHES: Final = Row(
             ["server", "metric"],
             [(FieldOverride("missing", states={"1": ("missing", QUIET)}), PrometheusTarget(MISSING))],
             key_columns=[FieldOverride("server", links=[Link("Exporter", DashboardUid.EXPORTER, {"server": "server"})])],
+            sort="server",
+            descending=False,
             width=24,
             height=7,
         ),

@@ -53,7 +53,7 @@ TABLE: Final = table(
     "Workloads: pod readiness, uptime, and restarts in the last hour (fleet_workload_*).",
     _WHO,
     [
-        (FieldOverride("state", states=STATES, width=90), PrometheusTarget(_status)),
+        (FieldOverride("state", states={code: STATES[code] for code in "123"}, width=90), PrometheusTarget(_status)),
         (FieldOverride("ready", decimals=0, width=60), _each(workloads.READY)),
         (FieldOverride("desired", decimals=0, width=70), _each(workloads.DESIRED)),
         (FieldOverride("pods", decimals=0, width=60), PrometheusTarget(_workload(workloads.PODS).sum(*_WHO))),
@@ -88,6 +88,7 @@ _RESOURCE_TABLE = table(
     key_columns=[
         FieldOverride("workload", links=[Link("Only this workload", DashboardUid.OVERVIEW, {"workload": "workload"})])
     ],
+    sort="memory used",
     width=24,
     height=9,
     rows=25,
@@ -154,6 +155,8 @@ PODS: Final = Row(
                     ),
                 )
             ],
+            sort="component",
+            descending=False,
             width=8,
             height=8,
             key_columns=[FieldOverride("component", links=[Link("Exporter", DashboardUid.EXPORTER)])],
@@ -168,6 +171,8 @@ PODS: Final = Row(
                     PrometheusTarget(_workload(workloads.IMAGE).max(*_WORKLOAD, "image", "version")),
                 )
             ],
+            sort="workload",
+            descending=False,
             width=16,
             height=8,
             key_columns=[

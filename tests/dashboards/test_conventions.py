@@ -16,6 +16,7 @@ from alerts.dashboard_uid import DashboardUid
 from alerts.rules import RECORDINGS, RULES
 from dashboards.__main__ import all_dashboards, files
 from dashboards.coverage import EXEMPT
+from dashboards.grafana.fields import BAD, DONE, OK
 from dashboards.grafana.panels.dashboard import MOST_PANELS, TAG
 from dashboards.inventory import panels
 from exporter.metrics.metric import Kind, Metric
@@ -172,6 +173,34 @@ def test_from_every_table_and_every_row_of_figures_there_is_a_way_on(document: D
             line = panel["gridPos"]["y"]
             rows[line] = rows.get(line, False) or any(_links(panel))
     assert all(rows.values())
+
+
+def _states(panel: Document, column: str) -> list[str]:
+    """Colors of the states of a table's column, in the order in which its rows are sorted by them."""
+    (order,) = panel["options"]["sortBy"]
+    for override in panel["fieldConfig"]["overrides"]:
+        for one in override["properties"]:
+            if override["matcher"]["options"] == column and one["id"] == "mappings":
+                coded = {float(code): state["color"] for code, state in one["value"][0].get("options", {}).items() if code}
+                return [color for _, color in sorted(coded.items(), reverse=order["desc"])]
+    return []
+
+
+@every_dashboard
+def test_tables_begin_with_what_needs_attention(document: Document) -> None:
+    for panel in panels(document):
+        if panel["type"] == "table":
+            (order,) = panel["options"]["sortBy"]
+            colors = _states(panel, order["displayName"])
+            settled = [color for color in colors if color in (OK, DONE)]
+            assert not settled or BAD not in colors[colors.index(settled[0]) :], panel["title"]
+
+
+def test_some_tables_are_sorted_by_a_state() -> None:
+    tables = [panel for document in DOCUMENTS.values() for panel in panels(document) if panel["type"] == "table"]
+    sorted_by_state = {one["title"] for one in tables if _states(one, one["options"]["sortBy"][0]["displayName"])}
+
+    assert {"RayJobs", "RayClusters", "Agents", "Backends", "Workloads"} <= sorted_by_state
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

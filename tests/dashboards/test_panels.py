@@ -58,12 +58,22 @@ def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() ->
         (lambda: stat("", "A depth.", DEPTH), "expected a title"),
         (lambda: stat("Depth", "a depth", DEPTH), "ends with a period"),
         (
-            lambda: table("Depths", "Depths.", ["server"], [(FieldOverride("depth"), DEPTH)]),
+            lambda: table("Depths", "Depths.", ["server"], [(FieldOverride("depth"), DEPTH)], sort="depth"),
             "expected label server in the query of depth",
         ),
         (
-            lambda: table("Depths", "Depths.", ["queue"], [(FieldOverride("depth"), PrometheusTarget(selector(GAUGE)))]),
+            lambda: table(
+                "Depths", "Depths.", ["queue"], [(FieldOverride("depth"), PrometheusTarget(selector(GAUGE)))], sort="depth"
+            ),
             "unexpected label instance, job, server in",
+        ),
+        (
+            lambda: table("Depths", "Depths.", ["queue"], [(FieldOverride("depth"), DEPTH)], sort="age"),
+            "expected a visible column to sort by, got age",
+        ),
+        (
+            lambda: table("Depths", "D.", ["queue"], [(FieldOverride("depth", hidden=True), DEPTH)], sort="depth"),
+            "expected a visible column to sort by, got depth",
         ),
         (
             lambda: node_graph(
@@ -137,6 +147,7 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
             (FieldOverride("done"), PrometheusTarget(selector(COUNTER).rate("5m").sum("queue"))),
         ],
         key_columns=[FieldOverride("queue", links=[Link("One", DashboardUid.EVENTS)])],
+        sort="depth",
     ).to_json_data()
     merge, keep, organize = made["transformations"]
 
@@ -146,6 +157,7 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
     assert [name for name in ("queue", "Value #A", "Time", "job") if kept.match(name)] == ["queue", "Value #A"]
     assert [override["matcher"]["options"] for override in made["fieldConfig"]["overrides"]] == ["queue", "depth", "done"]
     assert {target.refId for target in made["targets"]} == {"A", "B"}
+    assert made["options"]["sortBy"] == [{"displayName": "depth", "desc": True}]
 
 
 def test_a_node_graphs_figures_are_real_fields() -> None:

@@ -23,7 +23,10 @@ OVERLAPPING = PrometheusTarget(selector(COUNTER).increase("$__rate_interval").su
     ("made", "fault"),
     [
         (lambda: stat("Done", "What.", RATES), "expected a fixed window"),
-        (lambda: table("Done", "What.", ["queue"], [(FieldOverride("done"), RATES)]), "expected a fixed window"),
+        (
+            lambda: table("Done", "What.", ["queue"], [(FieldOverride("done"), RATES)], sort="done"),
+            "expected a fixed window",
+        ),
         (
             lambda: graph("Done", "What.", OVERLAPPING, unit="locale", bars=True),
             r"expected bars of increases over \$__interval",
@@ -33,7 +36,7 @@ OVERLAPPING = PrometheusTarget(selector(COUNTER).increase("$__rate_interval").su
         (lambda: graph("Depth", "A depth.", DEPTH, unit="short"), "expected the unit locale"),
         (lambda: stat("Depth", "A depth.", DEPTH, unit="short", decimals=0), "expected the unit locale"),
         (
-            lambda: table("D", "D.", ["queue"], [(FieldOverride("depth", unit="short"), DEPTH)]),
+            lambda: table("D", "D.", ["queue"], [(FieldOverride("depth", unit="short"), DEPTH)], sort="depth"),
             "D, depth: expected the unit",
         ),
         (lambda: bars("Full", "How full.", DEPTH, unit="percentunit"), "expected a maximum"),
@@ -89,7 +92,11 @@ def test_a_percentage_in_a_cell_is_a_gauge_to_one_hundred() -> None:
 def test_a_hidden_column_is_left_out_of_its_table() -> None:
     """Grafana's tables ignore `custom.hideFrom`."""
     made = table(
-        "D", "D.", ["queue"], [(FieldOverride("info", hidden=True), DEPTH), (FieldOverride("depth"), DEPTH)]
+        "D",
+        "D.",
+        ["queue"],
+        [(FieldOverride("info", hidden=True), DEPTH), (FieldOverride("depth"), DEPTH)],
+        sort="depth",
     ).to_json_data()
 
     assert made["transformations"][-1]["options"]["excludeByName"] == {"Value #A": True}

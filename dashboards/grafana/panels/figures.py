@@ -147,15 +147,16 @@ def table(
     labels: Mapping[str, str] | None = None,
     width: int | None = None,
     height: int = 10,
-    sort: str | None = None,
+    sort: str,
     descending: bool = True,
     states: Mapping[str, tuple[str, str]] | None = None,
     rows: int | None = None,
 ) -> Panel:
     """A table with a row per combination of the `key` labels and a column per query, joined on these labels.
 
-    `labels` maps further labels of the queries to column titles. Other labels would split rows: raises ValueError if a
-    query has one, or lacks one of the key, or if there are more than nine columns.
+    The rows that a reader looks for come first, by the column `sort`. `labels` maps further labels of the queries to
+    column titles. Other labels would split rows: raises ValueError if a query has one, or lacks one of the key, if there
+    are more than nine columns, or if none of them is `sort`.
 
     """
     shown = dict(labels or {})
@@ -165,6 +166,8 @@ def table(
     numbers = [column for column, _ in columns if not column.hidden]
     if len(texts) + len(numbers) > MOST_COLUMNS:
         raise ValueError(f"{title}: expected at most {MOST_COLUMNS} columns, got {len(texts) + len(numbers)}")
+    if sort not in {column.name for column in (*texts, *numbers)}:
+        raise ValueError(f"{title}: expected a visible column to sort by, got {sort}")
     for column, line in columns:
         if missing := set(key) - line.query.labels:
             raise ValueError(f"{title}: expected label {', '.join(sorted(missing))} in the query of {column.name}")
@@ -195,10 +198,9 @@ def table(
         "thresholds": steps(()),
     }
     options: Document = {"cellHeight": "sm", "enablePagination": rows is not None, "frameIndex": 0, "showHeader": True}
+    options["sortBy"] = [{"displayName": sort, "desc": descending}]
     if rows is not None:
         options["pageSize"] = rows
-    if sort:
-        options["sortBy"] = [{"displayName": sort, "desc": descending}]
     return panel(
         "table",
         title,
