@@ -60,11 +60,13 @@ def test_missing_passwords_are_reported_with_what_to_do(tmp_path: Path) -> None:
     assert "copy .env.example to .env" in done.stderr
 
 
-def test_passwords_are_in_the_example_alone() -> None:
-    example = dict(line.split("=") for line in (COMPOSE / ".env.example").read_text().splitlines() if "=" in line)
+def test_every_variable_is_in_the_example_and_passwords_only_there() -> None:
+    lines = (COMPOSE / ".env.example").read_text().splitlines()
+    example = dict(line.removeprefix("#").split("=") for line in lines if "=" in line)
     text = (COMPOSE / "compose.yaml").read_text()
 
     assert set(re.findall(r"\$\{(\w+)", text)) == set(example)
+    assert all(example[name] == default for name, default in re.findall(r"\$\{(\w+):-(\d+)\}", text))
     assert not re.search(r"PASSWORD: (?!\$\{)", text)
     assert ".env" in (COMPOSE / ".gitignore").read_text().split()
 

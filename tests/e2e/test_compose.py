@@ -7,7 +7,6 @@ Grafana is left out where neither is available: no package registry has it.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +18,13 @@ import yaml
 
 from servers import images
 from servers.docker import Engine
-from servers.process import wait_for
+from servers.process import free_port, wait_for
 from tests.e2e.containers import Container
 from tests.support.servers import required
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "fleet-exporter-test"
 LEFT_OUT = {"grafana"}
-PROMETHEUS, ALERTMANAGER, EXPORTER = "http://127.0.0.1:9090", "http://127.0.0.1:9093", "http://127.0.0.1:9847"
 RECEIVER = """
 import http.server, sys
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -49,6 +47,11 @@ class Stack:
         self.engine = engine
         self.folder = folder
         self.receiver: Container | None = None
+        self.ports = {name: free_port() for name in ("exporter", "prometheus", "alertmanager")}
+
+    def url(self, service: str) -> str:
+        """The address of a service on this host."""
+        return f"http://127.0.0.1:{self.ports[service]}"
 
     def compose(self, *arguments: str) -> str:
         """What `docker compose ARGUMENTS` writes to stdout. Raises DockerFailed."""
@@ -75,7 +78,9 @@ def got(url: str) -> Any:
 def stack(engine: Engine, base_image: str, clone: Path) -> Iterator[Stack]:
     """A fresh clone's stack, started by the commands of the README, with the receiver's addresses as its secrets."""
     folder = clone / "deploy/compose"
-    shutil.copy(folder / ".env.example", folder / ".env")
+    running = Stack(engine, folder)
+    ports = "".join(f"{name.upper()}_PORT={port}\n" for name, port in running.ports.items())
+    (folder / ".env").write_text((folder / ".env.example").read_text() + ports)
     for name in ("slack-critical-url", "slack-warnings-url", "heartbeat-url"):
         secret = folder / "secrets" / name
         secret.write_text(f"http://receiver:8080/{name}")
@@ -86,7 +91,6 @@ def stack(engine: Engine, base_image: str, clone: Path) -> Iterator[Stack]:
         for name in started:
             if "build" not in described[name]:
                 images.provide(engine, described[name]["image"], base_image)
-    running = Stack(engine, folder)
     try:
         running.compose("build", "exporter")  # the fleet's image then has its layers
         # Created first, so that the receiver can join the network before Alertmanager sends anything.
@@ -117,7 +121,7 @@ def test_every_container_runs_and_passes_its_health_check(stack: Stack) -> None:
 def test_the_exporter_reads_every_source(stack: Stack) -> None:
     def up() -> bool:
         sources = {}
-        for line in httpx.get(f"{EXPORTER}/metrics", timeout=30, trust_env=False).text.splitlines():
+        for line in httpx.get(f"{stack.url('exporter')}/metrics", timeout=30, trust_env=False).text.splitlines():
             if line.startswith("fleet_exporter_source_up{"):
                 sources[line.split('"')[1]] = line.rpartition(" ")[2]
         return len(sources) == 5 and set(sources.values()) == {"1"}
@@ -127,7 +131,7 @@ def test_the_exporter_reads_every_source(stack: Stack) -> None:
 
 def test_prometheus_scrapes_every_target(stack: Stack) -> None:
     def up() -> bool:
-        targets = got(f"{PROMETHEUS}/api/v1/targets")["data"]["activeTargets"]
+        targets = got(f"{stack.url('prometheus')}/api/v1/targets")["data"]["activeTargets"]
         health = {target["labels"]["job"]: target["health"] for target in targets}
         return health == {"fleet-exporter": "up", "prometheus": "up"}
 
@@ -137,7 +141,7 @@ def test_prometheus_scrapes_every_target(stack: Stack) -> None:
 def test_prometheus_has_loaded_every_rule(stack: Stack) -> None:
     groups = yaml.safe_load((ROOT / "deploy/helm/files/alerts.yaml").read_text())["groups"]
     shipped = {rule.get("alert") or rule["record"] for group in groups for rule in group["rules"]}
-    loaded = got(f"{PROMETHEUS}/api/v1/rules")["data"]["groups"]
+    loaded = got(f"{stack.url('prometheus')}/api/v1/rules")["data"]["groups"]
 
     assert {rule["name"] for group in loaded for rule in group["rules"]} == shipped
     assert [rule["name"] for group in loaded for rule in group["rules"] if rule["health"] == "err"] == []
@@ -145,11 +149,11 @@ def test_prometheus_has_loaded_every_rule(stack: Stack) -> None:
 
 def test_prometheus_sends_to_alertmanager_which_runs_the_shipped_configuration(stack: Stack) -> None:
     shipped = yaml.safe_load((ROOT / "deploy/helm/files/alertmanager.yaml").read_text())
-    loaded = yaml.safe_load(got(f"{ALERTMANAGER}/api/v2/status")["config"]["original"])
+    loaded = yaml.safe_load(got(f"{stack.url('alertmanager')}/api/v2/status")["config"]["original"])
 
     assert [receiver["name"] for receiver in loaded["receivers"]] == [receiver["name"] for receiver in shipped["receivers"]]
     wait_for(
-        lambda: len(got(f"{PROMETHEUS}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]) == 1,
+        lambda: len(got(f"{stack.url('prometheus')}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]) == 1,
         what="Prometheus to know Alertmanager",
     )
 
@@ -165,7 +169,7 @@ def test_an_alert_of_prometheus_reaches_the_receiver(stack: Stack) -> None:
 def test_a_critical_alert_reaches_slack_in_the_shipped_form(stack: Stack) -> None:
     labels = {"alertname": "NatsDown", "product": "fleet-exporter", "severity": "critical", "component": "nats"}
     alert = {"labels": labels, "annotations": {"summary": "NATS is down", "description": "No connection."}}
-    httpx.post(f"{ALERTMANAGER}/api/v2/alerts", json=[alert], timeout=30, trust_env=False).raise_for_status()
+    httpx.post(f"{stack.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=30, trust_env=False).raise_for_status()
 
     def delivered() -> bool:
         return any("NATS is down" in json.dumps(body) for body in stack.received("/slack-critical-url"))
