@@ -74,7 +74,7 @@ async def _opened(host: str, port: int, words: bytes, *, reads: bool) -> _Held |
 
 
 async def _hold(host: str, port: int, number: int, words: bytes, drip: bytes = b"") -> None:
-    """Keep so many connections open that have sent these words, and drip or read nothing; closed ones are opened again."""
+    """Keep this many connections open that have sent these bytes then send slowly or read nothing; reopen closed ones."""
     held: list[_Held] = []
     while True:
         held = [one for one in held if not one.transport.is_closing()]

@@ -25,7 +25,7 @@ _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip")
 """What the Dockerfile uses of the official Python image."""
 RECIPE = "fleet-exporter.recipe"
-"""The label of images that are made here: what they were made from."""
+"""The label of locally built images: the inputs of their build."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _PARTS = ("containerd", "runc", "iptables", "tini")
 _STATE = CACHE / "docker"
@@ -66,7 +66,7 @@ class Engine:
         return done.stdout
 
     def has(self, image: str) -> bool:
-        """Whether the image is there under that tag."""
+        """Whether an image with that tag exists."""
         return self.attempt("image", "inspect", image).returncode == 0
 
     def pull(self, image: str) -> bool:
@@ -74,7 +74,7 @@ class Engine:
         return self.has(image) or (not self.own and self.attempt("pull", "-q", image).returncode == 0)
 
     def made_from(self, image: str) -> str | None:
-        """The recipe of an image that was made here, "" for one from elsewhere, None if there is none."""
+        """The recipe of a locally built image, "" for any other image, None if it does not exist."""
         done = self.attempt("image", "inspect", "--format", f'{{{{index .Config.Labels "{RECIPE}"}}}}', image)
         return done.stdout.strip() if done.returncode == 0 else None
 

@@ -16,7 +16,7 @@ from servers.cache import ServerMissing
 from servers.process import Server, answers, free_port, process, temporary_folder
 
 _PACKAGED = Path("/usr/share/grafana")
-"""Where Debian's and Red Hat's packages keep what the program needs."""
+"""Location of Grafana's files in the packages of Debian and Red Hat."""
 
 
 class Grafana(Server):

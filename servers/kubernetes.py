@@ -124,7 +124,7 @@ class Kubernetes:
         wait_for(lambda: all(self.request("GET", path)[0] == 404 for path in gone), what="RayJobs to be forgotten")
 
     def stop_api(self) -> None:
-        """End the API server alone; etcd keeps what it knows."""
+        """Stop the API server only; etcd keeps the objects."""
         self.api.stop()
 
     def start_api(self) -> None:

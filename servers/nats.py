@@ -48,7 +48,7 @@ def start(
         command += ["--ports_file_dir", folder, "-p", str(free_port(port) if port else -1)]
 
         def chosen() -> int | None:
-            """The port that the server wrote down: it takes a free one itself, so nothing can take it before."""
+            """The port that the server reports: it selects a free one itself, which avoids races."""
             for ports in folder.glob("nats-server_*.ports"):
                 with contextlib.suppress(ValueError):  # not written whole yet
                     return int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])

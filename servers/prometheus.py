@@ -22,7 +22,7 @@ class Prometheus(Server):
     config_file: Path
 
     def reload(self, config: str) -> None:
-        """Use another configuration (YAML text) from the next scrape on; what is stored stays."""
+        """Use another configuration (YAML text) from the next scrape on; stored series are kept."""
         self.config_file.write_text(config)
         os.kill(self.pid, signal.SIGHUP)
 

@@ -74,7 +74,7 @@ def _folder(engine: Engine, sentinel: str | None) -> Iterator[Path]:
 
 
 def _pings(port: int) -> bool:
-    """Whether a server speaks there; with a password it asks for that first."""
+    """Whether a server replies to PING at this port; a request for a password counts."""
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))

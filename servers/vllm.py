@@ -1,6 +1,6 @@
-"""A stand-in for a vLLM server: none runs here without a model, so this serves a page of its shape with moving numbers.
+"""A stand-in for a vLLM server, which needs a model: it serves vLLM's metrics with changing values.
 
-Names, labels, types and buckets are the same as in vLLM 0.32; what it counts are the requests that `generate` pretends.
+Names, labels, types and buckets are the same as in vLLM 0.32; the values count the requests that `generate` simulates.
 """
 
 from __future__ import annotations

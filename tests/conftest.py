@@ -110,7 +110,7 @@ def neo4j_server() -> Iterator[neo4j.Neo4j]:
 
 @pytest.fixture(scope="session")
 def kubernetes_server() -> Iterator[kubernetes.Kubernetes]:
-    """With KubeRay's two kinds, and the user `nobody`, who may do nothing."""
+    """With KubeRay's CRDs, and the user `nobody` without permissions."""
     with required():
         kubernetes.prepare()
     with kubernetes.start(tokens={"nobody": ("nobodies",)}) as server:

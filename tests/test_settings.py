@@ -1,4 +1,4 @@
-"""Options from flags, variables and files, and what is said when they are wrong."""
+"""Options from flags, variables and files, and errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Step:
-    """Messages that are published together, with what they are about."""
+    """Messages that are published together, and their story, task and role."""
 
     messages: tuple[Message, ...]
     story: str

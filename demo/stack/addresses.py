@@ -57,7 +57,7 @@ _AS_IN_PRODUCTION: Final = "Alert rules and the scrape interval are those of pro
 
 
 def addresses(exporter: str, monitoring: Monitoring, backends: Backends) -> str:
-    """Everything that a person may open, run or ask."""
+    """URLs, client commands and example queries of the demo."""
     pages = {
         "Exporter": exporter,
         "Exporter metrics": f"{exporter}/metrics",

@@ -6,6 +6,6 @@ import asyncio
 
 
 def asked_to_end() -> bool:
-    """Whether the current task was cancelled. Loops ask, since Python 3.11's `wait_for` may swallow the cancellation."""
+    """Whether the current task was cancelled. Loops check it: `wait_for` of Python 3.11 may swallow it."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""What reads the exporter: Prometheus with fast rules, Alertmanager, a stand-in for Slack, and Grafana if installed."""
+"""The monitoring stack: Prometheus with fast rules, Alertmanager, a stand-in for Slack, and Grafana if installed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _REPORT_SECONDS: Final = 60.0
 
 
 async def alerts_during(prometheus: str, minutes: float, say: Callable[[str], None]) -> list[str]:
-    """One line for each alert that fired within these minutes, or is pending at their end; the heartbeat is none."""
+    """One line for each alert that fired within these minutes, or is pending at their end, except the heartbeat."""
     began = time.monotonic()
     async with httpx.AsyncClient(trust_env=False, base_url=prometheus, timeout=30) as client:
         while (left := began + minutes * 60 - time.monotonic()) > 0:

@@ -28,8 +28,8 @@ def sentence(error: Exception) -> str:
 class Demo:
     """`sends` grows as servers come up.
 
-    With `soak_minutes` the production rules are used, and `end` is called after that time; `alerts` are then the alerts that
-    should not have been, and `missing` the servers that did not start.
+    With `soak_minutes` the production rules are used, and `end` is called after that time. `alerts` are then the unexpected
+    alerts, and `missing` the servers that did not start.
     """
 
     faults: Faults = field(default_factory=Faults)

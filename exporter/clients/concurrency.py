@@ -12,7 +12,7 @@ _SLOW_REQUEST = 0.25
 
 
 class RequestLimit:
-    """Limits concurrent requests. A slow one gives up its slot: it waits for another node and costs this one nothing."""
+    """Limits concurrent requests. A slow request releases its slot: it waits for another node, not for this one."""
 
     def __init__(self, slots: int) -> None:
         self._slots = asyncio.Semaphore(slots)

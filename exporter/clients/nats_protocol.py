@@ -18,24 +18,24 @@ _FIRST_BYTES: Final = tuple(bytes([byte]) for byte in b"IP+-MHipmh")
 
 
 class Closed(Error, ConnectionError):
-    """The server closed the connection before it said a word."""
+    """The server closed the connection before it sent a byte."""
 
 
 class Malformed(ProtocolError):
-    """What came is not the protocol, or too large; its sentence says which."""
+    """The data violates the protocol or is too large; the message names which."""
 
-    __str__ = Exception.__str__  # the base class has one sentence for everything
+    __str__ = Exception.__str__  # the base class has the same message for everything
 
 
 class _Transport(TcpTransport):
-    """Reads whole lines during the handshake, in which nats-py has one error for no line, half a line and another one."""
+    """Reads whole lines during the handshake; nats-py raises the same error for no line, half a line and an invalid line."""
 
     def __bool__(self) -> bool:
         return True  # kept by the client before it is connected, too
 
     async def readline(self) -> bytes:
         first = await super().read(1)
-        if first and first not in _FIRST_BYTES:  # known before a line is complete, which it may never be
+        if first and first not in _FIRST_BYTES:  # checked before a line is complete, because it may never be
             raise Malformed("expected the NATS protocol, got something else")
         try:
             line: bytes = first + await super().readline()  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ class _Transport(TcpTransport):
 
 
 class _Parser(Parser):
-    """Bounded, and with one type of error for what is not the protocol."""
+    """A parser with bounded buffers and one error type for protocol violations."""
 
     async def parse(self, data: bytes = b"") -> None:
         try:
@@ -67,7 +67,7 @@ class _Parser(Parser):
                 if len(self.buf) > _MAX_LINE_BYTES:
                     raise Malformed(f"expected a line of at most {_MAX_LINE_BYTES} bytes, got one without an end")
         except ProtocolError as error:
-            self.nc.failure = self.nc.failure or error  # the client makes another one of it, without a sentence
+            self.nc.failure = self.nc.failure or error  # the client replaces it with an error without a message
             raise
 
 

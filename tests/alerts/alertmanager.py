@@ -25,7 +25,7 @@ def run(*command: str | Path) -> str:
 
 
 class Receiving(NamedTuple):
-    """A running Alertmanager with the demo's paces, and what it sends to."""
+    """A running Alertmanager with the demo's intervals, and its receivers."""
 
     url: str
     receiver: receiver.SlackReceiver

@@ -10,7 +10,7 @@ from tests.alerts.firing import Given
 
 @dataclass(frozen=True)
 class Case:
-    """`fires` and `silent` by what they show; two hours of values, one a minute, looked at after two hours."""
+    """`fires` and `silent` by description: two hours of values, one per minute, evaluated after two hours."""
 
     fires: Mapping[str, Given]
     silent: Mapping[str, Given] = field(default_factory=dict)

@@ -24,7 +24,7 @@ _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True)
 class Trial:
-    """One rule, what it is given, and when it is looked at; the series have a value each `interval`."""
+    """One rule, its input series with a value per `interval`, and the evaluation time."""
 
     rule: AlertingRule
     given: Given
@@ -73,7 +73,7 @@ def fired(promtool: Path, folder: Path, trials: Mapping[str, Trial]) -> dict[str
 
 
 def complaints(promtool: Path, folder: Path, rules: Path, given: Given) -> str:
-    """What promtool says when a whole rule file is evaluated over these series for ten minutes; nothing if all went well."""
+    """Output of promtool after it evaluated the rule file over these series for ten minutes; empty on success."""
     test = folder / "whole.yaml"
     asked = [{"expr": "vector(1)", "eval_time": "10m", "exp_samples": [{"labels": "{}", "value": 1}]}]
     inputs = [{"series": one, "values": values} for one, values in given.items()]

@@ -73,7 +73,7 @@ def firing(promtool: Path, folder: Path, targets: Mapping[str, Sequence[Scrape]]
 
 
 def _inputs(instance: str, scrapes: Sequence[Scrape]) -> Iterable[dict[str, str]]:
-    """Each series with its values, `stale` where it leaves the page and `_` where nothing is scraped."""
+    """Each series with its values, `stale` where it disappears and `_` where a scrape is missing."""
     names = dict.fromkeys(name for page in scrapes if page is not None for name in page)
     yield {"series": _labeled("up", instance), "values": " ".join("_" if page is None else "1" for page in scrapes)}
     for name in names:

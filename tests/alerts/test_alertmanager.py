@@ -143,7 +143,7 @@ def test_only_warnings_wait_for_working_hours() -> None:
 
 
 def test_the_resource_includes_its_template_definitions(amtool: Path, tmp_path: Path) -> None:
-    """Without any template file each text says what the configuration's says with them."""
+    """Without a template file, each text equals the text of the configuration with its templates."""
     alone, document = tmp_path / "none", data(lagging(1), lagging(2, ended=True) | {"status": "resolved"})
     options = Options(email=EMAIL)
     named = configuration(options)["receivers"][0]

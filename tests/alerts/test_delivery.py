@@ -17,7 +17,7 @@ from tests.support.demo import RunningDemo
 
 
 class Expected(NamedTuple):
-    """Of one fault: its alert, the group's words in the title, what the text names, and its severity as Slack shows it."""
+    """The expected message of one fault: alert, group in the title, object in the text, and severity in Slack."""
 
     alert: str
     where: str

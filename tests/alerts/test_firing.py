@@ -169,7 +169,7 @@ VALUES = 150
 
 
 def _burning(name: str, share: float, events: float, stopped: int = 0) -> Given:
-    """Series in which that share of so many events per interval goes against the target; none comes in the last ones."""
+    """Series in which this share of the events per interval misses the target, without events in the last intervals."""
 
     def rising(step: float) -> str:
         return f"0+{step}x{VALUES - stopped}" + (f" {step * (VALUES - stopped)}x{stopped - 1}" if stopped else "")

@@ -30,7 +30,7 @@ class Day:
         self._random = random.Random(1)
 
     def pass_minutes(self, minutes: float, *, council: int = 3, generation: int = 0) -> Day:
-        """That time, with a deliberation of each role in most steps; councils of size 0 do nothing."""
+        """Simulate this time, with a deliberation per role in most steps; councils of size 0 do nothing."""
         for _ in range(steps(minutes)):
             now = at(len(self.pages))
             self.story.now = now - 25

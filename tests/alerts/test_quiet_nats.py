@@ -51,7 +51,7 @@ async def publish(js: JetStreamContext, count: int) -> None:
 
 
 async def ack(js: JetStreamContext, count: int) -> None:
-    """Fetch and ack that many, as far as there are any."""
+    """Fetch and ack up to this many messages."""
     subscription = await js.pull_subscribe_bind("c", stream="S")
     for message in await subscription.fetch(count, timeout=1):
         await message.ack_sync()
@@ -106,7 +106,7 @@ def test_a_nightly_batch_and_the_replay_of_a_backlog(server: Nats, promtool: Pat
 
 
 def test_a_new_consumer_that_works_on_few_messages(server: Nats, promtool: Path, tmp_path: Path) -> None:
-    """A deployment that is rolled out: nothing is read for eight minutes, then everything."""
+    """A rollout: no message is consumed for eight minutes, then all of them."""
 
     async def step(js: JetStreamContext, number: int) -> None:
         await publish(js, 2)

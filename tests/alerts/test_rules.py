@@ -1,4 +1,4 @@
-"""What holds for every alert and recorded query, and what is refused where it is written."""
+"""Conventions of every alert and recording rule, and errors raised for invalid ones."""
 
 from __future__ import annotations
 

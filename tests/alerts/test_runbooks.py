@@ -1,4 +1,4 @@
-"""Every alert has a page that says what to do; its head is the alert as it is, and nothing about it is kept twice."""
+"""Every alert has a runbook, and the generated head of each runbook is current."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from exporter.web.priority import Priority
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 PAGES = sorted(FOLDER.glob("*.md"))
 LEAST = 20
-"""Characters that a section says something in."""
+"""Minimum characters of a section."""
 
 
 def _sections(page: Path) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_a_runbook_is_up_to_date_and_complete(page: Path) -> None:
 
 
 def test_no_two_runbooks_have_the_same_text() -> None:
-    """A section that fits two alerts says nothing about either."""
+    """A section that fits two alerts is too general."""
     seen: dict[str, str] = {}
     for page in PAGES:
         for heading, text in _sections(page).items():
@@ -159,7 +159,7 @@ def test_api_paths_in_runbooks_exist() -> None:
 
 
 def test_queries_in_runbooks_are_promql() -> None:
-    """What stands there as a query can be pasted into Prometheus."""
+    """Every query can be pasted into Prometheus."""
     asked = [
         (page.stem, code)
         for page in PAGES

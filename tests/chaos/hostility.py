@@ -17,7 +17,7 @@ _HELD = 100
 
 
 class HostileClients:
-    """Opens connections that do nothing good; `close` ends them."""
+    """Opens abusive connections; `close` ends them."""
 
     def __init__(self, host: str, port: int, chosen: random.Random) -> None:
         self._address = (host, port)

@@ -29,7 +29,7 @@ _BUSY_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Backend:
-    """A running server: its URL, what the exporter is given (with `{address}` of the proxy), and the sources it feeds."""
+    """A running server: its URL, the exporter's options (with `{address}` of the proxy), and the sources that read it."""
 
     url: str
     variables: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Every way to prove at NATS who asks, on a real server that takes that one alone; and what is said to a wrong one."""
+"""Every authentication method of NATS, on a real server that accepts only this one, and the error for wrong credentials."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ INFO = json.dumps({"server_id": "x", "version": "2.12.0", "max_payload": 2**40, 
 
 
 def server(reply: bytes, times: int) -> Callable[[socket.socket], None]:
-    """Greets as NATS does, and says this instead of any reply."""
+    """Sends INFO like NATS, and these bytes instead of every reply."""
 
     def talk(one: socket.socket) -> None:
         one.sendall(b"INFO " + INFO + b"\r\n")

@@ -1,4 +1,4 @@
-"""No secret of any option, in any shape of URL, in settings, errors, labels and what a failed collection says."""
+"""No secret of any option or URL appears in settings, errors or labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several exporters divide one fleet: nothing twice, nothing missing, sums unchanged, on real servers."""
+"""Several exporters share one fleet on real servers: no duplicates, nothing missing, equal totals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures at the head of a page, evaluated by promtool: nothing that failed is 0, and nothing at all is no data."""
+"""Stat panels, evaluated by promtool: no failures are 0, and no events are no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every query of docs/promql.md, asked of the demo's Prometheus: each has an answer, and counts nothing twice."""
+"""Every query of docs/promql.md, run on the demo's Prometheus: each has a result and counts nothing twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def client(demo_fleet: RunningDemo) -> Iterator[httpx.Client]:
 
 
 def asked(client: httpx.Client, query: str) -> list[dict[str, Any]]:
-    """The series whose value is a number. Fails where the query is refused."""
+    """The series of a result with a finite or infinite value. Fails if Prometheus rejects the query."""
     answer = client.get("/api/v1/query", params={"query": query})
     assert answer.status_code == httpx.codes.OK, f"{query}: {answer.text[:500]}"
     return [series for series in answer.json()["data"]["result"] if not math.isnan(float(series["value"][1]))]

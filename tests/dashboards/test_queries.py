@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of the Prometheus and the Loki of the running demo: each has data, or a reason."""
+"""Every query of every dashboard, run on the Prometheus and Loki of the demo: each has data, or a reason."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _is_number(value: float) -> bool:
 
 @pytest.fixture(scope="module")
 def answers(demo_fleet: RunningDemo) -> Iterator[Answers]:
-    """What each query was answered, asked again until it has data or patience ends; faults have something to show."""
+    """The result of each query, retried until it has data or the deadline passes; faults produce data for some queries."""
     found: Answers = {}
     with contextlib.closing(Asker({"prometheus": demo_fleet.prometheus, "loki": demo_fleet.loki})) as asker:
 

@@ -1,4 +1,4 @@
-"""The page about the dashboards is what the dashboards say."""
+"""The dashboards reference is current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo, as its user runs it: everything comes up, is said, obeys, and is gone afterwards."""
+"""The demo as a user runs it: startup, output, commands and shutdown."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def engine() -> Iterator[docker.Engine]:
 
 @pytest.fixture(scope="session")
 def base_image(engine: docker.Engine) -> str:
-    """The tag of the Dockerfile's base image, which is there."""
+    """The tag of the Dockerfile's base image, which exists locally."""
     found = re.search(r"^FROM (\S+) AS base$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert found is not None
     with required():

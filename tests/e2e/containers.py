@@ -61,7 +61,7 @@ class Container:
         self.engine.docker("exec", "--detach", f"--user={self.user}", self.id, "sh", "-c", script)
 
     def has(self, path: str) -> bool:
-        """Whether that file is there inside."""
+        """Whether the file exists in the container."""
         return self.engine.attempt("exec", self.id, "test", "-e", path).returncode == 0
 
     def stop(self, seconds: int) -> int:

@@ -1,7 +1,7 @@
 """The Compose stack as deploy/compose/README.md starts it, unedited, in a real Docker engine.
 
 Every image but Grafana's is a real server: the original where a registry has it, or else one made here under the same tag.
-Grafana is left out where neither is available: no package registry has it.
+Grafana is omitted if neither is available, because no package registry has it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def alerts() -> Iterator[alertmanager.Alertmanager]:
 
 @pytest.fixture(scope="module")
 def replaced(nats_server: Nats, valkey_server: Valkey, alerts: alertmanager.Alertmanager) -> dict[str, str]:
-    """The servers that stand for the reader's."""
+    """The local servers that replace the documented addresses."""
     return {
         "nats:4222": nats_server.url.removeprefix("nats://"),
         "valkey:6379": f"127.0.0.1:{valkey_server.port}",
@@ -251,7 +251,7 @@ PLACEHOLDERS = {
     "page", [page for page in runbooks() if commands(runbook_commands(page))], ids=lambda page: page.stem
 )
 def test_the_commands_of_a_runbook_are_accepted(page: Path, shell: Shell, request: pytest.FixtureRequest) -> None:
-    """Each is run as it stands, with the alert's labels in place of `<name>`."""
+    """Runs each command unedited, with the alert's labels in place of `<name>`."""
     here = commands(runbook_commands(page))
     shell.replaced = dict(shell.replaced) | {f"<{name}>": value for name, value in PLACEHOLDERS.items()}
     served = f"127.0.0.1:{shell.port}"

@@ -1,4 +1,4 @@
-"""Every shape in which the fleet's two eras speak, as a row each; and any other, drawn at random."""
+"""Every event format of the fleet's two generations, one per row, and random ones."""
 
 from __future__ import annotations
 

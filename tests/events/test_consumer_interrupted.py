@@ -1,4 +1,4 @@
-"""The reader of events when the ground moves: streams come, go and jump, deliveries are lost, servers restart and stall."""
+"""The event consumer during faults: streams are deleted or recreated, deliveries are lost, servers restart or stall."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_restart_of_nats_loses_and_duplicates_nothing(server: Nats) -> N
 
 @pytest.mark.parametrize("number", [2, 10], ids=["the last of all", "one of many"])
 async def test_a_delivery_to_another_client_is_read_again(fleet: Fleet, reader: Reader, number: int) -> None:
-    # The server gives the messages of a consumer in turn to all who have asked it for some.
+    # The server distributes the messages of a consumer among all clients that request some.
     stolen = await fleet.client.subscribe("stolen")
     asking = f"$JS.API.CONSUMER.MSG.NEXT.PLANNING_EVENTS.{await own_consumer(fleet)}"
     await fleet.client.publish(asking, b'{"batch": 5, "expires": 60000000000}', reply="stolen")
@@ -114,7 +114,7 @@ async def test_a_delivery_to_another_client_is_read_again(fleet: Fleet, reader: 
 
 async def test_messages_that_the_client_drops_are_counted_and_read_again(fleet: Fleet, reader: Reader) -> None:
     await own_consumer(fleet)
-    # Room for one message: the others that come with it are dropped, as from a reader that is too slow.
+    # A buffer for one message: the others are dropped, as with a slow reader.
     assert reader.source.consumer is not None
     for subscription in reader.source.consumer.connection.client._subs.values():
         if not subscription.subject.endswith(("*", ">")):

@@ -1,4 +1,4 @@
-"""The event reader when the only server of a stream is down: the stream is not gone, and is read on where reading was."""
+"""The event consumer while the only server of a stream is down: the stream is offline, and reading resumes afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is understood of every shape in which the fleet speaks; and that nothing, of any shape, raises."""
+"""Parsing of every event format of the fleet; no input raises an exception."""
 
 from __future__ import annotations
 

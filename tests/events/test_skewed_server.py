@@ -1,4 +1,4 @@
-"""A NATS server whose clock is a day off: its events are current, so their agents do not expire."""
+"""A NATS server with a clock that is wrong by a day: its events are current, so their agents do not expire."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_late_and_duplicate_answers_open_no_deliberation() -> None:
 
 
 def test_unobserved_outcomes_are_0() -> None:
-    """A counter born at 1 would hide its first step from rate()."""
+    """A counter that starts at 1 would hide its first increase from rate()."""
     page = Story().answers(1, num_agents=1).page
 
     assert page['fleet_deliberations_total{role="DEV",outcome="completed"}'] == 1

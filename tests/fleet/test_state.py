@@ -1,4 +1,4 @@
-"""What events add up to: stories, tasks, counts; and that nothing grows without end."""
+"""State from events: stories, tasks and counters; memory is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A histogram that is added to: observed one by one or added up elsewhere, it comes to the same."""
+"""Single observations and merged histograms give the same result."""
 
 from __future__ import annotations
 

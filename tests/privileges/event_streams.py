@@ -25,7 +25,7 @@ async def following(source: Source) -> AsyncIterator[Shows]:
     async def closed() -> bool:
         return _open_sockets() <= before
 
-    await eventually(closed)  # a request that is cut off says goodbye by TLS, which takes the server's answer
+    await eventually(closed)  # a cancelled request sends close_notify and waits for the server's reply
 
 
 def _open_sockets() -> int:

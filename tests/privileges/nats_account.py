@@ -19,7 +19,7 @@ INBOX = "_INBOX_FLEET_EXPORTER"
 
 
 def subjects_in(text: str) -> list[str]:
-    """All that stands in quotation marks."""
+    """Every quoted string."""
     return re.findall(r'"([^"]+)"', text)
 
 

@@ -43,7 +43,7 @@ def source_of(kind: str, **options: Any) -> Source:
 
 
 def _as_unprivileged(commands: Connection, other_side: Connection) -> None:
-    """Answer questions as a user who owns nothing, until the other side hangs up."""
+    """Execute requests as a user who owns nothing, until the connection closes."""
     other_side.close()
     os.setgroups([])
     os.setgid(UNPRIVILEGED)

@@ -73,7 +73,7 @@ class Account:
         return self.server.request(method, path, body, token=self.token)[0]
 
     def rights(self, namespace: str) -> set[Right]:
-        """What the API server says it may do there, but for asking that."""
+        """The permissions that the API server lists, except the one to list them."""
         review = {"spec": {"namespace": namespace}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
         status, reply = self.server.request("POST", path, review, token=self.token)

@@ -235,7 +235,7 @@ async def test_a_durable_consumer_of_the_fleet_cannot_be_read_under_another_name
 
 
 async def test_the_documented_remaining_permissions_exist(server: Nats) -> None:
-    """The page owns up to it; should NATS ever refuse this, the page is to be changed."""
+    """The page documents these permissions; if NATS ever refuses them, update the page."""
     async with client_of(server, "events") as (client, _), fleet_on(of(server, "fleet")) as fleet:
         body = {"stream_name": "PLANNING_EVENTS", "config": {"durable_name": "kept", "ack_policy": "none"}}
         await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.kept", json.dumps(body).encode())

@@ -26,7 +26,7 @@ def statements(name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
-    """With the documented user made, and taken away afterwards."""
+    """A server with the documented user, which is removed afterwards."""
     auth = (neo4j_server.user, neo4j_server.password)
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
         for text in statements("neo4j-community"):
@@ -73,7 +73,7 @@ async def test_queries_of_the_exporter_cannot_write(neo4j_server: Server, admini
 
 
 def test_on_community_the_user_itself_could_write(neo4j_server: Server, administrator: neo4j.Driver) -> None:
-    """As the page says; it is the exporter that does not."""
+    """As documented: only the exporter's read mode prevents writes."""
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=("fleet_exporter", PASSWORD)) as driver:
         summary = driver.execute_query("CREATE (n:Mistake) DELETE n").summary
 

@@ -28,7 +28,7 @@ ALL = (BASE, SIZES, KEY_GROUPS, TTL)
 SET = "planning:stories:all"
 KEYS = (SET, *(f"planning:of-type:{name}" for name in ("string", "list", "zset", "hash", "stream")))
 NOT_THERE = {"valkey": (), "redis": ("+commandlog|len", "+client|setinfo")}
-"""What the page says to leave out for Redis before 7.2."""
+"""Words to omit for Redis before 7.2, as documented."""
 WITHOUT_ACL = {"auth", "hello", "quit", "reset"}
 """Commands that are permitted before authentication."""
 
@@ -82,7 +82,7 @@ def source(server: Valkey, **more: object) -> Source:
 
 
 async def read_twice(reader: Source) -> dict[str, float]:
-    """The second reading, which knows what the server offers. Raises SourceError."""
+    """The second collection, which knows the server's commands. Raises SourceError."""
     try:
         await samples_of(reader)
         return series(await samples_of(reader))

@@ -1,4 +1,4 @@
-"""The documentation against what there is: links, files, commands, flags, variables, metrics, and generated pages."""
+"""The documentation is correct: links, files, commands, flags, variables, metrics, and generated pages."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _VARIABLE = re.compile(rf"\b{PREFIX}[A-Z0-9_]*[A-Z0-9]\b")
 _METRIC = re.compile(r"(?<![\w./:$-])(?:nats|ray|vllm|neo4j|valkey|fleet)_[a-z0-9_]*[a-z0-9](?![\w./:(-])")
 _FILE = re.compile(r"^(?:exporter|tests|docs|demo|alerts|dashboards|benchmarks|deploy)/[\w./-]*$")
 _EXAMPLE = re.compile(r"queue", re.IGNORECASE)
-"""The source that docs/adding-a-source.md adds: its file, flag, variable and command are none of ours."""
+"""The source that docs/adding-a-source.md adds: its file, flag, variable and command do not exist here."""
 _OTHER_TOOLS = re.compile(r"\b(amtool|promtool|nats-server|valkey-server|redis-server)\b.*")
-"""Their flags are none of ours either."""
+"""Their flags are not the exporter's."""
 _OTHER_VARIABLES = frozenset({"FLEET_EXPORTER_PORT"})
 """Kubernetes sets it for a Service of that name."""
 _NO_METRICS = frozenset({"fleet_exporter"})
@@ -48,12 +48,12 @@ _SERIES = ("_bucket", "_count", "_sum")
 
 
 def prose(page: Path) -> str:
-    """The page without its code, in which links and headings are none."""
+    """The page without code, because links and headings in code do not count."""
     return _SPAN.sub("", _BLOCK.sub("", page.read_text()))
 
 
 def code(page: Path) -> Iterator[str]:
-    """What the page gives as code: blocks by fence or indentation, line by line, and spans."""
+    """The code of a page: fenced and indented blocks, line by line, and spans."""
     text = page.read_text()
     for block in _BLOCK.finditer(text):
         yield from block["text"].replace("\\\n", " ").splitlines()
@@ -94,7 +94,7 @@ def test_every_file_in_a_code_span_exists(page: Path) -> None:
 
 @each_page
 def test_every_command_is_accepted_by_the_parser(page: Path) -> None:
-    """Each `fleet-exporter …` is understood by the program's own parser."""
+    """The program's own parser accepts each `fleet-exporter …`."""
     refused = []
     for text in code(page):
         if re.match(r"(helm|docker|kubectl|apiVersion|image|ACL)\b", text):
@@ -111,7 +111,7 @@ def test_every_command_is_accepted_by_the_parser(page: Path) -> None:
 
 
 def _is_known(words: list[str]) -> bool:
-    """Whether the parser takes them; a command's name alone is known without what it wants."""
+    """Whether the parser accepts them; a command's name alone is accepted without its required arguments."""
     try:
         parsed([*words, "--help"] if len(words) == 1 else words)
     except SystemExit as end:
@@ -121,7 +121,7 @@ def _is_known(words: list[str]) -> bool:
 
 @pytest.fixture(autouse=True)
 def _quiet(capfd: pytest.CaptureFixture[str]) -> None:
-    """What the parser prints is not the test's."""
+    """Hides the parser's output."""
 
 
 @each_page
@@ -136,7 +136,7 @@ def test_every_flag_and_variable_is_an_option(page: Path) -> None:
 
 @each_page
 def test_every_metric_in_code_is_in_the_reference(page: Path) -> None:
-    """A word that begins like a metric, in code, is in the reference."""
+    """Each word in code with the prefix of a metric is in the reference."""
     known = {metric.name for metrics in metric_groups().values() for metric in metrics}
     known |= {f"{name}{suffix}" for name in known for suffix in _SERIES}
     named = {name for text in code(page) for name in _METRIC.findall(text)}

@@ -1,4 +1,4 @@
-"""What people read and what the code is called is plain technical English: counts of odd words that may only go down.
+"""Counts of odd words in documentation, texts and names; they may only decrease.
 
 `python -m tests.quality.test_language [AREA]` prints every place.
 """

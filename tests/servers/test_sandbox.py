@@ -1,4 +1,4 @@
-"""A sandbox is a machine within the machine: nothing that is done in it is seen outside or outlasts it."""
+"""A sandbox is isolated: changes in it are not visible outside and end with it."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ async def test_server_answers_with_noise(kind: str) -> None:
 
 
 def _says(words: bytes) -> Callable[[socket.socket], None]:
-    """A server that listens a little, says its piece and hangs up."""
+    """A server that reads some bytes, sends a fixed reply and closes the connection."""
 
     def answer(connection: socket.socket) -> None:
         connection.settimeout(0.2)

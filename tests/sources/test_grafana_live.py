@@ -1,4 +1,4 @@
-"""What Grafana Live is sent; no Grafana runs here, so a listener takes its place and keeps what it gets."""
+"""Pushes to Grafana Live; a local HTTP server replaces Grafana and records the requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JetStream on a real nats-server: lag in all its parts, expected names, credentials, and what is never done."""
+"""JetStream on a real nats-server: lag in all its parts, expected names, credentials, and operations that are never used."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def loki() -> Iterator[Loki]:
 
 
 def held(loki: Loki, stream: str, page: int = 5000) -> list[int]:
-    """The sequences that Loki holds of a stream, in the order of their times, each as often as it is there.
+    """The sequences that Loki holds of a stream, in the order of their times, with duplicates.
 
     Loki refuses replies of more than 4 MiB: `page` is smaller for large entries.
     """

@@ -1,4 +1,4 @@
-"""RayJobs and RayClusters on a real Kubernetes API server: states, changes, deletions, kinds that come and go."""
+"""RayJobs and RayClusters on a real Kubernetes API server: states, changes, deletions, and changes of CRDs."""
 
 from __future__ import annotations
 

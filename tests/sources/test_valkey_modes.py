@@ -101,7 +101,7 @@ async def test_an_account_without_cluster_info_loses_only_cluster_metrics() -> N
 
 
 async def test_the_documented_words_permit_cluster_and_sentinel() -> None:
-    """`+sentinel|masters` is known to a Sentinel alone."""
+    """Only a Sentinel knows `+sentinel|masters`."""
     modes_and_words = {"cluster": ("--cluster-enabled", "yes"), "sentinel": ()}
     for lookup, args in modes_and_words.items():
         sentinel = "" if lookup == "sentinel" else None

@@ -94,7 +94,7 @@ async def test_a_deployment_is_up_only_with_all_its_replicas(kubernetes_server: 
         page = await page_showing(source, f'fleet_workload_status{{{who},state="down"}}', 1)
         assert status_of(page, namespace) == ["down"]
 
-        apps.patch("deployments", spec={"replicas": 0})  # scaled to zero: it runs what it wants
+        apps.patch("deployments", spec={"replicas": 0})  # scaled to zero: all desired replicas are available
         page = await page_showing(source, f'fleet_workload_status{{{who},state="up"}}', 1)
         assert page[f"fleet_workload_desired_replicas{{{who}}}"] == 0
 

@@ -26,7 +26,7 @@ _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 @dataclass
 class RunningDemo:
-    """What was `said` grows while the demo runs."""
+    """`said` grows while the demo runs."""
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)

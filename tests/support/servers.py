@@ -13,7 +13,7 @@ from servers.cache import ServerMissing
 
 @contextlib.contextmanager
 def required() -> Iterator[None]:
-    """Turns a missing server into a skip that says so, and into a failure where CI=true."""
+    """Skips the test if a server is missing; fails it if CI=true."""
     try:
         yield
     except ServerMissing as missing:

@@ -1,4 +1,4 @@
-"""Hostile clients at the front door: what they get, and what everyone else still gets."""
+"""Hostile clients are rejected and do not affect other clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page at `/` as a browser shows it: the fleet as it moves, and nothing that an agent wrote run as a program."""
+"""The page at `/` in a real browser: live updates, and no execution of text written by agents."""
 
 from __future__ import annotations
 

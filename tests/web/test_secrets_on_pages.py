@@ -1,4 +1,4 @@
-"""A whole exporter at level debug, with backends that work, refuse and talk nonsense: no secret leaves it."""
+"""An exporter at level debug with working, refusing and invalid backends: no page or log line has a secret."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def logging_to(file: Path, variables: Mapping[str, str], *flags: str) -> Iterato
 
 
 def greeting(words: bytes) -> AbstractContextManager[int]:
-    """A server that says this to whoever connects."""
+    """A server that sends these bytes on every connection."""
 
     def talk(connection: socket.socket) -> None:
         connection.settimeout(0.2)

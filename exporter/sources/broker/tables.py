@@ -104,7 +104,7 @@ MESSAGES = "SELECT latency_ms FROM messages WHERE rowid > ? AND rowid <= ? AND l
 
 
 class Tables:
-    """What has been read of one broker."""
+    """Everything read from one broker."""
 
     def __init__(self) -> None:
         self._events: Counter[tuple[str, bool]] = Counter()
@@ -114,13 +114,13 @@ class Tables:
         self.begin()
 
     def begin(self) -> None:
-        """Read every table from its start again: the file is another one. What was counted stays."""
+        """Read every table from its start again, because the file was replaced; counters keep their values."""
         self._figures: dict[str, Figures] = {}
         self._last: dict[str, int] = {}
         self._baseline: dict[str, int] = {}
 
     def read(self, reading: Reading, *, now: float, max_agents: int) -> BrokerSnapshot:
-        """Everything as of now. Raises sqlite3's errors."""
+        """The current state. Raises sqlite3's errors."""
         unreadable: Counter[str] = Counter()
         agents = self._agents(reading, unreadable)[:max_agents]
         if reading.columns("agent_metrics"):

@@ -97,7 +97,7 @@ def invocation(row: Sequence[Any], unreadable: Counter[str]) -> Invocation:
 
 @dataclass(slots=True)
 class Range:
-    """What the rows up to `last` hold that come after the previous range."""
+    """Totals of the rows after the previous range, up to `last`."""
 
     first: int = 0
     last: int = 0
@@ -159,7 +159,7 @@ class Added:
         self.by[who] = known.plus(one.sums._replace(cost=max(one.sums.cost, 0.0)))
 
     def release(self) -> None:
-        """Count what was held back: its labels have been shown."""
+        """Count the deferred invocations: their labels have been exported."""
         held, self._held = self._held, []
         self._new.clear()
         for one in held:
@@ -211,7 +211,7 @@ Read = Callable[[int, int, int], Sequence[Sequence[Any]]]
 
 
 class Ledger:
-    """All that has been read of one table."""
+    """Everything read from one table."""
 
     def __init__(self) -> None:
         self.added = Added()
@@ -220,7 +220,7 @@ class Ledger:
         self._next = 0
 
     def begin(self) -> None:
-        """Read the table from its start again: it is another one. What was counted stays."""
+        """Read the table from its start again, because the file was replaced; counters keep their values."""
         self._ranges, self._baseline = [], None
 
     def read(self, read: Read, first: int, last: int, now: float) -> None:
@@ -258,7 +258,7 @@ class Ledger:
         self._ranges[index] = new
 
     def snapshot(self, now: datetime) -> CostsSnapshot:
-        """Everything as of now; days beyond the last 400 are in the total only."""
+        """The current state; days beyond the last 400 are in the total only."""
         moment = now.timestamp()
         oldest = int(moment // _DAY) - _DAYS
         days: dict[tuple[int | None, str], Sums] = {}

@@ -7,7 +7,7 @@ from tests.alerts.firing import Given
 
 
 def _shards(number: int, *present: str, job: str = "j") -> Given:
-    """So many divide the fleet, and those with these numbers are there."""
+    """Exporters with `number` shards, of which the indexes in `present` are running."""
     who = [f'{{job="{job}",instance="{instance}"}}' for instance in range(len(present))]
     shards = {f"fleet_exporter_shard{one}": f"{shard}x120" for one, shard in zip(who, present, strict=True)}
     return shards | {f"fleet_exporter_shards{one}": f"{number}x120" for one in who}

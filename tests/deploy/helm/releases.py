@@ -54,13 +54,13 @@ class Release:
         return done.stdout
 
     def put(self, command: str, values: dict[str, Any]) -> str:
-        """`helm install` or `helm upgrade` with these values; what it said."""
+        """`helm install` or `helm upgrade` with these values; returns its output."""
         file = self.folder / "values.yaml"
         file.write_text(json.dumps(values))
         return self.helm(command, RELEASE, CHART, "--values", file)
 
     def objects(self) -> Objects:
-        """What Helm says is installed."""
+        """The objects that Helm lists as installed."""
         return documents(self.helm("get", "manifest", RELEASE))
 
     def get(self, kind: str) -> dict[str, Any]:

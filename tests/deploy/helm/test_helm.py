@@ -12,7 +12,7 @@ from tests.support.servers import required
 
 
 def stub(folder: Path, version: str) -> Path:
-    """A program called helm that knows its version alone."""
+    """A fake helm that prints its version only."""
     file = folder / "helm"
     file.write_text(f"#!/bin/sh\necho {version}\n")
     file.chmod(0o755)

@@ -134,7 +134,7 @@ def test_everything_else_is_forbidden(fleet: Fleet) -> None:
 
 
 def test_the_server_lists_exactly_those_permissions(fleet: Fleet) -> None:
-    """SelfSubjectRulesReview, without what every account may do: ask for its own rights."""
+    """SelfSubjectRulesReview, without the permissions of every account."""
 
     def listed(place: str) -> set[tuple[str, str, str]]:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": place}}

@@ -1,4 +1,4 @@
-"""The Prometheus operator picks up what the chart makes: targets, rules and routes of a Prometheus and an Alertmanager."""
+"""The Prometheus Operator uses the chart's objects: targets, rules and routes of a Prometheus and an Alertmanager."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from servers.process import wait_for
 from tests.e2e.cluster.conftest import NAMESPACE, PORT, RELEASE, ROOT, Release
 
 SELECTOR = {"release": "kube-prometheus-stack"}
-"""What kube-prometheus-stack's Prometheus selects by, and what the README's command sets."""
+"""The label that kube-prometheus-stack's Prometheus selects, as set by the README's command."""
 
 
 class Receiver(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Shards divide the fleet, and a PodDisruptionBudget says what a drain may evict."""
+"""Shards divide the fleet, and a PodDisruptionBudget limits evictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API over real sockets: what it answers, what it refuses, and who may ask."""
+"""The API over real sockets: responses, errors and authentication."""
 
 from __future__ import annotations
 

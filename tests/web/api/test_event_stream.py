@@ -1,4 +1,4 @@
-"""Events as they come: by Server-Sent Events and by WebSocket, from the past over into the present."""
+"""Live events over Server-Sent Events and WebSocket, after a replay."""
 
 from __future__ import annotations
 
