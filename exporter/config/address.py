@@ -147,8 +147,10 @@ class Form:
     def _check_query(self, query: str, *, refused: Callable[[str], ValueError]) -> None:
         if not query or self.query is None:
             return
-        names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
-        if not names or not names <= {*self.query}:
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+        if len(names) != len({*names}):  # clients differ in which one counts
+            raise refused("the query may contain each parameter once")
+        if not names or not {*names} <= {*self.query}:
             allowed = f"only {', '.join(self.query)}" if self.query else "nothing"
             raise refused(f"the query may contain {allowed}")
 

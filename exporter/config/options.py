@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from exporter.config.address import Address as Address
 from exporter.config.address import paired, split
 
-Names = Annotated[tuple[str, ...], BeforeValidator(split)]
-"""A list of strings: a YAML list or comma-separated text."""
+Names = Annotated[tuple[str, ...], BeforeValidator(split), AfterValidator(lambda names: tuple(dict.fromkeys(names)))]
+"""A list of strings: a YAML list or comma-separated text. A repeated string counts once."""
 
 Pairs = Annotated[dict[str, str], BeforeValidator(paired)]
 """A mapping of strings: a YAML mapping or comma-separated name=value pairs."""

@@ -55,6 +55,7 @@ def test_an_address_names_its_server(option: str, text: str, server: str) -> Non
         ("valkey.url", "redis://h:70000"),
         ("valkey.url", "redis://h/a/b"),
         ("valkey.url", "redis://h?banana=1"),
+        ("valkey.url", "redis://h?db=1&db=2"),
         ("valkey.url", "http://h"),
         ("valkey.url", "user:secret@h"),
         ("valkey.url", "a b"),

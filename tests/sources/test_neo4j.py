@@ -177,6 +177,8 @@ async def test_each_database_is_a_separate_target(neo4j_server: Server, session:
     )
     page = series(present.samples(await present.collect()))
     assert page['neo4j_nodes{database="neo4j"}'] > 0
+    [named] = [name for name in page if name.startswith("neo4j_info{")]
+    assert f'server="{present.server}"' in named  # as on fleet_exporter_source_up, to join them
     with pytest.raises(SourceError) as caught:
         await absent.collect()
     assert caught.value.reason is Reason.CONFIG

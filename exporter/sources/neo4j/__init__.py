@@ -236,7 +236,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         yield from counts.samples(database, snapshot.counts)
         yield counts.INFO(
             1,
-            server=self._options.uri.server,
+            server=self.server,
             database=database,
             version=snapshot.version,
             edition=snapshot.edition,
