@@ -46,6 +46,14 @@ def reference(rules: Sequence[AlertingRule], recordings: Sequence[RecordingRule]
     ]
     lines += [
         "",
+        "## What each alert catches",
+        "",
+        "One example each: a fault that this alert reports before any other.",
+        "",
+        "| alert | fault |",
+        "|---|---|",
+        *(f"| {name} | {catches} |" for name, catches in {rule.name: rule.catches for rule in rules}.items()),
+        "",
         "## Recorded series",
         "",
         "Used by alerts and dashboards instead of the full query.",

@@ -62,8 +62,9 @@ class AlertingRule:
     """One alerting rule. Raises ValueError if it is incomplete, or uses an unknown label, variable or threshold.
 
     `summary` is the same for all alerts of a name, because a notification of several alerts shows it once; `description`
-    has the object and the value, with `{{ $labels.x }}` and `{{ $value }}`. `for_` and `keep_firing_for` are Prometheus'
-    fields. `variables` are the labels that filter the dashboard `view`. `down` marks an alert that means that
+    has the object and the value, with `{{ $labels.x }}` and `{{ $value }}`. `catches` is an example of a fault that this
+    alert reports before any other, without labels: an alert without one is not needed. `for_` and `keep_firing_for` are
+    Prometheus' fields. `variables` are the labels that filter the dashboard `view`. `down` marks an alert that means that
     a whole component is down or cannot be read. `limits` are the names of its constants in `alerts.thresholds`.
     `by_instance` keeps the labels of the exporter instance, which all other alerts drop.
     """
@@ -74,6 +75,7 @@ class AlertingRule:
     component: Component
     summary: str
     description: str
+    catches: str
     view: DashboardUid
     variables: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
@@ -88,6 +90,10 @@ class AlertingRule:
             raise ValueError(f"{self.name!r} is no alert name: expected CamelCase, such as NatsDown")
         if not self.summary or not self.description.endswith("."):
             raise ValueError(f"{self.name}: the summary is missing, or the description does not end with a period")
+        if not self.catches.endswith(".") or "{{" in self.catches:
+            raise ValueError(
+                f"{self.name}: expected one sentence without labels about the fault that only this alert catches"
+            )
         if "{{" in self.summary:
             raise ValueError(
                 f"{self.name}: the summary must be the same for all alerts; move labels and values to the description"

@@ -10,8 +10,6 @@ MINUTE, DAY = 60, 86400
 RESPONSE_FAILURE_RATIO: Final = 0.5
 RESPONSES_A_SECOND: Final = 0.01
 """Below this rate the failure ratio is not meaningful."""
-DELIBERATION_SECONDS: Final = 4 * MINUTE
-"""The orchestrator, and by default the exporter, time a deliberation out after 5 minutes."""
 DELIBERATION_TIMEOUTS: Final = 3
 """Timed-out deliberations of a role in 30 minutes."""
 UNPARSED_MESSAGES: Final = 5
@@ -67,9 +65,6 @@ GRAPH_NODES: Final = 100
 
 # ValKey
 VALKEY_MEMORY_RATIO: Final = 0.9
-HIT_RATIO: Final = 0.5
-LOOKUPS_A_SECOND: Final = 1.0
-"""Below this rate the hit ratio is not meaningful."""
 
 # The agent broker
 AGENT_CPU_WARNING, AGENT_CPU_CRITICAL = 0.80, 0.95

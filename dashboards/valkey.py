@@ -59,8 +59,6 @@ DASHBOARD = Dashboard(
                     PrometheusTarget((_hits / (_lookups > 0)).min()),
                     unit="percentunit",
                     width=4,
-                    limits=[Threshold(thresholds.HIT_RATIO, WARN)],
-                    below=True,
                 ),
                 stat(
                     "Evicted keys",

@@ -26,7 +26,6 @@ RECORDINGS: Final[tuple[RecordingRule, ...]] = (
     *fleet.RECORDINGS,
     *nats_consumers.RECORDINGS,
     *vllm.RECORDINGS,
-    *valkey.RECORDINGS,
     *states.RECORDINGS,
     *broker.RECORDINGS,
     *budgets.RECORDINGS,

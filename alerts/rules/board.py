@@ -19,6 +19,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
         "BoardUnreadable", "taskboard", Component.BOARD, "Task board cannot be read", DashboardUid.BOARD,
         severity=Severity.WARNING,
+        catches="A volume of the task board that was not mounted after a restart.",
     ),
     AlertingRule(
         name="TaskFilesUnreadable",
@@ -26,6 +27,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.BOARD,
         summary="Task board has unparseable files",
+        catches="A task file with a YAML error, which no agent will ever pick up.",
         description=f"{COUNT} files on the board are not tasks ({{{{ $labels.reason }}}}); /api/tasks lists them.",
         view=DashboardUid.BOARD,
         for_="5m",
@@ -36,6 +38,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.INFO,
         component=Component.BOARD,
         summary="Task has been open for more than a week",
+        catches="A task that was assigned to an agent that no longer exists.",
         description="The oldest {{ $labels.column }} task was created {{ $value | humanizeDuration }} ago and is still "
         "open.",
         view=DashboardUid.BOARD,
@@ -44,6 +47,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
         "CostsUnreadable", "costs", Component.COSTS, "Cost ledger cannot be read", DashboardUid.BOARD,
         severity=Severity.WARNING,
+        catches="A ledger that was moved or replaced; budgets look unspent.",
     ),
     AlertingRule(
         name="BudgetNearlySpent",
@@ -51,6 +55,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.COSTS,
         summary="Budget is nearly spent",
+        catches="A runaway story, while there is still budget to stop it.",
         description=_BUDGET,
         view=DashboardUid.BOARD,
         limits=("BUDGET_NEARLY_SPENT", "BUDGET_SPENT"),
@@ -61,6 +66,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.COSTS,
         summary="Budget is exhausted",
+        catches="Agents that keep spending after the budget is used up.",
         description=_BUDGET,
         view=DashboardUid.BOARD,
         limits=("BUDGET_SPENT",),

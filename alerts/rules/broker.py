@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
@@ -21,28 +21,36 @@ from exporter.metrics.promql import series
 from exporter.sources.broker import samples as broker
 
 
-def _pair(
-    metric: Metric, high: tuple[str, float, str, str], worse: tuple[str, float, str, str], description: str
-) -> tuple[AlertingRule, AlertingRule]:
-    """A warning and a critical alert on one metric, each as name, threshold, constant and summary; never both at once."""
+class _Level(NamedTuple):
+    name: str
+    threshold: float
+    limit: str
+    """The threshold's constant."""
+    summary: str
+    catches: str
+
+
+def _pair(metric: Metric, high: _Level, worse: _Level, description: str) -> tuple[AlertingRule, AlertingRule]:
+    """A warning and a critical alert on one metric, never both at once."""
     figure = series(metric).max_over("2m")
-    queries = ((figure >= high[1]) < worse[1], figure >= worse[1])
-    limits = ((high[2], worse[2]), (worse[2],))
+    queries = ((figure >= high.threshold) < worse.threshold, figure >= worse.threshold)
+    limits = ((high.limit, worse.limit), (worse.limit,))
     severities = (Severity.WARNING, Severity.CRITICAL)
     warning, critical = (
         AlertingRule(
-            name=name,
+            name=level.name,
             query=query,
             severity=severity,
             component=Component.BROKER,
-            summary=summary,
+            summary=level.summary,
+            catches=level.catches,
             description=description,
             view=DashboardUid.MONITORING,
             variables=("agent",),
             limits=names,
             for_="2m",
         )
-        for (name, _, _, summary), query, names, severity in zip((high, worse), queries, limits, severities, strict=True)
+        for level, query, names, severity in zip((high, worse), queries, limits, severities, strict=True)
     )
     return warning, critical
 
@@ -58,23 +66,42 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
         "BrokerUnreadable", "broker", Component.BROKER, "Agent broker database cannot be read", DashboardUid.MONITORING,
         severity=Severity.WARNING,
+        catches="A broker database that was moved or locked; agents' heartbeats are not checked.",
     ),
     *_pair(
         broker.CPU,
-        ("BrokerAgentCpuHigh", AGENT_CPU_WARNING, "AGENT_CPU_WARNING", "Agent has high CPU usage"),
-        ("BrokerAgentCpuCritical", AGENT_CPU_CRITICAL, "AGENT_CPU_CRITICAL", "Agent uses a full CPU core"),
+        _Level(
+            "BrokerAgentCpuHigh", AGENT_CPU_WARNING, "AGENT_CPU_WARNING", "Agent has high CPU usage",
+            "An agent that is near the limit of its core, before its heartbeats are late.",
+        ),
+        _Level(
+            "BrokerAgentCpuCritical", AGENT_CPU_CRITICAL, "AGENT_CPU_CRITICAL", "Agent uses a full CPU core",
+            "An agent in a busy loop: it uses a full core and finishes nothing.",
+        ),
         "{{ $labels.agent }} uses {{ $value | humanizePercentage }} of a CPU core.",
     ),
     *_pair(
         broker.MEMORY,
-        ("BrokerAgentMemoryHigh", AGENT_MEMORY_WARNING, "AGENT_MEMORY_WARNING", "Agent has high memory usage"),
-        ("BrokerAgentMemoryFull", AGENT_MEMORY_CRITICAL, "AGENT_MEMORY_CRITICAL", "Agent memory usage is critical"),
+        _Level(
+            "BrokerAgentMemoryHigh", AGENT_MEMORY_WARNING, "AGENT_MEMORY_WARNING", "Agent has high memory usage",
+            "An agent that leaks memory, hours before the system kills it.",
+        ),
+        _Level(
+            "BrokerAgentMemoryFull", AGENT_MEMORY_CRITICAL, "AGENT_MEMORY_CRITICAL", "Agent memory usage is critical",
+            "An agent that is about to be killed for its memory, with its tasks in progress.",
+        ),
         "{{ $labels.agent }} uses {{ $value | humanize1024 }}B of memory.",
     ),
     *_pair(
         broker.AGENT_ERRORS,
-        ("BrokerAgentErrors", AGENT_ERRORS_WARNING, "AGENT_ERRORS_WARNING", "Agent has unresolved errors"),
-        ("BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "Agent has many unresolved errors"),
+        _Level(
+            "BrokerAgentErrors", AGENT_ERRORS_WARNING, "AGENT_ERRORS_WARNING", "Agent has unresolved errors",
+            "An agent whose errors no one resolves.",
+        ),
+        _Level(
+            "BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "Agent has many unresolved errors",
+            "An agent that fails at the same step again and again, while its heartbeats continue.",
+        ),
         f"{{{{ $labels.agent }}}} has {COUNT} unresolved errors.",
     ),
     AlertingRule(
@@ -83,6 +110,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.BROKER,
         summary="Agent has missed heartbeats",
+        catches="An agent process that died or hangs on a host that no other source watches.",
         description=f"{{{{ $labels.agent }}}} sent its last heartbeat {{{{ $value | humanizeDuration }}}} ago, more than "
         f"{HEARTBEATS_MISSED} intervals.",
         view=DashboardUid.MONITORING,

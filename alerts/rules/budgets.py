@@ -122,6 +122,7 @@ def _success(pair: Pair) -> AlertingRule:
         severity=pair.severity,
         component=Component.FLEET,
         summary="Agent success error budget is burning",
+        catches="A failure rate of all agents that spends the monthly error budget: fast (pages) or slow (a ticket).",
         description=f"{{{{ $value | humanizePercentage }}}} of the agents' responses failed in the last {pair.long}, and "
         f"more than {TASK_SUCCESS.allowed(pair):.0%} in the last {pair.short}.",
         view=DashboardUid.AGENTS,
@@ -139,6 +140,7 @@ def _latency(pair: Pair) -> AlertingRule:
         severity=pair.severity,
         component=Component.VLLM,
         summary="vLLM latency error budget is burning",
+        catches="Slow requests that spend the monthly latency budget of a model: fast (pages) or slow (a ticket).",
         description=f"{{{{ $value | humanizePercentage }}}} of the requests for {{{{ $labels.model }}}} took longer than "
         f"{LATENCY_SECONDS:g} s in the last {pair.long}, and more than {VLLM_LATENCY.allowed(pair):.0%} in the last "
         f"{pair.short}.",

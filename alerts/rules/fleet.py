@@ -8,7 +8,7 @@ from alerts.dashboard_uid import DashboardUid
 from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
 from alerts.shares import answers
-from alerts.thresholds import DELIBERATION_SECONDS, DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
+from alerts.thresholds import DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from exporter.metrics.promql import series
 from exporter.sources.fleet import samples as fleet
 
@@ -29,6 +29,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
         "FleetEventsUnreadable", "fleet", Component.FLEET, "Fleet events cannot be read", DashboardUid.EVENTS,
         because="jetstream",
+        catches="Credentials of the events' NATS user that expired while the JetStream user still works.",
     ),
     AlertingRule(
         name="FleetAgentUnresponsive",
@@ -36,6 +37,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Agent is unresponsive",
+        catches="One agent that hangs in a call to its model while the rest of its council answers.",
         description="{{ $labels.agent }} ({{ $labels.role }}) has not answered its council in time although other agents "
         "have.",
         view=DashboardUid.AGENTS,
@@ -48,6 +50,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Most responses of a role are failing",
+        catches="A bad prompt or tool release for one role: that role fails, the fleet as a whole stays within its budget.",
         description="{{ $value | humanizePercentage }} of the responses of {{ $labels.role }} agents failed in the last "
         "15 minutes.",
         view=DashboardUid.AGENTS,
@@ -62,22 +65,11 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Council has fewer agents than expected",
+        catches="A council that lost a member and decides with fewer votes than designed.",
         description=f"The {{{{ $labels.role }}}} council has {COUNT} agents, fewer than its last task was assigned to.",
         view=DashboardUid.AGENTS,
         variables=("role",),
         for_="10m",
-    ),
-    AlertingRule(
-        name="FleetDeliberationSlow",
-        query=series(fleet.OPEN_SINCE).age() > DELIBERATION_SECONDS,
-        severity=Severity.INFO,
-        component=Component.FLEET,
-        summary="Deliberation is about to time out",
-        description="A deliberation of the {{ $labels.role }} council has been in progress for "
-        "{{ $value | humanizeDuration }}.",
-        view=DashboardUid.AGENTS,
-        variables=("role",),
-        limits=("DELIBERATION_SECONDS",),
     ),
     AlertingRule(
         name="FleetDeliberationsTimingOut",
@@ -85,6 +77,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Deliberations are timing out",
+        catches="Councils that wait for an answer that never comes; stories stop and no component is down.",
         description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council timed out in the last 30 minutes.",
         view=DashboardUid.AGENTS,
         variables=("role",),

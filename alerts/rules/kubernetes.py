@@ -18,7 +18,12 @@ _NONE_READY = series(workloads.EXPECTED, state=like("down|absent")).max_over("2m
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "WorkloadsUnreadable", "workloads", Component.KUBERNETES, "Kubernetes API cannot be read", DashboardUid.OVERVIEW
+        "WorkloadsUnreadable",
+        "workloads",
+        Component.KUBERNETES,
+        "Kubernetes API cannot be read",
+        DashboardUid.OVERVIEW,
+        catches="A role binding that was removed, so that dead workloads are no longer reported.",
     ),
     AlertingRule(
         name="WorkloadDown",
@@ -26,6 +31,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.KUBERNETES,
         summary="Expected workload is down",
+        catches="A Deployment that someone deleted, or whose only pod does not start, and that the fleet cannot do without.",
         description=f"{_WHICH} is configured as expected but has had no ready pod for 5 minutes.",
         view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
@@ -39,6 +45,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.KUBERNETES,
         summary="Workload has fewer ready pods than desired",
+        catches="A rollout that is stuck: the new pod never becomes ready and the old ones carry the load.",
         description=f"{{{{ $labels.kind }}}} {_WHICH} has had fewer ready pods than desired for 15 minutes.",
         view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
@@ -50,6 +57,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.KUBERNETES,
         summary="Container is crash-looping",
+        catches="A container that fails at startup, such as after a missing secret, next to replicas that still work.",
         description=f"{{{{ $labels.kind }}}} {_WHICH} has {COUNT} containers in CrashLoopBackOff.",
         view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,

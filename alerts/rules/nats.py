@@ -34,13 +34,21 @@ _ACCOUNT_FULL = _full([(account.STORAGE, account.STORAGE_LIMIT), (account.MEMORY
 )
 
 RULES: Final[tuple[AlertingRule, ...]] = (
-    sources.down("NatsDown", "jetstream", Component.NATS, "NATS is unreachable", DashboardUid.COMMUNICATIONS),
+    sources.down(
+        "NatsDown",
+        "jetstream",
+        Component.NATS,
+        "NATS is unreachable",
+        DashboardUid.COMMUNICATIONS,
+        catches="A NATS server that is down, or that rejects the exporter's credentials after a rotation.",
+    ),
     AlertingRule(
         name="NatsSlow",
         query=series(account.RTT).min_over("5m") > RTT_SECONDS,
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS responds slowly",
+        catches="A disk or a Raft leader that is overloaded: every request works and takes over a second.",
         description="Every JetStream API request of the last 5 minutes took at least {{ $value | humanizeDuration }}.",
         view=DashboardUid.COMMUNICATIONS,
         limits=("RTT_SECONDS",),
@@ -52,6 +60,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="Expected NATS stream is missing",
+        catches="A stream that was deleted or never created; publishers that wait for no ack get no error.",
         description="Stream {{ $labels.stream }} is configured as expected but does not exist; messages published to it "
         "are lost.",
         view=DashboardUid.COMMUNICATIONS,
@@ -64,6 +73,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.NATS,
         summary="NATS stream is offline",
+        catches="A dead cluster node that held the only replica; the stream is listed and cannot be used.",
         description="The leader of stream {{ $labels.stream }} has not answered for 5 minutes; it accepts no messages.",
         view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
@@ -75,6 +85,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS stream replica is not current",
+        catches="A replica that cannot catch up; the next node failure takes the stream offline.",
         description="Replica {{ $labels.replica }} of stream {{ $labels.stream }} has not been current for 10 minutes; the "
         "stream tolerates fewer failures.",
         view=DashboardUid.COMMUNICATIONS,
@@ -88,6 +99,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS mirror or source is lagging",
+        catches="A mirror that lost its link or falls behind; its readers work with old messages and get no error.",
         description="{{ $labels.stream }} lags behind its {{ $labels.type }} {{ $labels.source }} or reports an error.",
         view=DashboardUid.COMMUNICATIONS,
         variables=("stream",),
@@ -101,6 +113,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS stream is nearly full",
+        catches="A stream with discard=new that is about to refuse publishers.",
         description="{{ $labels.stream }} uses {{ $value | humanizePercentage }} of max_msgs or max_bytes and rejects "
         "messages at 100%.",
         view=DashboardUid.COMMUNICATIONS,
@@ -114,6 +127,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS account storage is nearly full",
+        catches="An account whose streams together near its quota, with every single stream below its own limit.",
         description="{{ $value | humanizePercentage }} of the account's file or memory storage is used.",
         view=DashboardUid.COMMUNICATIONS,
         limits=("ACCOUNT_FULL_RATIO",),

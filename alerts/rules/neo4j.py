@@ -15,13 +15,21 @@ _NODES = series(counts.NODES)
 _MOST = _NODES.max_over("1h")
 
 RULES: Final[tuple[AlertingRule, ...]] = (
-    sources.down("Neo4jDown", "neo4j", Component.NEO4J, "Neo4j is unreachable", DashboardUid.GRAPH),
+    sources.down(
+        "Neo4jDown",
+        "neo4j",
+        Component.NEO4J,
+        "Neo4j is unreachable",
+        DashboardUid.GRAPH,
+        catches="A Neo4j server that is down, out of connections, or has a new password.",
+    ),
     AlertingRule(
         name="Neo4jGraphShrinking",
         query=(_NODES < _MOST * GRAPH_SHRUNK_RATIO) & (_MOST >= GRAPH_NODES),
         severity=Severity.CRITICAL,
         component=Component.NEO4J,
         summary="Knowledge graph lost nodes",
+        catches="A DETACH DELETE with a wrong WHERE clause, while the last backup is still useful.",
         description=f"Database {{{{ $labels.database }}}} has {COUNT} nodes left, fewer than 90% of its maximum in the last "
         "hour; the fleet never deletes that many.",
         view=DashboardUid.GRAPH,

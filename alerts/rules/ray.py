@@ -42,7 +42,13 @@ _QUEUED_BEFORE = (
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
-        "RayJobsUnreadable", "rayjob", Component.RAY, "RayJobs cannot be read", DashboardUid.RAY_JOBS, because="workloads"
+        "RayJobsUnreadable",
+        "rayjob",
+        Component.RAY,
+        "RayJobs cannot be read",
+        DashboardUid.RAY_JOBS,
+        because="workloads",
+        catches="A role binding that was removed, so that failed RayJobs are no longer reported.",
     ),
     AlertingRule(
         name="RayJobFailed",
@@ -50,6 +56,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob failed",
+        catches="A RayJob that ran into its deadline or whose entrypoint failed; its task waits for a result.",
         description=f"{_WHICH} failed in the last 15 minutes; ray_job_failure_reason_info has the reason.",
         view=DashboardUid.RAY_JOBS,
         variables=_JOB,
@@ -61,6 +68,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.INFO,
         component=Component.RAY,
         summary="RayJob is retrying",
+        catches="A RayJob that burns GPU hours on attempts that fail the same way.",
         description=f"{_WHICH} has {COUNT} failed attempts and is being retried.",
         view=DashboardUid.RAY_JOBS,
         variables=_JOB,
@@ -71,6 +79,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob is stuck in Pending",
+        catches="A RayJob whose image cannot be pulled or whose GPUs no node has.",
         description=f"{_WHICH} has been waiting to start for more than 15 minutes, not counting time in a queue.",
         view=DashboardUid.RAY_JOBS,
         variables=_JOB,
@@ -85,6 +94,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayCluster has fewer workers than desired",
+        catches="GPU nodes that the autoscaler cannot get: jobs run, at a fraction of the planned speed.",
         description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, and has had fewer than desired for 15 minutes.",
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
@@ -96,6 +106,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.RAY,
         summary="RayCluster failed",
+        catches="A RayCluster whose head cannot start, for example because of a quota.",
         description=f"{_WHICH_CLUSTER} is in state failed; no agent can run on it.",
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
@@ -107,6 +118,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.RAY,
         summary="RayService application is unhealthy",
+        catches="A Serve deployment that failed to load its model; the RayService itself is still Running.",
         description=(
             f"{{{{ $labels.namespace }}}}/{{{{ $labels.rayservice }}}} has had {COUNT} Serve applications that are "
             "unhealthy or failed to deploy for 5 minutes; requests to them fail."
@@ -121,6 +133,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayCronJob is invalid",
+        catches="A typing error in a schedule: no job fails, because none is created.",
         description=(
             "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; no RayJob is created until it is corrected."
         ),

@@ -39,6 +39,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.NONE,
         component=Component.EXPORTER,
         summary="Alert delivery works",
+        catches="Prometheus or Alertmanager that stopped; without this heartbeat, silence looks like health.",
         description="This alert always fires. If it stops, Prometheus or Alertmanager is not working.",
         view=DashboardUid.OVERVIEW,
     ),
@@ -50,6 +51,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
         summary="Fleet exporter cannot be scraped",
+        catches="An exporter that crashes at startup after a bad configuration change, or a deleted ServiceMonitor.",
         description="{{ with $labels.instance }}No scrape of {{ . }} has succeeded for 5 minutes; other instances of the "
         "job respond, and the metrics of this one are missing{{ else }}{{ with $labels.job }}No scrape of {{ . }} has "
         "succeeded for 5 minutes{{ else }}Prometheus has had no target of the job for 10 minutes{{ end }}; fleet metrics "
@@ -66,6 +68,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
         summary="Exporter shard is missing",
+        catches="A shard that was never deployed or was scaled away; its RayJobs and streams just vanish from all "
+        "dashboards.",
         description=f"{{{{ $labels.job }}}} has {COUNT} shards running, fewer than configured; the RayJobs, streams and "
         "consumers of the missing shards are not monitored.",
         view=DashboardUid.EXPORTER,
@@ -77,6 +81,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter shard runs more than once",
+        catches="Two replicas with the same shard number, for example after a copied values file; sums are twice the truth.",
         description=f"{{{{ $labels.job }}}} has {COUNT} sharded exporters, more than there are shards; some objects are "
         "counted twice.",
         view=DashboardUid.EXPORTER,
@@ -90,6 +95,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Source cannot be read",
+        catches="A Loki that rejects every push after its token was rotated.",
         description="{{ $labels.source }} {{ $labels.server }} has been unreadable for 2 minutes; "
         "fleet_exporter_source_failure has the reason.",
         view=DashboardUid.EXPORTER,
@@ -102,6 +108,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Source exceeds its series limit",
+        catches="A source that outgrew max_series, for example by 20 000 RayJobs; the newest objects are not monitored.",
         description=f"{{{{ $labels.source }}}} {{{{ $labels.server }}}} has {COUNT} series over its limit; they are not "
         "exported.",
         view=DashboardUid.EXPORTER,
@@ -113,6 +120,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Watcher is crash-looping",
+        catches="A watch that ends again and again on one object or file; the source is up between restarts, so it never "
+        "counts as down.",
         description=f"The watcher of {{{{ $labels.source }}}} exited {COUNT} times in the last hour; its data is delayed.",
         view=DashboardUid.EXPORTER,
         limits=("WATCHER_RESTARTS",),
@@ -123,6 +132,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events were deleted before they were read",
+        catches="A burst that pushed events out of a small stream before the exporter, restarting at the time, had read "
+        "them.",
         description="Stream {{ $labels.stream }} deleted messages before the exporter read them; metrics and agent states "
         "are incomplete.",
         view=DashboardUid.EXPORTER,
@@ -134,6 +145,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events were dropped by the NATS client",
+        catches="An exporter that is short of CPU during a burst on a work-queue stream; these events cannot be read again.",
         description="The NATS client dropped messages because the exporter read them too slowly; metrics and agent states "
         "are incomplete.",
         view=DashboardUid.EVENTS,
@@ -144,6 +156,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Event lag is high",
+        catches="An exporter that reads slower than agents publish; dashboards show the fleet of some minutes ago.",
         description=f"The exporter has at least {COUNT} unread messages of {{{{ $labels.stream }}}}; agent states are "
         "outdated.",
         view=DashboardUid.EXPORTER,
@@ -158,6 +171,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Stream events are not being read",
+        catches="A subscription that NATS silently stopped serving; the connection is up and no lag is reported.",
         description=f"{{{{ $labels.stream }}}} received {COUNT} messages in the last 10 minutes, and the exporter has read "
         "none.",
         view=DashboardUid.EXPORTER,
@@ -170,6 +184,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter lacks permission for a stream",
+        catches="A NATS permission that a new stream does not have yet; its agents are missing and nothing else says so.",
         description="The exporter's NATS user lacks permission for {{ $labels.stream }}; its events are not read.",
         view=DashboardUid.EXPORTER,
         variables=_STREAM,
@@ -181,6 +196,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Unparseable event messages",
+        catches="A service that started to publish another payload format after a deployment.",
         description=f"{COUNT} messages of the last 15 minutes could not be parsed ({{{{ $labels.reason }}}}).",
         view=DashboardUid.EVENTS,
         limits=("UNPARSED_MESSAGES",),
@@ -191,6 +207,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Cardinality limit reached",
+        catches="Agents with random names, which evict each other from the list of agents.",
         description="The limit for {{ $labels.kind }} was reached; the oldest are dropped, or new names are counted as "
         "`other`.",
         view=DashboardUid.EXPORTER,
@@ -201,6 +218,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Loki forwarding lag is high",
+        catches="A Loki that throttles the exporter; the events of an incident are not in the logs yet.",
         description=f"{{{{ $labels.stream }}}} has at least {COUNT} messages not yet forwarded to Loki; log panels lack "
         "recent events.",
         view=DashboardUid.EXPORTER,
@@ -214,6 +232,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events are missing in Loki",
+        catches="Entries older than Loki accepts after a long outage, or a stream that expired before it was forwarded.",
         description="Loki rejected entries of {{ $labels.stream }}, or the stream deleted messages before they were "
         "forwarded.",
         view=DashboardUid.EXPORTER,

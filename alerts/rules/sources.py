@@ -28,7 +28,7 @@ def unread(source: str) -> Query:
 
 def down(
     name: str, source: str, component: Component, summary: str, view: DashboardUid,
-    *, because: str = "", severity: Severity = Severity.CRITICAL, variables: tuple[str, ...] = (),
+    *, catches: str, because: str = "", severity: Severity = Severity.CRITICAL, variables: tuple[str, ...] = (),
 ) -> AlertingRule:  # fmt: skip
     """The alert of one source; silent while `because`, a source with the same backend, cannot be read either."""
     query = unread(source)
@@ -41,6 +41,7 @@ def down(
         component=component,
         summary=summary,
         description=_DESCRIPTION,
+        catches=catches,
         view=view,
         variables=variables,
         for_="1m",

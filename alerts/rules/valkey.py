@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.dashboard_uid import DashboardUid
-from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
+from alerts.rule import COUNT, AlertingRule, Component, Severity
 from alerts.rules import sources
-from alerts.thresholds import HIT_RATIO, LOOKUPS_A_SECOND, VALKEY_MEMORY_RATIO
+from alerts.thresholds import VALKEY_MEMORY_RATIO
 from exporter.metrics.promql import series
 from exporter.sources.valkey import info as valkey
 from exporter.sources.valkey import modes
@@ -15,20 +15,16 @@ from exporter.sources.valkey import modes
 _SERVER = ("server",)
 _WHICH = "{{ $labels.server }}"
 
-LOOKUPS: Final = RecordingRule(
-    name="fleet:valkey_lookups:rate10m",
-    query=(series(valkey.HITS).rate("10m") + series(valkey.MISSES).rate("10m")).without("sum"),
-    meaning="Key lookups per second, hits and misses.",
-)
-HIT_SHARE: Final = RecordingRule(
-    name="fleet:valkey_hits:ratio10m",
-    query=series(valkey.HITS).rate("10m").without("sum").share_of(LOOKUPS.query),
-    meaning="Share of key lookups that hit.",
-)
-RECORDINGS: Final = (LOOKUPS, HIT_SHARE)
-
 RULES: Final[tuple[AlertingRule, ...]] = (
-    sources.down("ValkeyDown", "valkey", Component.VALKEY, "ValKey is unreachable", DashboardUid.VALKEY, variables=_SERVER),
+    sources.down(
+        "ValkeyDown",
+        "valkey",
+        Component.VALKEY,
+        "ValKey is unreachable",
+        DashboardUid.VALKEY,
+        variables=_SERVER,
+        catches="A ValKey server that is down, loads its data after a crash, or has a new password.",
+    ),
     AlertingRule(
         name="ValkeyMemoryNearLimit",
         # maxmemory is 0 if there is no limit; `share_of` has no result then.
@@ -36,6 +32,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VALKEY,
         summary="ValKey memory is nearly full",
+        catches="Keys without expiry that fill maxmemory, while there is time to raise it.",
         description=f"{_WHICH} uses {{{{ $value | humanizePercentage }}}} of its maxmemory.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
@@ -48,22 +45,11 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey is evicting keys",
+        catches="Permanent data that ValKey deletes because maxmemory is reached with an eviction policy.",
         description=f"{_WHICH} evicted {COUNT} keys in the last 10 minutes; the fleet stores data there that has no other "
         "copy.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
-    ),
-    AlertingRule(
-        name="ValkeyHitRatioLow",
-        query=(HIT_SHARE.series < HIT_RATIO) & (LOOKUPS.series > LOOKUPS_A_SECOND),
-        severity=Severity.INFO,
-        component=Component.VALKEY,
-        summary="ValKey cache hit ratio is low",
-        description=f"{_WHICH} has a cache hit ratio of {{{{ $value | humanizePercentage }}}}.",
-        view=DashboardUid.VALKEY,
-        variables=_SERVER,
-        limits=("HIT_RATIO", "LOOKUPS_A_SECOND"),
-        for_="15m",
     ),
     AlertingRule(
         name="ValkeyRejectingConnections",
@@ -71,6 +57,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey is rejecting connections",
+        catches="A service that leaks connections until maxclients is reached and others cannot connect.",
         description=f"{_WHICH} reached maxclients and rejected {COUNT} connections in the last 5 minutes.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
@@ -82,6 +69,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey persistence is failing",
+        catches="A full disk: snapshots fail, and a restart loses all writes since the last one.",
         description=f"{_WHICH} failed its last {{{{ $labels.operation }}}}; a restart loses the writes since the last "
         "successful one.",
         view=DashboardUid.VALKEY,
@@ -94,6 +82,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VALKEY,
         summary="ValKey replica has lost its primary",
+        catches="A replica with an old password or behind a network partition; a failover to it would lose writes.",
         description=f"Replica {_WHICH} has no link to its primary and serves stale data.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
@@ -105,6 +94,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="ValKey cluster is down",
+        catches="Hash slots without a primary; commands for part of the keys fail on servers that are all up.",
         description=f"{_WHICH} has reported cluster_state fail for 2 minutes; commands on keys of unserved hash slots fail.",
         view=DashboardUid.VALKEY,
         variables=_SERVER,
@@ -116,6 +106,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VALKEY,
         summary="Sentinel reports a master down",
+        catches="A primary that the Sentinels agree is down and have not replaced.",
         description="The Sentinel {{ $labels.server }} has reported {{ $labels.master }} objectively down for 2 "
         "minutes; no failover has replaced it.",
         view=DashboardUid.VALKEY,

@@ -56,13 +56,22 @@ _ENOUGH = REQUESTS.series > VLLM_REQUESTS_A_SECOND
 _WAITING = series(vllm.WAITING.metric)
 
 RULES: Final[tuple[AlertingRule, ...]] = (
-    sources.down("VllmDown", "vllm", Component.VLLM, "vLLM is unreachable", DashboardUid.VLLM, variables=("server",)),
+    sources.down(
+        "VllmDown",
+        "vllm",
+        Component.VLLM,
+        "vLLM is unreachable",
+        DashboardUid.VLLM,
+        variables=("server",),
+        catches="A vLLM pod that was killed for its memory; agents would only time out one by one.",
+    ),
     AlertingRule(
         name="VllmEngineUnhealthy",
         query=series(vllm.HEALTHY.metric).max_over("2m").equals(0),
         severity=Severity.CRITICAL,
         component=Component.VLLM,
         summary="vLLM engine is unhealthy",
+        catches="An engine that died in a server whose HTTP port still answers.",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} reports that it is unhealthy.",
         view=DashboardUid.VLLM,
         variables=_MODEL,
@@ -74,6 +83,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM request latency is high",
+        catches="A model that answers in tens of seconds because of long prompts or a slow GPU; agents do not fail yet.",
         description=f"{_WHICH} has a p95 request duration of {{{{ $value | humanizeDuration }}}}.",
         view=DashboardUid.VLLM,
         variables=_MODEL,
@@ -87,6 +97,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM request queue is growing",
+        catches="More requests than the engines can take, minutes before agents time out.",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has had at least {COUNT} waiting requests for 10 "
         "minutes, and the queue is growing.",
         view=DashboardUid.VLLM,
@@ -102,6 +113,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM KV cache is full",
+        catches="A max_model_len or a number of sequences too large for the GPU's memory, before requests are preempted.",
         description=f"Engine {{{{ $labels.engine }}}} of {_WHICH} has used at least {{{{ $value | humanizePercentage }}}} "
         "of its KV cache for 5 minutes.",
         view=DashboardUid.VLLM,
@@ -115,6 +127,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM is preempting requests",
+        catches="Requests that are computed twice because the KV cache is too small; throughput falls without an error.",
         description=f"{_WHICH} preempts {{{{ $value | humanize }}}} requests per second because the KV cache is full.",
         view=DashboardUid.VLLM,
         variables=_MODEL,
@@ -128,6 +141,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM requests are failing",
+        catches="Clients that give up (abort) or an engine that returns errors on part of the requests.",
         description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with reason error or abort.",
         view=DashboardUid.VLLM,
         variables=_MODEL,
@@ -142,6 +156,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.VLLM,
         summary="vLLM returns HTTP 5xx",
+        catches="A server that fails requests before they reach the engine, which the engine's own counters do not show.",
         description="{{ $labels.server }} answers {{ $value | humanizePercentage }} of its HTTP requests with status 5xx.",
         view=DashboardUid.VLLM,
         variables=("server",),

@@ -16,7 +16,9 @@ from exporter.metrics.promql import Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 
 EVENTS_OF_ROLE: Final = Link("Events", DashboardUid.EVENTS, {"role": "role"})
-SLOW: Final = [Threshold(thresholds.DELIBERATION_SECONDS, WARN)]
+_NEARLY_TIMED_OUT = 4 * 60
+"""Seconds; the orchestrator, and by default the exporter, time a deliberation out after 5 minutes."""
+SLOW: Final = [Threshold(_NEARLY_TIMED_OUT, WARN)]
 _ENDINGS: Final = [
     FieldOverride("completed", color=OK),
     FieldOverride("failed", color=BAD),

@@ -79,7 +79,9 @@ def test_every_alert_follows_the_conventions(rule: AlertingRule) -> None:
 
 def test_a_name_means_the_same_in_all_its_rules() -> None:
     for name in names(RULES):
-        distinct = {(rule.component, rule.summary, rule.view, rule.variables) for rule in RULES if rule.name == name}
+        distinct = {
+            (rule.component, rule.summary, rule.catches, rule.view, rule.variables) for rule in RULES if rule.name == name
+        }
         assert len(distinct) == 1, name
 
 
@@ -139,6 +141,7 @@ def _rule(**changes: Any) -> AlertingRule:
         "component": Component.NATS,
         "summary": "A queue is too deep",
         "description": "{{ $labels.queue }} is.",
+        "catches": "A worker that died.",
         "view": DashboardUid.OVERVIEW,
     }
     return AlertingRule(**{**whole, **changes})
@@ -150,6 +153,8 @@ def _rule(**changes: Any) -> AlertingRule:
         ({"name": "too_deep"}, "no alert name"),
         ({"summary": ""}, "summary is missing"),
         ({"description": "No sentence"}, "does not end with a period"),
+        ({"catches": ""}, "fault that only this alert catches"),
+        ({"catches": "A worker of {{ $labels.queue }}."}, "fault that only this alert catches"),
         ({"summary": "{{ $labels.queue }} is too deep"}, "same for all alerts"),
         ({"description": "{{ $labels.stream }} is."}, "uses the label stream"),
         ({"description": "{{ $labels.instance }} says so."}, "uses the label instance"),
@@ -274,3 +279,10 @@ def test_queries_are_joined_as_sets() -> None:
 def test_queries_that_do_not_fit_their_metric_fail_when_they_are_written(wrong: Any) -> None:
     with pytest.raises(QueryError):
         wrong()
+
+
+def test_no_two_alerts_catch_the_same() -> None:
+    """An alert whose fault another one reports first is one page too many."""
+    caught = {rule.catches for rule in RULES}
+
+    assert len(caught) == len(names(RULES))

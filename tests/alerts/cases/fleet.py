@@ -30,10 +30,6 @@ CASES = {
         {'fleet_council_agents{role="DEV"}': "2x120", 'fleet_council_expected_agents{role="DEV"}': "3x120"},
         {'fleet_council_agents{role="DEV"}': "3x120", 'fleet_council_expected_agents{role="DEV"}': "3x120"},
     ),
-    "FleetDeliberationSlow": case(
-        {'fleet_oldest_deliberation_start_timestamp_seconds{role="DEV"}': "6959x120"},
-        {'fleet_oldest_deliberation_start_timestamp_seconds{role="DEV"}': "6960x120"},
-    ),
     "FleetDeliberationsTimingOut": case(
         {'fleet_deliberations_total{role="DEV",outcome="timeout"}': "0x110 3x10"},
         {'fleet_deliberations_total{role="DEV",outcome="timeout"}': "0x110 2x10"},

@@ -21,18 +21,6 @@ CASES = {
     "ValkeyEvicting": case(
         {'valkey_evicted_keys_total{server="s"}': "0x115 1x5"}, {'valkey_evicted_keys_total{server="s"}': "7x120"}
     ),
-    "ValkeyHitRatioLow": case(
-        {'valkey_keyspace_hits_total{server="s"}': "0+59x120", 'valkey_keyspace_misses_total{server="s"}': "0+61x120"},
-        {'valkey_keyspace_hits_total{server="s"}': "0+60x120", 'valkey_keyspace_misses_total{server="s"}': "0+60x120"},
-        enough={
-            'valkey_keyspace_hits_total{server="s"}': "0+1x120",
-            'valkey_keyspace_misses_total{server="s"}': "0+60x120",
-        },
-        too_few={
-            'valkey_keyspace_hits_total{server="s"}': "0+1x120",
-            'valkey_keyspace_misses_total{server="s"}': "0+58x120",
-        },
-    ),
     "ValkeyRejectingConnections": case(
         {'valkey_rejected_connections_total{server="s"}': "0x118 1x2"},
         {'valkey_rejected_connections_total{server="s"}': "7x120"},
