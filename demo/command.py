@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def _report(demo: Demo) -> bool:
-    """Print what a soak found; whether that is a failure."""
+    """Print the result of a soak; returns whether it failed."""
     for alert in demo.alerts:
         print(f"demo: alert: {alert}", file=sys.stderr)
     for server in demo.missing:

@@ -69,7 +69,7 @@ async def _steps(fleet: Fleet, sends: list[Callable[[Step], Awaitable[None]]], p
         for send in sends:
             try:
                 await send(step)
-            except _UNREACHABLE as error:  # the fleet outlives a server that is away for a moment
+            except _UNREACHABLE as error:  # the fleet continues during a short outage of a server
                 print(f"simulate: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         await asyncio.sleep(pause)
 

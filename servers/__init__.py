@@ -1,1 +1,1 @@
-"""Real servers for the demo, the tests and the benchmarks: how each is got, started, checked and stopped."""
+"""Real servers for the demo, the tests and the benchmarks: how each is installed, started, checked and stopped."""

@@ -1,4 +1,4 @@
-"""`python -m servers [--e2e]`: get every server and tool that the tests and the demo use, before they are needed.
+"""`python -m servers [--e2e]`: install every server and tool that the tests and the demo use.
 
 `--e2e` adds what only the end-to-end tests need: a Docker engine, the components of a Kubernetes node,
 Cilium, and a Prometheus for the Prometheus Operator.

@@ -55,7 +55,7 @@ def amtool(progress: Progress = silent) -> Path:
 
 @contextlib.contextmanager
 def start(*, config: str, port: int | None = None) -> Iterator[Alertmanager]:
-    """An Alertmanager without peers, with that configuration (YAML text); its data goes when it ends.
+    """An Alertmanager without peers, with that configuration (YAML text); its data is deleted when it stops.
 
     Files that the configuration names are sought from its own folder, so name them in full.
     """

@@ -24,14 +24,14 @@ class Progress:
     """Receives what is being fetched or built. This one shows nothing; the displays are in `servers.progress`."""
 
     def __call__(self, text: str) -> None:
-        """A stage that takes more than a moment begins, such as `compiling Loki 3.7.8`."""
+        """Start of a long stage, such as `compiling Loki 3.7.8`."""
 
     def steps(self, done: int, total: int, unit: str) -> None:
-        """How far the stage is, such as 120 of 800 packages."""
+        """Progress of the stage, such as 120 of 800 packages."""
 
 
 silent = Progress()
-"""For callers that show no progress."""
+"""A Progress that shows nothing."""
 
 
 def cached(name: str, build: Callable[[Path], None], progress: Progress = silent) -> Path:
@@ -83,6 +83,6 @@ def locked(name: str, progress: Progress = silent) -> Iterator[None]:
 
 
 def unwritable(error: OSError) -> ServerMissing:
-    """The sentence for a cache in which no file can be made."""
+    """The error for a cache that cannot be written."""
     why = error.strerror or type(error).__name__
     return ServerMissing(f"the cache {CACHE} cannot be written ({why}): set XDG_CACHE_HOME to a folder that you may write")

@@ -47,12 +47,12 @@ class Cancellation:
             raise Cancelled
 
     def sleep(self, seconds: float) -> None:
-        """Return after that time. Raises Cancelled as soon as it is requested."""
+        """Return after this time. Raises Cancelled as soon as it is requested."""
         if self._requested.wait(seconds):
             raise Cancelled
 
     def within_grace(self, seconds: float) -> float:
-        """That time, or what is left of the grace after a request."""
+        """`seconds`, or the rest of the grace period after a request."""
         return min(seconds, max(self._deadline - time.monotonic(), 0.0)) if self.requested else seconds
 
     @contextlib.contextmanager
@@ -80,7 +80,7 @@ def current() -> Cancellation:
 
 @contextlib.contextmanager
 def cancellable(cancellation: Cancellation) -> Iterator[Cancellation]:
-    """Make it the current one, also for tasks and threads that are started inside the context."""
+    """Make it the current one, also for tasks and threads started in the context."""
     token = _CURRENT.set(cancellation)
     try:
         yield cancellation

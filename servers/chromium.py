@@ -1,4 +1,4 @@
-"""Chromium, without a window, for looking at the pages that the exporter serves."""
+"""Headless Chromium, for tests of the exporter's pages."""
 
 from __future__ import annotations
 

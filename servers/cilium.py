@@ -41,7 +41,7 @@ if ! [ -e /proc/modules ]; then
 fi
 exec "$@"
 """
-"""In a mount namespace: a kernel without loadable modules has no list of them, and the agent gives up on that."""
+"""In a mount namespace: a kernel without loadable modules has no list of them, without which the agent exits."""
 
 NETWORK = {"cniVersion": "0.3.1", "name": "cilium", "plugins": [{"type": "cilium-cni"}]}
 """The CNI configuration that containerd reads."""

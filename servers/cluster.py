@@ -78,7 +78,7 @@ class Cluster:
         return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{self._plurals(root)[kind]}"
 
     def wait_served(self, group: str, version: str, kind: str) -> None:
-        """Return when the API serves objects of a kind that was defined just now."""
+        """Return when the API serves a kind that was just defined."""
         wait_for(lambda: kind in self._plurals(f"/apis/{group}/{version}"), what=f"{kind} to be served", deadline=60)
 
     def _plurals(self, root: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ class Cluster:
         return {each["kind"]: each["name"] for each in found if "/" not in each["name"]}
 
     def create(self, each: Mapping[str, Any]) -> None:
-        """Create an object of any kind, or leave it as it is. Raises ServerFailed."""
+        """Create an object of any kind, unless it exists. Raises ServerFailed."""
         self.api.create(self.path(each), each)
 
     def wait_available(self, path: str, *, deadline: float = 120) -> None:

@@ -22,7 +22,7 @@ def prepare(progress: Progress = silent) -> Path:
 
 
 def environment(packages: Path) -> dict[str, str]:
-    """Where containerd finds runc, and CNI plugins find nft."""
+    """PATH with runc for containerd, and nft for CNI plugins."""
     path = f"{packages / 'bin'}:{packages / 'sbin'}:{os.environ['PATH']}"
     return {"PATH": path, **debian.libraries(packages / "bin/ctr")}
 

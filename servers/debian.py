@@ -1,4 +1,4 @@
-"""Debian packages unpacked into the cache: nothing is installed, so no daemon of theirs is ever started."""
+"""Debian packages, unpacked into the cache instead of installed, so that none of their daemons is started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servers.cache import CACHE, Progress, ServerMissing, cached, locked, silent
 from servers.command import CommandFailed, run
 
 _APT = "apt-get"
-"""The lock of what changes the package lists or installs."""
+"""The lock for changes of the package lists and for installations."""
 
 
 def unpacked(package: str, progress: Progress = silent, *, extra: tuple[str, ...] = ()) -> Path:
@@ -43,7 +43,7 @@ def unpacked(package: str, progress: Progress = silent, *, extra: tuple[str, ...
 
 
 def _apt(command: str, *arguments: str) -> list[str]:
-    """An apt command; that of an ordinary user keeps its package lists in the cache, since the system's are root's."""
+    """An apt command; for an ordinary user, with package lists in the cache, because the system's belong to root."""
     if os.geteuid() == 0:
         return [command, *arguments]
     own = CACHE / "apt"
@@ -70,7 +70,7 @@ def _missing_libraries(package: str) -> list[str]:
 
 
 def _output(command: list[str]) -> str:
-    """What it printed, also when it failed. Raises Cancelled."""
+    """Its output, also if it failed. Raises Cancelled."""
     try:
         return run(command)
     except CommandFailed as failed:
@@ -86,7 +86,7 @@ def _learn(package: str) -> None:
 
 
 def _update() -> None:
-    with contextlib.suppress(CommandFailed):  # the lists of before may do; else the download says why not
+    with contextlib.suppress(CommandFailed):  # the existing lists may suffice; otherwise the download reports the error
         run(_apt("apt-get", "update", "-q"))
 
 
@@ -94,7 +94,7 @@ def _download(name: str, folder: Path) -> None:
     command = _apt("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name)
     try:
         run(command, folder=folder)
-    except CommandFailed:  # lists older than the archive name packages that are gone
+    except CommandFailed:  # outdated lists name packages that no longer exist
         with locked(_APT):
             _update()
         try:
@@ -104,7 +104,7 @@ def _download(name: str, folder: Path) -> None:
 
 
 def install(*packages: str) -> str | None:
-    """Install tools that start nothing; None when done, or else the reason why not."""
+    """Install tools without daemons; returns None, or the reason of the failure."""
     if shutil.which("apt-get") is None:
         return "this is no Debian system"
     command = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends"]

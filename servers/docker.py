@@ -23,7 +23,7 @@ from servers.process import process
 
 _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip")
-"""What the Dockerfile uses of the official Python image."""
+"""The part of the official Python image that the Dockerfile uses."""
 RECIPE = "fleet-exporter.recipe"
 """The label of locally built images: the inputs of their build."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -38,7 +38,7 @@ class DockerFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """An engine that answers: its command line client and the variables that lead to it."""
+    """A running engine: its command line client and the variables to reach it."""
 
     client: Path
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +158,7 @@ def _own(root: Path) -> Iterator[Engine]:
     modules = next(root.glob("usr/lib/*-linux-gnu*/xtables"), root)
     env = {**libraries, "PATH": path, "XTABLES_LIBDIR": str(modules)}
     pid = _STATE / "pid"
-    pid.unlink(missing_ok=True)  # of an engine that was killed; after a reboot another process may have that number
+    pid.unlink(missing_ok=True)  # of a killed engine; after a reboot another process may have this PID
     places = ["--data-root", str(_STATE / "data"), "--exec-root", str(_STATE / "exec"), "--pidfile", str(pid)]
     command = [str(binary), *places, "-H", f"unix://{_SOCKET}"]
     variables = {
@@ -172,7 +172,7 @@ def _own(root: Path) -> Iterator[Engine]:
         return own.attempt("version", "--format", "{{.Server.Version}}").returncode == 0
 
     with process(command, name="dockerd", folder=_STATE, ready=ready, env=env):
-        _clear(own)  # what a run that was killed left
+        _clear(own)  # left by a killed run
         try:
             yield own
         finally:

@@ -71,7 +71,7 @@ def build(
     shutil.copytree(module, work)
     env = os.environ | {
         "GOCACHE": str(work / "cache"),
-        "GOTMPDIR": str(work),  # a compiler that is killed leaves its files there
+        "GOTMPDIR": str(work),  # a killed compiler leaves its files there
         "CGO_ENABLED": "0",
         "GOWORK": "off",
         "GOTOOLCHAIN": "local",

@@ -61,7 +61,7 @@ def dashboards(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def start(*, sources: Mapping[str, Any], boards: Mapping[str, Any], port: int | None = None) -> Iterator[Grafana]:
-    """A Grafana with `data_sources` and `dashboards`; its own data goes when it ends."""
+    """A Grafana with `data_sources` and `dashboards`; its own data is deleted when it stops."""
     binary = prepare()
     port = free_port(port)
     url = f"http://127.0.0.1:{port}"

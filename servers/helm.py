@@ -48,7 +48,7 @@ def _version_of(binary: str) -> str:
 def run(
     binary: Path, arguments: Sequence[str | Path], *, home: Path, kubeconfig: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """One command, ended: its exit code and what it printed. `home` takes Helm's caches and settings."""
+    """One finished command: its exit code and output. `home` takes Helm's caches and settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
     own = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
     # Without a kubeconfig Helm would look for the user's, or for a cluster around it.

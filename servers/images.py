@@ -46,7 +46,7 @@ wait $server || wait $server
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What one image is made from: files by their place in it, and the Dockerfile's lines after FROM."""
+    """The contents of one image: files by path, and the Dockerfile's lines after FROM."""
 
     lines: tuple[str, ...]
     files: Mapping[str, Path] = field(default_factory=dict)

@@ -38,7 +38,7 @@ def prepare(progress: Progress = silent) -> Path:
 
 
 def _openssl(progress: Progress = silent) -> str:
-    """The command that makes the key by which ServiceAccount tokens are signed. Raises ServerMissing."""
+    """The command that creates the signing key of ServiceAccount tokens. Raises ServerMissing."""
     if shutil.which("openssl") is None and os.geteuid() == 0:
         progress("installing Debian's openssl")
         debian.install("openssl")
@@ -58,7 +58,7 @@ class Kubernetes:
     kubeconfig: Path
     """The administrator's."""
     service_account_key: Path
-    """By which ServiceAccount tokens are signed."""
+    """The signing key of ServiceAccount tokens."""
     folder: Path
     etcd_url: str
     etcd: Process
@@ -109,14 +109,14 @@ class Kubernetes:
         return str(reply["status"]["token"])
 
     def apply_ray_crds(self, version: str = "v1") -> None:
-        """Make KubeRay's kinds known in that version; returns when all are served."""
+        """Create KubeRay's CRDs in this version; returns when all are served."""
         for crd in ray_crds(version):
             self.create(CRDS, crd)
         served = [f"/apis/{GROUP}/{version}/{plural}" for plural in KINDS]
         wait_for(lambda: all(self.request("GET", path)[0] == 200 for path in served), what="RayJobs to be served")
 
     def delete_ray_crds(self) -> None:
-        """Forget these kinds and every object of theirs; returns when they and their definitions are gone."""
+        """Delete these CRDs and their objects; returns when they are deleted."""
         definitions = [f"{CRDS}/{plural}.{GROUP}" for plural in KINDS]
         for path in definitions:
             self.request("DELETE", path)
@@ -132,7 +132,7 @@ class Kubernetes:
         self.api.start()
 
     def restart_api(self) -> None:
-        """Both: watches end, and their resource versions are too old afterwards."""
+        """Restart both: watches end, and their resource versions are too old afterwards."""
         self.api.restart()
 
 
@@ -191,7 +191,7 @@ def start(
             f"--listen-peer-urls={peer_url}",
             f"--initial-advertise-peer-urls={peer_url}",
             f"--initial-cluster=default={peer_url}",
-            "--unsafe-no-fsync",  # the data is thrown away with the folder
+            "--unsafe-no-fsync",  # the data is deleted with the folder
             "--log-level=error",
         ]
         api_command: list[str | Path] = [

@@ -1,4 +1,4 @@
-"""Loki, one binary built with Go: it takes pushes at once and answers queries about ten seconds after its start.
+"""Loki, one binary built with Go: it accepts pushes immediately, and queries about ten seconds after its start.
 
 The first build takes four minutes and leaves one binary (130 MB). A running one takes 130 MiB.
 """
@@ -26,7 +26,7 @@ class Loki(Server):
     """A running Loki."""
 
     def answers_queries(self) -> bool:
-        """Whether it has joined its own ring: pushes are taken before that, queries are not."""
+        """Whether it has joined its own ring: pushes are accepted before that, queries are not."""
         return answers(f"{self.url}/ready")
 
 
@@ -80,7 +80,7 @@ def _configuration(folder: Path, address: str, http: int, grpc: int, limits: Map
 def start(
     *, port: int | None = None, address: str = "127.0.0.1", limits: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[Loki]:
-    """A Loki on a free port with its data in a folder that goes when it ends.
+    """A Loki on a free port with its data in a folder that is deleted when it stops.
 
     It is returned as soon as it accepts pushes; `answers_queries` is true when it also answers queries.
     """

@@ -28,7 +28,7 @@ _MODULES = "java.se,jdk.unsupported,jdk.management,jdk.crypto.ec,jdk.zipfs,jdk.n
 
 @dataclass(frozen=True, kw_only=True)
 class Neo4j(Server):
-    """A running database and who may read it."""
+    """A running database and its account."""
 
     user: str
     password: str
@@ -41,7 +41,7 @@ def _version() -> str:
 
 
 def _tools(names: tuple[str, ...], progress: Progress) -> dict[str, str]:
-    """Where those tools are; on Debian as root they are installed when they are missing. Raises ServerMissing."""
+    """Paths of the tools; on Debian as root, missing ones are installed. Raises ServerMissing."""
     if (found := _found(names)) is not None:
         return found
     wish = "install openjdk-17-jdk-headless and maven"
@@ -137,13 +137,13 @@ def start(*, password: str = "fleet-demo", port: int | None = None, procedures: 
     jars, classes = prepare()
     port = free_port(port)
     with temporary_folder("neo4j") as folder:
-        command = ["java", "-Xms128m", "-Xmx512m", "-XX:-UsePerfData"]  # performance data would land in /tmp
+        command = ["java", "-Xms128m", "-Xmx512m", "-XX:-UsePerfData"]  # otherwise performance data is written to /tmp
         command += [f"-Dprocedures={','.join(procedures)}", f"-Djava.io.tmpdir={folder}"]
         command += [f"-Djna.tmpdir={folder}", "-cp", f"{jars}/*:{classes}"]
         command += ["FleetGraph", str(folder / "data"), str(port)]
 
         def ready() -> bool:
-            # Bolt answers earlier than the password is set; the launcher prints `ready` after both.
+            # Bolt accepts connections before the password is set; the launcher prints `ready` after both.
             return "ready" in (folder / "neo4j.log").read_text().splitlines()
 
         env = {"NEO4J_PASSWORD": password}

@@ -1,4 +1,4 @@
-"""A server as a child process: started in a separate session, waited for, paused, restarted, never left behind."""
+"""A server as a child process in a separate session: started, paused, restarted, and always stopped at the end."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ _handed_out: set[int] = set()
 
 
 def free_port(wished: int | None = None) -> int:
-    """A port of 127.0.0.1 that nothing listens on just now: the wished one, or one not handed out before.
+    """A free port of 127.0.0.1: the requested one, or one that was not returned before.
 
-    Raises ServerFailed when the wished one is taken: whatever listens there would be believed to be the new server.
+    Raises ServerFailed if the requested one is in use: its listener would be mistaken for the new server.
     """
     if wished is not None:
         if listening(wished):
@@ -85,7 +85,7 @@ def answers(url: str, *, token: str | None = None, ca_file: Path | None = None) 
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else False
         with httpx.Client(verify=verify, timeout=5, trust_env=False) as client:
             return client.get(url, headers=headers).status_code == 200
-    except (httpx.HTTPError, OSError):  # the certificate may be there in part
+    except (httpx.HTTPError, OSError):  # the certificate may be incomplete
         return False
 
 
@@ -101,7 +101,7 @@ def wait_for(condition: Callable[[], bool], *, what: str, deadline: float = 30.0
 
 @contextlib.contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
-    """A folder for a server's data and log, gone afterwards."""
+    """A folder for a server's data and log, deleted afterwards."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"fleet-{name}-"))
     except OSError as error:
@@ -116,7 +116,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
 
 
 def _guard() -> subprocess.Popen[bytes]:
-    """Started before the child, so that there is no moment without it."""
+    """Started before the child, so that the child always has a guard."""
     guard = [sys.executable, "-I", "-S", "-c", _GUARD]
     return subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
@@ -214,7 +214,7 @@ class Process:
         return self.log.read_text(errors="replace")[-_TAIL:].strip() or "its log is empty"
 
     def pause(self) -> None:
-        """Stop it from running, connections left open: a hung server."""
+        """Pause it with its connections open, like a hung server."""
         self.child.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -232,7 +232,7 @@ class Process:
             self.kill()
 
     def kill(self) -> None:
-        """End it without warning, as a crash would; quiet when it has ended already."""
+        """Kill it, like a crash; does nothing if it has already exited."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

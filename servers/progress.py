@@ -44,7 +44,7 @@ class Stage(Progress):
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end of the stage, at the pace so far; None when too little is done to say."""
+        """Estimated seconds until the end of the stage; None if too few steps are done."""
         if not self.total or self.done < self.total * _FEWEST:
             return None
         return (time.monotonic() - self.began) * (self.total - self.done) / self.done
@@ -71,11 +71,11 @@ def clock(seconds: float) -> str:
 
 
 class Display:
-    """Where several servers' progress is shown at once."""
+    """Shows the progress of several servers."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        """Prints a whole line, between or above what moves."""
+        """Prints a whole line above the moving lines."""
 
     @contextlib.contextmanager
     def stage(self, server: str) -> Iterator[Progress]:
@@ -111,7 +111,7 @@ class _Lines(Display):
 
 
 class _Left(ProgressColumn):
-    """The estimate, where there is one."""
+    """The estimate, if there is one."""
 
     def render(self, task: Task) -> Text:
         left = task.fields["stage"].left

@@ -44,7 +44,7 @@ def promtool(progress: Progress = silent) -> Path:
 def start(
     *, config: str, port: int | None = None, args: Sequence[str] = (), data: Path | None = None
 ) -> Iterator[Prometheus]:
-    """A server with that configuration (YAML text) and further flags `args`; its data goes when it ends.
+    """A server with that configuration (YAML text) and further flags `args`; its data is deleted when it stops.
 
     `data` is a folder of blocks to begin with, which stays.
 

@@ -36,7 +36,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def prepare(progress: Progress = silent) -> None:
-    """Get what its images are made of, besides the cluster's binaries. Raises ServerMissing."""
+    """Install the contents of its images, in addition to the cluster's binaries. Raises ServerMissing."""
     alertmanager.prepare(progress)
     _prometheus(progress)
 
@@ -67,7 +67,7 @@ def install(cluster: Cluster) -> None:
     definitions = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
     for each in definitions:
         cluster.create(each)
-    for each in definitions:  # at its start, the operator gives up on kinds that are not served yet
+    for each in definitions:  # at startup, the operator ignores kinds that are not served yet
         cluster.wait_served(each["spec"]["group"], each["spec"]["versions"][0]["name"], each["spec"]["names"]["kind"])
     for each in objects:
         cluster.create(each)
@@ -111,7 +111,7 @@ def create_monitoring(cluster: Cluster, namespace: str, *, selector: Mapping[str
     options = {"serviceAccountName": _ACCOUNT, "alerting": alerting, **monitors, **rules}
     cluster.create(_custom("Prometheus", namespace, _version(), **options))
     configs = {"alertmanagerConfigSelector": chosen, "alertmanagerConfigNamespaceSelector": anything}
-    # Else it would narrow each AlertmanagerConfig down to alerts of its own namespace.
+    # Otherwise it restricts each AlertmanagerConfig to alerts of its own namespace.
     matching = {"alertmanagerConfigMatcherStrategy": {"type": "None"}}
     cluster.create(_custom("Alertmanager", namespace, _alertmanager_version(), **configs, **matching))
     for name in ("prometheus-fleet", "alertmanager-fleet"):

@@ -63,16 +63,16 @@ class Sandbox:
 
     @property
     def enter(self) -> tuple[str, ...]:
-        """What goes before a command that is to run inside."""
+        """The command prefix that runs a command inside."""
         return ("nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--ipc", "--uts", "--")
 
     def run(self, *command: str | Path) -> str:
-        """What a command prints inside. Raises ServerFailed with its last words."""
+        """The output of a command inside. Raises ServerFailed with the end of its output."""
         return _run(*self.enter, *command)
 
 
 def prepare() -> None:
-    """Raises ServerMissing where no sandbox can be made."""
+    """Raises ServerMissing if no sandbox can be created."""
     if os.geteuid() != 0:
         raise ServerMissing("a cluster with pods needs namespaces of the kernel and thus root: run as root")
     if absent := [tool for tool in _TOOLS if shutil.which(tool) is None]:

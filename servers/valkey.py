@@ -66,7 +66,7 @@ def start(
 
 @contextlib.contextmanager
 def _folder(engine: Engine, sentinel: str | None) -> Iterator[Path]:
-    """A folder of the server's own; a Sentinel rewrites its configuration there."""
+    """The server's folder; a Sentinel rewrites its configuration there."""
     with temporary_folder(engine) as folder:
         if sentinel is not None:
             (folder / "sentinel.conf").write_text(sentinel)

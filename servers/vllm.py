@@ -34,7 +34,7 @@ _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 @dataclass
 class VllmStandIn:
-    """The numbers of one pretended engine."""
+    """The metrics of one simulated engine."""
 
     url: str
     registry: CollectorRegistry
@@ -142,7 +142,7 @@ class VllmStandIn:
         self.http_seconds.labels(handler="/v1/chat/completions", method="POST").observe(seconds)
 
     def load(self, requests: int) -> None:
-        """Have that many requests at once: four run, the others wait."""
+        """Set the number of concurrent requests: four run, the others wait."""
         self.running.set(min(requests, 4))
         self.waiting.set(max(requests - 4, 0))
         self.waiting_for["capacity"].set(max(requests - 4, 0))

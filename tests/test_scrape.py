@@ -1,4 +1,4 @@
-"""A scrape over sources of every temper. The toy below is what a sixth source looks like: it gets all of this for free."""
+"""Scrapes of working, slow and failing sources, with a minimal source as the example."""
 
 from __future__ import annotations
 

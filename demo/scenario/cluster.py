@@ -124,7 +124,7 @@ class Jobs:
         self._patch(f"{_PODS}/{_pod(service)}", status | {"conditions": conditions, "containerStatuses": [container]})
 
     def _end_job(self, name: str, labels: dict[str, str], seconds: float, *, failed: bool) -> None:
-        """Create a RayJob that has just finished."""
+        """Create a finished RayJob."""
         self._create(_JOBS, "RayJob", name, labels, {"backoffLimit": _RETRIES})
         ended = datetime.now(UTC)
         status: dict[str, Any] = {

@@ -76,7 +76,7 @@ class Events:
                     await (message.nak(delay=2) if refused else message.ack())
 
     async def send(self, step: Step) -> None:
-        """Publish a step's messages, after what faults have changed since the last step."""
+        """Apply the faults that changed since the last step, then publish the step's messages."""
         if not self._client.is_connected:
             return
         await self._apply_faults()
@@ -111,7 +111,7 @@ class Cache:
         pipeline.sadd("planning:stories:all", step.story)
         pipeline.hget(f"planning:story:{step.story}", "state")
         if not step.task:
-            pipeline.get(f"planning:story:{step.story}:draft")  # never there: a cache has misses too
+            pipeline.get(f"planning:story:{step.story}:draft")  # never set, so that the cache has misses
         else:
             pipeline.set(f"workflow:state:{step.task}", step.role, ex=3600)
             pipeline.get(f"workflow:state:{step.task}")

@@ -51,7 +51,7 @@ class Monitoring:
         return _local(self.alertmanager_port)
 
     def admit(self, sources: Collection[str], starting: Collection[str]) -> None:
-        """Let Prometheus see these sources from now on, so that one that is `starting` raises no alert before it is up."""
+        """Let Prometheus scrape these sources from now on; a source that is still `starting` must not fire an alert."""
         if not self._admitted >= (admitted := self._admitted | set(sources)):
             self._admitted = admitted
             target = f"127.0.0.1:{self.alertmanager_port}"

@@ -1,4 +1,4 @@
-"""Runs the demo: backends, the simulated fleet on them, the exporter, and what reads it, until cancelled."""
+"""Runs the demo: backends, the simulated fleet on them, the exporter, and the monitoring stack, until cancelled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NEO4J_PASSWORD = "fleet-demo"
 
 
 class _Stack:
-    """Everything that runs. Clients close first, then what reads the backends, so that no server waits for them."""
+    """Everything that runs. Clients close first, then the readers of the backends, so that no server waits for them."""
 
     def __init__(self) -> None:
         self.clients = contextlib.AsyncExitStack()
@@ -139,7 +139,7 @@ async def _all_up(exporter: str, monitoring: Monitoring, joining: dict[str, asyn
     while True:
         try:
             up = await _up(exporter)
-        except httpx.TransportError:  # it ends with the demo, before this task does
+        except httpx.TransportError:  # the server ends with the demo, before this task
             await asyncio.sleep(1)
             continue
         monitoring.admit(up, _SOURCES)

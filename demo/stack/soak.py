@@ -1,4 +1,4 @@
-"""The healthy demo under the production rules for a while: which alerts fired, and which were about to."""
+"""The healthy demo under the production rules: alerts that fired, and alerts that are pending."""
 
 from __future__ import annotations
 

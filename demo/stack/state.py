@@ -53,7 +53,7 @@ class Demo:
             return port
 
     async def run(self, fleet: Fleet, before_each: Callable[[], None]) -> None:
-        """Send step after step until cancelled; a server that is away for a moment does not end the fleet."""
+        """Send steps until cancelled; a short outage of a server does not stop the fleet."""
         for step in fleet.steps():
             if asked_to_end():
                 return

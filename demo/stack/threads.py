@@ -20,7 +20,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(running)
-    except Cancelled:  # by another task's end, before this one was cancelled
+    except Cancelled:  # by the end of another task, before this one was cancelled
         raise asyncio.CancelledError from None
     except asyncio.CancelledError:
         current().request(grace=GRACE)
@@ -36,7 +36,7 @@ class RunningServers:
         self._started: list[contextlib.AbstractContextManager[object]] = []
 
     async def start(self, server: contextlib.AbstractContextManager[T]) -> T:
-        """Start a server. Raises what its start raises, with nothing left of it."""
+        """Start a server. Raises the error of its start, with nothing left running."""
 
         def enter() -> T:
             started = server.__enter__()
@@ -46,7 +46,7 @@ class RunningServers:
         return await in_thread(enter)
 
     async def stop(self) -> None:
-        """Stop all of them at once. Raises what the first failure raised, after every server was stopped."""
+        """Stop all concurrently. Raises the first error after every server was stopped."""
         stopping = [asyncio.to_thread(server.__exit__, None, None, None) for server in self._started]
         for failure in await asyncio.gather(*stopping, return_exceptions=True):
             if failure is not None and isinstance(failure, BaseException):

@@ -1,4 +1,4 @@
-"""Alerts as Alertmanager gets them, an Alertmanager that sends to a receiver, and amtool's view of templates."""
+"""Alerts as Alertmanager receives them, a running Alertmanager with a receiver, and templates rendered by amtool."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def lagging(number: int, *, ended: bool = False, labels: Labels | None = None) -
 
 
 def data(*alerts: dict[str, Any]) -> dict[str, Any]:
-    """What Alertmanager gives to a template for one group."""
+    """The template data of Alertmanager for one group."""
     whole = [{"status": "firing", **one} for one in alerts]
     common = {name: dict(set.intersection(*(set(one[name].items()) for one in whole))) for name in ("labels", "annotations")}
     firing = any(one["status"] == "firing" for one in whole)

@@ -1,4 +1,4 @@
-"""amtool, and a running Alertmanager with the demo's paces."""
+"""amtool, and a running Alertmanager with the demo's intervals."""
 
 from __future__ import annotations
 

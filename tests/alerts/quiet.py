@@ -19,7 +19,7 @@ EPOCH = 1_800_000_000.0
 JOB = "fleet-exporter"
 
 Scrape = Page | None
-"""What one scrape gets; None if Prometheus does not scrape at all."""
+"""The page of one scrape; None if Prometheus does not scrape."""
 
 _FIRED = re.compile(r'alertname="(\w+)"')
 
@@ -40,7 +40,7 @@ def aged(page: Page, collected: float, now: float) -> Page:
 
 
 def skewed(page: Page, seconds: float) -> Page:
-    """The page of an exporter and backends whose clocks are ahead by that much."""
+    """The page of an exporter and backends with clocks that are ahead by this much."""
     return {name: value + seconds if _is_timestamp(name) else value for name, value in page.items()}
 
 

@@ -1,4 +1,4 @@
-"""From a fault to the message that a person reads: fleet, exporter, Prometheus, Alertmanager, a receiver in Slack's place.
+"""From a fault to the Slack message: fleet, exporter, Prometheus, Alertmanager, and a receiver that replaces Slack.
 
 All five faults begin at once and end at once, so the whole takes as long as the slowest.
 """

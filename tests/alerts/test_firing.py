@@ -28,7 +28,7 @@ _EXPORTERS = ("one of two not scraped", "none of two scraped", "not scraped", "n
 
 @pytest.fixture(scope="module")
 def firing(promtool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Alert]]:
-    """What each case that should fire does."""
+    """The alerts of each case that should fire."""
     trials = {
         f"{name}: {what}": Trial(BY_NAME[name], given) for name, case in CASES.items() for what, given in case.fires.items()
     }
@@ -90,7 +90,7 @@ def test_two_exporters_of_one_fleet_make_one_alert_and_two_clusters_two(promtool
 
 
 def test_the_instance_is_named_only_if_other_exporters_are_up(firing: dict[str, list[Alert]]) -> None:
-    """What names none mutes every other alert."""
+    """An alert without an instance inhibits every other alert."""
     found = {what: firing[f"FleetExporterDown: {what}"][0] for what in _EXPORTERS}
 
     assert {what: alert.labels.get("instance", "") for what, alert in found.items()} == {
@@ -146,7 +146,7 @@ def _everything_twice() -> Given:
 
 
 def test_no_query_fails_with_duplicates_of_everything(promtool: Path, tmp_path: Path) -> None:
-    """Two series where a query expects one are an error that only data shows."""
+    """A query that expects one series fails only with data of two."""
     file = tmp_path / "rules.yaml"
     file.write_text(rules_file(RULES, RECORDINGS))
 

@@ -1,4 +1,4 @@
-"""What is muted by what, by a running Alertmanager."""
+"""Inhibition, in a running Alertmanager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that people get: golden messages of a running Alertmanager, and templates on texts that mean harm."""
+"""Notification texts: golden messages of a running Alertmanager, and templates with hostile texts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def golden(name: str, message: dict[str, Any], receiving: Receiving) -> None:
-    """Compare with the file of that name; what differs from run to run is put aside."""
+    """Compare with the golden file, without the parts that differ between runs."""
     text = json.dumps(message, indent=2, ensure_ascii=False).replace(receiving.url, "http://alertmanager") + "\n"
 
     assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text) == (GOLDEN / f"{name}.json").read_text()
 
 
 def test_slack_is_sent_the_golden_messages(receiving: Receiving) -> None:
-    """Seven alerts, then one of them ends, then all: each message as it reaches Slack."""
+    """Messages for seven alerts, then one of them resolved, then all."""
     labels = {"cluster": "golden", "namespace": "fleet"}
     began = datetime.now(UTC)  # an older alert would not wait for the rest of its group
     fired = {"startsAt": began.isoformat()}

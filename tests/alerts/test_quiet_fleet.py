@@ -1,4 +1,4 @@
-"""A healthy fleet on awkward days, and an exporter and a Prometheus that restart: no critical alert, no warning."""
+"""A healthy fleet in unusual situations, and restarts of the exporter and Prometheus: no critical alert, no warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Consumers of a real NATS server that are healthy and awkward, their pages stretched over an hour: no critical alert."""
+"""Healthy but unusual consumers of a real NATS server, with pages stretched over an hour: no critical alert."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAUSED_UNTIL = "2100-01-01T00:00:00Z"
 
 
 def pages(server: Nats, minutes: float, config: ConsumerConfig, step: Step) -> list[Page]:
-    """The exporter's pages of a stream S with a consumer c, after each step of what goes on there."""
+    """The exporter's pages of a stream S with a consumer c, after each step."""
 
     async def main() -> list[Page]:
         client = await nats.connect(server.url)

@@ -1,4 +1,4 @@
-"""RayJobs and RayClusters that are healthy and awkward: no alert that a person would get."""
+"""Healthy but unusual RayJobs and RayClusters: no warning and no critical alert."""
 
 from __future__ import annotations
 

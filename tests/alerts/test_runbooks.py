@@ -28,7 +28,7 @@ LEAST = 20
 
 
 def _sections(page: Path) -> dict[str, str]:
-    """What is written by hand under each heading."""
+    """The hand-written text under each heading."""
     _, *parts = re.split(r"^## (.+)\n", page.read_text(), flags=re.MULTILINE)
     return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
 

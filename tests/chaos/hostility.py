@@ -1,4 +1,4 @@
-"""Clients and events that mean harm, one kind at a time, chosen by a seeded generator."""
+"""Hostile clients and events, one kind at a time, chosen by a seeded generator."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _ACTS: dict[str, Callable[[random.Random], bytes]] = {
 
 
 def hostile_event(chosen: random.Random) -> tuple[str, bytes]:
-    """(subject, body) of an event that no parser should have to see."""
+    """(subject, body) of a hostile event."""
     number = chosen.randrange(1_000_000)
     body: object = {"task_id": f"T{number}", "agent_id": f"a{number}", "role": f"R{number}", "num_agents": 3}
     kinds: list[Callable[[], bytes]] = [
@@ -76,7 +76,7 @@ def hostile_event(chosen: random.Random) -> tuple[str, bytes]:
 
 
 async def publishing(url: str, chosen: random.Random, rate: float) -> None:
-    """Publish hostile events for ever, `rate` per second, past the proxy."""
+    """Publish hostile events until cancelled, `rate` per second, past the proxy."""
     client = await nats.connect(url)
     try:
         jetstream = client.jetstream()
@@ -90,7 +90,7 @@ async def publishing(url: str, chosen: random.Random, rate: float) -> None:
 
 
 async def harassing(clients: HostileClients, rate: float) -> None:
-    """Let hostile clients act for ever, `rate` per second."""
+    """Run hostile clients until cancelled, `rate` per second."""
     act: Callable[[], Awaitable[str]] = clients.act
     while True:
         await act()

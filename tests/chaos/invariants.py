@@ -1,4 +1,4 @@
-"""What must hold on every page, whatever is wrong around the exporter."""
+"""Invariants of every page during faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COUNTER = re.compile(r"[a-zA-Z0-9_:]+(_total|_count|_bucket)(\{|$)")
 _UP = re.compile(r'fleet_exporter_source_up\{source="([^"]+)"')
 _MEMORY, _FILES = "process_resident_memory_bytes", "process_open_fds"
 MEMORY_FACTOR, MEMORY_BYTES = 1.5, 60e6
-"""Growth of the resident memory since the first pages that is still flat."""
+"""Tolerated growth of the resident memory since the first pages."""
 
 
 class Broken(AssertionError):

@@ -1,4 +1,4 @@
-"""A Kubernetes API that hangs, drips or does not end: noticed in time, with the reason, and bounded in memory."""
+"""A Kubernetes API that hangs, sends slowly or without end: detected in time, with the reason, in bounded memory."""
 
 from __future__ import annotations
 

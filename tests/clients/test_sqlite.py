@@ -1,4 +1,4 @@
-"""What is no SQLite file is refused without waiting for it."""
+"""A path that is not a regular file is rejected immediately."""
 
 from __future__ import annotations
 

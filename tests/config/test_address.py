@@ -1,4 +1,4 @@
-"""Addresses: what is accepted, what is refused, and that no credential is ever shown."""
+"""Addresses: valid and invalid ones, and no credentials in errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.config.redaction import redacted
 from exporter.settings import SettingsError, load, options
 
 SECRET = "Zq9x"
-"""Stands in every secret below, between whatever other characters."""
+"""Part of every secret below, between arbitrary characters."""
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_shards_are_even(count: int) -> None:
 
     expected = objects / count
     assert len(sizes) == count
-    # Five standard deviations of a fair draw: never met by a fair hash, always by one that leans.
+    # Five standard deviations of a uniform distribution: a uniform hash never exceeds them.
     assert max(abs(size - expected) for size in sizes.values()) < 5 * (expected * (1 - 1 / count)) ** 0.5
 
 
@@ -129,7 +129,7 @@ def streams() -> Iterator[str]:
         yield server.url
 
 
-# Figures of the moment: how long an answer took, and a count that each reading itself raises.
+# Values that differ between collections: durations, and a counter that each collection increases.
 _MOMENTARY = re.compile(r"nats_rtt_seconds|nats_account_api_requests_total")
 
 

@@ -1,4 +1,4 @@
-"""The rules of Grafana's dashboard-linter, each as a function from a dashboard to what breaks it.
+"""The rules of Grafana's dashboard-linter, each as a function from a dashboard to its violations.
 
 Where the linter lets something through by accident, the rule here is the stricter: a counter with matchers is a counter.
 """

@@ -1,4 +1,4 @@
-"""What holds for every dashboard besides the linter's rules: places, links, names, and files that equal their source."""
+"""Conventions of every dashboard besides the linter's rules: layout, links, names, and current generated files."""
 
 from __future__ import annotations
 

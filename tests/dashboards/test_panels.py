@@ -1,4 +1,4 @@
-"""What panels, tables and links refuse, and what they make, by the framework alone."""
+"""Panels, tables and links of the framework: output and rejected input."""
 
 from __future__ import annotations
 

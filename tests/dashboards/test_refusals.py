@@ -1,4 +1,4 @@
-"""What panels refuse because a reader would take it for another number, or not see it."""
+"""Panels that are rejected because they would show a wrong or invisible value."""
 
 from __future__ import annotations
 

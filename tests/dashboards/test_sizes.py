@@ -1,4 +1,4 @@
-"""What layouts refuse because it cannot be read at its size: titles, tables, legends, stats."""
+"""Layouts that are rejected because a title, table, legend or stat is not readable at its size."""
 
 from __future__ import annotations
 

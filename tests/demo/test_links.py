@@ -1,4 +1,4 @@
-"""Every address that the demo gives leads somewhere: pages, runbooks, dashboards, and the clients of the backends."""
+"""Every address that the demo prints works: pages, runbooks, dashboards, and client commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The systemd unit: accepted by systemd, sandboxed, and without a restriction that the exporter runs into."""
+"""The systemd unit: accepted by systemd, sandboxed, and without a restriction that affects the exporter."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Container:
         return self.engine.docker("diff", self.id).splitlines()
 
     def run(self, *command: str) -> str:
-        """What a command inside writes to stdout. Raises DockerFailed."""
+        """Standard output of a command inside. Raises DockerFailed."""
         return self.engine.docker("exec", f"--user={self.user}", self.id, *command)
 
     def start(self, script: str) -> None:
@@ -84,7 +84,7 @@ def container(engine: Engine, image: str, *options: str, command: Sequence[str] 
 
 
 def served(url: str, *, authority: Path | None = None) -> httpx.Response:
-    """The answer of a URL as soon as something answers there with 200. Raises ServerFailed."""
+    """The response of a URL, once it has status 200. Raises ServerFailed."""
     answers: list[httpx.Response] = []
     trusted = ssl.create_default_context(cafile=str(authority)) if authority else False
 

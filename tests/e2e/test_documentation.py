@@ -201,7 +201,7 @@ PROMISES: dict[tuple[str, str], Callable[[Shell, str], None]] = {
     ("docs/quick-start.md", "fleet-exporter dashboards"): _writes_the_documented_dashboards,
     ("docs/upgrading.md", "diff <(old"): _is_empty,
 }
-"""What a page promises about a block besides that it succeeds."""
+"""Expected results of blocks, in addition to exit code 0."""
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(blocks(page))], ids=named)

@@ -1,4 +1,4 @@
-"""Clocks a day off, of agents, of the server, of the exporter: they change no expiry and block no slot."""
+"""Clocks of agents, the server or the exporter that are wrong by a day do not affect expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Metric refuses, and the exact text of the samples it makes."""
+"""Invalid metrics and samples, and the exact text of valid samples."""
 
 from __future__ import annotations
 

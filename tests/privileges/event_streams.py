@@ -33,7 +33,7 @@ def _open_sockets() -> int:
 
 
 async def is_denied(source: Source) -> None:
-    """Return once reading fails for want of a right."""
+    """Return once reading fails because of a missing permission."""
 
     async def so() -> bool:
         reasons = []

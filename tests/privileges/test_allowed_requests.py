@@ -1,4 +1,4 @@
-"""Loki, vLLM, HTTP and gRPC services behind something that lets the documented requests pass and no other."""
+"""Loki, vLLM, HTTP and gRPC services behind a gateway that allows only the documented requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter's NATS user, as documented: it reads everything and changes nothing, and no right can be left out."""
+"""The exporter's NATS user, as documented: it reads everything and changes nothing, and every permission is required."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def asked(client: redis.Redis, *words: str) -> Any:
 
 
 def statements(engine: Engine, names: Iterable[str]) -> list[list[str]]:
-    """The documented lines as words, without what that engine does not know."""
+    """The documented lines as words, without words that this engine does not know."""
     return [[word for word in shlex.split(line) if word not in NOT_THERE[engine]] for name in names for line in lines(name)]
 
 

@@ -1,4 +1,4 @@
-"""What the cost ledger adds up: shapes of times, ids and numbers, UTC days, and rows that change."""
+"""Totals of the cost ledger: formats of times, IDs and numbers, UTC days, and changed rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event as an entry of Loki's: its labels, its line, its time; and what Loki answers."""
+"""Events as Loki entries: labels, line and time; and Loki's replies."""
 
 from __future__ import annotations
 

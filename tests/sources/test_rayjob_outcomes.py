@@ -1,4 +1,4 @@
-"""States and outcomes of RayJobs and RayClusters, known and unknown, and what of them is counted once."""
+"""States and outcomes of RayJobs and RayClusters, known and unknown, each counted once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes on a task board: steps that are published, times that are observed, and files that are being written."""
+"""Changes on a task board: published steps, observed times, and files that are being written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_each_step_of_a_task_is_published(tmp_path: Path) -> None:
         with listening_to([source.live]) as listening:
 
             async def published(kind: str) -> Event:
-                """The next change of that kind; how many others a look finds together is the machine's affair."""
+                """The next change of this kind; the number of other changes in the same scan depends on the machine."""
                 while True:
                     event = await listening.next()
                     assert event is not None

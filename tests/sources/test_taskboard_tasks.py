@@ -1,4 +1,4 @@
-"""One task file: its fields in every spelling, and files of every bad kind."""
+"""Task files: fields in every format, and invalid files."""
 
 from __future__ import annotations
 

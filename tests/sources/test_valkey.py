@@ -1,4 +1,4 @@
-"""ValKey and Redis: INFO by name, real servers, the round trips they count, and what a poor account loses."""
+"""ValKey and Redis: INFO fields, real servers, the number of round trips, and accounts with few permissions."""
 
 from __future__ import annotations
 

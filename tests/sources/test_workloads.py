@@ -1,4 +1,4 @@
-"""Pods on a real Kubernetes API server, as workloads; and pods of every odd shape."""
+"""Workloads from pods on a real Kubernetes API server, and from unusual pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Desired and available replicas on a real API server: what a Deployment wants counts, not only the pods that exist."""
+"""Desired and available replicas on a real API server: status depends on the desired replicas, not only on existing pods."""
 
 from __future__ import annotations
 

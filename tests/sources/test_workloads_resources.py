@@ -1,4 +1,4 @@
-"""What pods reserve, why containers and pods ended, and CronJobs: pods as the API server returns them."""
+"""Requested resources, termination reasons and CronJobs, from pods as the API server returns them."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class RunningDemo:
         return time.monotonic() - began
 
     def wait_until_said(self, words: str, *, deadline: float = 30.0) -> None:
-        """Return when a line has held these words. Fails after `deadline` seconds, or when the demo has ended."""
+        """Return when a line contains these words. Fails after `deadline` seconds, or when the demo has ended."""
 
         def said() -> bool:
             if any(words in line for line in self.said):
@@ -92,15 +92,15 @@ class RunningDemo:
         wait_for(said, what=f"the demo to say {words!r}", deadline=deadline)
 
     def said_at(self, words: str) -> float:
-        """When a line has held these words for the first time, in Unix seconds."""
+        """Time of the first line that contains these words, in Unix seconds."""
         return next(when for line, when in zip(self.said, self.times, strict=False) if words in line)
 
     def got(self, address: str) -> Any:
-        """The JSON that an address answers."""
+        """The JSON body of a URL."""
         return httpx.get(address, trust_env=False).raise_for_status().json()
 
     def messages(self) -> list[dict[str, Any]]:
-        """What Slack would have been sent so far: `hook` and `payload` of each message, the oldest first."""
+        """The messages sent to Slack so far: `hook` and `payload` of each, oldest first."""
         messages: list[dict[str, Any]] = self.got(f"{self.slack}/messages")["messages"]
         return messages
 

@@ -110,7 +110,7 @@ class Shell:
     port: int
     """Where the exporter serves, instead of 9847."""
     replaced: Mapping[str, str]
-    """What stands for the reader's servers and folders, and what it is here."""
+    """The documented servers and folders, and their replacements here."""
     log: Path
     server: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _guard: subprocess.Popen[bytes] | None = field(default=None, init=False)

@@ -1,4 +1,4 @@
-"""A TCP proxy that injects faults: what a network, a load balancer or a dying server does to a connection."""
+"""A TCP proxy that injects the faults of networks, load balancers and dying servers."""
 
 from __future__ import annotations
 

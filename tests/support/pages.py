@@ -33,7 +33,7 @@ async def collected(source: Source) -> Page:
 
 
 async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    """Return as soon as the condition holds; a test that waits in vain is ended by the deadline."""
+    """Return as soon as the condition holds; the test's timeout limits the wait."""
     async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.02)
@@ -74,7 +74,7 @@ async def raised_by(source: Source) -> SourceError:
 
 
 async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
-    """The first page of a followed source that fits; pages that it cannot give yet are passed over."""
+    """The first page of a running source that meets the condition; failed collections are skipped."""
     page: Page = {}
 
     async def now() -> bool:
@@ -90,7 +90,7 @@ async def page_where(source: Source, fits: Callable[[Page], bool]) -> Page:
 
 
 async def page_showing(source: Source, name: str, value: float) -> Page:
-    """The first page of a followed source on which a series has that value."""
+    """The first page of a running source on which a series has this value."""
     last: float | None = None
 
     def fits(page: Page) -> bool:

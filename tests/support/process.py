@@ -19,7 +19,7 @@ class Exporter:
     log: list[str] = field(default_factory=list)
 
     def stop(self) -> int:
-        """Ask it to end, as Kubernetes does, and return its exit code."""
+        """Send SIGTERM, as Kubernetes does, and return the exit code."""
         self.process.terminate()
         return self.process.wait(20)
 

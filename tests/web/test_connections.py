@@ -1,4 +1,4 @@
-"""Connections that live long, or end early: they hold no slot, write no log lines and delay no exit."""
+"""Long-lived and aborted connections hold no slot, write no log lines and do not delay the exit."""
 
 from __future__ import annotations
 

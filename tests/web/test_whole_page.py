@@ -1,4 +1,4 @@
-"""The page with everything on it at once, as Prometheus's own tools and a user see it."""
+"""The complete page, as parsed by Prometheus's own tools."""
 
 from __future__ import annotations
 

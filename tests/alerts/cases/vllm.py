@@ -9,7 +9,7 @@ _AT = 'server="s:8000",model="m",engine="0"'
 
 
 def _durations(quick: float, number: float) -> Given:
-    """That many requests per minute; some take at most five seconds, the others at most ten."""
+    """Requests per minute; some take at most five seconds, the others at most ten."""
     bucket = f"vllm_request_duration_seconds_bucket{{{_AT},le="
     return {
         f'{bucket}"5.0"}}': f"0+{quick}x120",

@@ -8,7 +8,7 @@ _POD = 'namespace="n",kind="Deployment",workload="w"'
 _EXPECTED = 'fleet_expected_workload_status{namespace="n",workload="w",state='
 _STATUS = f"fleet_workload_status{{{_POD},state="
 _TO_AND_FRO = {"degraded": " ".join(["1 1 0 0"] * 30), "down": " ".join(["0 0 1 1"] * 30)}
-"""Every two minutes the other state, and never up."""
+"""Changes its state every two minutes, and is never up."""
 
 CASES = {
     "WorkloadsUnreadable": unread("workloads"),

@@ -23,7 +23,7 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces"
 
 @dataclass(frozen=True)
 class Fleet:
-    """A release that reads nodes, RayJobs and pods of `agents`, endpoints of `models`; `other` is not its business."""
+    """A release that reads nodes, RayJobs and pods of `agents`, endpoints of `models`, and nothing in `other`."""
 
     release: Release
     token: str

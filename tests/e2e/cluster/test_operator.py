@@ -39,7 +39,7 @@ class Receiver(ThreadingHTTPServer):
                 self.wfile.write(b"ok")
 
             def log_message(self, *_: Any) -> None:
-                """Nothing: the test's output is the tests'."""
+                """Writes no access log."""
 
         super().__init__((address, 0), Handler)
         self.received = received

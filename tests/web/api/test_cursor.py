@@ -1,4 +1,4 @@
-"""Cursors as texts: each is read as it was written, and any other text is refused."""
+"""Cursors survive encoding, and any other text is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every resource does with parameters, errors and HEAD, and what its OpenAPI document promises."""
+"""Parameters, errors and HEAD of every resource, as in the OpenAPI document."""
 
 from __future__ import annotations
 

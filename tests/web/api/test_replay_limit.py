@@ -19,7 +19,7 @@ PROGRAM = (
 
 
 async def ends(client: httpx.AsyncClient, url: str, speed: str) -> str:
-    """The last event of a replay's stream, which the server ends or the present begins."""
+    """The last event of a replay, after which the server ends it or live events start."""
     async with client.stream("GET", f"{url}/api/events/stream", params={"replay": "1h", "speed": speed}) as reply:
         kind = ""
         async for line in reply.aiter_lines():
