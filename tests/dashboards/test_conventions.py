@@ -32,7 +32,7 @@ COLUMNS: Final = 24
 every_dashboard = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 
 
-def test_every_view_has_one_dashboard_and_a_uid_that_grafana_takes() -> None:
+def test_every_dashboard_has_a_unique_and_valid_uid() -> None:
     uids = [str(dashboard.view) for dashboard in all_dashboards()]
 
     assert sorted(uids) == sorted(DashboardUid)
@@ -41,7 +41,7 @@ def test_every_view_has_one_dashboard_and_a_uid_that_grafana_takes() -> None:
 
 
 @every_dashboard
-def test_panels_have_ids_of_their_own(document: Document) -> None:
+def test_panels_have_unique_ids(document: Document) -> None:
     rows = [panel for panel in document["panels"] if panel["type"] == "row"]
     ids = Counter(panel["id"] for panel in (*panels(document), *rows))
 
@@ -49,7 +49,7 @@ def test_panels_have_ids_of_their_own(document: Document) -> None:
 
 
 @every_dashboard
-def test_there_are_no_more_panels_than_a_reader_takes_in(document: Document) -> None:
+def test_dashboards_have_a_limited_number_of_panels(document: Document) -> None:
     assert 0 < sum(1 for _ in panels(document)) <= MOST_PANELS
 
 
@@ -91,7 +91,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 @every_dashboard
-def test_it_is_of_todays_schema_and_refreshes_and_has_no_null_in_words(document: Document) -> None:
+def test_the_schema_is_current_and_null_is_never_a_string(document: Document) -> None:
     assert document["schemaVersion"] >= 39
     assert re.fullmatch(r"\d+[smh]", document["refresh"])
     assert document["editable"] is False
@@ -164,7 +164,7 @@ def test_links_take_labels_that_their_values_have(document: Document) -> None:
 
 
 @every_dashboard
-def test_from_every_table_and_every_row_of_figures_there_is_a_way_on(document: Document) -> None:
+def test_every_table_and_every_row_of_stats_has_a_link(document: Document) -> None:
     rows: dict[int, bool] = {}
     for panel in panels(document):
         if panel["type"] == "table":
@@ -204,11 +204,11 @@ def test_some_tables_are_sorted_by_a_state() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_an_alert_opens_a_dashboard_that_knows_what_it_is_about(rule: Any) -> None:
+def test_alerts_link_to_dashboards_with_their_variables(rule: Any) -> None:
     assert set(rule.variables) <= _variables(DOCUMENTS[rule.view])
 
 
-def test_the_dashboards_that_are_shipped_are_the_ones_that_are_made() -> None:
+def test_the_committed_dashboards_are_up_to_date() -> None:
     made = files()
 
     assert {str(path.relative_to(COMMITTED)) for path in COMMITTED.rglob("*") if path.is_file()} == made.keys()
@@ -240,7 +240,7 @@ def _is_asked_for(metric: Metric, names: set[str]) -> bool:
     return metric.name in names
 
 
-def test_every_metric_is_shown_or_has_a_reason_why_not() -> None:
+def test_every_metric_is_used_or_exempt_with_a_reason() -> None:
     names = _asked_for()
     neither = {name for name, metric in _declared().items() if not _is_asked_for(metric, names) and metric not in EXEMPT}
 

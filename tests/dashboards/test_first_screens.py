@@ -37,7 +37,7 @@ def test_the_first_screen_answers_the_key_question(view: DashboardUid) -> None:
     assert KEY_PANELS[view] <= _first_screen(DOCUMENTS[str(view)])
 
 
-def test_the_overview_names_what_is_wrong_before_it_counts() -> None:
+def test_the_overview_lists_problems_before_totals() -> None:
     places = {panel["title"]: panel["gridPos"]["y"] for panel in DOCUMENTS[str(DashboardUid.OVERVIEW)]["panels"]}
 
     assert places["Alerts"] == 0

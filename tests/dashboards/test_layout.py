@@ -30,7 +30,7 @@ from tests.dashboards.example_panels import GAUGE, a_dashboard, a_panel
         ([(24, 4), (None, 4), (23, 4), (None, 4)], "expected 24 columns"),
     ],
 )
-def test_a_line_that_does_not_fill_the_grid_is_refused(widths: list[tuple[int | None, int]], fault: str) -> None:
+def test_a_row_that_does_not_fill_the_grid_is_rejected(widths: list[tuple[int | None, int]], fault: str) -> None:
     row = Row("Depths", [a_panel(str(n), width=width, height=height) for n, (width, height) in enumerate(widths)])
 
     with pytest.raises(LayoutError, match=f"Depths: .*{fault}"):
@@ -65,7 +65,7 @@ def test_places_never_overlap_and_always_fill(drawn: list[tuple[list[int | None]
 
 
 @given(st.lists(st.tuples(st.none() | st.integers(1, 24), st.integers(2, 4)), min_size=1, max_size=12))
-def test_any_widths_are_placed_without_a_hole_or_refused(sizes: list[tuple[int | None, int]]) -> None:
+def test_any_widths_fill_the_grid_or_are_rejected(sizes: list[tuple[int | None, int]]) -> None:
     row = Row("Depths", [note("Depth", "Depths.", width=width, height=height) for width, height in sizes])
     try:
         made = places(row, 0)
@@ -78,7 +78,7 @@ def test_any_widths_are_placed_without_a_hole_or_refused(sizes: list[tuple[int |
     assert sorted(cells) == sorted((x, y) for x in range(COLUMNS) for y in range(bottom))
 
 
-def test_an_open_row_stands_above_its_panels_and_a_collapsed_one_holds_them() -> None:
+def test_an_open_row_precedes_its_panels_and_a_collapsed_row_contains_them() -> None:
     document = a_dashboard(
         Row("", [a_panel(width=24)]),
         Row("Open", [a_panel("One", width=24)]),
@@ -92,7 +92,7 @@ def test_an_open_row_stands_above_its_panels_and_a_collapsed_one_holds_them() ->
     assert len({panel["id"] for panel in (*document["panels"], *document["panels"][3]["panels"])}) == 7
 
 
-def test_without_loki_nothing_asks_it_and_the_rest_still_fills_the_grid() -> None:
+def test_without_loki_no_panel_queries_it_and_the_grid_is_filled() -> None:
     family = variables.of("queue", "queue", "Queue", "Queues.", selector(GAUGE))
     search = variables.text_box("search", "Search", "Text of an event.")
     dashboard = a_dashboard(

@@ -53,7 +53,7 @@ def _faults(rule: str, dashboard: str) -> list[Fault]:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dashboard", DOCUMENTS)
-def test_a_dashboard_keeps_the_rule(dashboard: str, rule: str) -> None:
+def test_every_dashboard_follows_the_rule(dashboard: str, rule: str) -> None:
     faults = _faults(rule, dashboard)
 
     left = [fault for fault in faults if not any(one.covers(rule, dashboard, fault) for one in EXCLUSIONS)]
@@ -104,7 +104,7 @@ def _one_panel(query: str, *, loki: bool = False, **changes: Any) -> Document:
         ("target-counter-agg-rule", f"increase(x_total{{{KEPT}}}[$__range]) / x_total{{{KEPT}}}"),
     ],
 )
-def test_a_query_that_breaks_a_rule_is_seen(rule: str, query: str) -> None:
+def test_a_query_that_breaks_a_rule_is_detected(rule: str, query: str) -> None:
     broken = _one_panel(query)
 
     assert list(RULES[rule](broken)) != []
@@ -121,7 +121,7 @@ def test_a_query_that_breaks_a_rule_is_seen(rule: str, query: str) -> None:
         ("panel-no-targets-rule", {"targets": []}),
     ],
 )
-def test_a_panel_that_breaks_a_rule_is_seen(rule: str, changes: Document) -> None:
+def test_a_panel_that_breaks_a_rule_is_detected(rule: str, changes: Document) -> None:
     assert list(RULES[rule](_one_panel(f"x{{{KEPT}}}", **changes))) != []
     assert list(RULES[rule](_one_panel(f"x{{{KEPT}}}"))) == []
 
@@ -139,14 +139,14 @@ def test_a_panel_that_breaks_a_rule_is_seen(rule: str, changes: Document) -> Non
         ("template-on-time-change-reload-rule", "instance", "refresh", 1),
     ],
 )
-def test_a_variable_that_breaks_a_rule_is_seen(rule: str, variable: str, key: str, value: object) -> None:
+def test_a_variable_that_breaks_a_rule_is_detected(rule: str, variable: str, key: str, value: object) -> None:
     document = _one_panel(f"x{{{KEPT}}}")
     next(one for one in document["templating"]["list"] if one["name"] == variable)[key] = value
 
     assert list(RULES[rule](document)) != []
 
 
-def test_a_dashboard_that_can_be_edited_is_seen() -> None:
+def test_an_editable_dashboard_is_detected() -> None:
     assert list(RULES["uneditable-dashboard"](_one_panel("x") | {"editable": True})) != []
 
 
@@ -158,7 +158,7 @@ def test_a_dashboard_that_can_be_edited_is_seen() -> None:
         'topk(5, sum by (role) (rate({family="agent"} != "x" | role != "" [$__auto])))',
     ],
 )
-def test_logql_is_taken(query: str) -> None:
+def test_valid_logql_is_accepted(query: str) -> None:
     check(query)
 
 
@@ -178,12 +178,12 @@ def test_logql_is_taken(query: str) -> None:
         ('{family="plan', "no word of LogQL"),
     ],
 )
-def test_what_is_no_logql_is_refused(query: str, fault: str) -> None:
+def test_invalid_logql_is_rejected(query: str, fault: str) -> None:
     with pytest.raises(LogQLError, match=fault):
         check(query)
 
 
-def test_a_window_of_ones_own_is_seen_in_logql() -> None:
+def test_a_custom_window_is_detected_in_logql() -> None:
     assert range_windows('rate({family="planning"} |= "[1m]" [5m])') == ["5m"]
     broken = _one_panel('rate({family="planning"}[5m])', loki=True)
 

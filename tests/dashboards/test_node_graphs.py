@@ -110,7 +110,7 @@ def test_publishers_and_consumers_join_at_subjects_and_wildcards(
     assert circles["publisher planning-service"] == "4E+00"
 
 
-def test_a_map_without_consumers_is_one_of_publishers(promtool: Path, tmp_path: Path) -> None:
+def test_a_topology_without_consumers_shows_publishers(promtool: Path, tmp_path: Path) -> None:
     given = _event("planning-service", "planning.story.created")
 
     assert {node["title"] for node in answers(promtool, tmp_path, topology.nodes(), given)} == {
@@ -127,7 +127,7 @@ def _pattern(start: str, kind: str, end: str, count: int) -> dict[str, str]:
     return {f"neo4j_pattern_relationships{{{labels}}}": f"{count}x40"}
 
 
-def test_an_end_that_is_no_label_has_a_circle_without_a_figure(promtool: Path, tmp_path: Path) -> None:
+def test_an_unlabeled_end_is_a_node_without_a_value(promtool: Path, tmp_path: Path) -> None:
     given = (
         _labels(Story=3, Task=7)
         | _pattern("Story", "HAS_TASK", "Task", 7)
@@ -147,7 +147,7 @@ def test_an_end_that_is_no_label_has_a_circle_without_a_figure(promtool: Path, t
     }
 
 
-def test_a_graph_without_relationships_is_one_of_circles(promtool: Path, tmp_path: Path) -> None:
+def test_a_graph_without_relationships_has_nodes_only(promtool: Path, tmp_path: Path) -> None:
     nodes = answers(promtool, tmp_path, knowledge_graph.nodes(), _labels(Story=3))
 
     assert nodes == [{"id": "Story", "title": "Story", "value": "3E+00"}]

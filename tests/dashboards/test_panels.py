@@ -26,7 +26,7 @@ from exporter.metrics.promql import QueryError
 from tests.dashboards.example_panels import COUNTER, DEPTH, GAUGE, KEPT, STATES, a_dashboard, a_panel
 
 
-def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
+def test_queries_select_the_job_and_the_selected_exporters() -> None:
     assert selector(GAUGE, server=variable("server")).text == f't_depth{{server=~"$server", {KEPT}}}'
 
 
@@ -40,12 +40,12 @@ def test_a_query_is_kept_to_the_job_and_the_exporters_shown() -> None:
         (lambda: labelled(selector(GAUGE).sum("queue"), "title", "$1", "server", "(.+)"), "got server"),
     ],
 )
-def test_a_query_of_what_is_not_there_is_refused(made: Any, fault: str) -> None:
+def test_an_invalid_query_is_rejected(made: Any, fault: str) -> None:
     with pytest.raises(QueryError, match=fault):
         made()
 
 
-def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() -> None:
+def test_a_label_is_derived_from_another_with_an_escaped_pattern() -> None:
     made = labelled(selector(GAUGE).sum("queue"), "family", "$1.>", "queue", r'([^."]+)\..+')
 
     assert made.text.endswith(r'"family", "$1.>", "queue", "([^.\"]+)\\..+")')
@@ -91,12 +91,12 @@ def test_a_label_is_made_of_another_and_its_pattern_survives_promqls_quotes() ->
         ),
     ],
 )
-def test_a_panel_that_would_mislead_is_refused(made: Any, fault: str) -> None:
+def test_a_misleading_panel_is_rejected(made: Any, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         made()
 
 
-def test_thresholds_begin_with_no_number_and_never_with_the_word_null() -> None:
+def test_the_first_threshold_has_no_value() -> None:
     above = steps([Threshold(90, BAD), Threshold(50, WARN)])["steps"]
     below = steps([Threshold(0.9, BAD)], below=True)["steps"]
 
@@ -104,7 +104,7 @@ def test_thresholds_begin_with_no_number_and_never_with_the_word_null() -> None:
     assert below == [{"color": BAD, "value": None}, {"color": OK, "value": 0.9}]
 
 
-def test_what_is_no_number_reads_no_data_and_what_is_a_number_does_not() -> None:
+def test_only_missing_values_are_shown_as_no_data() -> None:
     mapped = words({"0": ("down", BAD), "1": ("up", OK)})
 
     assert [one["type"] for one in mapped] == ["value", "special"]
@@ -113,7 +113,7 @@ def test_what_is_no_number_reads_no_data_and_what_is_a_number_does_not() -> None
     assert words() == [mapped[1]]
 
 
-def test_a_state_set_becomes_the_place_of_its_state() -> None:
+def test_a_state_set_becomes_the_position_of_its_state() -> None:
     query = coded(STATES, ("new", "old"), "queue")
 
     assert query.labels == {"queue"}
@@ -121,7 +121,7 @@ def test_a_state_set_becomes_the_place_of_its_state() -> None:
     assert worded({"new": ("new", OK), "old": ("old", BAD)}) == {"1": ("new", OK), "2": ("old", BAD)}
 
 
-def test_a_link_takes_the_choice_the_time_and_the_values_labels_along() -> None:
+def test_a_link_passes_variables_the_time_range_and_labels() -> None:
     link = Link("One", DashboardUid.AGENTS, {"agent": "name"})
     of_row, of_series = link.document(of_row=True)["url"], link.document(of_row=False)["url"]
 
@@ -160,7 +160,7 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
     assert made["options"]["sortBy"] == [{"displayName": "depth", "desc": True}]
 
 
-def test_a_node_graphs_figures_are_real_fields() -> None:
+def test_node_graph_values_are_fields() -> None:
     made = node_graph(
         "Map", "A map.", PrometheusTarget(raw("x", "id", "title")), PrometheusTarget(raw("y", "id", "source", "target"))
     ).to_json_data()
@@ -186,7 +186,7 @@ def test_too_many_panels_are_refused() -> None:
         a_dashboard(row).document()
 
 
-def test_a_panel_has_none_of_the_keys_of_older_grafanas() -> None:
+def test_panels_have_no_keys_of_older_grafana_versions() -> None:
     document = a_dashboard(Row("", [a_panel(width=12), note("About", "Depths.", width=12, height=4)])).document()
 
     for panel in document["panels"]:
@@ -195,7 +195,7 @@ def test_a_panel_has_none_of_the_keys_of_older_grafanas() -> None:
         assert target.keys() == {"refId", "expr", "datasource", "editorMode", "format", "instant", "range", "legendFormat"}
 
 
-def test_grafanalib_is_what_the_work_arounds_were_made_for() -> None:
+def test_the_workarounds_for_grafanalib_are_still_needed() -> None:
     """Where one of these fails, a newer grafanalib may not need dashboards/grafana/panels/panel.py."""
     assert core.SCHEMA_VERSION == 12
     assert core.Threshold("green", 0, 0.0).to_json_data()["value"] == "null"

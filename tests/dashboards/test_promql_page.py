@@ -38,14 +38,14 @@ def asked(client: httpx.Client, query: str) -> list[dict[str, Any]]:
     return [series for series in answer.json()["data"]["result"] if not math.isnan(float(series["value"][1]))]
 
 
-def test_the_page_has_thirty_questions_and_each_its_query() -> None:
+def test_the_page_has_thirty_questions_with_a_query_each() -> None:
     assert len(QUESTIONS) >= 30
     assert len(QUESTIONS) == PAGE.read_text().count("```promql")
     assert WITHOUT_DATA.keys() <= QUESTIONS.keys()
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_has_an_answer(client: httpx.Client, question: str) -> None:
+def test_every_query_has_a_result(client: httpx.Client, question: str) -> None:
     query = QUESTIONS[question]
     if question in WITHOUT_DATA:
         assert asked(client, query) == []

@@ -84,11 +84,11 @@ def test_every_query_has_data_or_a_reason_why_not(answers: Answers) -> None:
     assert not empty, "\n".join(f"{place}: {QUESTIONS[place].text}" for place in empty)
 
 
-def test_reasons_are_given_for_queries_that_there_are() -> None:
+def test_every_reason_belongs_to_an_existing_query() -> None:
     assert WITHOUT_DATA.keys() - QUESTIONS.keys() == set()
 
 
-def test_every_state_that_is_coded_has_its_word(answers: Answers) -> None:
+def test_every_state_number_has_a_text(answers: Answers) -> None:
     """A number without a word would be shown as a bare number, in no color."""
     for document in DOCUMENTS:
         for panel in panels(document):

@@ -10,5 +10,5 @@ from dashboards.reference import markdown
 PAGE = Path(__file__).parents[2] / "docs/dashboards.md"
 
 
-def test_the_page_is_what_the_dashboards_say() -> None:
+def test_the_dashboards_reference_is_up_to_date() -> None:
     assert PAGE.read_text() == markdown(all_dashboards())

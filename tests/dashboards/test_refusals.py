@@ -42,13 +42,13 @@ OVERLAPPING = PrometheusTarget(selector(COUNTER).increase("$__rate_interval").su
         (lambda: bars("Full", "How full.", DEPTH, unit="percentunit"), "expected a maximum"),
     ],
 )
-def test_a_number_that_would_be_wrong_is_refused(made: Any, fault: str) -> None:
+def test_a_wrong_number_is_rejected(made: Any, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         made()
 
 
 @pytest.mark.parametrize("name", ["up", "process_cpu_seconds_total", "scrape_duration_seconds"])
-def test_a_metric_of_every_program_is_kept_to_jobs_of_exporters(name: str) -> None:
+def test_process_metrics_select_the_jobs_of_exporters(name: str) -> None:
     generic = raw(f"{name}{{{KEPT}}}", "job", "instance")
 
     with pytest.raises(QueryError, match="every program has this metric"):
@@ -74,14 +74,14 @@ def test_a_graph_of_zeros_has_an_axis_of_its_unit(unit: str, limits: list[Thresh
     assert least <= custom["axisSoftMax"] <= max(4, least)
 
 
-def test_a_share_with_a_maximum_keeps_it() -> None:
+def test_the_maximum_of_a_ratio_is_kept() -> None:
     defaults = graph("Share", "A share.", DEPTH, unit="percentunit", maximum=1).to_json_data()["fieldConfig"]["defaults"]
 
     assert defaults["max"] == 1
     assert "axisSoftMax" not in defaults["custom"]
 
 
-def test_a_percentage_in_a_cell_is_a_gauge_to_one_hundred() -> None:
+def test_a_percentage_in_a_cell_is_a_gauge_up_to_100() -> None:
     properties = {
         one["id"]: one["value"] for one in FieldOverride("full", unit="percentunit", bar=True).document()["properties"]
     }
@@ -89,7 +89,7 @@ def test_a_percentage_in_a_cell_is_a_gauge_to_one_hundred() -> None:
     assert (properties["min"], properties["max"]) == (0, 1)
 
 
-def test_a_hidden_column_is_left_out_of_its_table() -> None:
+def test_a_hidden_column_is_omitted_from_its_table() -> None:
     """Grafana's tables ignore `custom.hideFrom`."""
     made = table(
         "D",
@@ -121,7 +121,7 @@ def test_a_list_of_alerts_names_no_data_source() -> None:
 
 
 @pytest.mark.parametrize("query", [RATES, DEPTH])
-def test_an_annotation_that_would_be_a_region_is_refused(query: PrometheusTarget) -> None:
+def test_an_annotation_that_would_be_a_region_is_rejected(query: PrometheusTarget) -> None:
     with pytest.raises(ValueError, match="it would draw regions"):
         Annotation("Marks", query, WARN, title="{{queue}}")
 
@@ -132,7 +132,7 @@ def test_an_annotation_marks_moments() -> None:
     assert Annotation("Starts", starts, WARN, title="{{queue}}").document()["expr"] == starts.query.text
 
 
-def test_a_link_that_passes_a_name_to_another_system_is_refused() -> None:
+def test_a_link_that_passes_a_name_to_another_system_is_rejected() -> None:
     def document(link: Link) -> object:
         panel = stat("Cost", "A cost.", DEPTH, width=24, links=[link])
         return Dashboard(DashboardUid.BOARD, "Costs", "What it costs.", [Row("", [panel])]).document()

@@ -54,7 +54,7 @@ def overridden(override: Document) -> Document:
 
 
 @pytest.mark.parametrize("document", WHOLE)
-def test_a_dashboard_is_one_by_grafanas_own_types(document: Document) -> None:
+def test_every_dashboard_matches_grafanas_types(document: Document) -> None:
     document = copy.deepcopy(document)
     for annotation in document["annotations"]["list"]:
         for key in _OF_THE_DATA_SOURCE:
@@ -85,7 +85,7 @@ def test_each_panel_has_the_options_of_its_type(document: Document) -> None:
     assert found == []
 
 
-def test_a_fault_would_be_seen() -> None:
+def test_an_invalid_dashboard_is_detected() -> None:
     document = all_dashboards()[0].document()
     document["panels"][0]["options"]["colourMode"] = "value"
     document["editable"] = "no"

@@ -43,7 +43,7 @@ def test_a_table_has_columns_that_a_reader_can_compare() -> None:
         a_table(MOST_COLUMNS, width=24)
 
 
-def test_a_table_wider_than_its_panel_is_refused() -> None:
+def test_a_table_wider_than_its_panel_is_rejected() -> None:
     rest = a_stat("Rest", 12)
     rest.height = 10
 
@@ -52,7 +52,7 @@ def test_a_table_wider_than_its_panel_is_refused() -> None:
         places(Row("", [a_table(8, width=12, pixels=100), rest]), 0)
 
 
-def test_every_column_has_a_width_and_names_take_the_rest() -> None:
+def test_every_column_has_a_width_and_name_columns_fill_the_rest() -> None:
     overrides = a_table(2, width=24, pixels=90).overrides
     widths = [{one["id"]: one["value"] for one in override["properties"]} for override in overrides]
 
@@ -72,13 +72,13 @@ def test_a_hidden_column_takes_no_room() -> None:
     ("height", "width", "mode", "placement"),
     [(8, 8, "list", "bottom"), (8, 12, "table", "right"), (10, 8, "table", "bottom"), (12, 24, "table", "bottom")],
 )
-def test_a_legend_has_the_room_that_it_needs(height: int, width: int, mode: str, placement: str) -> None:
+def test_a_legend_fits_its_panel(height: int, width: int, mode: str, placement: str) -> None:
     legend = graph("Depth", "A depth.", DEPTH, unit="locale", height=height, width=width).options["legend"]
 
     assert (legend["displayMode"], legend["placement"]) == (mode, placement)
 
 
-def test_a_legend_table_in_a_low_panel_is_refused() -> None:
+def test_a_legend_table_in_a_low_panel_is_rejected() -> None:
     low = graph("Done", "What.", STEPS, unit="locale", height=8, width=24)
     low.options["legend"] |= {"displayMode": "table", "placement": "bottom"}
 

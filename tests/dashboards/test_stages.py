@@ -26,7 +26,7 @@ def over_minutes(line: PrometheusTarget) -> PrometheusTarget:
     return PrometheusTarget(Expression(line.query.text.replace("$__range", "5m"), line.query.labels))
 
 
-def test_every_move_leads_from_a_circle_to_a_circle(promtool: Path, tmp_path: Path) -> None:
+def test_every_transition_connects_two_nodes(promtool: Path, tmp_path: Path) -> None:
     circles = {node["id"]: float(node["value"]) for node in answers(promtool, tmp_path, over_minutes(STAGED.nodes()), FLEET)}
     arrows = {
         (edge["source"], edge["target"]): float(edge["value"])
@@ -37,7 +37,7 @@ def test_every_move_leads_from_a_circle_to_a_circle(promtool: Path, tmp_path: Pa
     assert arrows == {("BACKLOG", "DRAFT"): 20, ("TEST", "BUILD"): 40}
 
 
-def test_stages_have_the_places_of_their_order_and_others_come_after(promtool: Path, tmp_path: Path) -> None:
+def test_stages_are_numbered_in_order_and_others_come_last(promtool: Path, tmp_path: Path) -> None:
     places = answers(promtool, tmp_path, STAGED.places(), FLEET)
 
     assert {stage["stage"]: float(stage["value"]) for stage in places} == {"DRAFT": 2, "PLANNED": 8}

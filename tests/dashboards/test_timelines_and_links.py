@@ -51,7 +51,7 @@ def names(document: dict[str, Any]) -> set[str]:
     return {one["name"] for one in document["templating"]["list"]}
 
 
-def test_states_keep_their_words_where_equal_ones_are_merged() -> None:
+def test_merged_states_keep_their_text() -> None:
     """By thresholds, Grafana shows the threshold instead of the word (grafana/grafana#41075)."""
     timelines = [panel for panel in panels() if panel["type"] == "state-timeline"]
 
@@ -69,7 +69,7 @@ def test_a_state_from_loki_lasts_until_the_next() -> None:
     assert made.to_json_data()["targets"][0].to_json_data()["legendFormat"] == "{{c}}"
 
 
-def test_a_gap_between_readings_of_prometheus_stays_one() -> None:
+def test_a_gap_between_samples_of_prometheus_is_kept() -> None:
     assert "spanNulls" not in timeline("States", "States.", AGENTS, states=STATES).field["custom"]
 
 
@@ -80,24 +80,24 @@ def test_a_gap_in_a_timeline_is_blank() -> None:
     assert [one["type"] for one in mappings] == ["value"]
 
 
-def test_a_search_reads_the_whole_event_before_its_line_is_cut() -> None:
+def test_a_search_covers_the_whole_event() -> None:
     text = events('family="agent"', 'role=~"$role"', containing="text").text
 
     assert text.startswith('{family="agent"} |~ `(?i)${text:regex}` | role')
     assert text.index("label_format payload=`{{__line__}}`") < text.index("line_format `")
 
 
-def test_a_timeline_is_of_one_data_source() -> None:
+def test_a_timeline_has_one_data_source() -> None:
     with pytest.raises(ValueError, match="got both"):
         timeline("States", "States.", AGENTS, Logs('{a="b"}'), states=STATES)
 
 
-def test_what_only_loki_is_asked_with_goes_with_it() -> None:
+def test_variables_of_loki_queries_are_omitted_without_loki() -> None:
     assert {"role", "story", "loki_datasource"} <= names(document(loki=True))
     assert names(document(loki=False)) == {"prometheus_datasource", "job", "instance", "role"}
 
 
-def test_a_variable_that_another_one_asks_with_stays() -> None:
+def test_a_variable_used_by_another_variable_is_kept() -> None:
     of_agents = selector(AGENT_STATE, role=variable("role"), agent=variable("story"))
     agent = variables.of("agent", "agent", "Agent", "Agents.", of_agents)
 
@@ -111,12 +111,12 @@ def test_a_link_to_the_api_names_the_row() -> None:
     assert link.document(of_row=False)["url"] == "${exporter_url:raw}/api/agents/${__field.labels.agent}"
 
 
-def test_a_dashboard_that_links_to_the_api_asks_where_it_is() -> None:
+def test_a_dashboard_with_api_links_has_a_variable_for_the_url() -> None:
     for dashboard in all_dashboards():
         made = dashboard.document()
         if "${exporter_url:raw}" in str(made["panels"]):
             assert "exporter_url" in names(made), dashboard.view
 
 
-def test_a_state_from_two_exporters_is_not_added_up() -> None:
+def test_a_state_of_two_exporters_is_not_summed() -> None:
     assert coded(AGENT_STATE, ("idle", "failed"), "agent").text.startswith("max by (agent)")

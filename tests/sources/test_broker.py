@@ -39,7 +39,7 @@ async def test_the_tables_as_series(tmp_path: Path) -> None:
     assert not [name for name in page if "gone" in name]
 
 
-async def test_zero_of_an_agent_without_a_process_is_no_measurement(tmp_path: Path) -> None:
+async def test_zeros_of_an_agent_without_a_process_are_no_data(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         filled(connection)
@@ -59,7 +59,7 @@ async def test_an_empty_broker_is_zero(tmp_path: Path) -> None:
     assert page["fleet_broker_message_latency_seconds_count"] == 0
 
 
-async def test_it_counts_what_is_added_and_shows_what_is_there(tmp_path: Path) -> None:
+async def test_counters_count_added_rows_and_gauges_show_current_ones(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         filled(connection)
@@ -86,7 +86,7 @@ async def test_it_counts_what_is_added_and_shows_what_is_there(tmp_path: Path) -
     assert shown == ['fleet_broker_agent_info{agent="a",status="offline",type="claude",mode="tmux"}']
 
 
-async def test_retention_and_a_restart_lower_no_counter(tmp_path: Path) -> None:
+async def test_retention_and_a_restart_do_not_decrease_counters(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     errors = 'fleet_broker_events_total{type="error",origin="agent"}'
     with broker(path) as connection:
@@ -115,7 +115,7 @@ async def test_retention_and_a_restart_lower_no_counter(tmp_path: Path) -> None:
     ["", "{bad", "{alertType:'x'}", '{"a":NaN}', b"\x00\xff", b'{"alertType": "x"}', "[1]", "3", '{"alertType"'],
     ids=range(9),
 )
-async def test_metadata_that_is_not_json_is_an_agents_event(tmp_path: Path, metadata: str | bytes) -> None:
+async def test_an_event_with_invalid_metadata_counts_as_an_agents_event(tmp_path: Path, metadata: str | bytes) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         filled(connection)
@@ -129,7 +129,7 @@ async def test_metadata_that_is_not_json_is_an_agents_event(tmp_path: Path, meta
             assert page['fleet_broker_events_total{type="error",origin="alert"}'] == 0
 
 
-async def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+async def test_every_heartbeat_format_is_parsed_and_others_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     now = datetime.now(UTC)
     shapes = [
@@ -152,7 +152,7 @@ async def test_every_shape_of_heartbeat_is_read_and_the_rest_is_counted(tmp_path
     assert page['fleet_exporter_unreadable_values{source="broker",field="agents.last_heartbeat"}'] == 1
 
 
-async def test_rows_that_look_alike_are_added_up(tmp_path: Path) -> None:
+async def test_rows_with_equal_labels_are_summed(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         for number, status in enumerate((None, "", "x" * 100 + "1", "x" * 100 + "2")):
@@ -166,7 +166,7 @@ async def test_rows_that_look_alike_are_added_up(tmp_path: Path) -> None:
     assert page['fleet_broker_unresolved_errors{agent="a",type="t"}'] == 3
 
 
-async def test_latencies_that_cannot_be_are_counted_and_left_out(tmp_path: Path) -> None:
+async def test_invalid_latencies_are_counted_and_excluded(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     with broker(path) as connection:
         source = Broker(BrokerOptions(database=path))

@@ -12,7 +12,7 @@ from tests.sources.ledgers import invoke, writer
 from tests.support.process import exporter
 
 
-def test_the_api_has_the_brokers_dashboard_and_the_ledgers_days(tmp_path: Path) -> None:
+def test_the_api_returns_the_brokers_dashboard_and_the_ledgers_days(tmp_path: Path) -> None:
     with broker(tmp_path / "broker.db") as connection, writer(tmp_path / "telemetry.db") as ledger:
         filled(connection)
         invoke(ledger, 1, model_name="=m")
@@ -33,7 +33,7 @@ def test_the_api_has_the_brokers_dashboard_and_the_ledgers_days(tmp_path: Path) 
             assert table[1].split(",")[1:3] == ["'=m", "1"]
 
 
-async def test_its_events_and_agents_are_shown_with_those_of_the_other_systems(tmp_path: Path) -> None:
+async def test_events_and_agents_of_the_broker_are_listed_with_other_systems(tmp_path: Path) -> None:
     with broker(tmp_path / "broker.db") as connection:
         filled(connection)
         with exporter(f"--broker.database={tmp_path / 'broker.db'}") as running:

@@ -18,7 +18,7 @@ from tests.support.pages import eventually, followed, page_now
 from tests.support.process import exporter
 
 
-async def test_counters_start_at_0_and_count_what_is_added(tmp_path: Path) -> None:
+async def test_counters_start_at_0_and_count_added_rows(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with writer(path) as ledger:
         invoke(ledger, 1)
@@ -102,7 +102,7 @@ scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ["127.0.0.1:{por
             assert rises(server.url, "fleet_cost_usd_total") == pytest.approx(3.5)
 
 
-async def test_retention_and_a_restart_lower_no_counter_and_every_gauge_is_the_tables(tmp_path: Path) -> None:
+async def test_counters_survive_retention_and_gauges_follow_the_table(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     total, spent = f"fleet_cost_invocations_total{{{LABELS}}}", 'fleet_cost_spent_usd{period="all"}'
     with writer(path) as ledger:
@@ -124,7 +124,7 @@ async def test_retention_and_a_restart_lower_no_counter_and_every_gauge_is_the_t
             assert (page[total], page[spent]) == (0, 2.5)
 
 
-async def test_it_reads_on_after_gaps_and_from_another_file(tmp_path: Path) -> None:
+async def test_reading_resumes_after_gaps_and_in_a_replaced_file(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     total, spent = f"fleet_cost_invocations_total{{{LABELS}}}", 'fleet_cost_spent_usd{period="all"}'
     source = Costs(CostsOptions(database=path))

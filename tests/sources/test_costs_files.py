@@ -32,7 +32,7 @@ async def test_an_empty_ledger_is_zero_and_an_unread_one_absent(tmp_path: Path) 
     assert not (tmp_path / "missing.db").exists()
 
 
-async def test_a_ledger_that_is_replaced_by_a_damaged_one_and_repaired_is_read_again(tmp_path: Path) -> None:
+async def test_a_ledger_is_read_again_after_it_was_damaged_and_repaired(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     source = Costs(CostsOptions(database=path, timeout=0.5))
     with writer(path) as ledger:
@@ -51,7 +51,7 @@ async def test_a_ledger_that_is_replaced_by_a_damaged_one_and_repaired_is_read_a
         assert (await page_now(source))['fleet_cost_spent_usd{period="all"}'] == 1.5
 
 
-async def test_a_ledger_that_comes_later_is_read_then(tmp_path: Path) -> None:
+async def test_a_ledger_created_later_is_read(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     source = Costs(CostsOptions(database=path))
     async with followed(source):
@@ -62,7 +62,7 @@ async def test_a_ledger_that_comes_later_is_read_then(tmp_path: Path) -> None:
         await page_showing(source, 'fleet_cost_spent_usd{period="all"}', 0.5)
 
 
-async def test_an_older_schema_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+async def test_an_older_schema_is_read_without_its_missing_columns(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with sqlite3.connect(path) as old:
         old.execute("CREATE TABLE invocations (id INTEGER PRIMARY KEY, timestamp TEXT, model_name TEXT, cost_usd REAL)")
@@ -80,7 +80,7 @@ async def test_an_older_schema_is_read_as_far_as_it_goes(tmp_path: Path) -> None
         (b"SQLite format 3\x00" + b"\xff" * 4096, Reason.MALFORMED),
     ],
 )
-async def test_what_is_no_ledger_is_malformed(tmp_path: Path, content: bytes, reason: Reason) -> None:
+async def test_a_file_that_is_not_a_ledger_is_malformed(tmp_path: Path, content: bytes, reason: Reason) -> None:
     path = tmp_path / "telemetry.db"
     path.write_bytes(content)
 
@@ -97,7 +97,7 @@ async def test_another_schema_is_malformed(tmp_path: Path) -> None:
     assert (await failure(path)).reason is Reason.MALFORMED
 
 
-async def test_a_ledger_that_its_writer_has_locked_times_out_and_comes_back(tmp_path: Path) -> None:
+async def test_a_locked_ledger_times_out_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with writer(path) as ledger:
         invoke(ledger, 1)

@@ -12,7 +12,7 @@ from tests.sources.ledgers import invoke, writer
 from tests.support.pages import collected, followed, page_now, page_showing
 
 
-async def test_rows_that_are_corrected_or_deleted_in_the_middle_are_seen(tmp_path: Path) -> None:
+async def test_corrected_and_deleted_rows_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with writer(path) as ledger:
         for number in range(3):
@@ -46,7 +46,7 @@ def written(now: datetime) -> list[Any]:
     ]
 
 
-async def test_every_shape_of_time_is_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+async def test_every_time_format_is_parsed_and_others_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     now = datetime.now(UTC)
     with writer(path) as ledger:
@@ -63,7 +63,7 @@ async def test_every_shape_of_time_is_read_and_the_rest_is_counted(tmp_path: Pat
     assert page['fleet_exporter_unreadable_values{source="costs",field="invocations.cost_usd"}'] == 1
 
 
-async def test_no_value_makes_the_sums_useless(tmp_path: Path) -> None:
+async def test_invalid_values_do_not_corrupt_the_sums(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     with writer(path) as ledger:
         invoke(ledger, 1)
@@ -78,7 +78,7 @@ async def test_no_value_makes_the_sums_useless(tmp_path: Path) -> None:
     assert page['fleet_exporter_unreadable_values{source="costs",field="invocations.latency_ms"}'] == 1
 
 
-async def test_the_last_five_minutes_are_five(tmp_path: Path) -> None:
+async def test_recent_invocations_are_those_of_five_minutes(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.db"
     now = datetime.now(UTC)
     with writer(path) as ledger:
@@ -102,7 +102,7 @@ async def test_ids_may_be_text(tmp_path: Path) -> None:
     ledger.close()
 
 
-async def test_days_are_those_of_utc(tmp_path: Path) -> None:
+async def test_days_are_in_utc(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     before = (now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(seconds=1)).isoformat()
     path = tmp_path / "telemetry.db"

@@ -120,7 +120,9 @@ async def test_more_jobs_than_a_page_of_the_list(kubernetes_server: Kubernetes, 
 
 
 @pytest.mark.parametrize("token", ["nobody", "unknown"])
-async def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path, token: str) -> None:
+async def test_an_account_without_permission_is_unauthorized(
+    kubernetes_server: Kubernetes, tmp_path: Path, token: str
+) -> None:
     kubeconfig = kubernetes_server.write_kubeconfig(token, tmp_path / "kubeconfig")
 
     async def read() -> None:
@@ -135,7 +137,7 @@ async def test_who_may_not_read_is_unauthorized(kubernetes_server: Kubernetes, t
     assert caught.value.reason is Reason.UNAUTHORIZED
 
 
-async def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
+async def test_a_missing_kubeconfig_is_reported_in_one_sentence(tmp_path: Path) -> None:
     async def read() -> None:
         source = Rayjob(RayjobOptions(kubeconfig=tmp_path / "absent"))
         async with following(source):
@@ -146,7 +148,7 @@ async def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
         await read()
 
 
-async def test_kinds_that_come_and_go_and_an_api_server_that_restarts() -> None:
+async def test_crds_are_added_and_removed_and_the_api_server_restarts() -> None:
 
     with kubernetes_servers.start() as server:
         served = 'ray_crd_available{kind="RayJob"}'

@@ -51,7 +51,7 @@ def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
     assert series(cluster_samples(clusters.rows_now()))
 
 
-def test_states_that_are_unknown_become_other_and_are_counted_once() -> None:
+def test_unknown_states_become_other_and_are_counted_once() -> None:
     jobs = Jobs(CORRELATION)
     job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_jobs_that_finished_before_the_exporter_started_are_a_baseline() -> None
     assert counted(jobs, "succeeded") == 1
 
 
-def test_jobs_of_a_kind_that_was_not_served_for_a_moment_are_not_counted_again() -> None:
+def test_jobs_are_not_counted_again_after_the_crd_was_removed() -> None:
     jobs = Jobs(CORRELATION)
     jobs.replace("scope", {})
     jobs.change("scope", "ADDED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
@@ -101,7 +101,7 @@ def test_jobs_of_a_kind_that_was_not_served_for_a_moment_are_not_counted_again()
     "reason", ["DeadlineExceeded", "PreRunningDeadlineExceeded", "SubmissionFailed", "JobStatusCheckTimeoutExceeded"]
 )
 @pytest.mark.parametrize("status", ["RUNNING", "", "PENDING"])
-def test_a_job_that_kuberay_fails_itself_has_failed(reason: str, status: str) -> None:
+def test_a_job_failed_by_kuberay_is_failed(reason: str, status: str) -> None:
     jobs = Jobs(CORRELATION)
     jobs.replace("scope", {})
     jobs.change("scope", "ADDED", raw_job(jobStatus=status, jobDeploymentStatus="Failed", reason=reason, **FINISHED))
@@ -121,7 +121,7 @@ def test_retried_attempts_are_counted_as_their_number_rises() -> None:
     assert shown(jobs)['ray_job_attempt_failures_total{namespace="n"}'] == 2
 
 
-def test_each_retry_is_an_attempt_of_its_own() -> None:
+def test_each_retry_is_a_separate_attempt() -> None:
     jobs = Jobs(CORRELATION)
     jobs.replace("scope", {})
     for start, end in (("00:00:00", "00:00:10"), ("00:01:00", None), ("00:01:00", "00:01:20"), ("00:01:00", "00:01:20")):
@@ -136,6 +136,6 @@ def test_each_retry_is_an_attempt_of_its_own() -> None:
     assert page['ray_job_duration_seconds_sum{namespace="n",outcome="failed"}'] == 30
 
 
-def test_an_object_without_anything_is_read() -> None:
+def test_an_empty_object_is_read() -> None:
     assert ray_job(b"{}").metadata.name == ""
     assert ray_cluster(b'{"metadata": 3}').metadata.name == ""

@@ -86,7 +86,7 @@ async def test_files_at_any_depth_links_duplicates_and_other_folders_are_counted
     assert page['fleet_board_side_files{folder="fridge"}'] == 0
 
 
-async def test_the_api_and_the_live_stream_without_any_nats(tmp_path: Path) -> None:
+async def test_the_api_and_the_live_stream_work_without_nats(tmp_path: Path) -> None:
     put(tmp_path, "inbox/a.yaml", body(id="a", status="new"))
     put(tmp_path, "done/backend/b.yaml", body(id="b", status="done"))
     with exporter(f"--taskboard.root={tmp_path}") as running:

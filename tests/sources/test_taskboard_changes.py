@@ -64,7 +64,7 @@ async def test_each_step_of_a_task_is_published(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("temporary", ["sedAbCdEf", "t.yaml.tmp", ".t.swp"])
-async def test_a_file_that_is_replaced_at_once_has_changed_once(tmp_path: Path, temporary: str) -> None:
+async def test_an_atomically_replaced_file_is_one_change(tmp_path: Path, temporary: str) -> None:
     put(tmp_path, "inbox/t.yaml", body(status="done"))
     put(tmp_path, "inbox/other.yaml", body(id="o", status="new"))
     async with board_at(tmp_path) as source:
@@ -106,7 +106,7 @@ async def test_times_are_observed_once_in_any_order_of_edits(tmp_path: Path, mov
         assert page["fleet_board_queue_duration_seconds_count"] == 1
 
 
-async def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_path: Path) -> None:
+async def test_a_half_written_file_is_an_error_only_if_it_stays_so(tmp_path: Path) -> None:
     put(tmp_path, "inbox/t.yaml", body(status="new"))
     async with board_at(tmp_path) as source:
         put(tmp_path, "inbox/t.yaml", "id: 'half", ago=0)
@@ -117,7 +117,7 @@ async def test_a_file_that_is_being_written_is_no_error_until_it_stays_so(tmp_pa
         assert page['fleet_board_column_tasks{column="inbox"}'] == 0
 
 
-async def test_a_board_that_goes_and_comes_again_is_followed_again(tmp_path: Path) -> None:
+async def test_a_recreated_board_is_watched_again(tmp_path: Path) -> None:
     root = tmp_path / "board"
     put(root, "inbox/a.yaml", body(id="a", status="new"))
     async with board_at(root, rescan_interval=0.2) as source:

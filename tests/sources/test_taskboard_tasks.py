@@ -18,7 +18,7 @@ def task(text: str) -> Task:
     return found
 
 
-def test_a_task_as_it_is_written() -> None:
+def test_the_fields_of_a_task() -> None:
     found = task(
         body(created_at="2026-02-06T10:00:00Z", assigned_at="2026-02-06T11:00:00+00:00", estimated_hours="2.5")
         + "context: |\n  id: not this\n  # Markdown\ndependencies:\n  - a\n  - {status: b}\nmode: /programming\n"
@@ -60,7 +60,7 @@ def test_a_task_as_it_is_written() -> None:
         ("created_at: yesterday\n", "created", None),
     ],
 )
-def test_odd_fields(text: str, field: str, value: object) -> None:
+def test_unusual_fields_are_parsed_or_reported(text: str, field: str, value: object) -> None:
     assert getattr(task(text), field) == value
 
 
@@ -85,7 +85,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)
     ],
     ids=range(12),
 )
-def test_files_that_are_no_tasks_and_files_that_would_do_harm(content: bytes, reason: Reason | None) -> None:
+def test_invalid_and_malicious_files_are_rejected(content: bytes, reason: Reason | None) -> None:
     found = parsed(PLACE, content)
 
     assert isinstance(found, Task) if reason is None else found == Unreadable(reason)

@@ -29,7 +29,7 @@ def endpoint_slice(name: str, *hosts: str, ready: bool = True, service: str = "v
     }
 
 
-async def test_endpoints_come_and_go(kubernetes_server: Kubernetes) -> None:
+async def test_endpoints_are_added_and_removed(kubernetes_server: Kubernetes) -> None:
     options = VllmOptions(
         url=(Address("http://fixed:8000"),), service=("default/vllm-server",), kubeconfig=kubernetes_server.kubeconfig
     )

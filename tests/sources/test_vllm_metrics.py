@@ -40,7 +40,7 @@ def test_a_current_page() -> None:
     assert not any("created" in name for name in page)
 
 
-def test_twins_of_old_and_new_are_never_added_up() -> None:
+def test_old_and_new_names_of_a_metric_are_not_summed() -> None:
     page = page_of(BOTH)
 
     assert page[f"vllm_kv_cache_usage_ratio{{{WHO}}}"] == 0.4
@@ -55,7 +55,7 @@ def test_an_old_page() -> None:
     assert page[f"vllm_inter_token_latency_seconds_count{{{WHO}}}"] == 4
 
 
-def test_replicas_of_ray_serve_are_series_of_their_own() -> None:
+def test_replicas_of_ray_serve_are_separate_series() -> None:
     """A replica that ends takes its series along: the sum of the others would look like a reset."""
     page = page_of(RAY)
 
@@ -129,7 +129,7 @@ def test_a_gauge_repeated_per_pid_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "up 1\n", "<html>not found</html>", "vllm:x{", 'vllm:x{a="b} 1'])
-def test_what_is_no_vllm_page_is_malformed(text: str) -> None:
+def test_a_page_of_another_server_is_malformed(text: str) -> None:
     with pytest.raises(SourceError) as caught:
         page_of(text)
 
@@ -145,7 +145,7 @@ def test_any_text_is_a_page_or_malformed(text: str) -> None:
             assert error.reason is Reason.MALFORMED  # noqa: PT017 - either outcome is right, no other is
 
 
-def test_every_mapping_has_names_of_its_own() -> None:
+def test_mappings_have_distinct_names() -> None:
     names = [name for mapping in MAPPINGS for name in mapping.names]
 
     assert len(names) == len(set(names))

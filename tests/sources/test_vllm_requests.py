@@ -42,7 +42,7 @@ def says(reply: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize("body", [b"\x89PNG\x00secret bytes\n", b"vllm:x secret\n", b'vllm:x{a="secret\n'])
-async def test_an_error_does_not_repeat_what_the_server_sent(body: bytes) -> None:
+async def test_an_error_does_not_quote_the_reply(body: bytes) -> None:
     with serving(body) as url, pytest.raises(SourceError) as caught:
         await collected(source(url))
 
@@ -50,7 +50,7 @@ async def test_an_error_does_not_repeat_what_the_server_sent(body: bytes) -> Non
     assert "secret" not in str(caught.value)
 
 
-async def test_a_reply_in_another_protocol_is_not_repeated() -> None:
+async def test_an_error_does_not_quote_a_reply_of_another_protocol() -> None:
     with listener(says(b"220 secret ESMTP\r\n" * 3)) as port, pytest.raises(SourceError) as caught:
         await collected(source(f"http://127.0.0.1:{port}"))
 
@@ -58,7 +58,7 @@ async def test_a_reply_in_another_protocol_is_not_repeated() -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_pages_of_one_server_by_path_are_series_of_their_own() -> None:
+async def test_paths_of_one_server_are_separate_series() -> None:
     with serving(CURRENT.encode()) as url:
         page = await collected(source(f"{url}/a/metrics", f"{url}/b/metrics"))
 
@@ -95,7 +95,7 @@ def serving(body: bytes, *, status: int = 200, token: str = "") -> Iterator[str]
             thread.join()
 
 
-async def test_servers_are_read_one_by_one_and_one_that_is_down_harms_no_other() -> None:
+async def test_a_server_that_is_down_does_not_affect_the_others() -> None:
     with serving(CURRENT.encode()) as first, serving(OLD.encode()) as second:
         page = await collected(source(first, second))
 

@@ -34,7 +34,7 @@ def rest_of_the_log(process: Exporter) -> str:
 
 
 @pytest.mark.parametrize("request_", [EVENTS, UPGRADE], ids=["SSE", "WebSocket"])
-def test_sigterm_ends_live_streams_instead_of_waiting_for_their_end(nats_server: Nats, request_: bytes) -> None:
+def test_sigterm_closes_live_streams(nats_server: Nats, request_: bytes) -> None:
     with exporter(variables={"NATS_URL": nats_server.url}) as process:
         clients = [connected(process) for _ in range(5)]
         for client in clients:
