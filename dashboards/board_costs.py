@@ -19,6 +19,8 @@ from exporter.sources.taskboard import samples as board
 _AGENTS = Link("Agents", DashboardUid.AGENTS)
 _STORIES = Link("Stories", DashboardUid.STORIES)
 _TASKS = ApiLink("Tasks by name", path="/api/tasks")
+_HOUR = 3600
+"""Axes of tasks are in hours or days: Grafana divides an axis of seconds at 2.78 h, 5.56 h and so on."""
 _STUCK = (Threshold(thresholds.TASK_STUCK_SECONDS, WARN),)
 _KEY = ("agent", "priority")
 _COLUMNS = (("inbox", "Inbox", QUIET), ("assigned", "Assigned", ACCENT), ("done", "Done", OK))
@@ -101,21 +103,23 @@ DASHBOARD = Dashboard(
                     "Queue and cycle time",
                     "Time from creation to assignment and to completion: median of the tasks now on the board, p95 of the "
                     "tasks that moved within a day.",
-                    PrometheusTarget(selector(board.MEDIAN_QUEUE).max(), "queue, median"),
-                    PrometheusTarget(selector(board.MEDIAN_CYCLE).max(), "cycle, median"),
-                    PrometheusTarget(_p95(board.QUEUE), "queue, p95"),
-                    PrometheusTarget(_p95(board.CYCLE), "cycle, p95"),
-                    unit="s",
+                    PrometheusTarget(selector(board.MEDIAN_QUEUE).max() / _HOUR, "queue, median"),
+                    PrometheusTarget(selector(board.MEDIAN_CYCLE).max() / _HOUR, "cycle, median"),
+                    PrometheusTarget(_p95(board.QUEUE) / _HOUR, "queue, p95"),
+                    PrometheusTarget(_p95(board.CYCLE) / _HOUR, "cycle, p95"),
+                    unit="count:h",
                     width=8,
                     links=[_TASKS, _STORIES],
                 ),
                 graph(
                     "Oldest task",
                     "Age of the oldest open task by column; the line is the alert threshold.",
-                    PrometheusTarget(selector(board.OLDEST, column=is_not("done")).age().max("column"), "{{column}}"),
-                    unit="s",
+                    PrometheusTarget(
+                        selector(board.OLDEST, column=is_not("done")).age().max("column") / thresholds.DAY, "{{column}}"
+                    ),
+                    unit="count:d",
                     width=8,
-                    limits=_STUCK,
+                    limits=[Threshold(limit.value / thresholds.DAY, limit.color) for limit in _STUCK],
                     links=[_TASKS, _STORIES],
                 ),
                 graph(
@@ -151,7 +155,7 @@ DASHBOARD = Dashboard(
                     "Open work",
                     "Estimated hours of the open tasks (estimated_hours), the ones without an estimate, and the age of "
                     "the last scan.",
-                    PrometheusTarget(selector(board.ESTIMATED).sum() / 3600, "estimated"),
+                    PrometheusTarget(selector(board.ESTIMATED).sum() / _HOUR, "estimated"),
                     PrometheusTarget(selector(board.UNESTIMATED).sum(), "tasks without estimate"),
                     PrometheusTarget(selector(board.LAST_SCAN).age().max(), "last scan"),
                     unit="s",

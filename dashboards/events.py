@@ -22,9 +22,9 @@ from exporter.sources.jetstream import consumers as nats_consumers
 
 _OUTCOMES: Final = [
     FieldOverride("completed", color=OK),
-    FieldOverride("approved", color="#22d3ee"),
+    FieldOverride("approved", color="#a5f3fc"),
     FieldOverride("failed", color=BAD),
-    FieldOverride("rejected", color="#fb7185"),
+    FieldOverride("rejected", color="#9f1239"),
     FieldOverride("needs_human", color=WARN),
     FieldOverride("none", color=QUIET),
 ]

@@ -16,6 +16,10 @@ and later. Select the Prometheus data source at the top of a dashboard. Dashboar
 
 Missing values are displayed as "no data" in gray, which is different from 0. If a source fails, the first row of its
 dashboard shows "down" in red. A gap in a graph is a failed collection.
+
+Colors mean the same everywhere: gray is idle or waiting, blue is busy, green is good, amber is a warning, red is bad, brown
+is completed, light purple is unknown. They can be distinguished with each form of color blindness. A dashed line is a median
+or a mean, a dashed horizontal line an alert threshold.
 """
 
 

@@ -19,7 +19,7 @@ from exporter.sources.fleet.samples import STORIES, TASKS, StageMetrics
 
 _DONE: Final = STORY_STAGES[-1]
 _ENDED: Final = "done|cancelled|completed|failed"
-_COLORS: Final = dict(zip(STORY_STAGES, (QUIET, "#a78bfa", "#22d3ee", ACCENT, WARN, "#facc15", OK), strict=True))
+_COLORS: Final = dict(zip(STORY_STAGES, (QUIET, "#e6b2ff", "#a5f3fc", ACCENT, WARN, "#fde68a", OK), strict=True))
 _STAGES: Final = {str(place): (stage, _COLORS[stage]) for place, stage in enumerate(STORY_STAGES, 1)}
 _STORY_LINKS: Final = (ApiLink("Stories by stage", path="/api/stories"), Link("Events", DashboardUid.EVENTS))
 _TASK_LINKS: Final = (ApiLink("Tasks by stage", path="/api/fleet/tasks"), Link("Agents", DashboardUid.AGENTS))

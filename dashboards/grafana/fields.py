@@ -15,11 +15,14 @@ BAD: Final = "#ef4444"
 ACCENT: Final = "#3b82f6"
 QUIET: Final = "#64748b"
 """Neutral: no data, disabled, idle."""
-WAITING: Final = "#94a3b8"
+WAITING: Final = "#c7ced1"
 """Waits for something else; lighter than idle."""
-UNKNOWN: Final = "#a855f7"
-DONE: Final = "#86a69b"
+UNKNOWN: Final = "#ecb2ff"
+DONE: Final = "#6b5347"
 """Completed and idle again: neither good news nor work."""
+
+SERIES: Final = {"p50": "#56b4e9", "p95": "#cc79a7", "p99": "#f0e442"}
+"""Series that have the same color on every dashboard."""
 
 NO_DATA: Final = "no data"
 UP_DOWN: Final = {"1": ("up", OK), "0": ("down", BAD)}

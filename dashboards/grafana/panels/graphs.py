@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from dashboards.grafana.fields import (
@@ -11,6 +11,7 @@ from dashboards.grafana.fields import (
     BAD,
     NO_DATA,
     QUIET,
+    SERIES,
     Document,
     FieldOverride,
     Link,
@@ -37,6 +38,8 @@ _SOFT_MAXIMA: Final = {
     "percentunit": 1, "s": 0.01, "bytes": 1024, "Bps": 1024, "locale": 4, "none": 4, "currencyUSD": 0.01,
 }  # fmt: skip
 """How far the axis reaches at least, so that a graph of zeros has no axis to 100; 1 for other units."""
+_MIDDLE: Final = r"\b(p50|median|mean)$"
+"""Legends of series that would be told from p95 by color only."""
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 
@@ -111,6 +114,7 @@ def graph(
     for column, override in zip(columns, overrides, strict=True):
         if stacked and column.color == BAD:  # on top of the others, a few failures would read as many
             override["properties"].append({"id": "custom.stacking", "value": {"mode": "none", "group": "A"}})
+    overrides += _typical(lines, {column.name for column in columns})
     many = len(lines) > 1 or any(line.query.labels for line in lines)
     right = height < LEAST_LEGEND_HEIGHT and (width or 0) >= 12
     rows = right or height >= LEAST_LEGEND_HEIGHT
@@ -140,6 +144,17 @@ def graph(
     if step != STEP or any(STEP in line.query.text for line in lines):
         made.interval = LEAST_STEP if step == STEP else step
     return made
+
+
+def _typical(lines: Sequence[PrometheusTarget], own: Set[str]) -> list[Document]:
+    """Overrides for p50, p95 and p99, except of names in `own`; medians and means next to others are dashed."""
+    legends = [line.legend for line in lines]
+    found = [FieldOverride(name, color=SERIES[name]).document() for name in legends if name in SERIES and name not in own]
+    middle = [bool(re.search(_MIDDLE, legend)) for legend in legends]
+    if any(middle) and not all(middle):
+        style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}}
+        found.append({"matcher": {"id": "byRegexp", "options": f"/{_MIDDLE}/"}, "properties": [style]})
+    return found
 
 
 def heatmap(
