@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from exporter.clients.http_errors import failure_of_http
 from exporter.config.address import Address
 from exporter.errors import Reason, SourceError
 
@@ -87,11 +88,11 @@ class LokiClient:
                         sentence = f"Loki at {self.server} answers {path} with more than {_LARGEST_REPLY} bytes"
                         raise SourceError(Reason.MALFORMED, sentence)
                 return reply.status_code, bytes(content), _seconds(reply.headers.get("retry-after", ""))
-        except (TimeoutError, httpx.TimeoutException):
-            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server} did not answer") from None
-        except httpx.InvalidURL as error:
-            raise SourceError(Reason.CONFIG, f"Loki at {self.server}: {error}") from None
-        except (httpx.HTTPError, OSError) as error:
+        except TimeoutError:
+            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server}: expected a reply in time, got none") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise failure_of_http(f"Loki at {self.server}", error) from None
+        except OSError as error:
             raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
 
     async def close(self) -> None:

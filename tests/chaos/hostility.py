@@ -17,7 +17,7 @@ _HELD = 100
 
 
 class HostileClients:
-    """Opens abusive connections; `close` ends them."""
+    """Opens abusive connections; `close` ends them after the last `act`."""
 
     def __init__(self, host: str, port: int, chosen: random.Random) -> None:
         self._address = (host, port)
@@ -29,19 +29,22 @@ class HostileClients:
         name = self._random.choice(sorted(_ACTS))
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection(*self._address)
-            writer.write(_ACTS[name](self._random))
             self._held.append(writer)
+            writer.write(_ACTS[name](self._random))
             if name != "reads nothing":
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.05):
                         await reader.read(1)
         while len(self._held) > _HELD:
-            self._held.pop(0).close()
+            oldest = self._held.pop(0)  # kept until it is aborted: a writer without a reference counts as unclosed
+            oldest.transport.abort()
         return name
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for writer in self._held:
-            writer.close()
+            writer.transport.abort()  # closing would wait until the exporter has read what it refuses to read
+        self._held.clear()
+        await asyncio.sleep(0)  # transports close their sockets in the next iteration
 
 
 _ACTS: dict[str, Callable[[random.Random], bytes]] = {

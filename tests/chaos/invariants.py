@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 _COUNTER = re.compile(r"[a-zA-Z0-9_:]+(_total|_count|_bucket)(\{|$)")
 _UP = re.compile(r'fleet_exporter_source_up\{source="([^"]+)"')
-_MEMORY, _FILES = "process_resident_memory_bytes", "process_open_fds"
+_MEMORY = "process_resident_memory_bytes"
+_FILES = re.compile(r"^process_open_fds (\S+)$", re.MULTILINE)
 MEMORY_FACTOR, MEMORY_BYTES = 1.5, 60e6
 """Tolerated growth of the resident memory since the first pages."""
 
@@ -24,7 +25,6 @@ class Pages:
 
     last: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
-    files: float = 0.0
     seen: int = 0
 
     def check(self, text: str, healthy: Collection[str]) -> None:
@@ -51,6 +51,13 @@ class Pages:
     def _check_process(self, page: dict[str, float]) -> None:
         memory = page.get(_MEMORY, 0.0)
         if self.seen < 5:
-            self.memory, self.files = max(self.memory, memory), max(self.files, page.get(_FILES, 0.0))
+            self.memory = max(self.memory, memory)
         elif memory > self.memory * MEMORY_FACTOR + MEMORY_BYTES:
             raise Broken(f"resident memory grew from {self.memory:.0f} to {memory:.0f} bytes")
+
+
+def open_files(text: str) -> float:
+    """The number of open file descriptors on a page. Raises Broken if it is absent."""
+    if (found := _FILES.search(text)) is None:
+        raise Broken("process_open_fds is not on the page")
+    return float(found[1])

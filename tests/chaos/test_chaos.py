@@ -16,7 +16,6 @@ from tests.chaos.schedule import MODES, schedule
 from tests.support.servers import required
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections of the hostile clients
 async def test_a_minute_of_chaos() -> None:
     with required():
         valkey.prepare()

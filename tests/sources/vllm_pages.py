@@ -1,6 +1,11 @@
-"""Metrics pages of vLLM, small and in the shape of real ones."""
+"""Metrics pages of vLLM, small and in the shape of real ones, and a server of them."""
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CURRENT = """# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} 24.0
@@ -107,3 +112,29 @@ PIDS = """# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m",pid="1"} 0.0
 vllm:num_requests_running{engine="0",model_name="m",pid="2"} 6.0
 """
+
+
+@contextmanager
+def serving(body: bytes, *, status: int = 200, token: str = "") -> Iterator[str]:
+    """The URL of a server that answers every GET with this page, if the bearer token is right."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            allowed = not token or self.headers.get("authorization") == f"Bearer {token}"
+            self.send_response(status if allowed else 401)
+            self.send_header("content-length", str(len(body) if allowed else 0))
+            self.end_headers()
+            if allowed:
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -155,7 +155,8 @@ class StreamCopier:
         if position.sequence > last:
             position = Position()
         self.tried.set()
-        copy = self.copies[name] = StreamCopy(stream.created, position)
+        copy = self.copies.setdefault(name, StreamCopy(stream.created, position))
+        copy.created, copy.position = stream.created, position  # the counters continue
         roles, delays = label_limiter(), backoff()
         while True:
             reader = StreamReader(connection, name, Start(sequence=copy.position.sequence + 1))

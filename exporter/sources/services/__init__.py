@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
+from exporter.clients.http_errors import reason_of_http
 from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
@@ -189,14 +190,10 @@ class Services(Source, Target[ServicesSnapshot]):
                     denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
                     reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
                     message = f"status {reply.status_code}"
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:
             reason = Reason.TIMEOUT
-        except httpx.RemoteProtocolError:
-            reason = Reason.MALFORMED
-        except httpx.InvalidURL:
-            reason = Reason.CONFIG
-        except httpx.HTTPError:
-            reason = Reason.UNREACHABLE
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = reason_of_http(error)
         duration = time.perf_counter() - began
         return [Probe(service=name, instance=address.location, round_trip=duration, reason=reason, message=message)]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Gt
 from pydantic import AfterValidator, SecretStr
 
+from exporter.clients.http_errors import failure_of_http
 from exporter.config.address import Address, VllmAddresses
 from exporter.config.options import Names, Secret, option
 from exporter.config.sharding import WHOLE, Shard
@@ -84,14 +85,8 @@ class VllmServer(Target[VllmSnapshot]):
 
         try:
             text = await self._page()
-        except httpx.TimeoutException:
-            raise SourceError(Reason.TIMEOUT, f"vLLM at {self.server} did not answer in time") from None
-        except (httpx.DecodingError, httpx.RemoteProtocolError):  # their texts repeat what the server sent
-            raise SourceError(Reason.MALFORMED, f"vLLM at {self.server}: expected HTTP, got an invalid response") from None
-        except httpx.InvalidURL as error:
-            raise SourceError(Reason.CONFIG, f"vLLM at {self.server}: {error}") from None
-        except httpx.HTTPError as error:
-            raise SourceError(Reason.UNREACHABLE, f"vLLM at {self.server}: {error}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise failure_of_http(f"vLLM at {self.server}", error) from None
         try:
             if len(text) > _INLINE_BYTES:
                 return await asyncio.to_thread(page.snapshot, text, self.server)

@@ -48,7 +48,7 @@ def api(scraper: Scraper, priority: Priority) -> FastAPI:
     app.include_router(fleet.router(following, others))
     searches = Searches(following, streams, priority) if streams else None
     app.include_router(events.router(following, searches))
-    app.include_router(live.router(following, streams, searches))
+    app.include_router(live.router(following, streams, searches, priority))
     app.include_router(backends.router(scraper))
 
     @app.get("/docs", include_in_schema=False)

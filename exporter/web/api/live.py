@@ -27,11 +27,13 @@ from exporter.web.api.fleet import NO_FLEET, overview
 from exporter.web.api.problems import documented
 from exporter.web.api.search import Searches
 from exporter.web.connections import IS_STREAM
+from exporter.web.priority import Priority
 
 REPLAY_SECONDS = 900.0
 """Max. seconds of a replay, because it occupies a slot and a connection to NATS."""
 TOO_MANY = "the maximum number of clients of the live stream is connected; close one, or retry later"
 _OVERVIEW_SECONDS = 1.0
+_EVENTS_AT_ONCE = 10
 _KEEPALIVE_SECONDS = 15.0
 
 
@@ -53,6 +55,7 @@ class Stream:
         following: FleetEvents | None,
         past: Searches | None,
         wanted: EventFilter,
+        priority: Priority,
         *,
         with_fleet: bool = False,
         recent: int = 0,
@@ -62,6 +65,7 @@ class Stream:
         self._following = following
         self._past = past
         self._wanted = wanted
+        self._priority = priority
         self._with_fleet = with_fleet
         self._read: dict[str, int] = {}
         self._ends = asyncio.get_running_loop().time() + REPLAY_SECONDS
@@ -80,9 +84,8 @@ class Stream:
                     since = max(since, part.stored)
                     yield part
             with listening_to(self._streams) as listening:
-                for event in newest(self._streams, self._recent):
-                    if self._wanted.matches(event):
-                        yield self._part(event)
+                async for part in self._newest():
+                    yield part
                 if since is not None:
                     async for part in self._replayed(since, 0):
                         yield part
@@ -99,6 +102,13 @@ class Stream:
             yield Part(
                 "error", {"error": f"the replay took longer than {REPLAY_SECONDS / 60:.0f} minutes; replay less, or faster"}
             )
+
+    async def _newest(self) -> AsyncGenerator[Part, None]:
+        for number, event in enumerate(newest(self._streams, self._recent)):
+            if number % _EVENTS_AT_ONCE == 0:
+                await self._priority.give_way()  # sending does not wait while the client's buffers have room
+            if self._wanted.matches(event):
+                yield self._part(event)
 
     async def _replayed(self, since: float, speed: float) -> AsyncGenerator[Part, None]:
         """Past events at `speed` times the original pace; 0: immediately. Raises TimeoutError after REPLAY_SECONDS."""
@@ -154,7 +164,9 @@ def _same_origin(websocket: WebSocket) -> bool:
     return origin is None or origin.rpartition("://")[2] == websocket.headers.get("host")
 
 
-def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], past: Searches | None) -> APIRouter:
+def router(
+    following: FleetEvents | None, streams: Sequence[EventBroadcaster], past: Searches | None, priority: Priority
+) -> APIRouter:
     """The live routes; 404 without a source of events."""
     routes = APIRouter(tags=["events"])
 
@@ -165,7 +177,7 @@ def router(following: FleetEvents | None, streams: Sequence[EventBroadcaster], p
             raise HTTPException(429, TOO_MANY, {"retry-after": "10"})
         if replay and past is not None:
             past.check_replay()
-        return Stream(streams, following, past, wanted, with_fleet=with_fleet, recent=recent)
+        return Stream(streams, following, past, wanted, priority, with_fleet=with_fleet, recent=recent)
 
     @routes.get(
         "/api/events/stream",
