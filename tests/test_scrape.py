@@ -293,3 +293,27 @@ async def test_a_source_with_a_crash_looping_watcher_is_down_with_its_reason() -
     assert page[about("up")] == 0
     assert page[about("failure", reason="bug")] == 1
     assert "No module named 'toys'" in state.message
+
+
+async def test_an_error_while_a_watcher_is_cancelled_does_not_restart_it() -> None:
+    class Failing(Toy):
+        running: ClassVar[asyncio.Event]
+
+        async def run(self) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.read())
+
+        async def read(self) -> None:
+            try:
+                self.running.set()
+                await asyncio.Event().wait()
+            finally:
+                raise ConnectionResetError
+
+    Failing.running = asyncio.Event()
+    watching = asyncio.create_task(Scraper([Failing()]).run())
+    await Failing.running.wait()
+    watching.cancel()
+    await asyncio.wait([watching], timeout=20)
+
+    assert watching.cancelled()

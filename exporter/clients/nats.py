@@ -12,6 +12,7 @@ import re
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from exporter.clients.cancellation import cancellable
 from exporter.clients.clock import ServerClock
 from exporter.clients.concurrency import RequestLimit, together
 from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
@@ -137,7 +138,7 @@ class Connection:
         try:
             # Set before it is connected, so that a cancelled attempt is closed like a connection.
             self._client = BoundedClient()
-            await self._client.connect(
+            connecting = self._client.connect(
                 [url.without_credentials for url in self._server.url],
                 name="fleet-exporter",
                 inbox_prefix=self._server.inbox_prefix,
@@ -150,6 +151,7 @@ class Connection:
                 disconnected_cb=on_closed,
                 **self._server.credentials(),
             )
+            await cancellable(connecting)
         except errors.NoServersError:
             raise self._connect_error(last_error) from None
         except (OSError, TimeoutError, errors.Error, ValueError, KeyError, TypeError, AttributeError) as error:

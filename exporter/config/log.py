@@ -100,7 +100,7 @@ class _Writer(QueueHandler):
         self.setFormatter(formatter)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
-        atexit.register(self._finish)
+        atexit.register(self.finish)
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -118,13 +118,20 @@ class _Writer(QueueHandler):
             except OSError:
                 _count_dropped()
 
-    def _finish(self) -> None:
-        """Write pending lines, for at most one second."""
+    def finish(self, seconds: float = _FLUSH_SECONDS) -> None:
+        """Write pending lines, for at most `seconds`; later lines are not written."""
         try:
             self.queue.put_nowait(None)
         except queue.Full:
             return
-        self._thread.join(_FLUSH_SECONDS)
+        self._thread.join(seconds)
+
+
+def flush(seconds: float) -> None:
+    """Write pending lines, for at most `seconds`, before the process ends."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Writer):
+            handler.finish(seconds)
 
 
 def configure(options: Log) -> None:

@@ -48,8 +48,14 @@ class Listening:
             return False
         return True
 
+    def end(self) -> None:
+        """Make `next` return None after the events in the queue."""
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
     async def next(self) -> Event | None:
-        """The next event; None after disconnection."""
+        """The next event; None after the last one."""
         return await self._queue.get()
 
     def waiting(self, most: int) -> list[Event]:
@@ -100,6 +106,12 @@ class EventBroadcaster:
             if not listening.offer(event):
                 self.listeners.discard(listening)
                 self.too_slow += 1
+
+    def disconnect(self) -> None:
+        """End the streams of all clients, because the exporter stops."""
+        for listening in tuple(self.listeners):
+            self.listeners.discard(listening)
+            listening.end()
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.clients.backoff import Backoff
+from exporter.clients.cancellation import cancellable
 from exporter.clients.concurrency import first_of
 from exporter.clients.jetstream import Stream
 from exporter.clients.nats import Connection
@@ -274,7 +275,7 @@ class EventConsumer:
 
         client = self.connection.client
         self._subscriptions[name] = [await client.subscribe(subject, cb=take) for subject in followed.subjects]
-        await client.flush()  # no message is missed from here on
+        await cancellable(client.flush())  # no message is missed from here on
 
     async def _let_go(self, name: str) -> None:
         if (reader := self._readers.pop(name, None)) is not None:

@@ -31,6 +31,8 @@ _EXPIRES = 30.0
 _HEARTBEAT = 2.0
 _SILENCE = 3 * _HEARTBEAT
 _NANO = 1_000_000_000
+_DELETE_SECONDS = 0.5
+"""Seconds to wait for the deletion of the consumer; the request is sent in any case."""
 _VANISHES_AFTER = 60.0
 """Seconds without a request after which the server deletes the consumer."""
 
@@ -194,4 +196,5 @@ class StreamReader:
         if not self._connection.deletes_consumers:
             return
         with contextlib.suppress(SourceError, OSError, TimeoutError):
-            await self._connection.ask(f"CONSUMER.DELETE.{self._stream}.{self._name}", Reply)
+            async with asyncio.timeout(_DELETE_SECONDS):
+                await self._connection.ask(f"CONSUMER.DELETE.{self._stream}.{self._name}", Reply)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from exporter.clients.backoff import Backoff
+from exporter.clients.cancellation import cancellable
 from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, cause_of, reason_of
@@ -190,7 +191,7 @@ class Scraper:
             started = time.monotonic()
             recovery = asyncio.get_running_loop().call_later(WATCHER_GRACE, self._crashes.pop, source.kind, None)
             try:
-                await source.run()
+                await cancellable(source.run())
                 return
             except Exception as error:  # noqa: BLE001 - the counterpart of the one in _finished, for tasks
                 cause = cause_of(error)

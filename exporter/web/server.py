@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config.web import Web
+from exporter.events.broadcast import PublishesEvents
 from exporter.metrics import process
 from exporter.metrics.exposition import grouped, negotiated, rendered
 from exporter.metrics.metric import Sample
@@ -36,6 +37,7 @@ from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, AllowedHosts, HeadAsGet, SecurityHeaders
 from exporter.web.passwords import Passwords, TooManyPasswords
 from exporter.web.priority import Priority
+from exporter.web.shutdown import end_now, limit_shutdown
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus' default, for clients that send no timeout."""
@@ -108,7 +110,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(scraper.run()), group.create_task(warm_up())]
+            tasks = [group.create_task(scraper.run(), name="watch"), group.create_task(warm_up(), name="first scrape")]
             try:
                 yield
             finally:
@@ -200,7 +202,15 @@ class _Guard:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn with the signal handlers of the event loop, to close connections and tasks first."""
+    """uvicorn with the signal handlers of the event loop, to close connections and tasks first.
+
+    After the first signal, live streams end and shutdown has a time limit; a second signal ends the process immediately.
+
+    """
+
+    def __init__(self, config: uvicorn.Config, scraper: Scraper) -> None:
+        super().__init__(config)
+        self._scraper = scraper
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -210,8 +220,14 @@ class _Server(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
+        loop = asyncio.get_running_loop()
+        if self.should_exit:
+            end_now("second signal; exiting immediately", loop)
         self.should_exit = True
+        limit_shutdown(loop)
+        for source in self._scraper.sources:
+            if isinstance(source, PublishesEvents):
+                source.live.disconnect()
 
 
 def listening_socket(options: Web) -> socket.socket:
@@ -252,7 +268,7 @@ async def serve(scraper: Scraper, options: Web) -> None:
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls_files else "http"
     log.info("listening", extra={"address": f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"})
-    server = _Server(config)
+    server = _Server(config, scraper)
     rotation = asyncio.create_task(_rotate(config.ssl, tls_files)) if tls_files and config.ssl else None
     try:
         await server.serve(sockets=[listener])

@@ -144,7 +144,8 @@ class Stream:
                     yield Part("", {})
                 continue
             if event is None:
-                yield Part("dropped", {"error": "the client reads more slowly than events arrive; the stream ends"})
+                if listening.dropped:
+                    yield Part("dropped", {"error": "the client reads more slowly than events arrive; the stream ends"})
                 return
             numbered = event.sequence == 0 or event.sequence > self._read.get(event.stream, 0)
             if numbered and self._wanted.matches(event):
@@ -247,8 +248,10 @@ def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _send(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None:
+    last = ""
     async with aclosing(parts):
         async for part in parts:
             if part.kind:
+                last = part.kind
                 await websocket.send_text(msgspec.json.encode({"kind": part.kind, **part.data}).decode())
-    await websocket.close(1013, "dropped")
+    await websocket.close(*((1013, "dropped") if last in ("dropped", "error") else (1012, "the exporter stops")))
