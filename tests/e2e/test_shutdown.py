@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import httpx
-import nats as nats_client
 import pytest
 import websockets
+from nats.aio.client import Client
 from websockets.asyncio.client import ClientConnection
 
 from servers import valkey
@@ -65,15 +65,17 @@ async def test_clients_of_the_live_stream_do_not_delay_it(server: Nats, ending: 
                     await eventually(counted)
                     await _flooded(fleet.client)
                     running.process.send_signal(ending)
-                    kinds = [line async for line in lines if line.startswith("event: ")]
+                    kinds = set()
+                    with contextlib.suppress(httpx.RemoteProtocolError):  # a response that is behind is cut off
+                        kinds = {line async for line in lines if line.startswith("event: ")}
                     code = await _close_code(web_socket)
                     assert running.process.wait(20) == 0
 
-    assert set(kinds) <= {"event: event"}  # not `dropped`: the response ends as after a last event
+    assert kinds <= {"event: event"}  # not `dropped`
     assert code == 1012
 
 
-async def _flooded(client: nats_client.NATS) -> None:
+async def _flooded(client: Client) -> None:
     body = json.dumps({"story_id": "US-1", "text": "x" * 1500}).encode()
     for _ in range(500):
         await client.publish("planning.flood", body)
