@@ -141,12 +141,15 @@ _MAP = Row(
             "Publishers, subjects, consumers",
             "From left to right: publishers, subjects, and consuming services, with messages per second "
             "(fleet_events_total, nats_consumer_info, nats_consumer_delivered_total). A consumer with several filters "
-            'shows all its deliveries at each filter; a consumer without a filter is connected to "all of" its stream.',
+            'shows all its deliveries at each filter; a consumer without a filter is connected to "all of" its stream. '
+            "Deliveries include redeliveries: an amber consumer has messages that were delivered more than once and not "
+            "acked (nats_consumer_num_redelivered).",
             topology.nodes(),
             topology.edges(),
-            unit="mps",
+            unit="msg/s",
+            links=[_EVENTS, Link("Exporter", DashboardUid.EXPORTER)],
             width=24,
-            height=13,
+            height=18,
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana import variables
-from dashboards.grafana.fields import BAD, ApiLink, FieldOverride, Link, Threshold
+from dashboards.grafana.fields import ACCENT, BAD, QUIET, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, node_graph, stat, table
 from dashboards.grafana.queries import RATE, PrometheusTarget, labelled, raw, selector, variable
@@ -43,7 +43,10 @@ def nodes() -> PrometheusTarget:
     patterns = _of(counts.PATTERN_RELATIONSHIPS)
     ends = [_circle(patterns.sum(end), end) for end in ("start", "end")]
     known = _circle(_of(counts.LABEL_NODES).sum("label"), "label")
-    return PrometheusTarget(raw(f"{known.text} or ({' or '.join(end.text for end in ends)}) * NaN", "id", "title"))
+    all_of = raw(f"({known.text} or ({' or '.join(end.text for end in ends)}) * NaN)", "id", "title")
+    counted = labelled(raw(f"({all_of.text} >= 0)", "id", "title"), "color", ACCENT)
+    uncounted = labelled(raw(f"({all_of.text} unless {all_of.text} >= 0)", "id", "title"), "color", QUIET)
+    return PrometheusTarget(raw(f"{counted.text} or {uncounted.text}", "id", "title", "color"))
 
 
 def edges() -> PrometheusTarget:
@@ -154,8 +157,9 @@ DASHBOARD = Dashboard(
                     "pattern; * is any label.",
                     nodes(),
                     edges(),
+                    links=[_NODES, _EVENTS],
                     width=24,
-                    height=14,
+                    height=18,
                 ),
             ],
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboards.grafana.fields import ApiLink, FieldOverride, Link
+from dashboards.grafana.fields import ACCENT, QUIET, ApiLink, FieldOverride, Link
 from dashboards.grafana.panels import Panel, graph, heatmap, node_graph, table
 from dashboards.grafana.queries import RANGE, RATE, STEP, PrometheusTarget, labelled, raw, selector
 from exporter.metrics.promql import Query
@@ -76,16 +76,21 @@ class Staged:
             f"{self.metrics.moves.name}).",
             self.nodes(),
             self.edges(),
+            links=self.links,
             width=width,
             height=height,
         )
 
     def nodes(self) -> PrometheusTarget:
-        """Stages with their current items; includes both stages of every transition, even one that did not occur."""
+        """Stages with their current items, blue, or gray without any; includes both stages of every transition, even one
+        that did not occur.
+        """
         moved = selector(self.metrics.moves).increase(RANGE)
         ends = [_circles(moved, side) for side in ("from_stage", "to_stage")]
         there = _circles(selector(self.metrics.now), "stage").text
-        return PrometheusTarget(raw(" or ".join([there, *(f"{end.text} * 0" for end in ends)]), "id", "title"))
+        everywhere = " or ".join([there, *(f"{end.text} * 0" for end in ends)])
+        busy, empty = (raw(f"(({everywhere}) {compared} 0)", "id", "title") for compared in (">", "=="))
+        return PrometheusTarget(labelled(busy, "color", ACCENT) | labelled(empty, "color", QUIET))
 
     def edges(self) -> PrometheusTarget:
         """Transitions with their counts."""

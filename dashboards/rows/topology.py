@@ -7,6 +7,7 @@ the same two metrics: received events (fleet_events_total) and consumer configur
 
 from __future__ import annotations
 
+from dashboards.grafana.fields import ACCENT, OK, QUIET, WARN
 from dashboards.grafana.queries import NOW, PrometheusTarget, labelled, raw, selector, variable
 from exporter.metrics.promql import Matcher, Query, Series, like, unlike
 from exporter.sources.fleet import samples as fleet
@@ -44,10 +45,12 @@ _PUBLISHED = selector(fleet.EVENTS).rate(NOW)
 _CONSUMED = _filters().matching("*", selector(nats_consumers.DELIVERED).rate(NOW), *_CONSUMER).sum("subject", "service")
 """Deliveries per second. A consumer with several filters has an edge from each, with all its deliveries on each edge."""
 
+_REDELIVERED = _filters().matching("*", selector(nats_consumers.REDELIVERED) > 0, *_CONSUMER).sum("service")
 
-def _circle(query: Query, kind: str, label: str, subtitle: str) -> Query:
-    made = labelled(query, "id", f"{kind} $1", label, "(.+)")
-    return labelled(labelled(made, "title", "$1", label, "(.+)"), "subtitle", subtitle).sum("id", "title", "subtitle")
+
+def _circle(query: Query, kind: str, label: str, subtitle: str, color: str) -> Query:
+    made = labelled(labelled(query, "id", f"{kind} $1", label, "(.+)"), "title", "$1", label, "(.+)")
+    return labelled(labelled(made, "subtitle", subtitle), "color", color).sum("id", "title", "subtitle", "color")
 
 
 def _arrow(query: Query, kinds: tuple[str, str], ends: tuple[str, str]) -> Query:
@@ -70,15 +73,17 @@ def _covered() -> Query:
 
 
 def nodes() -> PrometheusTarget:
-    """Nodes with messages per second: published or delivered."""
-    published = _circle(_PUBLISHED.sum("subject"), "subject", "subject", "subject")
-    filters = _circle(_CONSUMED.sum("subject"), "subject", "subject", "subject")
+    """Nodes with messages per second: published or delivered. Consumers with unacked redeliveries are amber."""
+    published = _circle(_PUBLISHED.sum("subject"), "subject", "subject", "subject", QUIET)
+    filters = _circle(_CONSUMED.sum("subject"), "subject", "subject", "subject", QUIET)
+    consumed = _CONSUMED.sum("service")
     parts = [
-        _circle(_PUBLISHED.sum("producer"), "publisher", "producer", "publishes"),
+        _circle(_PUBLISHED.sum("producer"), "publisher", "producer", "publishes", ACCENT),
         raw(f"({published.text} or {filters.text})", *published.labels),
-        _circle(_CONSUMED.sum("service"), "consumer", "service", "consumes"),
+        _circle(consumed.only_with(_REDELIVERED, "service"), "consumer", "service", "redelivers", WARN),
+        _circle(consumed.unless(_REDELIVERED), "consumer", "service", "consumes", OK),
     ]
-    return PrometheusTarget(raw(" or ".join(part.text for part in parts), "id", "title", "subtitle"))
+    return PrometheusTarget(raw(" or ".join(part.text for part in parts), *published.labels))
 
 
 def edges() -> PrometheusTarget:

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from dashboards import knowledge_graph
-from dashboards.grafana.queries import PrometheusTarget
+from dashboards.grafana.fields import ACCENT, OK, QUIET, WARN
+from dashboards.grafana.panels import Panel, node_graph
+from dashboards.grafana.queries import PrometheusTarget, raw
 from dashboards.rows import topology
 
 Found = list[dict[str, str]]
@@ -150,4 +152,43 @@ def test_an_unlabeled_end_is_a_node_without_a_value(promtool: Path, tmp_path: Pa
 def test_a_graph_without_relationships_has_nodes_only(promtool: Path, tmp_path: Path) -> None:
     nodes = answers(promtool, tmp_path, knowledge_graph.nodes(), _labels(Story=3))
 
-    assert nodes == [{"id": "Story", "title": "Story", "value": "3E+00"}]
+    assert nodes == [{"id": "Story", "title": "Story", "color": ACCENT, "value": "3E+00"}]
+
+
+def test_a_node_without_a_count_is_gray(promtool: Path, tmp_path: Path) -> None:
+    nodes = answers(promtool, tmp_path, knowledge_graph.nodes(), _labels(Story=3) | _pattern("Story", "RELATES", "*", 2))
+
+    assert {node["id"]: node["color"] for node in nodes} == {"Story": ACCENT, "*": QUIET}
+
+
+def test_a_consumer_with_redelivered_messages_is_amber(promtool: Path, tmp_path: Path) -> None:
+    which = 'stream="PLANNING_EVENTS",consumer="context-planning-events"'
+    given = FLEET | {f"nats_consumer_num_redelivered{{{which}}}": "3x40"}
+    colors = {node["id"]: node["color"] for node in answers(promtool, tmp_path, topology.nodes(), given)}
+
+    assert colors["consumer context"] == WARN
+    assert colors["consumer workflow"] == OK
+    assert colors["publisher planning-service"] == ACCENT
+    assert colors["subject planning.>"] == QUIET
+
+
+def test_the_main_stat_is_a_text_with_its_unit(promtool: Path, tmp_path: Path) -> None:
+    """Grafana writes a number with two decimals and the ID of its unit: 281.00 short."""
+    lines = [
+        PrometheusTarget(raw("(x or y * NaN)", "id", "title")),
+        PrometheusTarget(raw("x", "id", "source", "target")),
+    ]
+    given = {'x{id="a",title="T"}': "281x40", 'x{id="b",title="T"}': "2.0833x40", 'y{id="c",title="T"}': "1x40"}
+    plain, rates = (node_graph("Map", "A map.", *lines, unit=unit) for unit in ("", "msg/s"))
+    texts = [
+        {one["id"]: one.get("mainstat", "") for one in answers(promtool, tmp_path, of_panel(panel, "nodes"), given)}
+        for panel in (plain, rates)
+    ]
+
+    assert texts == [{"a": "281", "b": "2.08", "c": ""}, {"a": "281 msg/s", "b": "2.08 msg/s", "c": ""}]
+
+
+def of_panel(panel: Panel, name: str) -> PrometheusTarget:
+    """A query of a panel by its refId."""
+    (text,) = [target.expr for target in panel.targets if target.refId == name]
+    return PrometheusTarget(raw(text))

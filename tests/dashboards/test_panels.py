@@ -160,16 +160,19 @@ def test_a_tables_columns_are_joined_renamed_and_ordered() -> None:
     assert made["options"]["sortBy"] == [{"displayName": "depth", "desc": True}]
 
 
-def test_node_graph_values_are_fields() -> None:
+def test_a_node_graph_has_nodes_edges_and_links_of_nodes() -> None:
     made = node_graph(
-        "Map", "A map.", PrometheusTarget(raw("x", "id", "title")), PrometheusTarget(raw("y", "id", "source", "target"))
+        "Map",
+        "A map.",
+        PrometheusTarget(raw("x", "id", "title")),
+        PrometheusTarget(raw("y", "id", "source", "target")),
+        links=[Link("One", DashboardUid.EVENTS)],
     ).to_json_data()
 
     assert [target.refId for target in made["targets"]] == ["nodes", "edges"]
-    for transformation, name in zip(made["transformations"], ("nodes", "edges"), strict=True):
-        assert transformation["filter"]["options"] == name
-        assert transformation["options"]["alias"] == "mainstat"
-        assert transformation["options"]["binary"]["left"]["matcher"]["options"] == f"Value #{name}"
+    (override,) = made["fieldConfig"]["overrides"]
+    assert override["matcher"] == {"id": "byName", "options": "title"}
+    assert override["properties"][0]["value"][0]["url"].startswith("/d/fleet-events?")
 
 
 def test_a_gap_in_a_graph_stays_a_gap() -> None:

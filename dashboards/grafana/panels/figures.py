@@ -20,7 +20,8 @@ from dashboards.grafana.fields import (
     words,
 )
 from dashboards.grafana.panels.panel import Panel, panel, targets
-from dashboards.grafana.queries import PrometheusTarget
+from dashboards.grafana.queries import PrometheusTarget, labelled, raw
+from exporter.metrics.promql import Query
 
 MOST_COLUMNS: Final = 9
 """Columns of a table, whose reader compares rows; further ones belong in a table of details."""
@@ -225,45 +226,23 @@ def node_graph(
     width: int | None = None,
     height: int = 14,
     unit: str = "",
-    stat: str = "value",
+    links: Sequence[Link] = (),
 ) -> Panel:
-    """A node graph. `nodes` has the labels id and title, `edges` id, source and target; the value, named `stat`, is the
-    main stat.
+    """A node graph. `nodes` has the labels id and title, and may have color; `edges` id, source and target.
 
-    Every source and target must be a node: Grafana fails on an edge to a missing node.
+    The value is the main stat, as text with `unit` behind it. `links` open from a node. Every source and target must be a
+    node: Grafana fails on an edge to a missing node.
 
     """
     for line, needed in ((nodes, {"id", "title"}), (edges, {"id", "source", "target"})):
         if missing := needed - line.query.labels:
             raise ValueError(f"{title}: expected label {', '.join(sorted(missing))} in {line.query.text}")
-    made = targets([nodes, edges], instant=True, table=True)
+    lines = [PrometheusTarget(_as_text(line.query, unit)) for line in (nodes, edges)]
+    made = targets(lines, instant=True, table=True)
     made[0].refId, made[1].refId = "nodes", "edges"
-    # A renamed field keeps its previous name in this panel; a calculated field is new.
-    transformations: list[Document] = [
-        {
-            "id": "calculateField",
-            "filter": {"id": "byRefId", "options": name},
-            "options": {
-                "mode": "binary",
-                "alias": "mainstat",
-                "binary": {
-                    "left": {"matcher": {"id": "byName", "options": f"Value #{name}"}},
-                    "operator": "*",
-                    "right": {"fixed": "1"},
-                },
-                "replaceFields": False,
-            },
-        }
-        for name in ("nodes", "edges")
-    ]
-    options: Document = {
-        "layoutAlgorithm": "layered",
-        "zoomMode": "cooperative",
-        "nodes": {"mainStatUnit": unit} if unit else {},
-        "edges": {"mainStatUnit": unit} if unit else {},
-    }
-    named: Document = {"matcher": {"id": "byName", "options": "mainstat"}}
-    named["properties"] = [{"id": "displayName", "value": stat}, {"id": "unit", "value": unit or "locale"}]
+    options: Document = {"layoutAlgorithm": "layered", "zoomMode": "cooperative", "nodes": {}, "edges": {}}
+    opened: Document = {"matcher": {"id": "byName", "options": "title"}}
+    opened["properties"] = [{"id": "links", "value": [link.document(of_row=True) for link in links]}]
     return panel(
         "nodeGraph",
         title,
@@ -271,8 +250,15 @@ def node_graph(
         made,
         options=options,
         field={"noValue": NO_DATA, "mappings": words()},
-        overrides=[named],
+        overrides=[opened] if links else [],
         width=width,
         height=height,
-        transformations=transformations,
     )
+
+
+def _as_text(query: Query, unit: str) -> Query:
+    """The value as label mainstat, rounded; empty for NaN. The panel writes numbers as 281.00 and the ID of their unit."""
+    kept = sorted(query.labels)
+    counted = raw(f'count_values by ({", ".join(kept)}) ("mainstat", round({query.text}, 0.01))', *kept, "mainstat")
+    numbers = labelled(counted, "mainstat", "", "mainstat", "NaN")
+    return labelled(numbers, "mainstat", f"$1 {unit}", "mainstat", "(.+)") if unit else numbers
