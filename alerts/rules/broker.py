@@ -100,7 +100,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         ),
         _Level(
             "BrokerAgentManyErrors", AGENT_ERRORS_CRITICAL, "AGENT_ERRORS_CRITICAL", "Agent has many unresolved errors",
-            "An agent that fails at the same step again and again, while its heartbeats continue.",
+            "An agent that fails repeatedly at the same step while its heartbeats continue.",
         ),
         f"{{{{ $labels.agent }}}} has {COUNT} unresolved errors.",
     ),

@@ -48,7 +48,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS responds slowly",
-        catches="A disk or a Raft leader that is overloaded: every request works and takes over a second.",
+        catches="A disk or a Raft leader that is overloaded: every request succeeds but takes more than a second.",
         description="Every JetStream API request of the last 5 minutes took at least {{ $value | humanizeDuration }}.",
         view=DashboardUid.COMMUNICATIONS,
         limits=("RTT_SECONDS",),
@@ -113,7 +113,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.NATS,
         summary="NATS stream is nearly full",
-        catches="A stream with discard=new that is about to refuse publishers.",
+        catches="A stream with discard=new that is about to reject messages.",
         description="{{ $labels.stream }} uses {{ $value | humanizePercentage }} of max_msgs or max_bytes and rejects "
         "messages at 100%.",
         view=DashboardUid.COMMUNICATIONS,

@@ -79,7 +79,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayJob is stuck in Pending",
-        catches="A RayJob whose image cannot be pulled or whose GPUs no node has.",
+        catches="A RayJob whose image cannot be pulled, or that needs GPUs that no node has.",
         description=f"{_WHICH} has been waiting to start for more than 15 minutes, not counting time in a queue.",
         view=DashboardUid.RAY_JOBS,
         variables=_JOB,
@@ -94,7 +94,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayCluster has fewer workers than desired",
-        catches="GPU nodes that the autoscaler cannot get: jobs run, at a fraction of the planned speed.",
+        catches="GPU nodes that the autoscaler cannot provision: jobs run at a fraction of the planned speed.",
         description=f"{_WHICH_CLUSTER} has {COUNT} ready workers, and has had fewer than desired for 15 minutes.",
         view=DashboardUid.RAY_JOBS,
         variables=("namespace",),
@@ -133,7 +133,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.RAY,
         summary="RayCronJob is invalid",
-        catches="A typing error in a schedule: no job fails, because none is created.",
+        catches="A typo in a schedule: no job fails, because none is created.",
         description=(
             "KubeRay rejects {{ $labels.namespace }}/{{ $labels.raycronjob }}; no RayJob is created until it is corrected."
         ),

@@ -39,7 +39,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.NONE,
         component=Component.EXPORTER,
         summary="Alert delivery works",
-        catches="Prometheus or Alertmanager that stopped; without this heartbeat, silence looks like health.",
+        catches="Prometheus or Alertmanager that stopped; without this heartbeat, silence would look healthy.",
         description="This alert always fires. If it stops, Prometheus or Alertmanager is not working.",
         view=DashboardUid.OVERVIEW,
     ),
@@ -68,7 +68,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.CRITICAL,
         component=Component.EXPORTER,
         summary="Exporter shard is missing",
-        catches="A shard that was never deployed or was scaled away; its RayJobs and streams just vanish from all "
+        catches="A shard that was never deployed or was scaled to zero; its RayJobs and streams disappear from all "
         "dashboards.",
         description=f"{{{{ $labels.job }}}} has {COUNT} shards running, fewer than configured; the RayJobs, streams and "
         "consumers of the missing shards are not monitored.",
@@ -81,7 +81,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter shard runs more than once",
-        catches="Two replicas with the same shard number, for example after a copied values file; sums are twice the truth.",
+        catches="Two replicas with the same shard number, for example after a copied values file; sums are doubled.",
         description=f"{{{{ $labels.job }}}} has {COUNT} sharded exporters, more than there are shards; some objects are "
         "counted twice.",
         view=DashboardUid.EXPORTER,
@@ -120,8 +120,8 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Watcher is crash-looping",
-        catches="A watch that ends again and again on one object or file; the source is up between restarts, so it never "
-        "counts as down.",
+        catches="A watch that exits repeatedly because of one object or file; the source is up between restarts, so it "
+        "never counts as down.",
         description=f"The watcher of {{{{ $labels.source }}}} exited {COUNT} times in the last hour; its data is delayed.",
         view=DashboardUid.EXPORTER,
         limits=("WATCHER_RESTARTS",),
@@ -132,8 +132,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Events were deleted before they were read",
-        catches="A burst that pushed events out of a small stream before the exporter, restarting at the time, had read "
-        "them.",
+        catches="A burst that pushed events out of a small stream while the exporter restarted.",
         description="Stream {{ $labels.stream }} deleted messages before the exporter read them; metrics and agent states "
         "are incomplete.",
         view=DashboardUid.EXPORTER,
@@ -156,7 +155,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Event lag is high",
-        catches="An exporter that reads slower than agents publish; dashboards show the fleet of some minutes ago.",
+        catches="An exporter that reads slower than agents publish; dashboards are several minutes behind.",
         description=f"The exporter has at least {COUNT} unread messages of {{{{ $labels.stream }}}}; agent states are "
         "outdated.",
         view=DashboardUid.EXPORTER,
@@ -184,7 +183,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.EXPORTER,
         summary="Exporter lacks permission for a stream",
-        catches="A NATS permission that a new stream does not have yet; its agents are missing and nothing else says so.",
+        catches="A NATS permission that a new stream does not have yet; its agents are missing, and no other alert fires.",
         description="The exporter's NATS user lacks permission for {{ $labels.stream }}; its events are not read.",
         view=DashboardUid.EXPORTER,
         variables=_STREAM,

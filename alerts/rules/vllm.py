@@ -63,7 +63,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         "vLLM is unreachable",
         DashboardUid.VLLM,
         variables=("server",),
-        catches="A vLLM pod that was killed for its memory; agents would only time out one by one.",
+        catches="An OOM-killed vLLM pod; without the alert, agents time out one by one.",
     ),
     AlertingRule(
         name="VllmEngineUnhealthy",
@@ -141,7 +141,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.VLLM,
         summary="vLLM requests are failing",
-        catches="Clients that give up (abort) or an engine that returns errors on part of the requests.",
+        catches="Clients that give up (abort) or an engine that returns errors for some requests.",
         description=f"{_WHICH} finished {{{{ $value | humanizePercentage }}}} of its requests with reason error or abort.",
         view=DashboardUid.VLLM,
         variables=_MODEL,

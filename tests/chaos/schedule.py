@@ -28,7 +28,7 @@ class Fault:
 
 
 def schedule(seed: int, seconds: float, backends: Sequence[str]) -> list[Fault]:
-    """Faults in order of their start. Those of one backend do not overlap, those of different ones may.
+    """Faults in order of their start. Faults of one backend do not overlap, faults of different ones may.
 
     Every backend gets every mode before it gets one again.
     """
