@@ -13,7 +13,7 @@ import pytest
 
 from alerts.alertmanager.receivers import BUTTONS, FIELDS
 from servers.process import wait_for
-from tests.alerts.alertmanager import ENDED, FIRED, Receiving, alert, data, lagging, rendered
+from tests.alerts.alertmanager import ENDED, FIRED, TEMPLATES, Receiving, alert, as_template, data, lagging, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -47,6 +47,35 @@ def test_slack_is_sent_the_golden_messages(receiving: Receiving) -> None:
     golden("mixed", latest(2), receiving)
     receiving.post(*(one | ended for one in group[:6]))
     golden("resolved", latest(3), receiving)
+
+
+_SECTIONS = (
+    "preview",
+    "details",
+    *(f"{name}{part}" for name in FIELDS for part in (".title", "")),
+    *(f"{name}.url" for name in BUTTONS),
+)
+_MOST_LINES = 6
+"""Lines between title and fields on one screen of a phone."""
+
+
+def message(amtool: Path, folder: Path, *alerts: dict[str, Any]) -> str:
+    """All texts of the Slack message for a group, each under the name of its template."""
+    parts = [f'## {name}\n{{{{ template "fleet.slack.{name}" . }}}}' for name in _SECTIONS]
+    return as_template(amtool, folder, "\n".join(parts) + "\n", data(*alerts), glob=TEMPLATES / "*.tmpl")
+
+
+@pytest.mark.parametrize("count", [1, 3, 40, 400])
+@pytest.mark.parametrize("ended", [False, True], ids=["firing", "resolved"])
+def test_a_group_of_any_size_has_its_golden_message(amtool: Path, tmp_path: Path, count: int, ended: bool) -> None:
+    status = {"status": "resolved" if ended else "firing"}
+    text = message(amtool, tmp_path, *(lagging(number, ended=ended) | status for number in range(1, count + 1)))
+    details = text.partition("## details\n")[2].partition("## ")[0].strip().splitlines()
+
+    assert text == (GOLDEN / f"{status['status']}_{count}.txt").read_text()
+    assert len(details) <= _MOST_LINES
+    assert f"{status['status'].upper()}:{count}]" in text
+    assert text.count("NATS consumer is lagging") == 1, "the summary is there once"
 
 
 HOSTILE = {
