@@ -81,9 +81,16 @@ def test_a_rayjob_that_never_starts_is_still_reported(promtool: Path, tmp_path: 
 
 def test_a_cluster_that_scales_to_zero_and_back(promtool: Path, tmp_path: Path) -> None:
     def workers(desired: int, ready: int) -> dict[str, Any]:
-        return {"state": "ready", "desiredWorkerReplicas": desired, "readyWorkerReplicas": ready, "minWorkerReplicas": 0}
+        counts = {"desiredWorkerReplicas": desired, "readyWorkerReplicas": ready}
+        return {"state": "ready", "maxWorkerReplicas": 4} | {name: count for name, count in counts.items() if count}
 
     nightly = [(20, workers(0, 0)), (12, workers(4, 0)), (3, workers(4, 2)), (30, workers(4, 4)), (1, workers(0, 4))]
     pages = cluster_pages([*nightly, *nightly, (20, workers(0, 0))])
 
     assert firing(promtool, tmp_path, {"a": pages}) == set()
+
+
+def test_a_cluster_without_a_ready_worker_is_reported(promtool: Path, tmp_path: Path) -> None:
+    pages = cluster_pages([(60, {"desiredWorkerReplicas": 2, "maxWorkerReplicas": 2})])  # KubeRay omits 0 ready
+
+    assert firing(promtool, tmp_path, {"a": pages}) == {"RayClusterWorkersBelowDesired"}

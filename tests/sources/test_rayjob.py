@@ -90,6 +90,7 @@ async def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespac
         "state": "ready",
         "desiredWorkerReplicas": 2,
         "availableWorkerReplicas": 1,
+        "maxWorkerReplicas": 4,
         "desiredCPU": "3500m",
         "desiredMemory": "16Gi",
         "desiredGPU": "2",
@@ -105,7 +106,8 @@ async def test_a_cluster_and_its_workers(kubernetes_server: Kubernetes, namespac
     assert page[f"ray_cluster_desired_cpu_cores{{{who}}}"] == 3.5
     assert page[f"ray_cluster_desired_memory_bytes{{{who}}}"] == 16 * 1024**3
     assert page[f'ray_cluster_condition{{{who},condition="HeadPodReady"}}'] == 1
-    assert f"ray_cluster_workers_max{{{who}}}" not in page
+    assert page[f"ray_cluster_workers_max{{{who}}}"] == 4
+    assert page[f"ray_cluster_workers_min{{{who}}}"] == page[f"ray_cluster_workers_ready{{{who}}}"] == 0  # KubeRay omits 0
     assert not any("Strange" in name for name in page)
 
 

@@ -51,6 +51,31 @@ def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
     assert series(cluster_samples(clusters.rows_now()))
 
 
+def workers(**status: Any) -> dict[str, float]:
+    """Workers of a RayCluster with this status, by metric name."""
+    clusters = Clusters()
+    raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
+    clusters.change("scope", "ADDED", raw)
+    page = series(cluster_samples(clusters.rows_now()))
+    prefix = "ray_cluster_workers_"
+    return {name.removeprefix(prefix).partition("{")[0]: page[name] for name in page if name.startswith(prefix)}
+
+
+def test_worker_counts_that_kuberay_omits_are_zero() -> None:
+    none = dict.fromkeys(("desired", "available", "ready", "min", "max"), 0)
+    conditions = [{"type": "HeadPodReady", "status": "True"}]
+
+    assert workers(desiredWorkerReplicas=2, maxWorkerReplicas=4) == none | {"desired": 2, "max": 4}
+    unready = workers(desiredWorkerReplicas=2, availableWorkerReplicas=2, conditions=conditions)
+    assert unready == none | {"desired": 2, "available": 2}
+
+
+def test_worker_counts_are_absent_if_kuberay_does_not_report_them() -> None:
+    assert workers() == workers(state="failed") == {}
+    before_1_2 = workers(desiredWorkerReplicas=2, availableWorkerReplicas=2, desiredCPU="1")
+    assert before_1_2 == {"desired": 2, "available": 2, "min": 0, "max": 0}
+
+
 def test_unknown_states_become_other_and_are_counted_once() -> None:
     jobs = Jobs(CORRELATION)
     job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}

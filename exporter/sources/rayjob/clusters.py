@@ -8,7 +8,7 @@ from typing import Final
 from exporter.clients.quantity import quantity
 from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import OTHER, Metric, Sample, Unit, gauge, labels, state_set
-from exporter.sources.rayjob.objects import NEW, RayCluster, known, ray_cluster
+from exporter.sources.rayjob.objects import NEW, RayCluster, RayClusterStatus, known, ray_cluster
 from exporter.sources.rayjob.rendered import RenderedObjects, Texts, joined
 
 CLUSTER_STATES: Final = (NEW, "ready", "suspended", "failed", OTHER)
@@ -41,8 +41,22 @@ METRICS: Final[tuple[Metric, ...]] = (
 )  # fmt: skip
 
 
+def worker_counts(status: RayClusterStatus) -> dict[str, int]:
+    """Workers by key of WORKERS; empty if KubeRay has not counted them yet.
+
+    KubeRay omits a count of 0. KubeRay before 1.2 never reports ready workers: they are known only if none is available.
+    """
+    reported = {what: getattr(status, f"{what}_worker_replicas") for what in WORKERS}
+    if all(count is None for count in reported.values()):
+        return {}
+    reports_ready = status.conditions is not None or status.state_transition_times is not None  # both since 1.2
+    if reported["ready"] is None and reported["available"] and not reports_ready:
+        del reported["ready"]
+    return {what: count or 0 for what, count in reported.items()}
+
+
 def cluster_texts(cluster: RayCluster) -> Texts:
-    """Like `job_texts`, for a RayCluster and METRICS; unreported values are absent, not 0."""
+    """Like `job_texts`, for a RayCluster and METRICS; unreported resources are absent, not 0."""
     meta, status = cluster.metadata, cluster.status
     who = labels(namespace=meta.namespace, raycluster=meta.name)
     conditions = "".join(
@@ -50,7 +64,7 @@ def cluster_texts(cluster: RayCluster) -> Texts:
         for condition in {condition.type: condition for condition in status.conditions or ()}.values()
         if condition.type in CONDITIONS
     )
-    workers = (getattr(status, f"{what}_worker_replicas") for what in WORKERS)
+    workers = worker_counts(status)
     resources = (
         (CLUSTER_CPU, quantity(status.desired_cpu)),
         (CLUSTER_MEMORY, quantity(status.desired_memory)),
@@ -60,10 +74,7 @@ def cluster_texts(cluster: RayCluster) -> Texts:
     return (
         CLUSTER_STATE.state_at(who, known(status.state, CLUSTER_STATES)).text,
         conditions,
-        *(
-            metric.at(who, count).text if count is not None else ""
-            for metric, count in zip(WORKERS.values(), workers, strict=True)
-        ),
+        *(metric.at(who, workers[what]).text if what in workers else "" for what, metric in WORKERS.items()),
         *(metric.at(who, amount).text if amount is not None else "" for metric, amount in resources),
     )
 

@@ -61,6 +61,7 @@ class RayClusterStatus(msgspec.Struct, frozen=True, rename="camel"):
     ready_worker_replicas: int | None = None
     min_worker_replicas: int | None = None
     max_worker_replicas: int | None = None
+    state_transition_times: dict[str, str | None] | None = None
     desired_cpu: str | int | float | None = msgspec.field(name="desiredCPU", default=None)
     desired_memory: str | int | float | None = None
     desired_gpu: str | int | float | None = msgspec.field(name="desiredGPU", default=None)
