@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
 from enum import StrEnum
 
 
@@ -54,3 +59,37 @@ def cause_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+"""How asyncio names the failures of several addresses; the error itself has no number."""
+
+
+def network_cause(error: BaseException) -> str:
+    """Why a connection failed, in the operating system's words and on one line, such as `Connection refused`.
+
+    Clients wrap that error in their own, whose texts have numbers, addresses and several lines. An error without such a
+    cause is described by the first line of its own text.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, socket.gaierror):
+            return "the host name does not resolve"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            reason = getattr(cause, "reason", None) or str(cause)
+            return f"TLS handshake failed: {reason.replace('_', ' ').lower()}"
+        if isinstance(cause, OSError):
+            number = cause.errno or next((int(found) for found in _ERRNO.findall(str(cause))), None)
+            if number is not None and number > 0:
+                return os.strerror(number)
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then its causes."""
+    found: BaseException | None = error
+    while found is not None:
+        found = cause_of(found)
+        yield found
+        found = found.__cause__ or found.__context__

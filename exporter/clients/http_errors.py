@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 
 if TYPE_CHECKING:
     import httpx
@@ -34,4 +34,4 @@ def failure_of_http(server: str, error: httpx.HTTPError | httpx.InvalidURL) -> S
         Reason.TIMEOUT: "expected a reply in time, got none",
         Reason.MALFORMED: "expected HTTP, got an invalid reply",
     }
-    return SourceError(reason, f"{server}: {sentences.get(reason) or str(error) or type(error).__name__}")
+    return SourceError(reason, f"{server}: {sentences.get(reason) or network_cause(error)}")

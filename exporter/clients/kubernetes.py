@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,4 +113,4 @@ def request_failure(error: Exception) -> SourceError:
 
     malformed = isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError)
     reason = Reason.MALFORMED if malformed and not isinstance(error, aiohttp.ServerDisconnectedError) else Reason.UNREACHABLE
-    return SourceError(reason, f"Kubernetes API: {error}")
+    return SourceError(reason, f"Kubernetes API: {network_cause(error)}")

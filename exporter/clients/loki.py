@@ -12,7 +12,7 @@ import httpx
 
 from exporter.clients.http_errors import failure_of_http
 from exporter.config.address import Address
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 
 _LARGEST_REPLY = 16 * 1024 * 1024
 _LONGEST_SENTENCE = 200
@@ -93,7 +93,7 @@ class LokiClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise failure_of_http(f"Loki at {self.server}", error) from None
         except OSError as error:
-            raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {error or type(error).__name__}") from None
+            raise SourceError(Reason.UNREACHABLE, f"Loki at {self.server}: {network_cause(error)}") from None
 
     async def close(self) -> None:
         await self._client.aclose()

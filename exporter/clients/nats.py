@@ -17,7 +17,7 @@ from exporter.clients.clock import ServerClock
 from exporter.clients.concurrency import RequestLimit, together
 from exporter.clients.jetstream import PAGE, ListReply, Reply, Stream, StreamList, decoded
 from exporter.clients.nats_server import NatsServer
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 from exporter.metrics.timestamps import seconds
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class Connection:
         if isinstance(error, TimeoutError):
             return SourceError(Reason.TIMEOUT, f"NATS at {server}: no answer within {self._timeout:.3g} s")
         if error is None or isinstance(error, OSError):
-            return SourceError(Reason.UNREACHABLE, f"NATS at {server}: {error or 'no server answers'}")
+            cause = network_cause(error) if error is not None else "no server answers"
+            return SourceError(Reason.UNREACHABLE, f"NATS at {server}: {cause}")
         text = _protocol_error(error)
         if text.lower().startswith(_AUTHORIZATION_ERRORS):
             return SourceError(Reason.UNAUTHORIZED, f"NATS at {server}: {text}; check the credentials")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import SecretStr
 
+from exporter.clients.tls import client_context
 from exporter.config.address import NatsAddresses
 from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
@@ -66,16 +66,5 @@ class NatsServer(Options):
                     )
                 given[name] = str(file)
         if self.ca_file or self.cert_file:
-            given["tls"] = self._tls()
+            given["tls"] = client_context("NATS ", self.ca_file, self.cert_file, self.key_file)
         return given
-
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SourceError(
-                Reason.CONFIG, f"NATS TLS files: expected a PEM certificate and its key, got {error}"
-            ) from None
-        return context

@@ -110,14 +110,19 @@ class Scraper:
             has_figures = not task.cancelled() and task.exception() is None
             return Outcome(task.result().samples if has_figures else [], failure)
         if state.late and not is_new:
-            failure = SourceError(Reason.TIMEOUT, "an earlier collection is still waiting for an answer")
+            failure = self._pending(state, "an earlier collection is still waiting for an answer")
             return Outcome([], failure, is_own=state.up is not False)
-        failure = SourceError(Reason.TIMEOUT, f"no answer within {limit:.3g} s")
+        failure = self._pending(state, f"no answer within {limit:.3g} s")
         if limit < state.source.timeout and not state.late:
             return Outcome([], failure, is_own=True)
         state.late = True
         self._failed(state, failure.reason, str(failure))
         return Outcome([], failure)
+
+    def _pending(self, state: State, text: str) -> SourceError:
+        """Why a collection has no result yet: what ended the watcher whose data it waits for, or only that it takes long."""
+        crash = self._crashes.get(state.source.kind)
+        return crash.again() if crash is not None else SourceError(Reason.TIMEOUT, text)
 
     async def _collection(self, state: State) -> Collection:
         target = state.source
@@ -195,16 +200,19 @@ class Scraper:
                 return
             except Exception as error:  # noqa: BLE001 - the counterpart of the one in _finished, for tasks
                 cause = cause_of(error)
-                crash = SourceError(reason_of(cause), redacted(f"watcher exited: {type(cause).__name__}: {cause}"))
+                text = str(cause) if isinstance(cause, SourceError) else f"watcher exited: {type(cause).__name__}: {cause}"
+                crash = SourceError(reason_of(cause), redacted(text))
                 trace = error if log.isEnabledFor(logging.DEBUG) else None
             finally:
                 recovery.cancel()
+            is_known = str(self._crashes.get(source.kind)) == str(crash)
             self._crashes[source.kind] = crash
             if time.monotonic() - started > 60:
                 backoff.reset()
             self._restarts[source.kind] += 1
             pause = backoff.next()
-            log.error(
+            log.log(
+                logging.DEBUG if is_known else logging.ERROR,
                 "watcher exited; restarting",
                 extra={"source": source.kind, "server": source.server, "error": str(crash), "pause": round(pause, 2)},
                 exc_info=trace,
@@ -232,7 +240,7 @@ async def read_once(source: Source) -> list[Sample]:
         for target in source.targets():
             try:
                 async with asyncio.timeout(target.timeout):
-                    await source.wait_synced()
+                    await _synced(source, watcher)
                     snapshot: Any = await target.collect()
                     if (failure := target.failure(snapshot)) is not None:
                         raise failure
@@ -242,7 +250,8 @@ async def read_once(source: Source) -> list[Sample]:
             except TimeoutError:
                 raise SourceError(Reason.TIMEOUT, f"no answer within {target.timeout:.3g} s") from None
             except Exception as error:
-                raise SourceError(reason_of(error), str(error) or type(error).__name__) from error
+                cause = cause_of(error)
+                raise SourceError(reason_of(cause), str(cause) or type(cause).__name__) from error
             finally:
                 await target.close()
     finally:
@@ -250,3 +259,15 @@ async def read_once(source: Source) -> list[Sample]:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
     return samples
+
+
+async def _synced(source: Source, watcher: asyncio.Task[None] | None) -> None:
+    """Wait for the watcher's first data. Raises what ended the watcher before."""
+    synced = asyncio.ensure_future(source.wait_synced())
+    try:
+        await asyncio.wait({synced, *([watcher] if watcher is not None else [])}, return_when=asyncio.FIRST_COMPLETED)
+        if watcher is not None and watcher.done():
+            watcher.result()
+        await synced
+    finally:
+        synced.cancel()

@@ -6,6 +6,7 @@ import http.client
 import ssl
 
 from exporter.config.web import Web
+from exporter.errors import network_cause
 from exporter.web import web_config
 
 _SECONDS = 3.0
@@ -37,7 +38,7 @@ def check(options: Web) -> None:
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        raise Unhealthy(f"{options.listen_address}: {error or type(error).__name__}") from None
+        raise Unhealthy(f"{options.listen_address}: {network_cause(error)}") from None
     finally:
         connection.close()
     if status not in (http.client.OK, http.client.UNAUTHORIZED):

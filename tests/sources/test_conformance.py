@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,17 +29,18 @@ GREETINGS = {
 each_source = pytest.mark.parametrize("kind", sorted(ADDRESSES))
 
 
-def source(kind: str, port: int) -> Source:
-    variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
+def source(kind: str, port: int, host: str = "127.0.0.1") -> Source:
+    variables = {name: value.format(port=port).replace("127.0.0.1", host) for name, value in ADDRESSES[kind].items()}
     sources = load({f"{kind}.timeout": "2"}, variables).sources
     return next(source for source in sources if source.kind == kind)
 
 
-async def failure(kind: str, port: int) -> SourceError:
+async def failure(kind: str, port: int, host: str = "127.0.0.1") -> SourceError:
     with pytest.raises(SourceError) as caught:
-        await collected(source(kind, port))
+        await collected(source(kind, port, host))
     assert "hunter2" not in str(caught.value)
-    assert "\n" not in str(caught.value).strip()[:60]
+    assert len(str(caught.value).splitlines()) == 1
+    assert not re.search(r"Errno|Error -?\d|Resolved|ssl:default|\('", str(caught.value)), caught.value
     return caught.value
 
 
@@ -46,8 +48,18 @@ async def failure(kind: str, port: int) -> SourceError:
 async def test_connection_refused(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
+    error = await failure(kind, port)
 
-    assert (await failure(kind, port)).reason is Reason.UNREACHABLE
+    assert error.reason is Reason.UNREACHABLE
+    assert str(error).endswith(f" at 127.0.0.1:{port}: Connection refused")
+
+
+@each_source
+async def test_unknown_host(kind: str) -> None:
+    error = await failure(kind, 1, "nohost.invalid")
+
+    assert error.reason is Reason.UNREACHABLE
+    assert str(error).endswith(" at nohost.invalid:1: the host name does not resolve")
 
 
 @each_source

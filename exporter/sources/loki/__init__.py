@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from exporter.clients.loki import LokiClient
 from exporter.clients.nats_server import NatsServer
+from exporter.clients.tls import client_context
 from exporter.config.address import Address, HttpAddress, NatsAddresses
 from exporter.config.options import Count, Names, Options, Secret, option
 from exporter.config.sharding import WHOLE, Shard
@@ -166,5 +167,5 @@ class LokiForwarder(Source, Target[LokiSnapshot]):
         if token := options.token.get_secret_value():
             headers["Authorization"] = f"Bearer {token}"
         auth = (options.user, options.password.get_secret_value()) if options.user else None
-        verify = str(options.ca_file) if options.ca_file else True
+        verify = client_context("loki.", options.ca_file) if options.url.scheme == "https" else False
         return LokiClient(options.url, timeout=options.timeout, headers=headers, auth=auth, verify=verify)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_types import Gt
 from pydantic import AfterValidator, SecretStr
 
+from exporter.clients.tls import client_context
 from exporter.config.address import Address, Neo4jAddress
 from exporter.config.options import Names, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard
@@ -214,11 +215,14 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
             import neo4j
 
             options = self._options
+            uri = options.uri.without_credentials  # the driver's error messages contain the whole address
             trust: dict[str, Any] = {}
             if options.ca_file:
+                client_context("neo4j.", options.ca_file)  # the driver has no error of its own for a file
                 trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(options.ca_file)), "encrypted": True}
+                uri = uri.replace("+s://", "://", 1)  # refused by the driver beside a CA, which encrypts as well
             self._driver = neo4j.AsyncGraphDatabase.driver(
-                options.uri.without_credentials,  # its error messages contain the whole address
+                uri,
                 auth=(options.uri.user or options.user, options.uri.password or options.password.get_secret_value()),
                 user_agent="fleet-exporter",
                 connection_timeout=self.timeout,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 
 if TYPE_CHECKING:
     from neo4j.exceptions import DriverError, Neo4jError
@@ -35,15 +35,15 @@ def failure(server: str, error: Neo4jError | DriverError | ValueError) -> Source
 
     if isinstance(error, errors.Neo4jError):
         return SourceError(reason_of_code(str(error.code)), f"Neo4j at {server}: {error.message}")
-    if isinstance(error, errors.UnsupportedServerProduct):  # another protocol, or a server without ours
-        reason = Reason.MALFORMED
-    elif isinstance(error, errors.ConfigurationError):
+    reason = Reason.UNREACHABLE
+    if isinstance(error, errors.ConfigurationError):
         reason = Reason.CONFIG
     elif isinstance(error, errors.ServiceUnavailable):
         reason = _reason_of_connection(error)
-    else:
-        reason = Reason.UNREACHABLE
-    return SourceError(reason, f"Neo4j at {server}: {error}")
+    if reason is Reason.MALFORMED or isinstance(error, errors.UnsupportedServerProduct):
+        sentence = f"{server}: expected the Bolt protocol in a supported version, got something else; check the port"
+        return SourceError(Reason.MALFORMED, sentence)
+    return SourceError(reason, f"Neo4j at {server}: {network_cause(error)}")
 
 
 def _reason_of_connection(error: BaseException) -> Reason:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from pydantic import model_validator
 
 from exporter.clients.http_errors import reason_of_http
+from exporter.clients.tls import client_context
 from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
@@ -175,11 +175,7 @@ class Services(Source, Target[ServicesSnapshot]):
         import httpx
 
         if self._http is None:
-            ca_file = self.options.ca_file
-            try:
-                verify = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-            except (OSError, ssl.SSLError) as error:
-                raise SourceError(Reason.CONFIG, f"services.ca_file {ca_file}: {error}") from None
+            verify = client_context("services.", self.options.ca_file)
             self._http = httpx.AsyncClient(timeout=self.options.deadline, trust_env=False, verify=verify)
         began = time.perf_counter()
         reason, message = None, ""

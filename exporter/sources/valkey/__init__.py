@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 from annotated_types import Gt
 from pydantic import SecretStr
 
+from exporter.clients.tls import client_context
 from exporter.config.address import Address, ValkeyAddresses
 from exporter.config.options import Count, Names, Secret, option
 from exporter.config.sharding import WHOLE, Shard
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
 from exporter.sources.valkey import info, keys, modes
@@ -61,7 +62,8 @@ class ValkeyOptions(SourceOptions):
 
     @property
     def tls_files(self) -> dict[str, str]:
-        """The configured files by the names of the client library's arguments."""
+        """The configured files by the names of the client library's arguments. Raises SourceError for an unusable one."""
+        client_context("valkey.", self.ca_file, self.cert_file, self.key_file)
         files = {"ssl_ca_certs": self.ca_file, "ssl_certfile": self.cert_file, "ssl_keyfile": self.key_file}
         return {name: str(file) for name, file in files.items() if file is not None}
 
@@ -133,7 +135,7 @@ class ValkeyServer(Target[ValkeySnapshot]):
         except errors.ResponseError as error:
             raise SourceError(_refusal(error), f"ValKey at {self.server}: {str(error).partition('. ')[0]}") from error
         except errors.ConnectionError as error:
-            raise SourceError(Reason.UNREACHABLE, f"ValKey at {self.server}: {error}") from error
+            raise SourceError(Reason.UNREACHABLE, f"ValKey at {self.server}: {network_cause(error)}") from error
 
     async def _read(self) -> ValkeySnapshot:
         client = self._connected()

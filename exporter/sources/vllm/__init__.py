@@ -6,7 +6,6 @@ Servers are listed, or discovered as the endpoints of Kubernetes Services; each 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -15,10 +14,11 @@ from annotated_types import Gt
 from pydantic import AfterValidator, SecretStr
 
 from exporter.clients.http_errors import failure_of_http
+from exporter.clients.tls import client_context
 from exporter.config.address import Address, VllmAddresses
 from exporter.config.options import Names, Secret, option
 from exporter.config.sharding import WHOLE, Shard
-from exporter.errors import Reason, SourceError
+from exporter.errors import Reason, SourceError, network_cause
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.vllm import page
@@ -119,17 +119,10 @@ class VllmServer(Target[VllmSnapshot]):
             self._client = httpx.AsyncClient(
                 headers={"authorization": f"Bearer {token}"} if token else {},
                 timeout=self.timeout,
-                verify=self._tls() if self._address.scheme == "https" else False,
+                verify=client_context("vllm.", self._options.ca_file) if self._address.scheme == "https" else False,
                 trust_env=False,
             )
         return self._client
-
-    def _tls(self) -> ssl.SSLContext:
-        ca_file = self._options.ca_file
-        try:
-            return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise SourceError(Reason.CONFIG, f"vllm.ca_file {ca_file} cannot be used: {error}") from None
 
     def samples(self, snapshot: VllmSnapshot) -> Iterable[Sample]:
         return page.samples(snapshot)
