@@ -96,7 +96,7 @@ def prometheus_rule(rule_file: str) -> str:
 
 
 def write(file: Path, text: str) -> None:
-    """Write one file atomically; creates its folder. Raises BundleError."""
+    """Write one file; creates its folder. Raises BundleError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

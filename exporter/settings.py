@@ -24,7 +24,7 @@ from exporter.config.log import Log
 from exporter.config.options import Options
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
-from exporter.source import Source, SourceOptions, created
+from exporter.source import Source, created
 
 PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
@@ -53,11 +53,6 @@ def source_types() -> tuple[type[Source], ...]:
     return tuple(found)
 
 
-def options_type(kind: type[Source]) -> type[SourceOptions]:
-    """The options of a source."""
-    return kind.options_type
-
-
 class Settings(Options):
     """The whole configuration; `sources` are those with an address that this shard reads."""
 
@@ -80,7 +75,7 @@ class Settings(Options):
 @functools.cache
 def settings_type() -> type[Settings]:
     """Settings with one field per source."""
-    groups: dict[str, Any] = {kind.kind: (options_type(kind), options_type(kind)()) for kind in source_types()}
+    groups: dict[str, Any] = {kind.kind: (kind.options_type, kind.options_type()) for kind in source_types()}
     return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, **groups)
 
 
@@ -239,11 +234,11 @@ def _share_servers(merged: dict[str, Any]) -> set[str]:
     """
     shared_paths = set()
     for kind in source_types():
-        inheritance = options_type(kind).same_server_as
+        inheritance = kind.options_type.same_server_as
         if inheritance is None:
             continue
         group, shared = inheritance
-        prefix = options_type(kind).same_server_prefix
+        prefix = kind.options_type.same_server_prefix
         given, own = merged.get(group, {}), merged.get(kind.kind, {})
         if own.get(f"{prefix}url", given.get("url")) == given.get("url"):
             inherited = {f"{prefix}{name}": given[name] for name in shared.model_fields if name in given}

@@ -55,7 +55,6 @@ def _rate(metric: Metric, legend: str = _WHICH, window: str = RATE) -> Prometheu
 
 _settings = of_consumers(nats_consumers.INFO)
 _lag_with_settings = _settings.matching("*", selector(nats_consumers.LAG), "job", "instance", *KEY)
-_unacknowledged = of_consumers(nats_consumers.ACK_PENDING)
 
 BEHIND: Final = Row(
     "Consumers",

@@ -125,8 +125,8 @@ ALL_SEEN: Final = Row(
         graph(
             "Live stream",
             "Connected clients, and events and failed pushes to Grafana Live per second (fleet_exporter_stream_clients, "
-            "fleet_grafana_live_*).",
-            PrometheusTarget(selector(broadcast.CLIENTS).sum(), "followers"),
+            "fleet_exporter_grafana_live_*).",
+            PrometheusTarget(selector(broadcast.CLIENTS).sum(), "clients"),
             _rate(grafana_live.PUSHED, "events to Grafana Live"),
             _rate(grafana_live.FAILED, "failed pushes"),
             unit="locale",

@@ -39,7 +39,7 @@ class ServerClock:
         self._wall, self._steady = wall, steady
         self._difference: float | None = None
 
-    def said(self, server_time: float) -> None:
+    def record(self, server_time: float) -> None:
         """Record the time in a reply that just arrived, in seconds since 1970."""
         self._difference = server_time - self._steady()
 

@@ -231,7 +231,7 @@ class Connection:
         pages = await self.pages("STREAM.LIST", StreamList, expected=expected)
         streams = {stream.config.name: stream for page in pages for stream in page.streams or ()}
         if answered := [at for stream in streams.values() if (at := seconds(stream.ts)) is not None]:
-            self.clock.said(max(answered))
+            self.clock.record(max(answered))
         offline = {name: None for page in pages for name in page.unavailable if name not in streams}
         return list(streams.values()), list(offline), pages[0].total
 

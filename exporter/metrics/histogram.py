@@ -41,14 +41,6 @@ class Histogram:
             if pairs:
                 self.exemplars[bucket] = Exemplar(pairs, value, at)
 
-    def add_cumulative(self, reached: Sequence[int], total: float) -> None:
-        """Add observations: count up to each bound, total count, and sum."""
-        below = 0
-        for index, count in enumerate(reached):
-            self.counts[index] += count - below
-            below = count
-        self.total += total
-
     def copy(self) -> Histogram:
         """An independent copy."""
         other = Histogram(self.bounds)

@@ -156,7 +156,8 @@ class _Guard:
         try:
             changed = self._path.stat().st_mtime_ns
             if changed != self._changed:
-                self._config, self._changed = web_config.read(self._path), changed
+                self._changed = changed  # first: a broken file is reported once
+                self._config = web_config.read(self._path)
         except (OSError, web_config.WebConfigError) as error:
             log.error("reloading web.config.file failed; keeping the previous one", extra={"error": str(error)})
         return self._config
@@ -292,8 +293,8 @@ async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
         await asyncio.sleep(_CONFIG_CHECK_SECONDS)
         try:
             if (now := stamps()) != known:
+                known = now  # first: a broken certificate is reported once
                 context.load_cert_chain(files[0], files[1])
-                known = now
                 log.info("certificate reloaded")
         except OSError as error:
             log.error("reloading the certificate failed; keeping the previous one", extra={"error": str(error)})

@@ -156,9 +156,9 @@ def test_the_server_clock_offset_survives_a_local_clock_change() -> None:
     hands = Hands()
     clock = ServerClock(lambda: hands.wall, lambda: hands.steady)
     assert clock.ahead == 0
-    clock.said(hands.wall + 0.2)
+    clock.record(hands.wall + 0.2)
     assert clock.ahead == 0
-    clock.said(hands.wall + DAY)
+    clock.record(hands.wall + DAY)
     hands.pass_by(500)
     assert clock.ahead == DAY
     hands.wall -= 3600

@@ -1,4 +1,4 @@
-"""Single observations and merged histograms give the same result."""
+"""Buckets, sums, and exemplars of observations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ TIMES = histogram("demo_time_seconds", "Times.", unit=Unit.SECONDS)
 values = st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100, allow_nan=False)))
 
 
-@given(first=values, then=values)
-def test_merged_observations_equal_direct_ones(first: list[float], then: list[float]) -> None:
-    one_by_one, added_up = Histogram(BOUNDS), Histogram(BOUNDS)
-    for some in (first, then):
-        added_up.add_cumulative([sum(value <= bound for value in some) for bound in (*BOUNDS, math.inf)], sum(some))
-        for value in some:
-            one_by_one.observe(value)
+@given(some=values)
+def test_buckets_are_cumulative_counts_of_the_observations(some: list[float]) -> None:
+    distribution = Histogram(BOUNDS)
+    for value in some:
+        distribution.observe(value)
 
-    assert added_up.cumulative() == one_by_one.cumulative()
-    assert math.isclose(added_up.total, one_by_one.total, abs_tol=1e-9)
-    assert added_up.count == len(first) + len(then)
+    assert distribution.cumulative() == [(bound, sum(value <= bound for value in some)) for bound in (*BOUNDS, math.inf)]
+    assert math.isclose(distribution.total, sum(some), abs_tol=1e-9)
+    assert distribution.count == len(some)
 
 
 def test_its_sample_has_its_exemplars() -> None:

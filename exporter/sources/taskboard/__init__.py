@@ -7,7 +7,7 @@ published on the live stream. Nothing is written, no link followed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +25,8 @@ from exporter.source import Source, SourceOptions, Target
 from exporter.sources.taskboard import samples
 from exporter.sources.taskboard.board import Board, BoardMissing, Change, Scan
 from exporter.sources.taskboard.samples import BoardSnapshot
+
+log = logging.getLogger(__name__)
 
 FAMILY = "board"
 _AGAIN = 0.5
@@ -117,19 +119,25 @@ class Taskboard(Source, Target[BoardSnapshot]):
         """Note every path below the root that changes; a root that is replaced is watched again."""
         from watchfiles import awatch
 
+        is_reported = False
         while True:
             watched, stop = _identity(root), asyncio.Event()
             if watched is not None:
                 watching = awatch(
                     root, debounce=50, step=10, rust_timeout=1000, yield_on_timeout=True, watch_filter=None, stop_event=stop
                 )
-                with contextlib.suppress(OSError):
+                try:
                     async for changes in watching:
+                        is_reported = False
                         if changes:
                             self._paths |= {path for _, path in changes}
                             self._changed.set()
                         if _identity(root) != watched:
                             stop.set()
+                except (OSError, RuntimeError) as error:  # RuntimeError: the node has no inotify instance left
+                    if not is_reported:
+                        log.warning("changes are not watched; scanning only", extra={"root": str(root), "error": str(error)})
+                    is_reported = True
                 self._changed.set()
             await asyncio.sleep(_AGAIN)
 

@@ -186,10 +186,14 @@ def router(scraper: Scraper) -> APIRouter:  # noqa: C901, PLR0915 - the sum of s
         responses=documented(404, 502),
     )
     async def graph(query: Annotated[GraphQuery, Query()]) -> dict[str, Any]:
-        snapshots: list[Neo4jSnapshot] = await current(on(Neo4j, "--neo4j.uri or NEO4J_URI"))
+        source = on(Neo4j, "--neo4j.uri or NEO4J_URI")
+        assert isinstance(source, Neo4j)
+        if query.database is not None and query.database not in source.options.databases:
+            raise HTTPException(404, f"database {query.database} is not among the collected ones; set --neo4j.databases")
+        snapshots: list[Neo4jSnapshot] = await current(source)
         found = next((one for one in snapshots if query.database in (None, one.database)), None)
         if found is None:
-            raise HTTPException(404, f"database {query.database} is not among the collected ones; set --neo4j.databases")
+            raise HTTPException(502, f"database {query.database} is down; GET /api/sources has the reason")
         labels = {name: count for name, count in found.counts.labels.items() if query.label in (None, name)}
         return {
             "database": found.database,

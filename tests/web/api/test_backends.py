@@ -18,12 +18,14 @@ def test_a_graphs_counts_by_database_and_label(neo4j_server: Server) -> None:
         with exporter("--neo4j.timeout=60", variables=variables) as running:
             url = f"{running.url}/api/graph/nodes"
             found = httpx.get(url, params={"label": "Shelf"}, timeout=30).json()
-            absent = httpx.get(url, params={"database": "archive"}, timeout=30)
+            down = httpx.get(url, params={"database": "archive"}, timeout=30)
+            absent = httpx.get(url, params={"database": "other"}, timeout=30)
         driver.execute_query("MATCH (n:Shelf|Book) DETACH DELETE n")
 
     assert (found["database"], found["labels"]) == ("neo4j", {"Shelf": 2})
     assert found["types"]["HOLDS"] == 1
     assert found["patterns"] == [{"start": "Shelf", "type": "HOLDS", "end": "Book", "relationships": 1}]
+    assert (down.status_code, down.json()["detail"]) == (502, "database archive is down; GET /api/sources has the reason")
     assert absent.status_code == 404
 
 
