@@ -18,7 +18,7 @@ from exporter.clients.tls import client_context
 from exporter.config.address import Address, VllmAddresses
 from exporter.config.options import Names, Secret, option
 from exporter.config.sharding import WHOLE, Shard
-from exporter.errors import Reason, SourceError, network_cause
+from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.vllm import page
