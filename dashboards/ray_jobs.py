@@ -67,7 +67,7 @@ def _state(metric: Metric, states: dict[str, tuple[str, str]]) -> Query:
 
 
 _recorded = recorded(states.RAY_JOBS, namespace=variable("namespace"), rayjob=variable("rayjob")).max(*_JOB)
-# Without those that were deleted since: in days, hundreds of pages.
+# Without RayJobs that were deleted since: hundreds of pages after some days.
 _existing = raw(f"{_recorded} and on ({', '.join(_JOB)}) ({_job(jobs.JOB_CREATED)} @ end())", *_JOB)
 _started = _job(jobs.JOB_START)
 _duration = (_job(jobs.JOB_END) - _started).max(*_JOB) | _started.age().max(*_JOB)

@@ -1,4 +1,4 @@
-"""Tables of what is stuck now, worst first: agents, consumers, RayJobs."""
+"""Tables of stuck agents, consumers and RayJobs, worst first."""
 
 from __future__ import annotations
 

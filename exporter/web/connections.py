@@ -161,7 +161,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def shutdown(self) -> None:
-        """End a stream of events, which has no end of its own; another response in progress is completed."""
+        """Close an event stream, which never ends by itself; complete any other response in progress."""
         if self.cycle is not None and self.cycle.scope["state"].get(IS_STREAM):
             self.transport.abort()
         else:

@@ -74,7 +74,7 @@ def test_every_option_with_a_secret_is_tested() -> None:
         for option in options()
         if any(word in option.path.rpartition(".")[2] for word in ("password", "token", "url", "uri", "secret"))
     }
-    inherited = {path for path in secret if path.startswith("fleet.") and "grafana" not in path}  # those of jetstream
+    inherited = {path for path in secret if path.startswith("fleet.") and "grafana" not in path}  # inherited from jetstream
     assert secret - inherited - {"services.http", "services.grpc"} == set(ADDRESSES) - {
         "services.http",
         "services.grpc",

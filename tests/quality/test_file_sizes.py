@@ -11,7 +11,7 @@ MAX_LINES = 320
 
 
 def python_files() -> Iterator[Path]:
-    """The project's own files: those that mypy reads."""
+    """The project's own files, as configured for mypy."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
     for package in packages:
         yield from (ROOT / package).rglob("*.py")

@@ -101,7 +101,7 @@ class Dashboard:
         marks = [mark.document() for mark in self.annotations if loki or isinstance(mark.query, PrometheusTarget)]
         chosen = [one.document() if isinstance(one, Variable) else one for one in self.variables]
         asked = json.dumps([made, marks, [one["query"] for one in chosen]], cls=DashboardEncoder)
-        # One fleet seldom has several exporters: they are chosen on the exporter's dashboard, and links pass them on.
+        # A fleet rarely has several exporters: they are selected on the exporter's dashboard, and links pass them on.
         variables += [replace(one, hidden=self.view is not DashboardUid.EXPORTER).document() for one in (JOB, INSTANCE)]
         variables += [_with_scope(one, made) for one in chosen if loki or _names(asked, one["name"])]
         whole = core.Dashboard(

@@ -39,7 +39,7 @@ _SOFT_MAXIMA: Final = {
 }  # fmt: skip
 """How far the axis reaches at least, so that a graph of zeros has no axis to 100; 1 for other units."""
 _MIDDLE: Final = r"\b(p50|median|mean)$"
-"""Legends of series that would be told from p95 by color only."""
+"""Legends of series that would differ from p95 by color only."""
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 

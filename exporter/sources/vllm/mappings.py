@@ -18,7 +18,7 @@ OwnLabels = tuple[tuple[str, str], ...]
 
 
 class Merge(Enum):
-    """How series are merged whose exported labels are the same, such as those of worker processes."""
+    """How series with equal exported labels are merged, such as series of worker processes."""
 
     SUM = auto()
     MAX = auto()
