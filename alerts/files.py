@@ -70,10 +70,10 @@ def _windows(rule: AlertingRule) -> str:
 
 
 def _yaml(document: dict[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(document, Dumper=_RulesDumper, sort_keys=False, width=120, allow_unicode=True)
 
 
-class _Dumper(yaml.SafeDumper):
+class _RulesDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's parameter
         return True
 

@@ -15,7 +15,7 @@ from benchmarks import publisher
 from benchmarks.figure import Figure, resident_bytes
 from exporter.events.model import Message, parsed
 from exporter.fleet.state import Fleet
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.sources.fleet.samples import samples
 from exporter.sources.fleet.snapshot import state_of
 from servers import loki, process
@@ -179,7 +179,7 @@ def _a_million_hostile() -> Figure:
         for number in numbers:
             fleet.apply(parsed(_hostile(chance, number)))
         fleet.expire(1_763_632_800.0 + numbers.stop / 1000)
-        lines = rendered(grouped(samples(state_of(fleet, 1_763_632_800.0))), Format.TEXT).count(b"\n")
+        lines = rendered(grouped(samples(state_of(fleet, 1_763_632_800.0))), ExpositionFormat.TEXT).count(b"\n")
         return resident_bytes() / 2**20, lines
 
     before, some = published(range(1, MILLION // 5))

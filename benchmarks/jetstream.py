@@ -10,7 +10,7 @@ from nats.aio.client import Client
 
 from benchmarks.figure import Figure, awaited_median
 from exporter.config.options import Address
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.scrape import Scraper
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers import nats as servers
@@ -53,7 +53,7 @@ async def _measure(url: str) -> tuple[float, float, int]:
 
     async def page() -> None:
         nonlocal size
-        text = rendered(grouped(await scraper.read(30)), Format.TEXT)
+        text = rendered(grouped(await scraper.read(30)), ExpositionFormat.TEXT)
         size = text.count(b"\nnats_consumer_lag{")
 
     await page()

@@ -25,7 +25,7 @@ class _Counting(Neo4jDatabase):
 queries: list[str] = []
 
 
-async def _measure(server: servers.Neo4j) -> tuple[int, int, float]:
+async def _measure(server: servers.RunningNeo4j) -> tuple[int, int, float]:
     options = Neo4jOptions(uri=Address(server.url), password=SecretStr(server.password))
     source = _Counting(options, "neo4j")
     await source.collect()

@@ -14,7 +14,7 @@ import time
 
 import nats
 
-from demo.scenario.fleet import STREAMS, Fleet
+from demo.scenario.fleet import STREAMS, SimulatedFleet
 
 _TOGETHER = 10
 
@@ -28,7 +28,7 @@ async def prepare(url: str) -> None:
 
 
 def messages(number: int) -> list[tuple[str, dict[str, object]]]:
-    steps = Fleet().steps()
+    steps = SimulatedFleet().steps()
     every = ((message.subject, message.payload) for step in steps for message in step.messages)
     return list(itertools.islice(every, number))
 

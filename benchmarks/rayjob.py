@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 from benchmarks.figure import Figure, awaited_median, resident_bytes
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.scrape import Scraper
 from exporter.source import Source, SourceOptions, Target
@@ -110,7 +110,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
 
     async def page() -> None:
         nonlocal lines
-        lines = rendered(grouped(await scraper.read(10)), Format.TEXT).count(b"\n")
+        lines = rendered(grouped(await scraper.read(10)), ExpositionFormat.TEXT).count(b"\n")
 
     await page()
     took = await awaited_median(page)
@@ -121,7 +121,7 @@ async def _measure(server: Kubernetes) -> list[Figure]:
     scrapes = 0
     while True:
         scrapes += 1
-        text = rendered(grouped(await scraper.read(10)), Format.TEXT, {"ray_job_status"})
+        text = rendered(grouped(await scraper.read(10)), ExpositionFormat.TEXT, {"ray_job_status"})
         if b'rayjob="deliberation-00000",state="FAILED"} 1' in text:
             break
     following.cancel()

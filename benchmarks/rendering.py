@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from benchmarks.figure import Figure, median
 from exporter.metrics import process
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import gauge
 
 SERIES = 100_000
@@ -15,7 +15,7 @@ _DEPTH = gauge("bench_depth", "Depth.", "stream", "consumer")
 
 def _page() -> bytes:
     samples = [_DEPTH(number, stream="PLANNING_EVENTS", consumer=f"consumer-{number}") for number in range(SERIES)]
-    return rendered(grouped(samples), Format.TEXT)
+    return rendered(grouped(samples), ExpositionFormat.TEXT)
 
 
 def figures() -> list[Figure]:
@@ -27,7 +27,7 @@ def figures() -> list[Figure]:
     reference = median(lambda: generate_latest(registry), rounds=3) / SERIES * 1e6
     whole = median(_page) / SERIES * 1e6
     samples = [_DEPTH(number, stream="PLANNING_EVENTS", consumer=f"consumer-{number}") for number in range(SERIES)]
-    encode = median(lambda: rendered(grouped(samples), Format.TEXT)) / SERIES * 1e6
+    encode = median(lambda: rendered(grouped(samples), ExpositionFormat.TEXT)) / SERIES * 1e6
     return [
         Figure(
             "rendering 100 000 series, values to page",

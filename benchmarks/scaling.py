@@ -26,13 +26,13 @@ from exporter.events.model import Message, parsed
 from exporter.fleet.agents import HISTORY
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics import process
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
 from exporter.sources.fleet.samples import samples
 from exporter.sources.fleet.snapshot import state_of
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
-from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs
+from exporter.sources.rayjob.jobs import Correlation, JobRow, RayJobs
 from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import Key
 from servers import nats as servers
@@ -70,7 +70,7 @@ def _apart(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _page(found: Iterable[Sample]) -> bytes:
-    return rendered(grouped(found), Format.TEXT)
+    return rendered(grouped(found), ExpositionFormat.TEXT)
 
 
 def _cost(seconds: float, page: bytes, memory: int) -> Cost:
@@ -103,7 +103,7 @@ def jobs(shard: Shard) -> Cost:
         status = {"jobStatus": "RUNNING", "jobDeploymentStatus": "Running", "startTime": "2026-01-01T00:00:00Z"}
         return msgspec.Raw(msgspec.json.encode({"metadata": meta, "spec": {"backoffLimit": 2}, "status": status}))
 
-    store = Jobs(Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story"), shard)
+    store = RayJobs(Correlation("fleet/agent", "fleet/task", "fleet/role", "fleet/story"), shard)
     before = resident_bytes()
     rows: dict[Key, JobRow] = {}
     for first in range(0, JOBS, _PAGE_OF_JOBS):

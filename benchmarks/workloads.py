@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.figure import Figure, median, resident_bytes
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.sources.workloads.samples import WorkloadsSnapshot, samples
 from exporter.sources.workloads.store import Pods
 
@@ -42,7 +42,9 @@ def _pod(number: int, restarts: int) -> msgspec.Raw:
 
 
 def _page(store: Pods) -> bytes:
-    return rendered(grouped(samples(WorkloadsSnapshot(store.lines(), expected={}, pools={}, used={}))), Format.TEXT)
+    return rendered(
+        grouped(samples(WorkloadsSnapshot(store.lines(), expected={}, pools={}, used={}))), ExpositionFormat.TEXT
+    )
 
 
 def figures() -> list[Figure]:

@@ -9,10 +9,10 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import ACCENT, BAD, OK, QUIET, WARN, ApiLink, FieldOverride, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, graph, logs, stat, timeline
-from dashboards.grafana.queries import RANGE, STEP, Logs, PrometheusTarget, selector
+from dashboards.grafana.queries import RANGE, STEP, LokiTarget, PrometheusTarget, selector
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
-from dashboards.rows.stages import Staged
+from dashboards.rows.stages import StagePanels
 from exporter.fleet.stages import STORY_MOVES, STORY_STAGES, TASK_MOVES
 from exporter.metrics.promql import Query, is_not, unlike
 from exporter.sources.fleet.samples import STORIES, TASKS, StageMetrics
@@ -25,21 +25,21 @@ _STORY_LINKS: Final = (ApiLink("Stories by stage", path="/api/stories"), Link("E
 _TASK_LINKS: Final = (ApiLink("Tasks by stage", path="/api/fleet/tasks"), Link("Agents", DashboardUid.AGENTS))
 _AGENTS: Final = Link("Agents", DashboardUid.AGENTS)
 
-_stories = Staged(
+_stories = StagePanels(
     "stories", STORIES, STORY_STAGES, _STORY_LINKS, [FieldOverride(stage, color=color) for stage, color in _COLORS.items()]
 )
-_tasks = Staged("tasks", TASKS, tuple(TASK_MOVES), _TASK_LINKS)
+_tasks = StagePanels("tasks", TASKS, tuple(TASK_MOVES), _TASK_LINKS)
 
 
 def _at_work(metrics: StageMetrics, ended: str) -> Query:
     return selector(metrics.now, stage=unlike(ended)).sum() | selector(metrics.now).sum() * 0
 
 
-def _journey() -> Logs:
+def _journey() -> LokiTarget:
     """The position of each story's stage since its last change. Services name the field state, phase or stage."""
     places = [f'eq .stage "{stage}"}}}}{place}' for place, stage in enumerate(STORY_STAGES, 1)]
     place = f"{{{{if {'{{else if '.join(places)}{{{{end}}}}"
-    return Logs(
+    return LokiTarget(
         f'last_over_time({{family=~".+"}} | type=~"{"|".join(sorted(STORY_MOVES))}" | story=~"$story"'
         ' | json to_state="to_state", to_phase="to_phase", to="to"'
         " | label_format stage=`{{upper (or .to_state .to_phase .to)}}`"

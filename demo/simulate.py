@@ -9,14 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import nats.errors
 import neo4j.exceptions
 import redis.exceptions
 
 from demo.scenario.faults import Backend, Fault, FaultError, Faults, named
-from demo.scenario.fleet import Fleet, Step
+from demo.scenario.fleet import SimulatedFleet, Step
 from demo.scenario.traffic import Cache, Events, Graph
 
 _UNREACHABLE = (
@@ -26,15 +25,6 @@ _UNREACHABLE = (
     neo4j.exceptions.Neo4jError,
     redis.exceptions.RedisError,
 )
-
-
-@dataclass(frozen=True)
-class Database:
-    """The address and account of a Neo4j."""
-
-    url: str
-    user: str
-    password: str
 
 
 def _faults(text: str) -> Faults:
@@ -64,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _steps(fleet: Fleet, sends: list[Callable[[Step], Awaitable[None]]], pause: float) -> None:
+async def _steps(fleet: SimulatedFleet, sends: list[Callable[[Step], Awaitable[None]]], pause: float) -> None:
     for step in fleet.steps():
         for send in sends:
             try:
@@ -83,14 +73,15 @@ async def _run(chosen: argparse.Namespace) -> None:
             stack.push_async_callback(cache.close)
             sends.append(cache.send)
         if chosen.neo4j_uri:
-            graph = Graph(Database(chosen.neo4j_uri, chosen.neo4j_user, os.environ.get("NEO4J_PASSWORD", "")))
+            password = os.environ.get("NEO4J_PASSWORD", "")
+            graph = Graph(chosen.neo4j_uri, user=chosen.neo4j_user, password=password)
             stack.push_async_callback(graph.close)
             sends.append(graph.send)
         await events.connect()
         stack.push_async_callback(events.close)
         async with asyncio.TaskGroup() as group:
             group.create_task(events.run())
-            group.create_task(_steps(Fleet(silent=Fault.AGENT in chosen.faults), sends, chosen.pause))
+            group.create_task(_steps(SimulatedFleet(silent=Fault.AGENT in chosen.faults), sends, chosen.pause))
 
 
 async def _until_asked(chosen: argparse.Namespace) -> None:

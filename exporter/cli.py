@@ -43,10 +43,10 @@ _CONFIGURED: Final = ("serve", "collect", "check", "health")
 Flags = argparse.Namespace
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     """Reports an error in one sentence instead of the usage, which would list two hundred flags."""
 
-    def __init__(self, prog: str | None = None, *, parents: Sequence[_Parser] = (), **settings: Any) -> None:
+    def __init__(self, prog: str | None = None, *, parents: Sequence[_ArgumentParser] = (), **settings: Any) -> None:
         self.flags: set[str] = {flag for parent in parents for flag in parent.flags}
         super().__init__(prog=prog, parents=parents, allow_abbrev=False, **settings)
 
@@ -58,23 +58,25 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"fleet-exporter: {message}; see `{self.prog} --help`\n")
 
 
-def _parsers(options: Sequence[Option] = (), sources: Sequence[str] | None = None) -> tuple[_Parser, dict[str, _Parser]]:
+def _parsers(
+    options: Sequence[Option] = (), sources: Sequence[str] | None = None
+) -> tuple[_ArgumentParser, dict[str, _ArgumentParser]]:
     """The parser of the program and its commands, with flags for the options.
 
     `sources` are the names accepted by `collect`.
 
     """
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = _ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     if options:
         from exporter.settings import add_flags
 
         add_flags(shared)
-    whole = _Parser("fleet-exporter", parents=[shared])
+    whole = _ArgumentParser("fleet-exporter", parents=[shared])
     whole.add_argument("--version", action="version", version=f"fleet-exporter {__version__}")
     whole.add_argument("--print-completion", choices=_SHELLS, help="print a shell's completion script")
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=_ArgumentParser)
 
-    def command(name: str) -> _Parser:
+    def command(name: str) -> _ArgumentParser:
         configured = name in _CONFIGURED
         return commands.add_parser(
             name,
@@ -128,7 +130,7 @@ def _help(words: Sequence[str]) -> str:
     return _parsers()[1][command].format_help()
 
 
-def _check_flags(words: Sequence[str], known: _Parser, options: Sequence[Option]) -> None:
+def _check_flags(words: Sequence[str], known: _ArgumentParser, options: Sequence[Option]) -> None:
     """Exit for a flag that does not exist, before argparse repeats its value, which may be a secret."""
     flags = known.flags
     secrets = {f"--{option.path.replace('_', '-')}": option for option in options if option.is_secret}

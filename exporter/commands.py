@@ -65,7 +65,7 @@ def serve(settings: Settings) -> int:
 def collect(name: str, settings: Settings) -> int:
     """Print one source's metrics; 1 with a sentence if it cannot be collected."""
     from exporter.config.redaction import redacted
-    from exporter.metrics.exposition import Format, grouped, rendered
+    from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
     from exporter.scrape import read_once
 
     options = getattr(settings, name)
@@ -80,7 +80,7 @@ def collect(name: str, settings: Settings) -> int:
     found = source
 
     async def read() -> None:
-        sys.stdout.write(rendered(grouped(await read_once(found)), Format.TEXT).decode())
+        sys.stdout.write(rendered(grouped(await read_once(found)), ExpositionFormat.TEXT).decode())
 
     try:
         _run(read())

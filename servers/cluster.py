@@ -132,7 +132,7 @@ def start(*, enforcing: bool = False) -> Iterator[Cluster]:
 
 
 @dataclass(frozen=True)
-class _Component:
+class _NodeProcess:
     name: str
     flags: Sequence[str]
     health: str
@@ -141,7 +141,7 @@ class _Component:
 
 def _components(
     api: kubernetes.Kubernetes, inside: sandbox.Sandbox, engine: containerd.Containerd, folder: Path
-) -> list[_Component]:
+) -> list[_NodeProcess]:
     """In the order of their start."""
     address = inside.address
     kubeconfig = f"--kubeconfig={api.kubeconfig}"
@@ -162,11 +162,11 @@ def _components(
     proxy = [kubeconfig, node, "--proxy-mode=nftables", f"--cluster-cidr={inside.pods}", "--conntrack-max-per-core=0"]
     proxy += [f"--healthz-bind-address={address}:10256", f"--metrics-bind-address={address}:10249"]
     return [
-        _Component("kubelet", kubelet, f"http://{address}:10248/healthz"),
-        _Component("kube-controller-manager", controllers, f"https://{address}:10257/healthz"),
-        _Component("kube-scheduler", control, f"https://{address}:10259/healthz"),
-        _Component("kube-proxy", proxy, f"http://{address}:10256/healthz"),
-        _Component("coredns", ["-conf", str(corefile), "-dns.port=53"], f"http://{address}:8181/ready"),
+        _NodeProcess("kubelet", kubelet, f"http://{address}:10248/healthz"),
+        _NodeProcess("kube-controller-manager", controllers, f"https://{address}:10257/healthz"),
+        _NodeProcess("kube-scheduler", control, f"https://{address}:10259/healthz"),
+        _NodeProcess("kube-proxy", proxy, f"http://{address}:10256/healthz"),
+        _NodeProcess("coredns", ["-conf", str(corefile), "-dns.port=53"], f"http://{address}:8181/ready"),
     ]
 
 

@@ -12,7 +12,7 @@ from servers.process import free_port
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
+class NatsCluster:
     """`nodes` are named n1, n2, n3 in this order."""
 
     nodes: tuple[Nats, ...]
@@ -27,7 +27,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def start(*, config: str = "", nodes: int = 3) -> Iterator[Cluster]:
+def start(*, config: str = "", nodes: int = 3) -> Iterator[NatsCluster]:
     """The members, connected to each other; JetStream may take a moment more to elect its leader.
 
     `config` is added to every node's configuration.
@@ -42,4 +42,4 @@ def start(*, config: str = "", nodes: int = 3) -> Iterator[Cluster]:
                 f'cluster {{ name: fleet, listen: "127.0.0.1:{port}", routes: [{routes}], no_advertise: true }}\n{config}'
             )
             members.append(running.enter_context(nats.start(config=text)))
-        yield Cluster(nodes=tuple(members))
+        yield NatsCluster(nodes=tuple(members))

@@ -27,7 +27,7 @@ _MODULES = "java.se,jdk.unsupported,jdk.management,jdk.crypto.ec,jdk.zipfs,jdk.n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neo4j(Server):
+class RunningNeo4j(Server):
     """A running database and its account."""
 
     user: str
@@ -129,7 +129,9 @@ def _cause(lines: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def start(*, password: str = "fleet-demo", port: int | None = None, procedures: Sequence[str] = ("*",)) -> Iterator[Neo4j]:
+def start(
+    *, password: str = "fleet-demo", port: int | None = None, procedures: Sequence[str] = ("*",)
+) -> Iterator[RunningNeo4j]:
     """An empty database with that password for the user neo4j; the password has eight characters or more.
 
     `procedures` are the only ones that the server has.
@@ -149,4 +151,4 @@ def start(*, password: str = "fleet-demo", port: int | None = None, procedures: 
         env = {"NEO4J_PASSWORD": password}
         with process(command, name="neo4j", folder=folder, ready=ready, env=env, deadline=240) as running:
             url = f"bolt://127.0.0.1:{port}"
-            yield Neo4j(url=url, port=port, process=running, user=_USER, password=password)
+            yield RunningNeo4j(url=url, port=port, process=running, user=_USER, password=password)

@@ -83,7 +83,7 @@ class Display:
         raise NotImplementedError
 
 
-class _Lines(Display):
+class _LineDisplay(Display):
     """A line when a stage begins, and one every 20 seconds while it lasts."""
 
     @contextlib.contextmanager
@@ -156,7 +156,7 @@ def display(say: Callable[[str], None] | None = None) -> Iterator[Display]:
     printed = say or (lambda text: print(text, flush=True))
     console = Console(soft_wrap=True)  # commands and addresses stay on one line, to be copied
     if not console.is_terminal:
-        yield _Lines(printed)
+        yield _LineDisplay(printed)
         return
     columns = (
         SpinnerColumn(),

@@ -21,7 +21,7 @@ _IN_MEMORY = ("--save", "", "--appendonly", "no")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Valkey(Server):
+class RunningValkey(Server):
     """The password, if any, is not in the URL."""
 
     password: str | None
@@ -49,7 +49,7 @@ def start(
     port: int | None = None,
     engine: Engine = "valkey",
     sentinel: str | None = None,
-) -> Iterator[Valkey]:
+) -> Iterator[RunningValkey]:
     """A server without persistence; `args` are added to its command line. A Sentinel if it is given its configuration."""
     binary = prepare(engine=engine)
     port = free_port(port)
@@ -61,7 +61,7 @@ def start(
         _folder(engine, sentinel) as folder,
         process(command, name=f"{engine}-server", folder=folder, ready=lambda: _pings(port), env=env) as running,
     ):
-        yield Valkey(url=f"redis://127.0.0.1:{port}", port=port, process=running, password=password)
+        yield RunningValkey(url=f"redis://127.0.0.1:{port}", port=port, process=running, password=password)
 
 
 @contextlib.contextmanager

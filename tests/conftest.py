@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def valkey_server() -> Iterator[valkey.Valkey]:
+def valkey_server() -> Iterator[valkey.RunningValkey]:
     with required():
         valkey.prepare()
     with valkey.start() as server:
@@ -101,7 +101,7 @@ def server() -> Iterator[nats.Nats]:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server() -> Iterator[neo4j.Neo4j]:
+def neo4j_server() -> Iterator[neo4j.RunningNeo4j]:
     with required():
         neo4j.prepare()
     with neo4j.start() as server:

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 from alerts.alertmanager.configuration import as_yaml, configuration
-from alerts.alertmanager.options import TEMPLATES, Email, OptionError, Options, WorkingHours
+from alerts.alertmanager.options import TEMPLATES, Email, OptionError, SiteOptions, WorkingHours
 from alerts.alertmanager.resource import resource
 
 
-def _options(chosen: argparse.Namespace) -> Options:
+def _options(chosen: argparse.Namespace) -> SiteOptions:
     mail = (chosen.email_to, chosen.email_from, chosen.smarthost)
     if any(mail) and not all(mail):
         raise OptionError("e-mail needs --email-to, --email-from and --smarthost together")
-    return Options(
+    return SiteOptions(
         critical_channel=chosen.critical_channel,
         warning_channel=chosen.warning_channel,
         secrets=chosen.secrets,
@@ -29,7 +29,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def _parser() -> argparse.ArgumentParser:
-    usual = Options()
+    usual = SiteOptions()
     parser = argparse.ArgumentParser("python -m alerts.alertmanager", description=__doc__)
     printed = parser.add_mutually_exclusive_group()
     printed.add_argument("--template", choices=TEMPLATES, const=TEMPLATES[0], nargs="?", help="print a template file")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import yaml
 
 from alerts.alertmanager.inhibition import inhibit_rules
-from alerts.alertmanager.options import TEMPLATES, Options
+from alerts.alertmanager.options import TEMPLATES, SiteOptions
 from alerts.alertmanager.receivers import receivers
 from alerts.alertmanager.routes import GROUPED_BY, WARNING, fleet_route, time_intervals
 from alerts.rules import RULES
@@ -17,7 +17,7 @@ HEAD: Final = (
 )
 
 
-class _Dumper(yaml.SafeDumper):
+class _ConfigurationDumper(yaml.SafeDumper):
     """Writes multi-line strings as block scalars, and indents lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's
@@ -28,15 +28,15 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Dumper.add_representer(str, _text)
+_ConfigurationDumper.add_representer(str, _text)
 
 
 def as_yaml(document: Any) -> str:
     """YAML of a document, with the header of generated files."""
-    return HEAD + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return HEAD + yaml.dump(document, Dumper=_ConfigurationDumper, sort_keys=False, width=120, allow_unicode=True)
 
 
-def configuration(options: Options) -> dict[str, Any]:
+def configuration(options: SiteOptions) -> dict[str, Any]:
     """alertmanager.yaml. Alerts of other products go to the warning receiver, so none is lost."""
     document: dict[str, Any] = {
         "templates": [f"{options.templates}/{name}" for name in TEMPLATES if options.email or name == TEMPLATES[0]],

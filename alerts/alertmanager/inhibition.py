@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from alerts.alertmanager.options import Options
+from alerts.alertmanager.options import SiteOptions
 from alerts.alertmanager.routes import PRODUCT, WATCHDOG
 from alerts.rule import AlertingRule, Severity
 from exporter.metrics.promql import SCRAPE_LABELS
@@ -36,7 +36,7 @@ GRAVER: Final = (
 """Pairs about one agent, consumer or workload: the first is the cause or a more severe state of the second and mutes it."""
 
 
-def inhibit_rules(options: Options, rules: Sequence[AlertingRule]) -> list[dict[str, Any]]:
+def inhibit_rules(options: SiteOptions, rules: Sequence[AlertingRule]) -> list[dict[str, Any]]:
     """From the broadest to the narrowest. Raises KeyError when a pair names an alert that is not among `rules`."""
     fleet, who = list(options.same_fleet), _subjects(rules)
     others = ['kind!="down"', f'alertname!="{WATCHDOG}"']

@@ -90,7 +90,7 @@ class WorkingHours:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class SiteOptions:
     """All options of a site; `same_fleet` are the labels that distinguish its fleets."""
 
     critical_channel: str = "#fleet-critical"

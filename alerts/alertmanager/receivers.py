@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alerts.alertmanager.options import Options, Secret
+from alerts.alertmanager.options import Secret, SiteOptions
 from alerts.alertmanager.routes import CRITICAL, HEARTBEAT, NULL_RECEIVER, WARNING
 
 
@@ -16,7 +16,7 @@ FIELDS: Final = ("cluster", "namespace", "when")
 BUTTONS: Final = ("runbook", "dashboard", "silence")
 
 
-def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
+def slack(options: SiteOptions, channel: str, secret: Secret) -> dict[str, Any]:
     """Settings of a Slack receiver; all texts are templates in slack.tmpl."""
     message = {
         "api_url_file": options.secret(secret),
@@ -46,7 +46,7 @@ def slack(options: Options, channel: str, secret: Secret) -> dict[str, Any]:
     return message
 
 
-def email(options: Options) -> list[dict[str, Any]]:
+def email(options: SiteOptions) -> list[dict[str, Any]]:
     """E-mail settings, if configured."""
     if options.email is None:
         return []
@@ -65,7 +65,7 @@ def email(options: Options) -> list[dict[str, Any]]:
     ]
 
 
-def receivers(options: Options) -> list[dict[str, Any]]:
+def receivers(options: SiteOptions) -> list[dict[str, Any]]:
     """All receivers that the routes use."""
     channels = (
         (CRITICAL, options.critical_channel, Secret.CRITICAL),

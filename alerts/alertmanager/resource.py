@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alerts.alertmanager.inhibition import inhibit_rules
-from alerts.alertmanager.options import NAME, TEMPLATES, Options, Secret
+from alerts.alertmanager.options import NAME, TEMPLATES, Secret, SiteOptions
 from alerts.alertmanager.receivers import receivers
 from alerts.alertmanager.routes import fleet_route, time_intervals
 from alerts.rules import RULES
@@ -21,7 +21,7 @@ _MATCHER: Final = re.compile(r'(?P<name>\w+)(?P<matchType>=~|!~|!=|=)"(?P<value>
 _USE: Final = re.compile(r'\{\{-? template "([\w.]+)"')
 
 
-def resource(options: Options) -> dict[str, Any]:
+def resource(options: SiteOptions) -> dict[str, Any]:
     """The manifest, without a namespace; deploy it in the namespace of the exporter's alerts."""
     options = replace(options, preview=False)  # the resource has no `messageText`
     definitions = _definitions()

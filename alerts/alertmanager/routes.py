@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alerts.alertmanager.options import Options, Route
+from alerts.alertmanager.options import Route, SiteOptions
 from alerts.rule import Severity
 
 PRODUCT: Final = 'product="fleet-exporter"'
@@ -21,7 +21,7 @@ GROUPED_BY: Final = ("alertname", "cluster", "namespace", "component")
 """Alerts with the same values share a message."""
 
 
-def fleet_route(options: Options) -> dict[str, Any]:
+def fleet_route(options: SiteOptions) -> dict[str, Any]:
     """The subtree; an alert that matches no child route is sent as a warning, so none is lost."""
     watchdog = {
         "receiver": HEARTBEAT if options.heartbeat else NULL_RECEIVER,
@@ -51,7 +51,7 @@ def fleet_route(options: Options) -> dict[str, Any]:
     }
 
 
-def time_intervals(options: Options) -> list[dict[str, Any]]:
+def time_intervals(options: SiteOptions) -> list[dict[str, Any]]:
     """Working hours, if configured."""
     if (hours := options.working_hours) is None:
         return []

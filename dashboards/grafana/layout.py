@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Place:
+class GridPosition:
     """A panel's position and size on the grid."""
 
     x: int
@@ -45,9 +45,9 @@ class Place:
     height: int
 
 
-def places(row: Row, top: int) -> list[Place]:
+def places(row: Row, top: int) -> list[GridPosition]:
     """One position for each panel of the row. Raises LayoutError."""
-    made: list[Place] = []
+    made: list[GridPosition] = []
     for line in _lines(row):
         heights = {panel.height for panel in line}
         if len(heights) != 1:
@@ -62,7 +62,7 @@ def places(row: Row, top: int) -> list[Place]:
         for panel in line:
             width = panel.width or free // len(open_ends)
             _check(panel, width)
-            made.append(Place(x, top, width, panel.height))
+            made.append(GridPosition(x, top, width, panel.height))
             x += width
         top += heights.pop()
     return made

@@ -69,7 +69,7 @@ class PrometheusTarget:
 
 
 @dataclass(frozen=True)
-class Logs:
+class LokiTarget:
     """LogQL for a panel that needs Loki; omitted from dashboards without Loki. `legend` names the series of a metric
     query.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.grafana.queries import Logs
+from dashboards.grafana.queries import LokiTarget
 
 _LINE: Final = (
     "{{if .type}}{{.type}}{{else}}{{.subject}} ({{.reason}}){{end}}"
@@ -18,7 +18,7 @@ _LINE: Final = (
 """Format of a line: labels and structured metadata first, then the start of the event."""
 
 
-def events(selector: str, *stages: str, containing: str = "") -> Logs:
+def events(selector: str, *stages: str, containing: str = "") -> LokiTarget:
     """Lines of the streams that `selector` selects, after further LogQL stages.
 
     `containing` names a variable whose text, ignoring case, is anywhere in the event. The whole event stays in the field
@@ -28,4 +28,4 @@ def events(selector: str, *stages: str, containing: str = "") -> Logs:
     # The filter reads the whole line, before it is formatted and cut.
     found = f" |~ `(?i)${{{containing}:regex}}`" if containing else ""
     whole = "label_format payload=`{{__line__}}`"
-    return Logs(" | ".join((f"{{{selector}}}{found}", *stages, whole, f"line_format `{_LINE}`")))
+    return LokiTarget(" | ".join((f"{{{selector}}}{found}", *stages, whole, f"line_format `{_LINE}`")))

@@ -13,7 +13,7 @@ from exporter.sources.fleet.samples import StageMetrics
 
 
 @dataclass(frozen=True)
-class Staged:
+class StagePanels:
     """`things` is a plural; `order` lists the ordered stages; `links` apply to each stage."""
 
     things: str

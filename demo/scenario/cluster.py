@@ -28,7 +28,7 @@ _CONDITIONS = [
 ]
 
 
-class Jobs:
+class SimulatedCluster:
     """The fleet's objects in Kubernetes. Faults take effect with the next step."""
 
     def __init__(self, server: Kubernetes, faults: Faults) -> None:

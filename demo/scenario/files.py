@@ -42,7 +42,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-class Board:
+class BoardWriter:
     """Tasks move from inbox to assigned to done; one in five has a status that contradicts its folder."""
 
     AGENTS = ("backend", "frontend", "writer")
@@ -105,7 +105,7 @@ class Board:
         temporary.rename(file)
 
 
-class Ledger:
+class LedgerWriter:
     """A row per response, with its tokens and cost."""
 
     def __init__(self, file: Path) -> None:
@@ -134,7 +134,7 @@ class Ledger:
         connection.close()
 
 
-class Broker:
+class BrokerWriter:
     """Three agents with heartbeats and metrics; the third has no process, the second skips some heartbeats."""
 
     AGENTS = ("coder", "reviewer", "shadow")

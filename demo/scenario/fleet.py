@@ -50,7 +50,7 @@ SILENT = ("DEV", "agent-dev-002")
 
 
 @dataclass(frozen=True)
-class Message:
+class SimulatedMessage:
     subject: str
     payload: dict[str, Any]
 
@@ -75,7 +75,7 @@ class Answer:
 class Step:
     """Messages that are published together, and their story, task and role."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[SimulatedMessage, ...]
     story: str
     state: str = ""
     role: str = ""
@@ -84,7 +84,7 @@ class Step:
 
 
 @dataclass
-class Fleet:
+class SimulatedFleet:
     """An endless sequence of stories; the same seed gives the same fleet.
 
     While `silent`, one agent does not respond.
@@ -104,14 +104,17 @@ class Fleet:
 
     def _story(self, story: str) -> Iterator[Step]:
         created = {"event_type": "story.created", "story_id": story, "title": f"Story {story}", "created_by": "po"}
-        yield Step((Message("planning.story.created", created | _time()),), story, STATES[0])
+        yield Step((SimulatedMessage("planning.story.created", created | _time()),), story, STATES[0])
         plan = f"PL-{uuid.UUID(int=self._random.getrandbits(128))}"
         approved = {"story_id": story, "plan_id": plan, "approved_by": "po", "roles": list(ROLES), "tasks_created": 1}
-        yield Step((Message("planning.plan.approved", approved | _time()),), story)
+        yield Step((SimulatedMessage("planning.plan.approved", approved | _time()),), story)
         for before, after in itertools.pairwise(STATES):
             moved = {"event_type": "story.transitioned", "story_id": story, "from_state": before, "to_state": after}
             context = {"event_type": "context.updated", "story_id": story, "version": 1, "timestamp": 12345.6}
-            messages = (Message("planning.story.transitioned", moved | _time()), Message("context.events.updated", context))
+            messages = (
+                SimulatedMessage("planning.story.transitioned", moved | _time()),
+                SimulatedMessage("context.events.updated", context),
+            )
             yield Step(messages, story, after)
             yield from self._deliberation(story, plan, self._role())
 
@@ -145,9 +148,9 @@ class Fleet:
         }
         state |= {"to_state": "dev_completed", "actor_role": "developer", "retry_count": 0} | _time()
         messages = (
-            Message("orchestration.deliberation.completed", done),
-            Message("agent.work.completed", work),
-            Message("workflow.state.changed", _enveloped("workflow.state.changed", "workflow-service", state)),
+            SimulatedMessage("orchestration.deliberation.completed", done),
+            SimulatedMessage("agent.work.completed", work),
+            SimulatedMessage("workflow.state.changed", _enveloped("workflow.state.changed", "workflow-service", state)),
         )
         yield Step(messages, story, role=role, task=task, answers=answers)
 
@@ -161,7 +164,7 @@ class Fleet:
             failed=self._random.random() < _FAILING,
         )
 
-    def _response(self, answer: Answer, task: str, story: str, plan: str) -> Message:
+    def _response(self, answer: Answer, task: str, story: str, plan: str) -> SimulatedMessage:
         payload: dict[str, Any] = {
             "task_id": task,
             "agent_id": answer.agent,
@@ -173,10 +176,12 @@ class Fleet:
         } | _time()
         if answer.failed:
             failed = payload | {"status": "failed", "error": "no answer from the model", "error_type": "TimeoutError"}
-            return Message("agent.response.failed", failed)
+            return SimulatedMessage("agent.response.failed", failed)
         proposal = {"content": f"Proposal for {task}", "author_id": answer.agent, "tokens": answer.tokens}
         completed = payload | {"status": "completed", "success": True, "proposal": proposal}
-        return Message("agent.response.completed", _enveloped("agent.response.completed", "ray-executor", completed))
+        return SimulatedMessage(
+            "agent.response.completed", _enveloped("agent.response.completed", "ray-executor", completed)
+        )
 
 
 def _time() -> dict[str, str]:

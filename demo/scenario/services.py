@@ -18,7 +18,7 @@ _KEPT_JOBS = 3
 Answer = Callable[[Any], Any]
 
 
-class Services:
+class SimulatedServices:
     """The state of the services: the councils, which never change, and the latest deliberations."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def _handlers(service: str, methods: dict[str, tuple[Any, Answer]]) -> grpc.Gene
 
 
 @contextlib.asynccontextmanager
-async def serving(services: Services) -> AsyncIterator[str]:
+async def serving(services: SimulatedServices) -> AsyncIterator[str]:
     """Serve on a free port of 127.0.0.1; gives host:port."""
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(services.handlers())

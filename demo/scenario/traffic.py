@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Protocol
 
 import nats
 import nats.errors
@@ -121,24 +120,11 @@ class Cache:
         await self._client.aclose()
 
 
-class Database(Protocol):
-    """The address and account of a Neo4j; `servers.neo4j.Neo4j` is one."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def user(self) -> str: ...
-
-    @property
-    def password(self) -> str: ...
-
-
 class Graph:
     """Neo4j: stories, their tasks, and the agents of each task."""
 
-    def __init__(self, server: Database) -> None:
-        self._driver = neo4j.AsyncGraphDatabase.driver(server.url, auth=(server.user, server.password))
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        self._driver = neo4j.AsyncGraphDatabase.driver(url, auth=(user, password))
 
     async def send(self, step: Step) -> None:
         async with self._driver.session() as session:

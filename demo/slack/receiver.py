@@ -32,7 +32,7 @@ class PayloadRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Message:
+class SlackMessage:
     """One message: `payload` is the posted JSON, `hook` the name of the webhook."""
 
     received: datetime
@@ -49,7 +49,7 @@ class SlackReceiver:
     """The latest messages, oldest first."""
 
     url: str = ""
-    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    messages: deque[SlackMessage] = field(default_factory=lambda: deque(maxlen=_KEPT))
     heartbeat: datetime | None = None
 
     def webhook(self, name: str) -> str:
@@ -87,7 +87,7 @@ def accepted(body: bytes) -> dict[str, Any]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _ReceiverServer
 
     def do_POST(self) -> None:
         length = self.headers.get("content-length", "")
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             payload = accepted(body)
         except PayloadRefused as refused:
             return self._answer(HTTPStatus.BAD_REQUEST, str(refused))
-        receiver.messages.append(Message(datetime.now(UTC), hook, payload))
+        receiver.messages.append(SlackMessage(datetime.now(UTC), hook, payload))
         return self._answer(HTTPStatus.OK, "ok")
 
     def do_GET(self) -> None:
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         """No access log on stderr, which is the demo's."""
 
 
-class _Server(ThreadingHTTPServer):
+class _ReceiverServer(ThreadingHTTPServer):
     daemon_threads = True
     receiver: SlackReceiver
 
@@ -143,7 +143,7 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def start(*, port: int = 0) -> Iterator[SlackReceiver]:
     """Serve on that port, or on a free one."""
-    with _Server(("127.0.0.1", port), _Handler) as server:
+    with _ReceiverServer(("127.0.0.1", port), _Handler) as server:
         server.receiver = SlackReceiver(url=f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="slack receiver")
         thread.start()

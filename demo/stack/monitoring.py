@@ -10,7 +10,7 @@ from typing import Any
 
 import alerts.alertmanager
 from alerts.alertmanager.configuration import as_yaml, configuration
-from alerts.alertmanager.options import Options, Secret
+from alerts.alertmanager.options import Secret, SiteOptions
 from demo.slack import receiver
 from demo.stack import documentation, soak
 from demo.stack.fast_rules import EVALUATION_SECONDS, PACES, SCRAPE_SECONDS, faster
@@ -60,7 +60,7 @@ class Monitoring:
             self.prometheus.reload(json.dumps(config))
 
 
-def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Options:
+def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> SiteOptions:
     """The production routes with short intervals; the secrets, written to `folder`, point to the receiver."""
     hooks = {
         Secret.CRITICAL: receiver.webhook("critical"),
@@ -72,7 +72,7 @@ def alertmanager_options(receiver: receiver.SlackReceiver, folder: Path) -> Opti
         file.touch(mode=0o600)
         file.write_text(url)
     templates = str(Path(alerts.alertmanager.__file__).parent)
-    return Options(secrets=str(folder), templates=templates, preview=True, paces=PACES)
+    return SiteOptions(secrets=str(folder), templates=templates, preview=True, paces=PACES)
 
 
 def prometheus_configuration(

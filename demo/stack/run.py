@@ -11,9 +11,9 @@ from typing import Final
 import httpx
 
 from demo.scenario.faults import Backend, Fault
-from demo.scenario.files import Board, Broker, Ledger
-from demo.scenario.fleet import EXPECTED_STREAM, Fleet, Step
-from demo.scenario.services import Services, serving
+from demo.scenario.files import BoardWriter, BrokerWriter, LedgerWriter
+from demo.scenario.fleet import EXPECTED_STREAM, SimulatedFleet, Step
+from demo.scenario.services import SimulatedServices, serving
 from demo.scenario.traffic import Cache, Events, answer_with
 from demo.stack.addresses import Backends, addresses
 from demo.stack.monitoring import Monitoring, monitored
@@ -77,7 +77,7 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
     stack.clients.push_async_callback(events.close)
     demo.say("NATS and ValKey are up")
 
-    services = Services()
+    services = SimulatedServices()
     address = await stack.clients.enter_async_context(serving(services))
     backends = Backends(
         nats=bus.url,
@@ -87,7 +87,11 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
         kubeconfig=folder / "kubeconfig",
         loki=f"http://127.0.0.1:{free_port()}",
     )
-    files = (Board(folder / "collaboration"), Ledger(folder / "telemetry.db"), Broker(folder / "broker.db"))
+    files = (
+        BoardWriter(folder / "collaboration"),
+        LedgerWriter(folder / "telemetry.db"),
+        BrokerWriter(folder / "broker.db"),
+    )
 
     async def at_engine(step: Step) -> None:
         answer_with(engine, step, slow=Fault.VLLM in demo.faults)
@@ -99,7 +103,7 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
         for system in files:
             await asyncio.to_thread(system.send, step)
 
-    fleet = Fleet()
+    fleet = SimulatedFleet()
 
     def check_faults() -> None:
         fleet.silent = Fault.AGENT in demo.faults

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from demo.scenario.cluster import Jobs
+from demo.scenario.cluster import SimulatedCluster
 from demo.scenario.faults import Backend
 from demo.scenario.fleet import Step
 from demo.scenario.traffic import Graph
@@ -50,7 +50,7 @@ class Startup:
         server = await self._join("Neo4j", neo4j, lambda: servers.start(neo4j.start(port=port)))
         if server is None:
             return False
-        graph = Graph(server)
+        graph = Graph(server.url, user=server.user, password=server.password)
         self._clients.push_async_callback(graph.close)
         self._demo.sends.append(graph.send)
         self._demo.say("Neo4j is up")
@@ -61,7 +61,7 @@ class Startup:
         server = await self._join(name, kubernetes, lambda: servers.start(kubernetes.start()))
         if server is None:
             return False
-        jobs = Jobs(server, self._demo.faults)
+        jobs = SimulatedCluster(server, self._demo.faults)
         await in_thread(jobs.prepare)
         server.write_kubeconfig(server.admin_token, kubeconfig)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from demo.scenario.faults import Faults
-from demo.scenario.fleet import Fleet, Step
+from demo.scenario.fleet import SimulatedFleet, Step
 from demo.stack.cancellation import asked_to_end
 from servers.process import ServerFailed, free_port
 
@@ -52,7 +52,7 @@ class Demo:
             self.say(f"Port {preferred} is in use: {server} listens on {port}")
             return port
 
-    async def run(self, fleet: Fleet, before_each: Callable[[], None]) -> None:
+    async def run(self, fleet: SimulatedFleet, before_each: Callable[[], None]) -> None:
         """Send steps until cancelled; a short outage of a server does not stop the fleet."""
         for step in fleet.steps():
             if asked_to_end():

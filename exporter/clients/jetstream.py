@@ -40,7 +40,7 @@ class ListReply(Reply, frozen=True):
         return (*(self.missing or ()), *(self.offline or ()))
 
 
-class Limits(msgspec.Struct, frozen=True):
+class AccountLimits(msgspec.Struct, frozen=True):
     max_memory: int = -1
     max_storage: int = -1
     max_streams: int = -1
@@ -61,7 +61,7 @@ class Tier(msgspec.Struct, frozen=True):
     reserved_storage: int = 0
     streams: int = 0
     consumers: int = 0
-    limits: Limits = Limits()
+    limits: AccountLimits = AccountLimits()
 
 
 class Account(Reply, frozen=True):
@@ -73,7 +73,7 @@ class Account(Reply, frozen=True):
     reserved_storage: int = 0
     streams: int = 0
     consumers: int = 0
-    limits: Limits = Limits()
+    limits: AccountLimits = AccountLimits()
     api: ApiUse = ApiUse()
     tiers: dict[str, Tier] | None = None
 
@@ -87,7 +87,7 @@ class Replica(msgspec.Struct, frozen=True):
     lag: int = 0
 
 
-class Cluster(msgspec.Struct, frozen=True):
+class ClusterInfo(msgspec.Struct, frozen=True):
     """The servers of a stream or consumer; all fields are empty without clustering."""
 
     name: str = ""
@@ -141,7 +141,7 @@ class Stream(msgspec.Struct, frozen=True):
     created: str = ""
     config: StreamConfig = StreamConfig()
     state: StreamState = StreamState()
-    cluster: Cluster = Cluster()
+    cluster: ClusterInfo = ClusterInfo()
     mirror: OriginState | None = None
     sources: list[OriginState] | None = None
     ts: str = ""
@@ -162,7 +162,7 @@ class StreamInfo(Reply, frozen=True):
     state: StreamState = StreamState()
 
 
-class Position(msgspec.Struct, frozen=True):
+class SequenceInfo(msgspec.Struct, frozen=True):
     """Position of a consumer: its delivery count, and the stream sequence."""
 
     consumer_seq: int = 0
@@ -197,15 +197,15 @@ class Consumer(msgspec.Struct):
     name: str = ""
     created: str = ""
     config: msgspec.Raw = msgspec.Raw(b"{}")
-    delivered: Position = Position()
-    ack_floor: Position = Position()
+    delivered: SequenceInfo = SequenceInfo()
+    ack_floor: SequenceInfo = SequenceInfo()
     num_ack_pending: int = 0
     num_redelivered: int = 0
     num_waiting: int = 0
     num_pending: int = 0
     paused: bool = False
     push_bound: bool = False
-    cluster: Cluster = Cluster()
+    cluster: ClusterInfo = ClusterInfo()
 
     @property
     def lag(self) -> int:
@@ -235,7 +235,7 @@ class CreatedConsumer(Reply, frozen=True):
 
     name: str = ""
     num_pending: int = 0
-    delivered: Position = Position()  # of a new consumer: the sequence before its start
+    delivered: SequenceInfo = SequenceInfo()  # of a new consumer: the sequence before its start
 
 
 R = TypeVar("R", bound=Reply)

@@ -34,7 +34,7 @@ def location(kubeconfig: Path | None, context: str) -> str:
     return f"Kubernetes API ({context or kubeconfig.name})"
 
 
-class Cluster:
+class ApiServer:
     """One API server, with credentials from a kubeconfig or the pod's service account. Connects on first use."""
 
     def __init__(self, kubeconfig: Path | None, *, context: str = "", timeout: float) -> None:

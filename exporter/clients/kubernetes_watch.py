@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from exporter.clients.backoff import Backoff
-from exporter.clients.kubernetes import Cluster, Gone, NotServed, request_failure
+from exporter.clients.kubernetes import ApiServer, Gone, NotServed, request_failure
 from exporter.errors import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -68,17 +68,17 @@ class _List(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
 
-class _Event(msgspec.Struct):
+class _WatchEvent(msgspec.Struct):
     type: str
     object: msgspec.Raw
 
 
-class _Metadata(msgspec.Struct):
+class _EventMetadata(msgspec.Struct):
     resourceVersion: str = ""  # noqa: N815
 
 
 class _Versioned(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    metadata: _EventMetadata = msgspec.field(default_factory=_EventMetadata)
     code: int = 0  # from the Status of an ERROR event
 
 
@@ -91,7 +91,7 @@ class Watch:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ApiServer,
         path: str,
         store: ObjectStore[Any],
         *,
@@ -212,7 +212,7 @@ class Watch:
         try:
             yield version
             async for line in _lines(reply):
-                event = msgspec.json.decode(line, type=_Event)
+                event = msgspec.json.decode(line, type=_WatchEvent)
                 about = msgspec.json.decode(event.object, type=_Versioned)
                 if event.type == "ERROR":
                     if about.code == 410:

@@ -23,7 +23,7 @@ _SMALLER = (*_FINAL, httpx.codes.TOO_MANY_REQUESTS, httpx.codes.INTERNAL_SERVER_
 
 
 @dataclass(frozen=True)
-class Reply:
+class LokiResponse:
     """A reply with status 2xx."""
 
     content: bytes
@@ -60,11 +60,11 @@ class LokiClient:
         self._timeout = timeout
         self._client = httpx.AsyncClient(base_url=address.get_secret_value(), trust_env=False, timeout=timeout, **options)
 
-    async def get(self, path: str, params: dict[str, str] | None = None) -> Reply:
+    async def get(self, path: str, params: dict[str, str] | None = None) -> LokiResponse:
         """A reply of status 2xx. Raises SourceError."""
         status, content, _ = await self._request("GET", path, params=params)
         if httpx.codes.is_success(status):
-            return Reply(content)
+            return LokiResponse(content)
         raise SourceError(_reason(status), f"Loki at {self.server} answers {status} to {path}: {_sentence(content)}")
 
     async def push(self, body: bytes, *, encoding: str) -> None:

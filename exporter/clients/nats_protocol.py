@@ -48,7 +48,7 @@ class _Transport(TcpTransport):
         return line
 
 
-class _Parser(Parser):
+class _ProtocolParser(Parser):
     """A parser with bounded buffers and one error type for protocol violations."""
 
     async def parse(self, data: bytes = b"") -> None:
@@ -76,7 +76,7 @@ class BoundedClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ps = _Parser(self)
+        self._ps = _ProtocolParser(self)
         self.failure: Exception | None = None
 
     async def _connect_to_server(self, s: Any) -> None:

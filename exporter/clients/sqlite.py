@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FileIdentity:
     """The file under a path; it differs after the file was replaced."""
 
     device: int
@@ -45,7 +45,7 @@ class SqliteFile:
         self._path = path
         self._wait = wait
 
-    def identity(self) -> Identity:
+    def identity(self) -> FileIdentity:
         """The file's device and inode. Raises SourceError if there is no file."""
         try:
             found = self._path.stat()
@@ -53,7 +53,7 @@ class SqliteFile:
             raise self._unreachable(error) from None
         if not stat.S_ISREG(found.st_mode):  # opening a FIFO waits for its writer
             raise SourceError(Reason.CONFIG, f"{self._path}: expected a file, got a {_kind(found.st_mode)}; check the path")
-        return Identity(found.st_dev, found.st_ino)
+        return FileIdentity(found.st_dev, found.st_ino)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -169,7 +169,7 @@ class SqliteReader(Generic[T]):
         self.path = path
         self._file = SqliteFile(path, wait=wait)
         self._begin, self._read = begin, read
-        self._identity: Identity | None = None
+        self._identity: FileIdentity | None = None
         self._first: T | None = None
         self._problem: SourceError | None = None
         self._tried = asyncio.Event()

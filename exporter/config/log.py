@@ -20,14 +20,14 @@ from exporter.config.options import Options, option
 from exporter.config.redaction import redacted
 
 
-class Level(StrEnum):
+class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
     WARN = "warn"
     ERROR = "error"
 
 
-class Style(StrEnum):
+class LogFormat(StrEnum):
     LOGFMT = "logfmt"
     JSON = "json"
 
@@ -35,8 +35,8 @@ class Style(StrEnum):
 class Log(Options):
     """Logging to standard error."""
 
-    level: Annotated[Level, option("Minimum log level: debug, info, warn or error.")] = Level.INFO
-    format: Annotated[Style, option("Log format: logfmt or json.")] = Style.LOGFMT
+    level: Annotated[LogLevel, option("Minimum log level: debug, info, warn or error.")] = LogLevel.INFO
+    format: Annotated[LogFormat, option("Log format: logfmt or json.")] = LogFormat.LOGFMT
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -45,7 +45,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class Formatter(logging.Formatter):
     """A record as one line: ts, level, logger, msg, then the fields of `extra`."""
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: LogFormat) -> None:
         super().__init__()
         self._form = style
 
@@ -60,7 +60,7 @@ class Formatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         fields = {name: value if isinstance(value, int | float) else redacted(str(value)) for name, value in fields.items()}
-        if self._form is Style.JSON:
+        if self._form is LogFormat.JSON:
             return json.dumps(fields)
         return " ".join(f"{name}={_logfmt(str(value))}" for name, value in fields.items() if value != "")
 
@@ -137,8 +137,8 @@ def flush(seconds: float) -> None:
 def configure(options: Log) -> None:
     """Log to standard error in the selected format."""
     handler = _Writer(Formatter(options.format))
-    level = logging.WARNING if options.level is Level.WARN else options.level.upper()
+    level = logging.WARNING if options.level is LogLevel.WARN else options.level.upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Clients log every lost connection; the exporter logs and exports the relevant ones itself.
     for client in ("nats", "neo4j", "httpx", "httpcore", "kubernetes", "asyncio"):
-        logging.getLogger(client).setLevel(logging.CRITICAL if options.level is not Level.DEBUG else logging.DEBUG)
+        logging.getLogger(client).setLevel(logging.CRITICAL if options.level is not LogLevel.DEBUG else logging.DEBUG)

@@ -23,7 +23,7 @@ _CLOCK_STEP: Final = 2e-6
 """Seconds; start times have microseconds, stored times are floats with a resolution of 0.25 µs."""
 
 
-class Place(NamedTuple):
+class StoragePosition(NamedTuple):
     """A position in storage order, total over all streams: at a message, or between two."""
 
     stored: float
@@ -31,16 +31,16 @@ class Place(NamedTuple):
     sequence: int
 
     @classmethod
-    def of(cls, item: Message | Event) -> Place:
+    def of(cls, item: Message | Event) -> StoragePosition:
         return cls(item.stored, item.stream, item.sequence)
 
     @classmethod
-    def before(cls, stored: float) -> Place:
+    def before(cls, stored: float) -> StoragePosition:
         """Before all messages stored at that time."""
         return cls(stored, "", -1)
 
     @classmethod
-    def after(cls, stored: float) -> Place:
+    def after(cls, stored: float) -> StoragePosition:
         """After all messages stored at that time."""
         return cls(stored, _AFTER_ALL_STREAMS, 0)
 
@@ -48,11 +48,11 @@ class Place(NamedTuple):
 Keep = Callable[[Message], bool]
 
 
-class Step(NamedTuple):
+class SearchStep(NamedTuple):
     """Matching messages in reading order, and the position up to which all messages were examined."""
 
     messages: Sequence[Message]
-    reached: Place
+    reached: StoragePosition
 
 
 class _Backwards:
@@ -68,7 +68,7 @@ class _Backwards:
         self.lowest: float | None = None
         self.is_complete = last < first
 
-    async def load(self, start: Place, since: float, keep: Keep) -> None:
+    async def load(self, start: StoragePosition, since: float, keep: Keep) -> None:
         """Read the next chunk; afterwards all messages from `lowest` on have been examined."""
         bottom = max(self._first, self._next - self._span + 1)
         chunk: deque[Message] = deque()
@@ -78,7 +78,7 @@ class _Backwards:
             while batch := await messages.next_batch():
                 number += len(batch)
                 lowest = batch[0].stored if lowest is None else lowest
-                wanted = [message for message in batch if message.stored >= since and Place.of(message) < start]
+                wanted = [message for message in batch if message.stored >= since and StoragePosition.of(message) < start]
                 for message in wanted:
                     if keep(message):
                         chunk.append(message)
@@ -113,19 +113,21 @@ class History:
         self._connection = connection
         self._streams = streams
 
-    async def newer(self, start: Place, until: float, keep: Keep) -> AsyncGenerator[Step, None]:
+    async def newer(self, start: StoragePosition, until: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
         """Messages after a position, up to a time, oldest first. Raises SourceError."""
         last = {stream: last for stream, (_, last) in self._streams.items()}
         async with aclosing(messages_since(self._connection, last, max(start.stored - _CLOCK_STEP, 0.0))) as batches:
             async for batch in batches:
                 kept = [
-                    message for message in batch if start < Place.of(message) and message.stored <= until and keep(message)
+                    message
+                    for message in batch
+                    if start < StoragePosition.of(message) and message.stored <= until and keep(message)
                 ]
-                yield Step(kept, max(start, Place.of(batch[-1])))
+                yield SearchStep(kept, max(start, StoragePosition.of(batch[-1])))
                 if batch[-1].stored > until:
                     return
 
-    async def older(self, start: Place, since: float, keep: Keep) -> AsyncGenerator[Step, None]:
+    async def older(self, start: StoragePosition, since: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
         """Messages before a position, from a time on, newest first. Raises SourceError."""
         streams = [
             _Backwards(self._connection, stream, first, await self._last_at(stream, start.stored, last))
@@ -143,11 +145,11 @@ class History:
                 continue
             bound = max((low for low in lows if low is not None), default=None)
             found = [message for one in streams for message in one.take_above(since - 1 if bound is None else bound)]
-            found.sort(key=Place.of, reverse=True)
+            found.sort(key=StoragePosition.of, reverse=True)
             if bound is None:
-                yield Step(found, Place.before(since))
+                yield SearchStep(found, StoragePosition.before(since))
                 return
-            yield Step(found, min(start, Place.after(bound)))
+            yield SearchStep(found, min(start, StoragePosition.after(bound)))
 
     async def _last_at(self, stream: str, stored: float, last: int) -> int:
         """The last sequence stored up to a time; ± messages of the same microsecond."""

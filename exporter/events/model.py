@@ -53,7 +53,7 @@ ANSWERS = frozenset({"agent.response.completed", "agent.response.failed", "agent
 """Event kinds in which an agent reports the outcome of its task."""
 
 
-class Unreadable(StrEnum):
+class UnparsedReason(StrEnum):
     """Why a message could not be parsed."""
 
     EMPTY = "empty"
@@ -126,7 +126,7 @@ class Unparsed(msgspec.Struct, frozen=True, gc=False):
     """A message that could not be parsed."""
 
     subject: str
-    reason: Unreadable
+    reason: UnparsedReason
     size: int
     stream: str
     sequence: int
@@ -138,15 +138,15 @@ def parsed(message: Message) -> Event | Unparsed:  # noqa: C901, PLR0912, PLR091
     data = message.data
     size = len(data)
     if not size:
-        return _unparsed(message, Unreadable.EMPTY)
+        return _unparsed(message, UnparsedReason.EMPTY)
     if size > LARGEST:
-        return _unparsed(message, Unreadable.TOO_LARGE)
+        return _unparsed(message, UnparsedReason.TOO_LARGE)
     try:
         outer, dropped = decoded(data)
     except ValueError:
-        return _unparsed(message, Unreadable.NOT_JSON)
+        return _unparsed(message, UnparsedReason.NOT_JSON)
     if type(outer) is not dict:
-        return _unparsed(message, Unreadable.NOT_AN_OBJECT)
+        return _unparsed(message, UnparsedReason.NOT_AN_OBJECT)
     body, envelope = outer, False
     inner = outer.get("payload")
     if type(inner) is dict and "idempotency_key" in outer:
@@ -220,7 +220,7 @@ def parsed(message: Message) -> Event | Unparsed:  # noqa: C901, PLR0912, PLR091
     )
 
 
-def _unparsed(message: Message, reason: Unreadable) -> Unparsed:
+def _unparsed(message: Message, reason: UnparsedReason) -> Unparsed:
     return Unparsed(message.subject, reason, len(message.data), message.stream, message.sequence, message.stored)
 
 

@@ -61,7 +61,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Consumer:
+class ConsumerDeliveries:
     """Counters of one consumer; `seen` in seconds since 1970."""
 
     stream: str
@@ -78,7 +78,7 @@ class ConsumerCounts:
     """Samples and advisories by type, and the counters of each consumer."""
 
     types: Mapping[str, int]
-    consumers: tuple[Consumer, ...]
+    consumers: tuple[ConsumerDeliveries, ...]
 
 
 _decoder = msgspec.json.Decoder(Advisory)
@@ -88,7 +88,7 @@ class ConsumerStats:
     """Counters by consumer, up to the limit."""
 
     def __init__(self) -> None:
-        self._consumers: Capped[tuple[str, str], Consumer] = Capped(_CONSUMERS, grace=3600.0)
+        self._consumers: Capped[tuple[str, str], ConsumerDeliveries] = Capped(_CONSUMERS, grace=3600.0)
         self._types: dict[str, int] = {}
         self.unreadable = 0
 
@@ -110,7 +110,7 @@ class ConsumerStats:
         key = (advisory.stream, advisory.consumer)
         consumer = self._consumers.touch(key, at)
         if consumer is None:
-            consumer = Consumer(*key, seen=at)
+            consumer = ConsumerDeliveries(*key, seen=at)
             if not self._consumers.add(key, consumer):
                 return
         if kind == "ack":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, Unreadable, ValueField
+from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, UnparsedReason, ValueField
 from exporter.events.subjects import known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
 from exporter.fleet.agents import Agents, AgentTimeouts
@@ -38,22 +38,22 @@ class Caps:
 
 
 @dataclass(slots=True)
-class Counts:
+class EventCounts:
     """Counters of events, parsed or not."""
 
     events: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
     delays: dict[str, Histogram] = field(default_factory=dict)
-    unparsed: dict[Unreadable, int] = field(default_factory=lambda: dict.fromkeys(Unreadable, 0))
+    unparsed: dict[UnparsedReason, int] = field(default_factory=lambda: dict.fromkeys(UnparsedReason, 0))
     unreadable: dict[ValueField, int] = field(default_factory=lambda: dict.fromkeys(ValueField, 0))
     responses: dict[tuple[str, str], int] = field(default_factory=dict)
     seconds: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     tokens: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     refused: int = 0
 
-    def copy(self) -> Counts:
+    def copy(self) -> EventCounts:
         """A copy of the counters."""
-        return Counts(
+        return EventCounts(
             dict(self.events),
             copied(self.sizes),
             copied(self.delays),
@@ -87,7 +87,7 @@ class Fleet:
         self, caps: Caps = _CAPS, timeouts: AgentTimeouts = _TIMEOUTS, *, deliberation_timeout: float = 300.0
     ) -> None:
         self._caps = caps
-        self.counts = Counts()
+        self.counts = EventCounts()
         self.roles = LabelLimiter(caps.roles, (*ROLES, UNKNOWN_ROLE))
         self.models = LabelLimiter(caps.models)
         self.producers = LabelLimiter(caps.producers)

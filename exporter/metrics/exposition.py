@@ -9,20 +9,20 @@ from enum import StrEnum
 from exporter.metrics.metric import Kind, Metric, Sample, Unit
 
 
-class Format(StrEnum):
+class ExpositionFormat(StrEnum):
     """A page's format; the value is its Content-Type."""
 
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-def negotiated(accept: str) -> Format:
+def negotiated(accept: str) -> ExpositionFormat:
     """The format from the Accept header; text unless OpenMetrics 1.0 is accepted.
 
     The q-values of Prometheus and curl are honored.
 
     """
-    quality = {Format.TEXT: 0.0, Format.OPENMETRICS: 0.0}
+    quality = {ExpositionFormat.TEXT: 0.0, ExpositionFormat.OPENMETRICS: 0.0}
     for part in accept.lower().split(","):
         media, *parameters = [piece.strip() for piece in part.split(";")]
         given = dict(parameter.partition("=")[::2] for parameter in parameters)
@@ -31,14 +31,18 @@ def negotiated(accept: str) -> Format:
         except ValueError:
             continue
         if media == "application/openmetrics-text" and given.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
-            quality[Format.OPENMETRICS] = max(quality[Format.OPENMETRICS], weight)
+            quality[ExpositionFormat.OPENMETRICS] = max(quality[ExpositionFormat.OPENMETRICS], weight)
         elif media in ("text/plain", "text/*", "*/*"):
-            quality[Format.TEXT] = max(quality[Format.TEXT], weight)
-    return Format.OPENMETRICS if quality[Format.OPENMETRICS] > quality[Format.TEXT] else Format.TEXT
+            quality[ExpositionFormat.TEXT] = max(quality[ExpositionFormat.TEXT], weight)
+    return (
+        ExpositionFormat.OPENMETRICS
+        if quality[ExpositionFormat.OPENMETRICS] > quality[ExpositionFormat.TEXT]
+        else ExpositionFormat.TEXT
+    )
 
 
-def _header(metric: Metric, page_format: Format) -> str:
-    if page_format is Format.TEXT:
+def _header(metric: Metric, page_format: ExpositionFormat) -> str:
+    if page_format is ExpositionFormat.TEXT:
         return f"# HELP {metric.name} {metric.help_text}\n# TYPE {metric.name} {metric.kind}\n"
     family = metric.name.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.name
     unit = Unit.SECONDS if metric.unit is Unit.TIMESTAMP else metric.unit
@@ -76,17 +80,17 @@ def _with_exemplars(sample: Sample) -> str:
     return "\n".join(lines)
 
 
-def rendered(groups: Mapping[Metric, Iterable[Sample]], page_format: Format, names: Collection[str] = ()) -> bytes:
+def rendered(groups: Mapping[Metric, Iterable[Sample]], page_format: ExpositionFormat, names: Collection[str] = ()) -> bytes:
     """The page as UTF-8; lone surrogates become question marks."""
     parts: list[str] = []
     for metric, samples in groups.items():
         if names and not _wanted(metric, names):
             continue
         parts.append(_header(metric, page_format))
-        if metric.kind is Kind.HISTOGRAM and page_format is Format.OPENMETRICS:
+        if metric.kind is Kind.HISTOGRAM and page_format is ExpositionFormat.OPENMETRICS:
             parts.extend([_with_exemplars(sample) if sample.exemplars else sample.text for sample in samples])
         else:
             parts.extend([sample[2] for sample in samples])
-    if page_format is Format.OPENMETRICS:
+    if page_format is ExpositionFormat.OPENMETRICS:
         parts.append("# EOF\n")
     return "".join(parts).encode("utf-8", "replace")

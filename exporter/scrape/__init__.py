@@ -19,7 +19,7 @@ from exporter.config.redaction import redacted
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, cause_of, reason_of
 from exporter.metrics.metric import Sample
-from exporter.scrape.state import RESTARTS, Collection, State, bounded
+from exporter.scrape.state import RESTARTS, Collection, TargetState, bounded
 from exporter.source import Source, Target, is_watched
 
 RETRY_GRACE = 0.1
@@ -34,7 +34,7 @@ HARD_TIMEOUT_FACTOR = 2.0
 log = logging.getLogger(__name__)
 
 
-class Outcome(NamedTuple):
+class TargetResult(NamedTuple):
     """A target's samples for one caller, and why they are missing or outdated."""
 
     samples: list[Sample]
@@ -51,7 +51,7 @@ class Scraper:
         self.shard = shard
         """The shard of the sources."""
         self._clock = clock
-        self._states: dict[int, State] = {}
+        self._states: dict[int, TargetState] = {}
         self._restarts = {source.kind: 0 for source in sources if is_watched(source)}
         self._crashes: dict[str, SourceError] = {}
         """Why a source's watcher exited; its state is outdated until it runs again."""
@@ -61,10 +61,10 @@ class Scraper:
         return self._sources
 
     @property
-    def states(self) -> list[State]:
+    def states(self) -> list[TargetState]:
         """One state per current target."""
         targets = [target for source in self._sources for target in source.targets()]
-        self._states = {id(target): self._states.get(id(target)) or State(target) for target in targets}
+        self._states = {id(target): self._states.get(id(target)) or TargetState(target) for target in targets}
         return list(self._states.values())
 
     async def read(self, budget: float) -> list[Sample]:
@@ -91,7 +91,7 @@ class Scraper:
             raise SourceError(failures[0].reason, str(failures[0]))
         return current
 
-    async def _collected(self, state: State, budget: float) -> Outcome:
+    async def _collected(self, state: TargetState, budget: float) -> TargetResult:
         is_new = state.task is None or state.task.done()
         if is_new:
             state.started = time.monotonic()
@@ -108,23 +108,23 @@ class Scraper:
         if task.done():
             failure = SourceError(state.reason, state.message) if state.reason is not None else None
             has_figures = not task.cancelled() and task.exception() is None
-            return Outcome(task.result().samples if has_figures else [], failure)
+            return TargetResult(task.result().samples if has_figures else [], failure)
         if state.late and not is_new:
             failure = self._pending(state, "an earlier collection is still waiting for an answer")
-            return Outcome([], failure, is_own=state.up is not False)
+            return TargetResult([], failure, is_own=state.up is not False)
         failure = self._pending(state, f"no answer within {limit:.3g} s")
         if limit < state.source.timeout and not state.late:
-            return Outcome([], failure, is_own=True)
+            return TargetResult([], failure, is_own=True)
         state.late = True
         self._failed(state, failure.reason, str(failure))
-        return Outcome([], failure)
+        return TargetResult([], failure)
 
-    def _pending(self, state: State, text: str) -> SourceError:
+    def _pending(self, state: TargetState, text: str) -> SourceError:
         """Why a collection has no result yet: what ended the watcher whose data it waits for, or only that it takes long."""
         crash = self._crashes.get(state.source.kind)
         return crash.again() if crash is not None else SourceError(Reason.TIMEOUT, text)
 
-    async def _collection(self, state: State) -> Collection:
+    async def _collection(self, state: TargetState) -> Collection:
         target = state.source
         try:
             async with asyncio.timeout(target.timeout * HARD_TIMEOUT_FACTOR):
@@ -137,7 +137,7 @@ class Scraper:
                 await target.close()
             raise
 
-    def _finished(self, state: State, task: asyncio.Task[Collection]) -> None:
+    def _finished(self, state: TargetState, task: asyncio.Task[Collection]) -> None:
         state.duration = time.monotonic() - state.started
         try:
             collection = task.result()
@@ -162,7 +162,7 @@ class Scraper:
         state.snapshot, state.series, state.dropped = collection.snapshot, collection.series, collection.dropped
         state.last_success = self._clock()
 
-    def _failed(self, state: State, reason: Reason, message: str, error: BaseException | None = None) -> None:
+    def _failed(self, state: TargetState, reason: Reason, message: str, error: BaseException | None = None) -> None:
         message = " ".join(redacted(message).split())
         # One line per state change; a source that stays down is not logged again.
         if state.up is not False or state.reason is not reason:

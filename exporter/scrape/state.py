@@ -61,7 +61,7 @@ class Collection(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class TargetState:
     """State of one target between scrapes: for the page, the landing page, the API and the log."""
 
     source: Target[Any]

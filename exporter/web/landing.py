@@ -8,7 +8,7 @@ from html import escape
 
 from exporter import __version__
 from exporter.config.sharding import Shard
-from exporter.scrape.state import State
+from exporter.scrape.state import TargetState
 
 _NOTHING = """<h3>Getting started</h3>
 <p>No source is configured. A source is enabled if it has an address. Set a variable and restart the exporter:</p>
@@ -21,7 +21,7 @@ _HEADINGS = """<thead><tr><th>Source</th><th>Server</th><th>State</th><th class=
 <th class="number">Series</th><th>Last success</th></tr></thead>"""
 
 
-def _row(state: State) -> str:
+def _row(state: TargetState) -> str:
     if state.up is None:
         shown, why = '<span class="state">○ not collected yet</span>', ""
     elif state.up:
@@ -61,7 +61,7 @@ def _shard_said(shard: Shard) -> str:
     return f"<p>Shard {shard}: its RayJobs, RayClusters and streams with their consumers; {rest}.</p>\n"
 
 
-def landing_page(states: Sequence[State], *, live: bool, shard: Shard) -> str:
+def landing_page(states: Sequence[TargetState], *, live: bool, shard: Shard) -> str:
     """The whole page; all values from backends are escaped. `live` adds the live view."""
     rows = "\n".join(_row(state) for state in states)
     table = f"<table>{_HEADINGS}\n<tbody>{rows}</tbody></table>" if states or shard.count > 1 else _NOTHING

@@ -202,7 +202,7 @@ class _Guard:
         await self._app(scope, receive, with_headers)
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """uvicorn with the signal handlers of the event loop, to close connections and tasks first.
 
     After the first signal, live streams end and shutdown has a time limit; a second signal ends the process immediately.
@@ -269,7 +269,7 @@ async def serve(scraper: Scraper, options: Web) -> None:
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls_files else "http"
     log.info("listening", extra={"address": f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"})
-    server = _Server(config, scraper)
+    server = _UvicornServer(config, scraper)
     rotation = asyncio.create_task(_rotate(config.ssl, tls_files)) if tls_files and config.ssl else None
     try:
         await server.serve(sockets=[listener])

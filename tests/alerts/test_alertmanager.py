@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from alerts.alertmanager.configuration import as_yaml, configuration
-from alerts.alertmanager.options import Email, OptionError, Options, Route, WorkingHours
+from alerts.alertmanager.options import Email, OptionError, Route, SiteOptions, WorkingHours
 from alerts.alertmanager.resource import resource
 from alerts.rule import PRODUCT, Severity
 from alerts.rules import RULES
@@ -33,12 +33,12 @@ def test_the_committed_file_is_up_to_date(file: str, arguments: list[str]) -> No
 @pytest.mark.parametrize(
     "options",
     [
-        Options(),
-        Options(preview=True, heartbeat=False, same_fleet=("cluster", "namespace")),
-        Options(working_hours=HOURS, email=EMAIL, critical_channel="C0123456789"),
+        SiteOptions(),
+        SiteOptions(preview=True, heartbeat=False, same_fleet=("cluster", "namespace")),
+        SiteOptions(working_hours=HOURS, email=EMAIL, critical_channel="C0123456789"),
     ],
 )
-def test_amtool_accepts_the_file(amtool: Path, tmp_path: Path, options: Options) -> None:
+def test_amtool_accepts_the_file(amtool: Path, tmp_path: Path, options: SiteOptions) -> None:
     document = configuration(options)
     document["templates"] = [str(TEMPLATES / Path(name).name) for name in document["templates"]]
     file = tmp_path / "alertmanager.yaml"
@@ -86,18 +86,18 @@ def test_an_option_that_does_not_fit_is_refused_in_a_sentence(arguments: list[st
 
 
 def test_no_secret_is_in_the_configuration() -> None:
-    written = as_yaml(configuration(Options(email=EMAIL)))
+    written = as_yaml(configuration(SiteOptions(email=EMAIL)))
 
     assert not [line for line in written.splitlines() if "password" in line and "_file" not in line]
     assert "hooks.slack.com" not in written
     with pytest.raises(OptionError):
-        Options(warning_channel="https://hooks.slack.com/services/T0/B0/secret")
+        SiteOptions(warning_channel="https://hooks.slack.com/services/T0/B0/secret")
 
 
 @pytest.fixture(scope="module")
 def route(amtool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("routes") / "alertmanager.yaml"
-    file.write_text(as_yaml(configuration(Options(working_hours=HOURS))))
+    file.write_text(as_yaml(configuration(SiteOptions(working_hours=HOURS))))
     return file
 
 
@@ -135,7 +135,7 @@ def test_an_alert_without_a_route_is_sent_as_a_warning(amtool: Path, route: Path
 
 
 def test_only_warnings_wait_for_working_hours() -> None:
-    (ours,) = configuration(Options(working_hours=HOURS))["route"]["routes"]
+    (ours,) = configuration(SiteOptions(working_hours=HOURS))["route"]["routes"]
     held = {tuple(child["matchers"]): child.get("active_time_intervals") for child in ours["routes"]}
 
     assert held.pop(('severity="warning"',)) == ["fleet-working-hours"]
@@ -145,7 +145,7 @@ def test_only_warnings_wait_for_working_hours() -> None:
 def test_the_resource_includes_its_template_definitions(amtool: Path, tmp_path: Path) -> None:
     """Without a template file, each text equals the text of the configuration with its templates."""
     alone, document = tmp_path / "none", data(lagging(1), lagging(2, ended=True) | {"status": "resolved"})
-    options = Options(email=EMAIL)
+    options = SiteOptions(email=EMAIL)
     named = configuration(options)["receivers"][0]
     whole = resource(options)["spec"]["receivers"][0]
     texts = [(named["slack_configs"][0][text], whole["slackConfigs"][0][text]) for text in ("title", "text", "color")]
@@ -160,7 +160,7 @@ def test_the_resource_includes_its_template_definitions(amtool: Path, tmp_path: 
 
 
 def test_the_resource_refers_to_secrets_and_equals_the_configuration() -> None:
-    options = Options(working_hours=HOURS, email=EMAIL)
+    options = SiteOptions(working_hours=HOURS, email=EMAIL)
     spec = resource(options)["spec"]
     critical, warning, heartbeat, null_receiver = spec["receivers"]
 

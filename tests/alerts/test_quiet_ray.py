@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from exporter.sources.rayjob import clusters, jobs
-from exporter.sources.rayjob.clusters import Clusters
-from exporter.sources.rayjob.jobs import Correlation, Jobs
+from exporter.sources.rayjob.clusters import RayClusters
+from exporter.sources.rayjob.jobs import Correlation, RayJobs
 from tests.alerts.quiet import at, firing, steps
 from tests.support.pages import Page, series
 
@@ -30,7 +30,7 @@ def raw(minute: float, **status: Any) -> msgspec.Raw:
 
 def job_pages(phases: Phases) -> list[Page]:
     """The exporter's pages about one RayJob that is created at the beginning."""
-    store = Jobs(NAMES)
+    store = RayJobs(NAMES)
     store.replace("scope", {})
     pages = []
     for minutes, status in phases:
@@ -41,7 +41,7 @@ def job_pages(phases: Phases) -> list[Page]:
 
 
 def cluster_pages(phases: Phases) -> list[Page]:
-    store = Clusters()
+    store = RayClusters()
     pages = []
     for minutes, status in phases:
         store.change("scope", "MODIFIED", raw(0, **status))

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import yaml
 
-from exporter.clients.kubernetes import Cluster
+from exporter.clients.kubernetes import ApiServer
 from exporter.clients.kubernetes_watch import MAX_EVENT_BYTES, MAX_REPLY_BYTES, Watch
 from exporter.errors import Reason
 from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
@@ -108,7 +108,7 @@ async def watched(port: int, folder: Path, seconds: float = 0.5) -> AsyncIterato
         "current-context": "x",
     }
     kubeconfig.write_text(yaml.safe_dump(named))
-    cluster, store = Cluster(kubeconfig, timeout=seconds), Names()
+    cluster, store = ApiServer(kubeconfig, timeout=seconds), Names()
     watch = Watch(cluster, PATH, store)
     task = asyncio.create_task(watch.run())
     try:

@@ -14,7 +14,7 @@ from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
 from exporter.settings import SettingsError, load
@@ -22,8 +22,8 @@ from servers import nats as nats_servers
 from servers import vllm as vllm_servers
 from servers.kubernetes import Kubernetes
 from servers.nats import Nats
-from servers.neo4j import Neo4j
-from servers.valkey import Valkey
+from servers.neo4j import RunningNeo4j
+from servers.valkey import RunningValkey
 from tests.support.pages import eventually
 from tests.support.servers import required
 
@@ -56,7 +56,7 @@ def addresses(template: str, **parts: tuple[str, ...]) -> st.SearchStrategy[str]
 class Backends:
     """Real servers, each with something to show under every address."""
 
-    def __init__(self, keys: Valkey, streams: Nats, models: str, graph: Neo4j) -> None:
+    def __init__(self, keys: RunningValkey, streams: Nats, models: str, graph: RunningNeo4j) -> None:
         for database in (0, 1, 15):
             with valkey.Valkey(port=keys.port, db=database) as client:
                 client.set(KEYS[0], "x" * (database + 1))
@@ -105,7 +105,7 @@ def streams() -> Iterator[Nats]:
 
 
 @pytest.fixture(scope="module")
-def backends(valkey_server: Valkey, streams: Nats, neo4j_server: Neo4j) -> Iterator[Backends]:
+def backends(valkey_server: RunningValkey, streams: Nats, neo4j_server: RunningNeo4j) -> Iterator[Backends]:
     with vllm_servers.start() as models:
         models.generate(100, 10, 1.0)
         models.load(5)
@@ -113,7 +113,7 @@ def backends(valkey_server: Valkey, streams: Nats, neo4j_server: Neo4j) -> Itera
 
 
 def lines_of(samples: list[Sample]) -> list[str]:
-    page = rendered(grouped(samples), Format.TEXT).decode().splitlines()
+    page = rendered(grouped(samples), ExpositionFormat.TEXT).decode().splitlines()
     return [line for line in page if not line.startswith("#")]
 
 

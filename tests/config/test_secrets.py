@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.log import Formatter, Style
+from exporter.config.log import Formatter, LogFormat
 from exporter.config.redaction import redacted
 from exporter.errors import SourceError
 from exporter.scrape import read_once
@@ -125,7 +125,7 @@ def test_a_log_line_shows_no_secret_of_a_url_in_its_text_or_traceback(shape: str
         record = logging.LogRecord(
             "x", logging.ERROR, __file__, 1, "failed: %s", (address,), (type(error), error, error.__traceback__)
         )
-    for style in Style:
+    for style in LogFormat:
         assert_unseen(Formatter(style).format(record).replace(f'secret="{secret}"', ""))
     assert_unseen(redacted(f"Bearer {HEAD}.{TAIL} was refused"))
 
@@ -154,7 +154,7 @@ def test_a_failed_collection_shows_no_secret(option: str, middle: str, caplog: p
 
     assert_unseen(said)
     for record in caplog.records:
-        assert_unseen(Formatter(Style.LOGFMT).format(record))
+        assert_unseen(Formatter(LogFormat.LOGFMT).format(record))
 
 
 @pytest.mark.parametrize("option", PLAIN)

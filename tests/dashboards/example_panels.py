@@ -12,7 +12,7 @@ from dashboards.grafana.panels import (
     logs,
     stat,
 )
-from dashboards.grafana.queries import Logs, PrometheusTarget, selector
+from dashboards.grafana.queries import LokiTarget, PrometheusTarget, selector
 from exporter.metrics.metric import counter, gauge, state_set
 
 GAUGE = gauge("t_depth", "A depth.", "queue", "server")
@@ -24,7 +24,7 @@ KEPT = 'job=~"$job", instance=~"$instance"'
 
 def a_panel(title: str = "Depth", *, width: int | None = None, height: int = 4, loki: bool = False) -> Panel:
     if loki:
-        return logs(title, "Lines.", Logs('{family="planning"}'), width=width, height=height)
+        return logs(title, "Lines.", LokiTarget('{family="planning"}'), width=width, height=height)
     return stat(title, "A depth.", DEPTH, width=width, height=height)
 
 

@@ -14,7 +14,7 @@ from dashboards.grafana.panels import (
     logs,
     note,
 )
-from dashboards.grafana.queries import Logs, selector
+from dashboards.grafana.queries import LokiTarget, selector
 from tests.dashboards.example_panels import GAUGE, a_dashboard, a_panel
 
 
@@ -97,9 +97,9 @@ def test_without_loki_no_panel_queries_it_and_the_grid_is_filled() -> None:
     search = variables.text_box("search", "Search", "Text of an event.")
     dashboard = a_dashboard(
         Row("Both", [a_panel(), a_panel("Events", loki=True)]),
-        Row("Events alone", [logs("More", "Lines.", Logs("{family=~`.+`} |~ `$search`"), height=4)]),
+        Row("Events alone", [logs("More", "Lines.", LokiTarget("{family=~`.+`} |~ `$search`"), height=4)]),
         variables=[family, search],
-        annotations=[Annotation("Events", Logs('{family="planning"}'), WARN, title="{{subject}}")],
+        annotations=[Annotation("Events", LokiTarget('{family="planning"}'), WARN, title="{{subject}}")],
     )
     with_it, without = dashboard.document(), dashboard.document(loki=False)
 

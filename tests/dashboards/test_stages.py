@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from dashboards.grafana.queries import PrometheusTarget
-from dashboards.rows.stages import Staged
+from dashboards.rows.stages import StagePanels
 from exporter.fleet.stages import STORY_STAGES
 from exporter.metrics.promql import Expression
 from exporter.sources.fleet.samples import STORIES
 from tests.dashboards.test_node_graphs import answers
 
-STAGED = Staged("stories", STORIES, STORY_STAGES, ())
+STAGED = StagePanels("stories", STORIES, STORY_STAGES, ())
 FLEET = {
     'fleet_stories{stage="DRAFT"}': "2x40",
     'fleet_stories{stage="PLANNED"}': "1x40",

@@ -12,7 +12,7 @@ from dashboards.grafana import variables
 from dashboards.grafana.fields import OK, ApiLink
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Dashboard, logs, stat, timeline
-from dashboards.grafana.queries import Logs, PrometheusTarget, selector, variable
+from dashboards.grafana.queries import LokiTarget, PrometheusTarget, selector, variable
 from dashboards.rows.common import coded
 from dashboards.rows.event_log import events
 from exporter.sources.fleet.samples import AGENT_STATE, COUNCIL_AGENTS
@@ -62,7 +62,7 @@ def test_merged_states_keep_their_text() -> None:
 
 
 def test_a_state_from_loki_lasts_until_the_next() -> None:
-    made = timeline("States", "States.", Logs('last_over_time({a="b"} | unwrap c [$__auto])', "{{c}}"), states=STATES)
+    made = timeline("States", "States.", LokiTarget('last_over_time({a="b"} | unwrap c [$__auto])', "{{c}}"), states=STATES)
 
     assert made.needs_loki
     assert made.field["custom"]["spanNulls"] is True
@@ -89,7 +89,7 @@ def test_a_search_covers_the_whole_event() -> None:
 
 def test_a_timeline_has_one_data_source() -> None:
     with pytest.raises(ValueError, match="got both"):
-        timeline("States", "States.", AGENTS, Logs('{a="b"}'), states=STATES)
+        timeline("States", "States.", AGENTS, LokiTarget('{a="b"}'), states=STATES)
 
 
 def test_variables_of_loki_queries_are_omitted_without_loki() -> None:

@@ -18,9 +18,9 @@ import yaml
 from exporter.settings import options
 from servers import alertmanager, loki
 from servers import nats as nats_servers
-from servers.neo4j import Neo4j
+from servers.neo4j import RunningNeo4j
 from servers.process import wait_for
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.support.process import exporter
 from tests.support.servers import required
 
@@ -190,7 +190,7 @@ def test_grafana_has_the_data_sources_and_each_dashboard_once(stack: dict[str, A
     assert folder / Path(home).relative_to(place) in shown
 
 
-def test_the_simulated_fleet_changes_the_exported_metrics(valkey_server: Valkey, neo4j_server: Neo4j) -> None:
+def test_the_simulated_fleet_changes_the_exported_metrics(valkey_server: RunningValkey, neo4j_server: RunningNeo4j) -> None:
     with nats_servers.start() as bus:
         variables = {
             "NATS_URL": bus.url,

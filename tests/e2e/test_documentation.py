@@ -21,7 +21,7 @@ from servers import alertmanager, prometheus
 from servers.kubernetes import Kubernetes
 from servers.nats import Nats
 from servers.process import free_port
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.e2e.documentation_exemptions import EXEMPTIONS
 from tests.support.demo import RunningDemo
 from tests.support.documentation import DATA, ROOT, Block, Shell, blocks, indented, pages, runbook_commands, runbooks, steps
@@ -93,7 +93,7 @@ def alerts() -> Iterator[alertmanager.Alertmanager]:
 
 
 @pytest.fixture(scope="module")
-def replaced(nats_server: Nats, valkey_server: Valkey, alerts: alertmanager.Alertmanager) -> dict[str, str]:
+def replaced(nats_server: Nats, valkey_server: RunningValkey, alerts: alertmanager.Alertmanager) -> dict[str, str]:
     """The local servers that replace the documented addresses."""
     return {
         "nats:4222": nats_server.url.removeprefix("nats://"),

@@ -14,9 +14,9 @@ import pytest
 from servers import nats, vllm
 from servers.docker import Engine
 from servers.kubernetes import Kubernetes
-from servers.neo4j import Neo4j
+from servers.neo4j import RunningNeo4j
 from servers.process import free_port, wait_for
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.e2e.containers import HARDENED, container, served
 
 IMAGE = "fleet-exporter"
@@ -54,7 +54,7 @@ def test_without_arguments_it_serves_its_page(engine: Engine) -> None:
 
 @pytest.fixture
 def variables(
-    valkey_server: Valkey, neo4j_server: Neo4j, kubernetes_server: Kubernetes, tmp_path: Path
+    valkey_server: RunningValkey, neo4j_server: RunningNeo4j, kubernetes_server: Kubernetes, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
     """Addresses of real servers on the host's loopback; the kubeconfig is in `tmp_path`, to be mounted at /mnt."""
     kubeconfig = tmp_path / "kubeconfig"
@@ -170,7 +170,7 @@ def test_dashboards_are_written_where_a_folder_is_mounted(engine: Engine, tmp_pa
     assert len(list((tmp_path / "dashboards").glob("*.json"))) == 12
 
 
-def test_collect_reads_one_source(engine: Engine, valkey_server: Valkey) -> None:
+def test_collect_reads_one_source(engine: Engine, valkey_server: RunningValkey) -> None:
     options = ["--rm", "--network=host", f"--env=REDIS_URL={valkey_server.url}", *HARDENED]
     text = engine.docker("run", *options, IMAGE, "collect", "valkey")
 

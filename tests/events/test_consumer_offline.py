@@ -17,7 +17,7 @@ from exporter.config.options import Address
 from exporter.sources.fleet import FleetEvents, FleetOptions
 from servers import nats as nats_servers
 from servers import nats_cluster
-from servers.nats_cluster import Cluster
+from servers.nats_cluster import NatsCluster
 from tests.support.fleet_streams import CREATED
 from tests.support.pages import followed, page_where
 from tests.support.servers import required
@@ -27,7 +27,7 @@ POSITION = 'fleet_exporter_stream_position{stream="PLANNING_EVENTS"}'
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[NatsCluster]:
     with required():
         nats_servers.prepare()
     with nats_cluster.start() as running:
@@ -35,7 +35,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def publisher(cluster: Cluster) -> AsyncIterator[JetStreamContext]:
+async def publisher(cluster: NatsCluster) -> AsyncIterator[JetStreamContext]:
     client = await nats.connect(list(cluster.urls))
     try:
         yield client.jetstream()
@@ -43,7 +43,7 @@ async def publisher(cluster: Cluster) -> AsyncIterator[JetStreamContext]:
         await client.close()
 
 
-async def _fill(cluster: Cluster, number: int) -> str:
+async def _fill(cluster: NatsCluster, number: int) -> str:
     """A stream with that many messages on one node, and a copy of it on all of them; returns the node's name."""
     async with publisher(cluster) as js:
         while True:  # until the cluster has elected its leader
@@ -71,12 +71,12 @@ async def _publish(js: JetStreamContext, number: int) -> None:
                     await asyncio.sleep(0.1)
 
 
-def _source(cluster: Cluster, dead: str) -> FleetEvents:
+def _source(cluster: NatsCluster, dead: str) -> FleetEvents:
     urls = [node.url for name, node in zip(("n1", "n2", "n3"), cluster.nodes, strict=True) if name != dead]
     return FleetEvents(FleetOptions(url=tuple(Address(url) for url in urls), timeout=9))
 
 
-async def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: Cluster) -> None:
+async def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(cluster: NatsCluster) -> None:
     dead = await _fill(cluster, 0)
     source = _source(cluster, dead)
     async with followed(source):
@@ -94,7 +94,7 @@ async def test_a_stream_that_goes_offline_and_comes_back_is_not_read_again(clust
     assert not any('stream="COPY"' in name for name in page)
 
 
-async def test_the_past_of_a_stream_that_was_offline_at_the_start_is_not_counted(cluster: Cluster) -> None:
+async def test_the_past_of_a_stream_that_was_offline_at_the_start_is_not_counted(cluster: NatsCluster) -> None:
     dead = await _fill(cluster, 5)
     cluster.node(dead).process.kill()
     source = _source(cluster, dead)

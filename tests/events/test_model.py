@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.events.model import LARGEST, Event, Message, Unparsed, Unreadable, parsed
+from exporter.events.model import LARGEST, Event, Message, Unparsed, UnparsedReason, parsed
 from exporter.events.timestamps import event_time
 from exporter.events.values import role_of
 from exporter.metrics.timestamps import instant
@@ -34,18 +34,18 @@ def test_every_shape(subject: str, body: dict[str, Any], expected: dict[str, Any
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", Unreadable.EMPTY),
-        (b"hello", Unreadable.NOT_JSON),
-        (b"\xff\xfe", Unreadable.NOT_JSON),
-        (b'{"a":', Unreadable.NOT_JSON),
-        (b"[" * 100_000, Unreadable.NOT_JSON),
-        (b"[1]", Unreadable.NOT_AN_OBJECT),
-        (b"null", Unreadable.NOT_AN_OBJECT),
-        (b" " * (LARGEST + 1), Unreadable.TOO_LARGE),
+        (b"", UnparsedReason.EMPTY),
+        (b"hello", UnparsedReason.NOT_JSON),
+        (b"\xff\xfe", UnparsedReason.NOT_JSON),
+        (b'{"a":', UnparsedReason.NOT_JSON),
+        (b"[" * 100_000, UnparsedReason.NOT_JSON),
+        (b"[1]", UnparsedReason.NOT_AN_OBJECT),
+        (b"null", UnparsedReason.NOT_AN_OBJECT),
+        (b" " * (LARGEST + 1), UnparsedReason.TOO_LARGE),
     ],
     ids=range(8),
 )
-def test_messages_that_are_not_events(body: bytes, reason: Unreadable) -> None:
+def test_messages_that_are_not_events(body: bytes, reason: UnparsedReason) -> None:
     assert parsed(Message("x", body, STORED)) == Unparsed("x", reason, len(body), "", 0, STORED)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from exporter.metrics.exposition import Format, grouped, negotiated, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, negotiated, rendered
 from exporter.metrics.metric import Unit, counter, gauge, histogram, info, labels, state_set
 
 COUNT = counter("demo_bytes_total", "Bytes counted.", "queue", unit=Unit.BYTES)
@@ -28,7 +28,7 @@ SAMPLES = [
 
 
 def test_the_lines_of_a_metric_follow_its_header() -> None:
-    page = rendered(grouped(SAMPLES[:3]), Format.TEXT).decode()
+    page = rendered(grouped(SAMPLES[:3]), ExpositionFormat.TEXT).decode()
 
     assert page == (
         "# HELP demo_bytes_total Bytes counted.\n# TYPE demo_bytes_total counter\n"
@@ -39,7 +39,7 @@ def test_the_lines_of_a_metric_follow_its_header() -> None:
 
 
 def test_openmetrics_names_the_family_and_its_unit_and_ends_the_page() -> None:
-    page = rendered(grouped(SAMPLES), Format.OPENMETRICS).decode()
+    page = rendered(grouped(SAMPLES), ExpositionFormat.OPENMETRICS).decode()
 
     assert "# TYPE demo_bytes counter\n# UNIT demo_bytes bytes\n" in page
     assert page.endswith("# EOF\n")
@@ -49,7 +49,7 @@ def test_openmetrics_names_the_family_and_its_unit_and_ends_the_page() -> None:
 
 
 def test_promtool_accepts_it(promtool: Path) -> None:
-    page = rendered(grouped(SAMPLES), Format.TEXT)
+    page = rendered(grouped(SAMPLES), ExpositionFormat.TEXT)
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
 
     assert (done.returncode, done.stderr.decode()) == (0, "")
@@ -65,7 +65,7 @@ def test_promtool_accepts_it(promtool: Path) -> None:
     ],
 )
 def test_the_name_filter_keeps_the_named_metrics(names: set[str], expected: set[str]) -> None:
-    page = rendered(grouped(SAMPLES), Format.TEXT, names).decode()
+    page = rendered(grouped(SAMPLES), ExpositionFormat.TEXT, names).decode()
 
     assert {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")} == expected
 
@@ -73,16 +73,16 @@ def test_the_name_filter_keeps_the_named_metrics(names: set[str], expected: set[
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
-        ("", Format.TEXT),
-        ("*/*", Format.TEXT),
-        ("text/plain", Format.TEXT),
-        ("application/openmetrics-text", Format.OPENMETRICS),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3", Format.OPENMETRICS),
-        ("application/openmetrics-text; version=1.0.0; q=0.2, text/plain; q=0.9", Format.TEXT),
-        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.5", Format.TEXT),
-        ("application/openmetrics-text;q=banana", Format.TEXT),
-        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily,*/*;q=0.1", Format.TEXT),
+        ("", ExpositionFormat.TEXT),
+        ("*/*", ExpositionFormat.TEXT),
+        ("text/plain", ExpositionFormat.TEXT),
+        ("application/openmetrics-text", ExpositionFormat.OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3", ExpositionFormat.OPENMETRICS),
+        ("application/openmetrics-text; version=1.0.0; q=0.2, text/plain; q=0.9", ExpositionFormat.TEXT),
+        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.5", ExpositionFormat.TEXT),
+        ("application/openmetrics-text;q=banana", ExpositionFormat.TEXT),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily,*/*;q=0.1", ExpositionFormat.TEXT),
     ],
 )
-def test_content_negotiation(accept: str, expected: Format) -> None:
+def test_content_negotiation(accept: str, expected: ExpositionFormat) -> None:
     assert negotiated(accept) is expected

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Unit, histogram, labels
 
@@ -34,13 +34,13 @@ def test_its_sample_has_its_exemplars() -> None:
     distribution.observe_with(0.7, 1000.5, task_id="too soon after the last")
 
     sample = distribution.sample(TIMES, labels())
-    lines = rendered(grouped([sample]), Format.OPENMETRICS).decode().splitlines()[3:-1]
+    lines = rendered(grouped([sample]), ExpositionFormat.OPENMETRICS).decode().splitlines()[3:-1]
     assert lines[:2] == [
         'demo_time_seconds_bucket{le="0.1"} 0.0',
         'demo_time_seconds_bucket{le="1.0"} 2.0 # {task_id="T"} 0.5 1000.000',
     ]
     assert lines[-2:] == ["demo_time_seconds_sum 1.2", "demo_time_seconds_count 2.0"]
-    assert "task_id" not in rendered(grouped([sample]), Format.TEXT).decode()
+    assert "task_id" not in rendered(grouped([sample]), ExpositionFormat.TEXT).decode()
 
     distribution.clear()
     assert distribution.count == distribution.total == 0

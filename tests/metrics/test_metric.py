@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import Unit, counter, gauge, histogram, info, labels, state_set
 
 REQUESTS = counter("demo_requests_total", "Requests seen.", "path", "code")
@@ -75,7 +75,7 @@ def test_a_column_is_the_same_text_as_single_samples() -> None:
 
 @given(st.text(), st.floats() | st.integers(min_value=-(2**53), max_value=2**53))
 def test_any_label_and_value_come_back_through_prometheus_own_parser(text: str, value: float) -> None:
-    page = rendered(grouped([DEPTH(value, queue=text)]), Format.TEXT).decode()
+    page = rendered(grouped([DEPTH(value, queue=text)]), ExpositionFormat.TEXT).decode()
     (sample,) = next(iter(text_string_to_metric_families(page))).samples
     readable = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from demo.scenario.fleet import ROLES
-from demo.scenario.services import Services as Played
+from demo.scenario.services import SimulatedServices
 from exporter.config.options import Address
 from exporter.sources.loki import LokiForwarder, LokiOptions
 from exporter.sources.services import Services, ServicesOptions
@@ -123,7 +123,7 @@ async def test_grpc_services_receive_only_the_documented_methods() -> None:
     async def main() -> tuple[dict[str, float], _OnlyListed]:
         listed = _OnlyListed()
         server = grpc.aio.server(interceptors=[listed])
-        server.add_generic_rpc_handlers(Played().handlers())
+        server.add_generic_rpc_handlers(SimulatedServices().handlers())
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
         services = {"orchestrator": address, "ray-executor": address, "planning": address}

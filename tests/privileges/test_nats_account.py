@@ -14,7 +14,7 @@ import pytest
 from nats.js.api import ConsumerConfig
 
 from exporter.errors import Reason, SourceError
-from exporter.events.history import Place
+from exporter.events.history import StoragePosition
 from exporter.events.model import Message
 from servers import nats as nats_servers
 from servers.nats import Nats
@@ -108,8 +108,12 @@ async def _follow(server: Nats, user: str, fleet: Fleet) -> None:
         await reader.shows(f"nats_consumer_ack_duration_seconds_count{{{WORKER}}}", 1)
         async with reader.source.history() as history:
             later = time.time() + 60
-            newer = [one async for step in history.newer(Place.before(0), later, any_message) for one in step.messages]
-            older = [one async for step in history.older(Place.after(later), 0, any_message) for one in step.messages]
+            newer = [
+                one async for step in history.newer(StoragePosition.before(0), later, any_message) for one in step.messages
+            ]
+            older = [
+                one async for step in history.older(StoragePosition.after(later), 0, any_message) for one in step.messages
+            ]
         assert len(newer) > 3
         assert older == newer[::-1]
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from exporter.config.options import Address
 from exporter.sources.neo4j import Neo4j, Neo4jOptions
-from servers.neo4j import Neo4j as Server
+from servers.neo4j import RunningNeo4j
 from tests.privileges.documented import block
 from tests.support.pages import collected
 
@@ -25,7 +25,7 @@ def statements(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
+def administrator(neo4j_server: RunningNeo4j) -> Iterator[neo4j.Driver]:
     """A server with the documented user, which is removed afterwards."""
     auth = (neo4j_server.user, neo4j_server.password)
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
@@ -35,12 +35,14 @@ def administrator(neo4j_server: Server) -> Iterator[neo4j.Driver]:
         driver.execute_query("DROP USER fleet_exporter", database_="system")
 
 
-def source(server: Server) -> Neo4j:
+def source(server: RunningNeo4j) -> Neo4j:
     given = {"uri": Address(server.url), "user": "fleet_exporter", "password": SecretStr(PASSWORD)}
     return Neo4j(Neo4jOptions.model_validate(given))
 
 
-async def test_the_documented_user_reads_everything_required(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+async def test_the_documented_user_reads_everything_required(
+    neo4j_server: RunningNeo4j, administrator: neo4j.Driver
+) -> None:
     administrator.execute_query("CREATE (:Privilege)-[:OF]->(:Privilege)")
     page = await collected(source(neo4j_server))
     administrator.execute_query("MATCH (n:Privilege) DETACH DELETE n")
@@ -54,7 +56,9 @@ async def test_the_documented_user_reads_everything_required(neo4j_server: Serve
     ["CREATE (:Mistake)", "MATCH (n) DETACH DELETE n", "MATCH (n) SET n.x = 1", "CREATE INDEX mistake FOR (n:A) ON (n.b)",
      "CALL db.createLabel('Mistake')"],
 )  # fmt: skip
-async def test_queries_of_the_exporter_cannot_write(neo4j_server: Server, administrator: neo4j.Driver, write: str) -> None:
+async def test_queries_of_the_exporter_cannot_write(
+    neo4j_server: RunningNeo4j, administrator: neo4j.Driver, write: str
+) -> None:
     async def main() -> None:
         [reader] = source(neo4j_server).targets()
         try:
@@ -72,7 +76,7 @@ async def test_queries_of_the_exporter_cannot_write(neo4j_server: Server, admini
     assert counted() == before
 
 
-def test_on_community_the_user_itself_could_write(neo4j_server: Server, administrator: neo4j.Driver) -> None:
+def test_on_community_the_user_itself_could_write(neo4j_server: RunningNeo4j, administrator: neo4j.Driver) -> None:
     """As documented: only the exporter's read mode prevents writes."""
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=("fleet_exporter", PASSWORD)) as driver:
         summary = driver.execute_query("CREATE (n:Mistake) DELETE n").summary

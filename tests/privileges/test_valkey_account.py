@@ -14,10 +14,9 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from exporter.config.options import Address
 from exporter.errors import SourceError
-from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import ValkeyOptions
+from exporter.sources.valkey import Valkey, ValkeyOptions
 from servers import valkey as valkey_servers
-from servers.valkey import Engine, Valkey
+from servers.valkey import Engine, RunningValkey
 from tests.privileges.documented import lines
 from tests.support.pages import samples_of, series
 from tests.support.servers import required
@@ -40,7 +39,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def server(engine: Engine) -> Iterator[Valkey]:
+def server(engine: Engine) -> Iterator[RunningValkey]:
     with required():
         valkey_servers.prepare(engine=engine)
     with valkey_servers.start(engine=engine) as running, redis.Redis(port=running.port) as client:
@@ -55,7 +54,7 @@ def server(engine: Engine) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def administrator(server: Valkey) -> Iterator[redis.Redis]:
+def administrator(server: RunningValkey) -> Iterator[redis.Redis]:
     with redis.Redis(port=server.port, decode_responses=True) as client:
         asked(client, "ACL", "LOG", "RESET")
         yield client
@@ -76,12 +75,12 @@ def grant(administrator: redis.Redis, engine: Engine, *names: str, without: str 
         asked(administrator, *[word for word in words if word != without])
 
 
-def source(server: Valkey, **more: object) -> Source:
+def source(server: RunningValkey, **more: object) -> Valkey:
     named = {"username": "fleet-exporter", "password": SecretStr("change-me")}
-    return Source(ValkeyOptions.model_validate({"url": (Address(server.url),), **named, **more}))
+    return Valkey(ValkeyOptions.model_validate({"url": (Address(server.url),), **named, **more}))
 
 
-async def read_twice(reader: Source) -> dict[str, float]:
+async def read_twice(reader: Valkey) -> dict[str, float]:
     """The second collection, which knows the server's commands. Raises SourceError."""
     try:
         await samples_of(reader)
@@ -96,7 +95,7 @@ def refused(administrator: redis.Redis) -> list[Any]:
 
 
 async def test_info_and_the_logs_are_read_and_nothing_refused(
-    server: Valkey, engine: Engine, administrator: redis.Redis
+    server: RunningValkey, engine: Engine, administrator: redis.Redis
 ) -> None:
     grant(administrator, engine, BASE)
     page = await read_twice(source(server))
@@ -109,7 +108,7 @@ async def test_info_and_the_logs_are_read_and_nothing_refused(
 
 
 async def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
-    server: Valkey, engine: Engine, administrator: redis.Redis
+    server: RunningValkey, engine: Engine, administrator: redis.Redis
 ) -> None:
     who = f'server="127.0.0.1:{server.port}"'
     grant(administrator, engine, BASE, SIZES)
@@ -136,7 +135,7 @@ async def test_sizes_and_groups_of_keys_are_read_and_nothing_refused(
     [(name, word) for name in ALL for line in lines(name) for word in shlex.split(line) if word[0] in "+%~"],
 )
 async def test_every_word_is_required(
-    server: Valkey, engine: Engine, administrator: redis.Redis, name: str, word: str
+    server: RunningValkey, engine: Engine, administrator: redis.Redis, name: str, word: str
 ) -> None:
     """Without it, the server refuses the exporter something."""
     if word in NOT_THERE[engine]:
@@ -172,7 +171,7 @@ def commands(administrator: redis.Redis) -> dict[str, int]:
 
 @pytest.mark.parametrize("names", [(BASE,), (BASE, SIZES), (BASE, KEY_GROUPS), (BASE, KEY_GROUPS, TTL)], ids=" ".join)
 def test_every_other_command_is_refused(
-    server: Valkey, engine: Engine, administrator: redis.Redis, names: tuple[str, ...]
+    server: RunningValkey, engine: Engine, administrator: redis.Redis, names: tuple[str, ...]
 ) -> None:
     grant(administrator, engine, *names)
     granted = {word.removeprefix("+") for words in statements(engine, names) for word in words if word.startswith("+")}
@@ -197,7 +196,7 @@ def test_every_other_command_is_refused(
      "MONITOR", "SUBSCRIBE x", "EVAL 'return 1' 0", "SMEMBERS planning:stories:all"],
 )  # fmt: skip
 def test_commands_that_read_or_change_data_are_noperm(
-    server: Valkey, engine: Engine, administrator: redis.Redis, command: str
+    server: RunningValkey, engine: Engine, administrator: redis.Redis, command: str
 ) -> None:
     grant(administrator, engine, BASE, SIZES, KEY_GROUPS)
     with (
@@ -209,7 +208,7 @@ def test_commands_that_read_or_change_data_are_noperm(
     assert administrator.get("planning:story:1") == "secret"
 
 
-def test_only_the_named_keys_have_a_size(server: Valkey, engine: Engine, administrator: redis.Redis) -> None:
+def test_only_the_named_keys_have_a_size(server: RunningValkey, engine: Engine, administrator: redis.Redis) -> None:
     grant(administrator, engine, BASE, SIZES)
     with redis.Redis(port=server.port, username="fleet-exporter", password="change-me") as client:
         assert client.scard(SET) == 2

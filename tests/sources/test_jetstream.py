@@ -15,7 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
 from pydantic import SecretStr
 
-from exporter.clients.jetstream import Account, Consumer, Position, StreamList, decoded
+from exporter.clients.jetstream import Account, Consumer, SequenceInfo, StreamList, decoded
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
 from exporter.metrics.timestamps import seconds
@@ -252,8 +252,8 @@ def _consumer(delivered: tuple[int, str], floor: tuple[int, str]) -> Consumer:
     at = "2025-11-20T10:00:{}Z".format
     return Consumer(
         name="c",
-        delivered=Position(consumer_seq=delivered[0], last_active=at(delivered[1])),
-        ack_floor=Position(consumer_seq=floor[0], last_active=at(floor[1])),
+        delivered=SequenceInfo(consumer_seq=delivered[0], last_active=at(delivered[1])),
+        ack_floor=SequenceInfo(consumer_seq=floor[0], last_active=at(floor[1])),
     )
 
 

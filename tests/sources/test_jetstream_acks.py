@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
-from exporter.clients.jetstream import Consumer, Position
+from exporter.clients.jetstream import Consumer, SequenceInfo
 from exporter.config.options import Address
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from exporter.sources.jetstream.consumers import parsed_config
@@ -180,7 +180,7 @@ async def test_deliveries_do_not_step_back_when_the_server_crashes(server: Nats)
 
 
 def _row(created: str, delivered: int, unacked: int) -> ConsumerRow:
-    consumer = Consumer(name="c", created=created, delivered=Position(consumer_seq=delivered), num_ack_pending=unacked)
+    consumer = Consumer(name="c", created=created, delivered=SequenceInfo(consumer_seq=delivered), num_ack_pending=unacked)
     return ConsumerRow("S", consumer, parsed_config("S", consumer, {}))
 
 

@@ -15,7 +15,7 @@ from exporter.scrape import Scraper
 from exporter.sources.jetstream import Jetstream, JetstreamOptions
 from servers import nats as nats_servers
 from servers import nats_cluster
-from servers.nats_cluster import Cluster
+from servers.nats_cluster import NatsCluster
 from tests.support.pages import Page, series
 from tests.support.servers import required
 
@@ -23,14 +23,14 @@ UP = 'fleet_exporter_source_up{{source="jetstream",server="{}"}}'
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[NatsCluster]:
     with required():
         nats_servers.prepare()
     with nats_cluster.start() as running:
         yield running
 
 
-async def _fill(cluster: Cluster) -> str:
+async def _fill(cluster: NatsCluster) -> str:
     """A stream on one node, and one on all with a consumer that is on the same single node; returns the node's name."""
     client = await nats.connect(list(cluster.urls))
     js = client.jetstream()
@@ -58,7 +58,7 @@ async def _page(scraper: Scraper, fits: Callable[[Page], bool]) -> Page:
     return page
 
 
-async def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_read(cluster: Cluster) -> None:
+async def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_read(cluster: NatsCluster) -> None:
     dead = await _fill(cluster)
     urls = [cluster.node(dead).url, *(url for url in cluster.urls if url != cluster.node(dead).url)]
     options = JetstreamOptions(

@@ -10,9 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.events.model import Message
-from exporter.sources.loki.entries import Entry, Position, Style, batches, entry, label_limiter, last_position, push_body
+from exporter.sources.loki.entries import (
+    Entry,
+    LineStyle,
+    LokiPosition,
+    batches,
+    entry,
+    label_limiter,
+    last_position,
+    push_body,
+)
 
-STYLE = Style(frozenset({"password"}), 40, 400)
+STYLE = LineStyle(frozenset({"password"}), 40, 400)
 
 
 NOW = 1_763_632_800.0
@@ -23,8 +32,8 @@ def message(sequence: int, body: Any, stored: float = NOW) -> Message:
     return Message("agent.response.completed", data, stored, "AGENT_RESPONSES", sequence)
 
 
-def entered(one: Message, position: Position | None = None) -> Entry:
-    return entry(one, position or Position(), STYLE, label_limiter())
+def entered(one: Message, position: LokiPosition | None = None) -> Entry:
+    return entry(one, position or LokiPosition(), STYLE, label_limiter())
 
 
 def test_ids_are_metadata_and_never_labels() -> None:
@@ -64,10 +73,10 @@ def test_unparsed_messages_are_copied() -> None:
 
 def test_timestamps_increase_strictly_for_equal_lines() -> None:
     first = entered(message(1, {}))
-    second = entered(message(2, {}), Position(1, first.nanoseconds))
+    second = entered(message(2, {}), LokiPosition(1, first.nanoseconds))
 
     assert second.nanoseconds == first.nanoseconds + 1
-    assert entered(message(2, {}, NOW + 1), Position(1, first.nanoseconds)).nanoseconds == first.nanoseconds + 10**9
+    assert entered(message(2, {}, NOW + 1), LokiPosition(1, first.nanoseconds)).nanoseconds == first.nanoseconds + 10**9
 
 
 @given(data=st.binary(max_size=200), sequence=st.integers(1, 10**9))
@@ -84,8 +93,8 @@ def test_the_last_position_in_a_reply() -> None:
         {"stream": {"stream": "A", "sequence": "5"}, "values": [["101", "y"]]},
     ]
 
-    assert last_position(json.dumps({"data": {"result": results}}).encode()) == Position(5, 101)
-    assert last_position(b'{"data":{"result":[]}}') == Position()
+    assert last_position(json.dumps({"data": {"result": results}}).encode()) == LokiPosition(5, 101)
+    assert last_position(b'{"data":{"result":[]}}') == LokiPosition()
     with pytest.raises(ValueError):  # noqa: PT011 - whatever the decoder calls it
         last_position(b"<html>")
 

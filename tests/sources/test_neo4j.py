@@ -17,28 +17,28 @@ from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import OTHER
 from exporter.settings import SettingsError, load
 from exporter.sources.neo4j import Neo4j, Neo4jDatabase, Neo4jOptions
-from exporter.sources.neo4j.counts import ANY, UNLABELED, Counts, largest
+from exporter.sources.neo4j.counts import ANY, UNLABELED, PatternCounts, largest
 from exporter.sources.neo4j.failures import reason_of_code
 from exporter.sources.neo4j.schema import Schema, quoted
 from servers import neo4j as neo4j_servers
-from servers.neo4j import Neo4j as Server
+from servers.neo4j import RunningNeo4j
 from tests.support.pages import collected, series
 from tests.support.servers import required
 
 
-def source(server: Server, **more: object) -> Neo4j:
+def source(server: RunningNeo4j, **more: object) -> Neo4j:
     # A JVM that has just started compiles its first plans slowly.
     given = {"uri": Address(server.url), "password": SecretStr(server.password), "timeout": 60, **more}
     return Neo4j(Neo4jOptions.model_validate(given))
 
 
-def database(server: Server, **more: object) -> Neo4jDatabase:
+def database(server: RunningNeo4j, **more: object) -> Neo4jDatabase:
     [target] = source(server, **more).targets()
     return target
 
 
 @pytest.fixture(scope="module")
-def neo4j_server() -> Iterator[Server]:
+def neo4j_server() -> Iterator[RunningNeo4j]:
     """A separate server, because these tests count all nodes."""
     with required():
         neo4j_servers.prepare()
@@ -47,7 +47,7 @@ def neo4j_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def session(neo4j_server: Server) -> Iterator[neo4j.Session]:
+def session(neo4j_server: RunningNeo4j) -> Iterator[neo4j.Session]:
     auth = (neo4j_server.user, neo4j_server.password)
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver, driver.session() as session:
         session.run(
@@ -59,7 +59,7 @@ def session(neo4j_server: Server) -> Iterator[neo4j.Session]:
         yield session
 
 
-async def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_counts_by_label_type_and_pattern(neo4j_server: RunningNeo4j, session: neo4j.Session) -> None:
     page = await collected(source(neo4j_server))
 
     def pattern(start: str, kind: str, end: str) -> float:
@@ -79,7 +79,7 @@ async def test_counts_by_label_type_and_pattern(neo4j_server: Server, session: n
     assert any('edition="community"' in name for name in page)
 
 
-def test_the_count_query_uses_only_the_count_store(neo4j_server: Server, session: neo4j.Session) -> None:
+def test_the_count_query_uses_only_the_count_store(neo4j_server: RunningNeo4j, session: neo4j.Session) -> None:
     names = tuple(f"N{number}" for number in range(5))
     ends = [pattern for name in names for pattern in ((name, name, ""), ("", name, name))]
     schema = Schema((*((name, "", "") for name in names), *(("", name, "") for name in names), *ends))
@@ -110,7 +110,7 @@ def test_a_query_has_few_counts_and_new_patterns_leave_full_queries_as_they_are(
     assert after.labels == {*labels, "A"}
 
 
-async def test_a_change_of_counts_sets_its_timestamp(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_a_change_of_counts_sets_its_timestamp(neo4j_server: RunningNeo4j, session: neo4j.Session) -> None:
     reader = database(neo4j_server)
     before = await reader.collect()
     await asyncio.to_thread(lambda: session.run("CREATE (:Brand:New)").consume())
@@ -168,7 +168,7 @@ async def test_patterns_are_exact_and_new_ones_are_seen_at_once(procedures: tupl
     assert found[1][1].labels["Decision"] == 40
 
 
-async def test_each_database_is_a_separate_target(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_each_database_is_a_separate_target(neo4j_server: RunningNeo4j, session: neo4j.Session) -> None:
     """Community has one database that can be counted, so the other one is missing."""
     present, absent = source(neo4j_server, databases="Neo4j,archive").targets()
     assert (present.server, absent.server) == (
@@ -192,7 +192,7 @@ def test_duplicate_or_invalid_databases_are_refused(databases: str) -> None:
         load({"neo4j.uri": "bolt://x", "neo4j.databases": databases}, {})
 
 
-async def test_limits_keep_the_largest_and_sum_the_rest(neo4j_server: Server, session: neo4j.Session) -> None:
+async def test_limits_keep_the_largest_and_sum_the_rest(neo4j_server: RunningNeo4j, session: neo4j.Session) -> None:
     page = await collected(source(neo4j_server, max_labels=1, max_types=1))
     labels = {name: value for name, value in page.items() if name.startswith("neo4j_label_nodes")}
 
@@ -209,7 +209,7 @@ async def test_an_empty_database_is_zero_and_up() -> None:
     assert page['neo4j_labels{database="neo4j"}'] == 0
 
 
-async def test_it_cannot_write(neo4j_server: Server) -> None:
+async def test_it_cannot_write(neo4j_server: RunningNeo4j) -> None:
     async def write() -> None:
         reader = database(neo4j_server)
         try:
@@ -225,7 +225,9 @@ async def test_it_cannot_write(neo4j_server: Server) -> None:
     ("changed", "reason"),
     [({"password": SecretStr("wrong")}, Reason.UNAUTHORIZED), ({"databases": ("absent",)}, Reason.CONFIG)],
 )
-async def test_a_failed_connection_has_its_reason(neo4j_server: Server, changed: dict[str, object], reason: Reason) -> None:
+async def test_a_failed_connection_has_its_reason(
+    neo4j_server: RunningNeo4j, changed: dict[str, object], reason: Reason
+) -> None:
     with pytest.raises(SourceError) as caught:
         await collected(source(neo4j_server, **changed))
 
@@ -257,7 +259,7 @@ def test_names_are_quoted_in_queries(name: str) -> None:
 def test_patterns_known_from_one_side_only() -> None:
     ends = (("A", "T", ""), ("B", "T", ""), ("", "T", "A"), ("", "T", "B"))
     schema = Schema((("A", "", ""), ("B", "", ""), ("", "T", ""), *ends))
-    counts = Counts.of_queries(schema, [4, 3, 2, 2, 3, 2, 1, 1, 2])
+    counts = PatternCounts.of_queries(schema, [4, 3, 2, 2, 3, 2, 1, 1, 2])
 
     assert counts.pairs() == {("A", "T", ANY): 2, ("B", "T", ANY): 1, (ANY, "T", "A"): 1, (ANY, "T", "B"): 2}
 

@@ -8,7 +8,7 @@ from exporter.config.options import Address
 from exporter.errors import Reason
 from exporter.scrape import Scraper
 from exporter.sources.neo4j import Neo4j, Neo4jOptions
-from servers.neo4j import Neo4j as Server
+from servers.neo4j import RunningNeo4j
 from tests.support.fault_proxy import Mode, fault_proxy
 from tests.support.pages import eventually
 
@@ -24,7 +24,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("mode", REASONS)
-async def test_each_fault_has_its_reason_and_times_out(neo4j_server: Server, mode: Mode) -> None:
+async def test_each_fault_has_its_reason_and_times_out(neo4j_server: RunningNeo4j, mode: Mode) -> None:
     with fault_proxy(neo4j_server.url) as proxy:
         options = {
             "uri": Address(f"bolt://{proxy.address}"),

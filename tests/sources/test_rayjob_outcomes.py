@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sources.rayjob.clusters import Clusters
+from exporter.sources.rayjob.clusters import RayClusters
 from exporter.sources.rayjob.clusters import samples as cluster_samples
-from exporter.sources.rayjob.jobs import Correlation, Jobs, unknown_samples
+from exporter.sources.rayjob.jobs import Correlation, RayJobs, unknown_samples
 from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from tests.support.pages import Page, series
 
 
-def shown(jobs: Jobs) -> Page:
+def shown(jobs: RayJobs) -> Page:
     """The page of a store of RayJobs."""
     samples = [*job_samples(list(jobs.rows_now().values())), *jobs.attempts.samples(), *unknown_samples(jobs.unknown_states)]
     return series(samples)
@@ -33,7 +33,7 @@ KINDS = st.one_of(
     st.dictionaries(st.sampled_from(["jobStatus", "jobDeploymentStatus", "reason", "startTime", "endTime", "failed"]), KINDS)
 )
 def test_any_status_is_read_without_an_error(status: dict[str, Any]) -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": status}))
     jobs.change("scope", "ADDED", raw)
 
@@ -44,7 +44,7 @@ def test_any_status_is_read_without_an_error(status: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.sampled_from(["state", "desiredCPU", "desiredMemory", "conditions", "minWorkerReplicas"]), KINDS))
 def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
-    clusters = Clusters()
+    clusters = RayClusters()
     raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
     clusters.change("scope", "ADDED", raw)
 
@@ -53,7 +53,7 @@ def test_any_cluster_is_read_without_an_error(status: dict[str, Any]) -> None:
 
 def workers(**status: Any) -> dict[str, float]:
     """Workers of a RayCluster with this status, by metric name."""
-    clusters = Clusters()
+    clusters = RayClusters()
     raw = msgspec.Raw(msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "status": status}))
     clusters.change("scope", "ADDED", raw)
     page = series(cluster_samples(clusters.rows_now()))
@@ -77,7 +77,7 @@ def test_worker_counts_are_absent_if_kuberay_does_not_report_them() -> None:
 
 
 def test_unknown_states_become_other_and_are_counted_once() -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     job = {"metadata": {"name": "x", "namespace": "n", "uid": "u"}, "status": {"jobStatus": "DREAMING"}}
     for _ in range(3):
         jobs.change("scope", "MODIFIED", msgspec.Raw(msgspec.json.encode(job)))
@@ -91,7 +91,7 @@ def raw_job(uid: str = "u", **status: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode({"metadata": {"name": uid, "namespace": "n", "uid": uid}, "status": status}))
 
 
-def counted(jobs: Jobs, outcome: str) -> float:
+def counted(jobs: RayJobs, outcome: str) -> float:
     return shown(jobs)[f'ray_job_duration_seconds_count{{namespace="n",outcome="{outcome}"}}']
 
 
@@ -99,7 +99,7 @@ FINISHED = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:00:10
 
 
 def test_jobs_that_finished_before_the_exporter_started_are_a_baseline() -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     before = [raw_job(str(number), jobStatus="SUCCEEDED", failed=2, **FINISHED) for number in range(20)]
     jobs.replace("scope", jobs.rows("scope", before))
 
@@ -113,7 +113,7 @@ def test_jobs_that_finished_before_the_exporter_started_are_a_baseline() -> None
 
 
 def test_jobs_are_not_counted_again_after_the_crd_was_removed() -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     jobs.replace("scope", {})
     jobs.change("scope", "ADDED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
     jobs.clear("scope")
@@ -127,7 +127,7 @@ def test_jobs_are_not_counted_again_after_the_crd_was_removed() -> None:
 )
 @pytest.mark.parametrize("status", ["RUNNING", "", "PENDING"])
 def test_a_job_failed_by_kuberay_is_failed(reason: str, status: str) -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     jobs.replace("scope", {})
     jobs.change("scope", "ADDED", raw_job(jobStatus=status, jobDeploymentStatus="Failed", reason=reason, **FINISHED))
     page = shown(jobs)
@@ -138,7 +138,7 @@ def test_a_job_failed_by_kuberay_is_failed(reason: str, status: str) -> None:
 
 
 def test_retried_attempts_are_counted_as_their_number_rises() -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     jobs.replace("scope", {})
     for failed in (0, 1, 1, 2):
         jobs.change("scope", "MODIFIED", raw_job(jobDeploymentStatus="Retrying", failed=failed))
@@ -147,7 +147,7 @@ def test_retried_attempts_are_counted_as_their_number_rises() -> None:
 
 
 def test_each_retry_is_a_separate_attempt() -> None:
-    jobs = Jobs(CORRELATION)
+    jobs = RayJobs(CORRELATION)
     jobs.replace("scope", {})
     for start, end in (("00:00:00", "00:00:10"), ("00:01:00", None), ("00:01:00", "00:01:20"), ("00:01:00", "00:01:20")):
         status = {"jobStatus": "FAILED", "startTime": f"2026-01-01T{start}Z"} | (

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.sources.rayjob import Rayjob, RayjobOptions
-from exporter.sources.rayjob.cron_jobs import CronJobs
+from exporter.sources.rayjob.cron_jobs import RayCronJobs
 from exporter.sources.rayjob.cron_jobs import samples as cron_job_samples
-from exporter.sources.rayjob.services import Services
+from exporter.sources.rayjob.services import RayServices
 from exporter.sources.rayjob.services import samples as service_samples
 from servers.kubernetes import Kubernetes
 from tests.support.pages import Page, followed, page_where, series
@@ -120,7 +120,7 @@ def test_any_object_is_read_without_an_error(status: dict[str, Any], schedule: A
     raw = msgspec.Raw(
         msgspec.json.encode({"metadata": {"name": "x", "namespace": "n"}, "spec": {"schedule": schedule}, "status": status})
     )
-    services, cron_jobs = Services(), CronJobs()
+    services, cron_jobs = RayServices(), RayCronJobs()
     services.change("scope", "ADDED", raw)
     cron_jobs.change("scope", "ADDED", raw)
 

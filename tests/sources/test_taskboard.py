@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.errors import Reason as SourceReason
-from exporter.errors import SourceError
+from exporter.errors import Reason, SourceError
 from exporter.sources.taskboard import Taskboard, TaskboardOptions
 from tests.sources.task_files import body, put
 from tests.support.pages import collected
@@ -46,7 +45,7 @@ async def test_an_empty_board_is_zero_and_a_missing_one_is_down(tmp_path: Path) 
     assert (await collected(Taskboard(TaskboardOptions(root=tmp_path))))['fleet_board_column_tasks{column="done"}'] == 0
     with pytest.raises(SourceError) as missing:
         await collected(Taskboard(TaskboardOptions(root=tmp_path / "nowhere")))
-    assert missing.value.reason is SourceReason.UNREACHABLE
+    assert missing.value.reason is Reason.UNREACHABLE
 
 
 async def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.errors import Reason as SourceReason
-from exporter.errors import SourceError
+from exporter.errors import Reason, SourceError
 from exporter.events.broadcast import listening_to
 from exporter.events.model import Event
 from exporter.sources.taskboard import Taskboard, TaskboardOptions
@@ -127,7 +126,7 @@ async def test_a_recreated_board_is_watched_again(tmp_path: Path) -> None:
             try:
                 await source.collect()
             except SourceError as error:
-                return error.reason is SourceReason.UNREACHABLE
+                return error.reason is Reason.UNREACHABLE
             return False
 
         await eventually(down)

@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
+from exporter.sources.taskboard.task import (
+    Column,
+    Task,
+    TaskLocation,
+    UnreadableFile,
+    UnreadableReason,
+    move_is_legal,
+    parsed,
+)
 from tests.sources.task_files import body
 
-PLACE = Place(Column.ASSIGNED, "backend", "2026-02-06T1011-backend-fix")
+PLACE = TaskLocation(Column.ASSIGNED, "backend", "2026-02-06T1011-backend-fix")
 
 
 def task(text: str) -> Task:
@@ -70,30 +78,30 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", Reason.EMPTY),
-        (b"   \n", Reason.EMPTY),
-        (b"# a comment only\n", Reason.EMPTY),
-        (b"\xff\xfe", Reason.NOT_UTF8),
-        (b"title: *unquoted star\n", Reason.NOT_YAML),
-        (b"- a\n- b\n", Reason.NO_MAPPING),
-        (b"just text\n", Reason.NO_MAPPING),
-        (b"status: *missing\n", Reason.NOT_YAML),
+        (b"", UnreadableReason.EMPTY),
+        (b"   \n", UnreadableReason.EMPTY),
+        (b"# a comment only\n", UnreadableReason.EMPTY),
+        (b"\xff\xfe", UnreadableReason.NOT_UTF8),
+        (b"title: *unquoted star\n", UnreadableReason.NOT_YAML),
+        (b"- a\n- b\n", UnreadableReason.NO_MAPPING),
+        (b"just text\n", UnreadableReason.NO_MAPPING),
+        (b"status: *missing\n", UnreadableReason.NOT_YAML),
         (b"&a {b: *a}\n", None),
-        (b"id: 1\n---\nid: 2\n", Reason.SEVERAL_DOCUMENTS),
+        (b"id: 1\n---\nid: 2\n", UnreadableReason.SEVERAL_DOCUMENTS),
         (b"id: !!python/object/apply:os.system ['touch /tmp/owned']\nstatus: done\n", None),
         (BOMB.encode(), None),
     ],
     ids=range(12),
 )
-def test_invalid_and_malicious_files_are_rejected(content: bytes, reason: Reason | None) -> None:
+def test_invalid_and_malicious_files_are_rejected(content: bytes, reason: UnreadableReason | None) -> None:
     found = parsed(PLACE, content)
 
-    assert isinstance(found, Task) if reason is None else found == Unreadable(reason)
+    assert isinstance(found, Task) if reason is None else found == UnreadableFile(reason)
 
 
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_task_or_have_a_reason(data: bytes) -> None:
-    assert isinstance(parsed(PLACE, data), Task | Unreadable)
+    assert isinstance(parsed(PLACE, data), Task | UnreadableFile)
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,17 @@ from pydantic import SecretStr
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import ValkeyOptions, info, keys
+from exporter.sources.valkey import Valkey, ValkeyOptions, info, keys
 from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.keys import KeyGroups, group_of
 from servers import valkey as valkey_servers
-from servers.valkey import Engine, Valkey
+from servers.valkey import Engine, RunningValkey
 from tests.support.pages import collected, samples_of, series
 from tests.support.servers import required
 
 
-def source(url: str, **more: object) -> Source:
-    return Source(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
+def source(url: str, **more: object) -> Valkey:
+    return Valkey(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
@@ -56,7 +55,7 @@ async def test_a_real_server_is_exported_completely(engine: Engine) -> None:
     assert any(name.startswith(f'valkey_server_info{{{who},engine="{engine}"') for name in page)
 
 
-async def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: Valkey) -> None:
+async def test_a_scrape_is_one_round_trip_of_at_most_three_commands_and_writes_nothing(valkey_server: RunningValkey) -> None:
     reader = source(valkey_server.url)
     await samples_of(reader)
     with redis.Redis(port=valkey_server.port) as client:
@@ -113,7 +112,7 @@ async def test_a_hundred_collections_change_only_the_documented_statistics(optio
     assert after == before | {"keyspace_hits": before["keyspace_hits"] + 100 * hits}  # type: ignore[operator]
 
 
-async def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey) -> None:
+async def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: RunningValkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.set("t:string", "four")
         client.rpush("t:list", "1", "2")
@@ -130,7 +129,7 @@ async def test_every_type_of_key_has_a_size_and_its_memory(valkey_server: Valkey
     assert all(page[f'valkey_key_memory_bytes{{{who},key="t:{name}"}}'] > 0 for name in keys.SIZE_COMMANDS)
 
 
-async def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey) -> None:
+async def test_a_key_that_changes_its_type_is_sized_again(valkey_server: RunningValkey) -> None:
     who = f'server="127.0.0.1:{valkey_server.port}"'
 
     with redis.Redis(port=valkey_server.port) as client:
@@ -150,7 +149,7 @@ async def test_a_key_that_changes_its_type_is_sized_again(valkey_server: Valkey)
 
 
 @pytest.mark.parametrize("refused", ["-scan", "-@keyspace"])
-async def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: Valkey, refused: str) -> None:
+async def test_a_server_that_refuses_scan_loses_only_the_key_groups(valkey_server: RunningValkey, refused: str) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "+slowlog", "~*", refused)
         page = await collected(
@@ -177,7 +176,7 @@ async def test_a_wrong_password_is_unauthorized() -> None:
     assert page
 
 
-async def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_server: Valkey) -> None:
+async def test_a_server_that_refuses_the_logs_loses_only_their_series(valkey_server: RunningValkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.execute_command("ACL", "SETUSER", "poor", "on", ">poor", "+info", "+client", "-slowlog", "-commandlog")
         page = await collected(source(valkey_server.url, username="poor", password=SecretStr("poor")))
@@ -242,7 +241,7 @@ def test_info_fields_are_read_by_name() -> None:
 
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
-    assert {sample.metric for sample in info.samples(parsed(text), "s")} <= {*Source.metrics}
+    assert {sample.metric for sample in info.samples(parsed(text), "s")} <= {*Valkey.metrics}
 
 
 @given(st.lists(st.sampled_from([*info.FIELDS, "db0", "cmdstat_x", "slave0", "errorstat_x", "role"])), st.text())

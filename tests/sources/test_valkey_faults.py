@@ -9,21 +9,20 @@ import pytest
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import ValkeyOptions
-from servers.valkey import Valkey
+from exporter.sources.valkey import Valkey, ValkeyOptions
+from servers.valkey import RunningValkey
 from tests.support.fault_proxy import REASONS, FaultProxy, Mode, fault_proxy
 from tests.support.pages import collected, listener, samples_of, series
 
 
 @pytest.fixture
-def proxy(valkey_server: Valkey) -> Iterator[FaultProxy]:
+def proxy(valkey_server: RunningValkey) -> Iterator[FaultProxy]:
     with fault_proxy(valkey_server.url) as running:
         yield running
 
 
-def source(address: str, timeout: float = 2.0) -> Source:
-    return Source(ValkeyOptions(url=(Address(f"redis://{address}"),), timeout=timeout))
+def source(address: str, timeout: float = 2.0) -> Valkey:
+    return Valkey(ValkeyOptions(url=(Address(f"redis://{address}"),), timeout=timeout))
 
 
 @pytest.mark.parametrize("mode", REASONS)

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from exporter.config.options import Address
 from exporter.errors import Reason, SourceError
-from exporter.sources.valkey import Valkey as Source
-from exporter.sources.valkey import ValkeyOptions, modes
+from exporter.sources.valkey import Valkey, ValkeyOptions, modes
 from servers import valkey as valkey_servers
 from servers.process import free_port
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.privileges.documented import lines
 from tests.support.pages import Page, collected, page_where, series
 from tests.support.servers import required
@@ -29,11 +28,11 @@ SLOTS = 16384
 LOGS = ("+slowlog", "+commandlog")
 
 
-def source(url: str, **more: object) -> Source:
-    return Source(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
+def source(url: str, **more: object) -> Valkey:
+    return Valkey(ValkeyOptions.model_validate({"url": (Address(url),), **more}))
 
 
-async def first(reader: Source, fits: Callable[[Page], bool]) -> Page:
+async def first(reader: Valkey, fits: Callable[[Page], bool]) -> Page:
     """The first page that fits; what a server offers is known from the second collection on."""
     try:
         return await page_where(reader, fits)
@@ -43,7 +42,7 @@ async def first(reader: Source, fits: Callable[[Page], bool]) -> Page:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[list[Valkey]]:
+def cluster() -> Iterator[list[RunningValkey]]:
     """Three masters that share the hash slots."""
     args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
     with contextlib.ExitStack() as running:
@@ -115,7 +114,7 @@ async def test_the_documented_words_permit_cluster_and_sentinel() -> None:
             assert [entry for entry in client.execute_command("ACL", "LOG") if lookup in str(entry)] == []
 
 
-async def test_percentiles_of_latencies_by_command(valkey_server: Valkey) -> None:
+async def test_percentiles_of_latencies_by_command(valkey_server: RunningValkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         client.get("absent")
         truth = client.info("latencystats")["latency_percentiles_usec_get"]
@@ -126,7 +125,7 @@ async def test_percentiles_of_latencies_by_command(valkey_server: Valkey) -> Non
     assert found == pytest.approx({name: value / 1e6 for name, value in truth.items()})
 
 
-async def test_groups_of_a_configured_stream(valkey_server: Valkey) -> None:
+async def test_groups_of_a_configured_stream(valkey_server: RunningValkey) -> None:
     with redis.Redis(port=valkey_server.port) as client:
         for number in range(5):
             client.xadd("work", {"n": number})

@@ -16,7 +16,7 @@ from exporter.errors import Reason
 from exporter.sources.workloads import Workloads, WorkloadsOptions
 from exporter.sources.workloads.pod import image_version, pod_of, row_of, workload_of
 from exporter.sources.workloads.resources import used_of
-from exporter.sources.workloads.samples import Status, WorkloadsSnapshot, samples, status_of
+from exporter.sources.workloads.samples import WorkloadsSnapshot, WorkloadStatus, samples, status_of
 from exporter.sources.workloads.store import Pods
 from servers.kubernetes import Kubernetes
 from tests.support.pages import Page, followed, page_showing, raised_by, series
@@ -105,15 +105,15 @@ async def test_a_deployment_with_a_pod_in_trouble(kubernetes_server: Kubernetes,
 @pytest.mark.parametrize(
     ("phases", "status"),
     [
-        (["Running", "Failed"], Status.UP),  # an evicted pod and its successor
-        (["Failed", "Succeeded"], Status.UP),  # a Job that succeeded when it was tried again
-        (["Failed"], Status.DOWN),
-        (["Succeeded"], Status.UP),
-        (["Running", "Pending"], Status.DEGRADED),
-        (["Pending"], Status.DOWN),
+        (["Running", "Failed"], WorkloadStatus.UP),  # an evicted pod and its successor
+        (["Failed", "Succeeded"], WorkloadStatus.UP),  # a Job that succeeded when it was tried again
+        (["Failed"], WorkloadStatus.DOWN),
+        (["Succeeded"], WorkloadStatus.UP),
+        (["Running", "Pending"], WorkloadStatus.DEGRADED),
+        (["Pending"], WorkloadStatus.DOWN),
     ],
 )
-def test_terminated_pods_count_only_without_other_pods(phases: list[str], status: Status) -> None:
+def test_terminated_pods_count_only_without_other_pods(phases: list[str], status: WorkloadStatus) -> None:
     pods = [row_of(pod_of(msgspec.json.encode(shape(phase)))) for phase in phases]
 
     assert status_of(pods) is status

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.sources.workloads.pod import PodRow, pod_of, row_of, workload_of
 from exporter.sources.workloads.resources import GPU_RESOURCES, Resources, gpus_of, node_of, of_pod
-from exporter.sources.workloads.samples import Status, WorkloadsSnapshot, samples, status_of
+from exporter.sources.workloads.samples import WorkloadsSnapshot, WorkloadStatus, samples, status_of
 from exporter.sources.workloads.store import Pods
 from tests.support.pages import Page, series
 
@@ -172,8 +172,8 @@ def test_the_last_run_of_a_cron_job_is_its_status() -> None:
 
     failed, succeeded = run_of("Failed", "2026-02-06T10:00:00Z"), run_of("Succeeded", "2026-02-05T10:00:00Z")
 
-    assert status_of([failed, succeeded], "CronJob") is Status.DOWN
-    assert status_of([run_of("Failed", "2026-02-04T10:00:00Z"), succeeded], "CronJob") is Status.UP
+    assert status_of([failed, succeeded], "CronJob") is WorkloadStatus.DOWN
+    assert status_of([run_of("Failed", "2026-02-04T10:00:00Z"), succeeded], "CronJob") is WorkloadStatus.UP
 
 
 AMOUNTS = st.builds(Resources, *[st.integers(0, 1000).map(float)] * 3)

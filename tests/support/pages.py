@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from exporter.errors import SourceError
-from exporter.metrics.exposition import Format, grouped, rendered
+from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import read_once
 from exporter.source import Source
@@ -22,7 +22,7 @@ Page = dict[str, float]
 
 def series(samples: Iterable[Sample]) -> Page:
     """`name{labels}` → value, for every line that is no comment."""
-    lines = rendered(grouped(samples), Format.TEXT).decode().removesuffix("\n").split("\n")
+    lines = rendered(grouped(samples), ExpositionFormat.TEXT).decode().removesuffix("\n").split("\n")
     shown = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
     return {name: float(value) for name, _, value in shown}
 

@@ -15,12 +15,12 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.support.process import Exporter, exporter
 
 
 @pytest.fixture(scope="module")
-def running(valkey_server: Valkey) -> Iterator[Exporter]:
+def running(valkey_server: RunningValkey) -> Iterator[Exporter]:
     with exporter(variables={"REDIS_URL": valkey_server.url}) as process:
         yield process
 
@@ -71,7 +71,7 @@ def test_health_and_readiness(running: Exporter) -> None:
     assert httpx.get(f"{running.url}/nowhere").status_code == 404
 
 
-def test_the_landing_page_shows_every_source(running: Exporter, valkey_server: Valkey) -> None:
+def test_the_landing_page_shows_every_source(running: Exporter, valkey_server: RunningValkey) -> None:
     httpx.get(f"{running.url}/metrics")
     page = httpx.get(running.url).text
 

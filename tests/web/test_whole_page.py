@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.reference import metric_groups
 from servers import nats, vllm
 from servers.kubernetes import Kubernetes
-from servers.neo4j import Neo4j
+from servers.neo4j import RunningNeo4j
 from servers.process import wait_for
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.support.fleet_streams import fleet_on
 from tests.support.pages import eventually
 from tests.support.process import Exporter, exporter
@@ -33,7 +33,9 @@ async def _speaks(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def everything(valkey_server: Valkey, neo4j_server: Neo4j, kubernetes_server: Kubernetes) -> Iterator[Exporter]:
+def everything(
+    valkey_server: RunningValkey, neo4j_server: RunningNeo4j, kubernetes_server: Kubernetes
+) -> Iterator[Exporter]:
     with vllm.start() as engine, nats.start() as bus:
         variables = {
             "NATS_URL": bus.url,

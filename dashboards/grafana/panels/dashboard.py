@@ -14,9 +14,9 @@ from grafanalib._gen import DashboardEncoder
 
 from alerts.dashboard_uid import DashboardUid
 from dashboards.grafana.fields import Document
-from dashboards.grafana.layout import Place, Row, places
+from dashboards.grafana.layout import GridPosition, Row, places
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel
-from dashboards.grafana.queries import Logs, PrometheusTarget
+from dashboards.grafana.queries import LokiTarget, PrometheusTarget
 from dashboards.grafana.variables import INSTANCE, JOB, Variable, data_source
 
 SCHEMA_VERSION: Final = 42
@@ -50,7 +50,7 @@ class Annotation:
     """
 
     name: str
-    query: PrometheusTarget | Logs
+    query: PrometheusTarget | LokiTarget
     color: str
     title: str
     text: str = ""
@@ -65,7 +65,7 @@ class Annotation:
         """The annotation in Grafana's JSON."""
         common: Document = {"name": self.name, "enable": self.shown, "hide": False, "iconColor": self.color}
         common |= {"titleFormat": self.title, "textFormat": self.text}
-        if isinstance(self.query, Logs):
+        if isinstance(self.query, LokiTarget):
             target = {"refId": "Anno", "expr": self.query.text, "queryType": "range", "maxLines": 200}
             return common | {"datasource": LOKI, "expr": self.query.text, "target": target}
         expr = self.query.query.text
@@ -141,7 +141,7 @@ class Dashboard:
     @property
     def needs_loki(self) -> bool:
         """Whether any panel queries Loki."""
-        marks = any(isinstance(mark.query, Logs) for mark in self.annotations)
+        marks = any(isinstance(mark.query, LokiTarget) for mark in self.annotations)
         return marks or any(panel.needs_loki for row in self.rows for panel in row.panels)
 
     def _rows(self, *, loki: bool) -> list[core.Panel]:
@@ -152,7 +152,9 @@ class Dashboard:
             if not kept.panels:
                 continue
             if kept.title:
-                made.append(core.RowPanel(title=row.title, collapsed=row.collapsed, gridPos=_grid(Place(0, top, 24, 1))))
+                made.append(
+                    core.RowPanel(title=row.title, collapsed=row.collapsed, gridPos=_grid(GridPosition(0, top, 24, 1)))
+                )
                 top += 1
             placed = [
                 _evolved(panel, gridPos=_grid(place)) for panel, place in zip(kept.panels, places(kept, top), strict=True)
@@ -186,7 +188,7 @@ def _with_ids(panels: list[core.Panel]) -> list[core.Panel]:
     return list(core.Dashboard(title="", panels=panels).auto_panel_ids().panels)
 
 
-def _grid(place: Place) -> core.GridPos:
+def _grid(place: GridPosition) -> core.GridPos:
     return core.GridPos(h=place.height, w=place.width, x=place.x, y=place.y)
 
 

@@ -22,7 +22,7 @@ from dashboards.grafana.fields import (
 )
 from dashboards.grafana.layout import LEAST_LEGEND_HEIGHT
 from dashboards.grafana.panels.panel import LOKI, PROMETHEUS, Panel, log_targets, panel, targets
-from dashboards.grafana.queries import RATE, STEP, Logs, PrometheusTarget
+from dashboards.grafana.queries import RATE, STEP, LokiTarget, PrometheusTarget
 
 MOST_POINTS: Final = 360
 """Points per line: one per scrape in three hours. More would overlap and cost more in Prometheus."""
@@ -200,7 +200,7 @@ def heatmap(
 def timeline(
     title: str,
     description: str,
-    *lines: PrometheusTarget | Logs,
+    *lines: PrometheusTarget | LokiTarget,
     states: Mapping[str, tuple[str, str]],
     width: int | None = None,
     height: int = 10,
@@ -213,7 +213,7 @@ def timeline(
 
     """
     from_prometheus = [line for line in lines if isinstance(line, PrometheusTarget)]
-    from_loki = [line for line in lines if isinstance(line, Logs)]
+    from_loki = [line for line in lines if isinstance(line, LokiTarget)]
     if from_prometheus and from_loki:
         raise ValueError(f"{title}: expected only Prometheus or only Loki queries, got both")
     options: Document = {

@@ -14,7 +14,7 @@ import attr
 from grafanalib import core
 
 from dashboards.grafana.fields import Document
-from dashboards.grafana.queries import RATE, STEP, Logs, PrometheusTarget
+from dashboards.grafana.queries import RATE, STEP, LokiTarget, PrometheusTarget
 
 PROMETHEUS = {"type": "prometheus", "uid": "${prometheus_datasource}"}
 LOKI = {"type": "loki", "uid": "${loki_datasource}"}
@@ -40,7 +40,7 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib is not typed
 
 
 @attr.s
-class Target(core.Target):  # type: ignore[misc]  # as above
+class PanelTarget(core.Target):  # type: ignore[misc]  # as above
     """A query without the keys that only Graphite and Grafana before 8 read."""
 
     extra: Document = attr.ib(factory=dict, kw_only=True)
@@ -52,12 +52,12 @@ class Target(core.Target):  # type: ignore[misc]  # as above
 
 
 _panel: Callable[..., Panel] = Panel
-_target: Callable[..., Target] = Target  # grafanalib has no type annotations
+_target: Callable[..., PanelTarget] = PanelTarget  # grafanalib has no type annotations
 
 
 def targets(
     lines: Sequence[PrometheusTarget], *, instant: bool = False, table: bool = False, names: str = ""
-) -> list[Target]:
+) -> list[PanelTarget]:
     """Prometheus queries named A, B, C … or by `names`; `instant` queries only the end of the time range.
 
     Raises ValueError for an instant query over $__rate_interval, which depends on the time range and on the panel's width.
@@ -80,7 +80,7 @@ def targets(
     return made
 
 
-def log_targets(logs: Logs, *, instant: bool = False) -> list[Target]:
+def log_targets(logs: LokiTarget, *, instant: bool = False) -> list[PanelTarget]:
     """One Loki query."""
     extra = {"editorMode": "code", "queryType": "instant" if instant else "range"}
     if logs.legend:
@@ -92,7 +92,7 @@ def panel(
     kind: str,
     title: str,
     description: str,
-    queries: Sequence[Target],
+    queries: Sequence[PanelTarget],
     *,
     options: Document,
     field: Document,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dashboards.grafana.fields import NO_DATA, Document
 from dashboards.grafana.panels.panel import LOKI, Panel, log_targets, panel
-from dashboards.grafana.queries import Logs
+from dashboards.grafana.queries import LokiTarget
 
 
 def note(title: str, content: str, *, width: int | None = None, height: int = 3) -> Panel:
@@ -22,7 +22,7 @@ def note(title: str, content: str, *, width: int | None = None, height: int = 3)
 def logs(
     title: str,
     description: str,
-    query: Logs,
+    query: LokiTarget,
     *,
     width: int | None = None,
     height: int = 12,

@@ -28,7 +28,7 @@ _MOST_TYPES = 100
 _LARGEST = 1e12
 
 
-class Agent(NamedTuple):
+class BrokerAgent(NamedTuple):
     """A row of `agents`; `heartbeat` in seconds since 1970, `interval` in seconds, `pid` if its metadata names one."""
 
     id: str
@@ -63,7 +63,7 @@ class Tickets(NamedTuple):
 class BrokerSnapshot:
     """The broker now; None for a table that the file does not have."""
 
-    agents: tuple[Agent, ...]
+    agents: tuple[BrokerAgent, ...]
     figures: dict[str, Figures]
     tickets: Tickets | None
     errors: dict[tuple[str, str], int]
@@ -143,11 +143,11 @@ class Tables:
             unreadable=dict(unreadable),
         )
 
-    def _agents(self, reading: Reading, unreadable: Counter[str]) -> list[Agent]:
+    def _agents(self, reading: Reading, unreadable: Counter[str]) -> list[BrokerAgent]:
         """The agents, the one with the latest heartbeat first."""
-        found: dict[str, Agent] = {}
+        found: dict[str, BrokerAgent] = {}
         for name, kind, status, mode, metadata, heartbeat, interval in reading.rows(AGENTS):
-            agent = Agent(
+            agent = BrokerAgent(
                 _text(name),
                 _text(kind),
                 _text(status),

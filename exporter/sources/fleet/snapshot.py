@@ -13,7 +13,7 @@ from exporter.fleet.agents import AgentState
 from exporter.fleet.deliberations import Deliberations, Ending
 from exporter.fleet.delivery import ConsumerCounts
 from exporter.fleet.stages import Stages
-from exporter.fleet.state import Counts, Fleet
+from exporter.fleet.state import EventCounts, Fleet
 from exporter.metrics.histogram import Histogram, copied
 
 
@@ -58,7 +58,7 @@ class StagesSnapshot:
 class StateSnapshot:
     """Aggregates of all events read so far."""
 
-    counts: Counts
+    counts: EventCounts
     agents: tuple[AgentRow, ...]
     expected: Mapping[str, int]
     """Agents assigned to the last task of a role's council."""

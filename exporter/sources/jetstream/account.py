@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from exporter.clients.jetstream import Limits
+from exporter.clients.jetstream import AccountLimits
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info
 from exporter.sources.jetstream.snapshot import AccountReading
 
@@ -110,7 +110,7 @@ def account_samples(reading: AccountReading) -> Iterable[Sample]:
         yield from _limits(tier.limits, _TIER_LIMITS, tier=name)
 
 
-def _limits(limits: Limits, metrics: tuple[Metric, ...], **labels: str) -> Iterable[Sample]:
+def _limits(limits: AccountLimits, metrics: tuple[Metric, ...], **labels: str) -> Iterable[Sample]:
     values = (limits.max_memory, limits.max_storage, limits.max_streams, limits.max_consumers)
     for metric, value in zip(metrics, values, strict=True):
         if value > 0:

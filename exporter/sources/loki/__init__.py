@@ -23,7 +23,7 @@ from exporter.events.redaction import REDACT
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.loki.copier import DROP_REASONS, StreamCopier, StreamCopy
-from exporter.sources.loki.entries import Style
+from exporter.sources.loki.entries import LineStyle
 
 ENTRIES = counter("fleet_exporter_loki_entries_total", "Entries that Loki accepted.", "stream")
 DROPPED = counter(
@@ -123,7 +123,7 @@ class LokiForwarder(Source, Target[LokiSnapshot]):
         self._copier = StreamCopier(
             options.nats,
             self._client(),
-            Style(redact, options.text_limit, options.line_limit),
+            LineStyle(redact, options.text_limit, options.line_limit),
             streams=options.streams,
             timeout=options.timeout,
             batch_bytes=options.batch_bytes,

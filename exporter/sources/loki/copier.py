@@ -31,8 +31,8 @@ from exporter.metrics.histogram import Histogram
 from exporter.metrics.timestamps import instant
 from exporter.sources.loki.entries import (
     Entry,
-    Position,
-    Style,
+    LineStyle,
+    LokiPosition,
     batches,
     entry,
     label_limiter,
@@ -65,7 +65,7 @@ class StreamCopy:
     """Position of one stream, and counters since startup."""
 
     created: str
-    position: Position
+    position: LokiPosition
     delay: Histogram = field(default_factory=lambda: Histogram(DELAYS))
     pending: int = 0
     entries: int = 0
@@ -78,7 +78,14 @@ class StreamCopier:
     """Copies until cancelled; `copies`, `problems` and `retries` are its state."""
 
     def __init__(
-        self, nats: NatsServer, loki: LokiClient, style: Style, *, streams: Sequence[str], timeout: float, batch_bytes: int
+        self,
+        nats: NatsServer,
+        loki: LokiClient,
+        style: LineStyle,
+        *,
+        streams: Sequence[str],
+        timeout: float,
+        batch_bytes: int,
     ) -> None:
         self._nats = nats
         self._loki = loki
@@ -153,7 +160,7 @@ class StreamCopier:
             self.tried.set()
             return
         if position.sequence > last:
-            position = Position()
+            position = LokiPosition()
         self.tried.set()
         copy = self.copies.setdefault(name, StreamCopy(stream.created, position))
         copy.created, copy.position = stream.created, position  # the counters continue
@@ -193,10 +200,10 @@ class StreamCopier:
                 copy.missed += message.sequence - position.sequence - 1
             written = entry(message, position, self._style, roles)
             found.append(written)
-            position = Position(message.sequence, written.nanoseconds)
+            position = LokiPosition(message.sequence, written.nanoseconds)
         return found
 
-    async def _position(self, stream: Stream) -> Position:
+    async def _position(self, stream: Stream) -> LokiPosition:
         """The last message of this stream in Loki; entries of a previous stream of the same name are ignored."""
         created = int((instant(stream.created)[0] or 0.0) * 1e9)
         now = time.time()
@@ -243,7 +250,7 @@ class StreamCopier:
                 now = time.time()
                 for one in entries:
                     copy.delay.observe(max(now - one.nanoseconds / 1e9, 0.0))
-                copy.position = Position(entries[-1].sequence, entries[-1].nanoseconds)
+                copy.position = LokiPosition(entries[-1].sequence, entries[-1].nanoseconds)
                 return
             await asyncio.sleep(pause)
 
@@ -255,7 +262,7 @@ class StreamCopier:
                 extra={"stream": name, "sequence": one.sequence, "reason": reason, "error": str(refused)},
             )
         copy.dropped[reason] += 1
-        copy.position = Position(one.sequence, one.nanoseconds)
+        copy.position = LokiPosition(one.sequence, one.nanoseconds)
 
     def _fail(self, stream: str | None, error: SourceError) -> None:
         self.problems[stream] = error

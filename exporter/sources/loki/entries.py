@@ -18,7 +18,7 @@ _NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class LineStyle:
     """How a payload is rendered: redacted fields (lower case), max. characters of a text, max. bytes of a line."""
 
     redact: Collection[str]
@@ -44,7 +44,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Position:
+class LokiPosition:
     """The last message of a stream in Loki: sequence and timestamp; 0 if there is none."""
 
     sequence: int = 0
@@ -56,7 +56,7 @@ def label_limiter() -> LabelLimiter:
     return LabelLimiter(40, ROLES)
 
 
-def entry(message: Message, position: Position, style: Style, admitted: Callable[[str], str]) -> Entry:
+def entry(message: Message, position: LokiPosition, style: LineStyle, admitted: Callable[[str], str]) -> Entry:
     """The entry for the message after `position`.
 
     Its time is the server's, or one nanosecond after the previous entry: strictly increasing times keep equal payloads
@@ -127,15 +127,15 @@ class _Data(msgspec.Struct):
     result: list[_Result] = []
 
 
-class _Reply(msgspec.Struct):
+class _QueryResponse(msgspec.Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-def last_position(reply: bytes) -> Position:
+def last_position(reply: bytes) -> LokiPosition:
     """The newest entry in a query_range reply. Raises msgspec.DecodeError or ValueError."""
-    newest = Position()
-    for result in msgspec.json.decode(reply, type=_Reply).data.result:
+    newest = LokiPosition()
+    for result in msgspec.json.decode(reply, type=_QueryResponse).data.result:
         for moment, _ in result.values:
             if int(moment) > newest.nanoseconds:
-                newest = Position(int(result.stream.get("sequence", "0")), int(moment))
+                newest = LokiPosition(int(result.stream.get("sequence", "0")), int(moment))
     return newest

@@ -22,7 +22,7 @@ from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.neo4j import counts
-from exporter.sources.neo4j.counts import Counts, GraphCounts, Limits
+from exporter.sources.neo4j.counts import GraphCounts, GraphLimits, PatternCounts
 from exporter.sources.neo4j.failures import failure
 from exporter.sources.neo4j.schema import Schema
 
@@ -111,7 +111,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         self.max_series = options.max_series
         self.database = database
         self._options = options
-        self._limits = Limits(options.max_labels, options.max_types, options.max_patterns)
+        self._limits = GraphLimits(options.max_labels, options.max_types, options.max_patterns)
         self._driver: AsyncDriver | None = None
         self._component: tuple[str, str] | None = None
         self._has_statistics = True
@@ -119,7 +119,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         self._schema_until = 0.0
         self._uncounted: dict[str, tuple[int, int]] = {}
         """As counted when the schema was read."""
-        self._last: Counts | None = None
+        self._last: PatternCounts | None = None
         self._changed: float | None = None
 
     @property
@@ -158,7 +158,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
             last_change=self._changed,
         )
 
-    async def _statistics(self) -> Counts | None:
+    async def _statistics(self) -> PatternCounts | None:
         """All counts; None if the user may not call the procedure or the server does not have it."""
         import neo4j.exceptions as errors
 
@@ -169,9 +169,9 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
                 raise
             self._has_statistics = False
             return None
-        return Counts.of_statistics(record.data())
+        return PatternCounts.of_statistics(record.data())
 
-    async def _count_by_schema(self) -> Counts:
+    async def _count_by_schema(self) -> PatternCounts:
         [names] = await self.query(_NAMES)
         if time.monotonic() >= self._schema_until or not self._schema.knows(names["labels"], names["types"]):
             await self._read_schema()
@@ -187,9 +187,9 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         self._schema = Schema.of(record, limit=self._limits.patterns, known=self._schema)
         self._schema_until = time.monotonic() + self._options.schema_refresh_interval
 
-    async def _counted(self) -> Counts:
+    async def _counted(self) -> PatternCounts:
         row = [count for query in self._schema.queries for count in (await self.query(query))[0]["counts"]]
-        return Counts.of_queries(self._schema, row)
+        return PatternCounts.of_queries(self._schema, row)
 
     async def _transactions(self) -> int | None:
         """Open transactions except for this one; None if the user may not list them."""

@@ -41,7 +41,7 @@ METRICS: Final[tuple[Metric, ...]] = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class GraphLimits:
     """Max. labels, types and patterns."""
 
     labels: int
@@ -62,7 +62,7 @@ class GraphCounts:
 
 
 @dataclass(frozen=True)
-class Counts:
+class PatternCounts:
     """The count of every pattern with at most one labeled end."""
 
     nodes: int
@@ -70,7 +70,7 @@ class Counts:
     by_pattern: Mapping[Pattern, int]
 
     @classmethod
-    def of_statistics(cls, reply: Mapping[str, Any]) -> Counts:
+    def of_statistics(cls, reply: Mapping[str, Any]) -> PatternCounts:
         """The row of db.stats.retrieve('GRAPH COUNTS') with all labels and types. Raises ValueError without totals."""
         found: dict[Pattern, int] = {(label, "", ""): 0 for label in reply["labels"]}
         found |= {("", name, ""): 0 for name in reply["types"]}
@@ -86,7 +86,7 @@ class Counts:
         return cls(nodes, relationships, found)
 
     @classmethod
-    def of_queries(cls, schema: Schema, row: Sequence[int]) -> Counts:
+    def of_queries(cls, schema: Schema, row: Sequence[int]) -> PatternCounts:
         """The lists that `Schema.queries` give, joined. Raises ValueError if there is not one count per pattern."""
         if len(row) != 2 + len(schema.patterns):
             raise ValueError(f"expected one count per label, type and pattern, got {len(row)} counts")
@@ -141,7 +141,7 @@ class Counts:
                 found |= {(ANY, name, end): count for end, count in ends.items()}
         return found
 
-    def limited(self, limits: Limits) -> GraphCounts:
+    def limited(self, limits: GraphLimits) -> GraphCounts:
         """The largest counts, the rest as `other`."""
         return GraphCounts(
             nodes=self.nodes,

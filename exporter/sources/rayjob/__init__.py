@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from exporter.clients.kubernetes import Cluster, NotServed, location
+from exporter.clients.kubernetes import ApiServer, NotServed, location
 from exporter.clients.kubernetes_watch import ObjectStore, Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
@@ -25,12 +25,12 @@ from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.metrics.timestamps import rfc3339
 from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, logs, services
-from exporter.sources.rayjob.clusters import Clusters
-from exporter.sources.rayjob.cron_jobs import CronJobs
-from exporter.sources.rayjob.jobs import Correlation, JobRow, Jobs, job_state
+from exporter.sources.rayjob.clusters import RayClusters
+from exporter.sources.rayjob.cron_jobs import RayCronJobs
+from exporter.sources.rayjob.jobs import Correlation, JobRow, RayJobs, job_state
 from exporter.sources.rayjob.objects import Key, ray_job
 from exporter.sources.rayjob.rendered import Texts
-from exporter.sources.rayjob.services import Services
+from exporter.sources.rayjob.services import RayServices
 
 SERVED = gauge("ray_crd_available", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
 
@@ -93,9 +93,9 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         super().__init__(options, shard)
         self.options = options
         correlation = Correlation(options.agent_label, options.task_label, options.role_label, options.story_label)
-        self._jobs, self._clusters = Jobs(correlation, shard), Clusters(shard)
-        self._services, self._cron_jobs = Services(shard), CronJobs(shard)
-        self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
+        self._jobs, self._clusters = RayJobs(correlation, shard), RayClusters(shard)
+        self._services, self._cron_jobs = RayServices(shard), RayCronJobs(shard)
+        self._cluster = ApiServer(options.kubeconfig, context=options.context, timeout=options.timeout)
         stores: dict[str, ObjectStore[Any]] = {
             "rayjobs": self._jobs,
             "rayclusters": self._clusters,
@@ -200,7 +200,7 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         }
 
 
-def _watch(cluster: Cluster, path: str, store: ObjectStore[Any]) -> Watch:
+def _watch(cluster: ApiServer, path: str, store: ObjectStore[Any]) -> Watch:
     path, *fallbacks = (f"/apis/ray.io/{version}/{path}" for version in _VERSIONS)
     return Watch(cluster, path, store, fallbacks=fallbacks)
 

@@ -79,7 +79,7 @@ def cluster_texts(cluster: RayCluster) -> Texts:
     )
 
 
-class Clusters(RenderedObjects[RayCluster]):
+class RayClusters(RenderedObjects[RayCluster]):
     """The RayClusters of a shard."""
 
     def __init__(self, shard: Shard = WHOLE) -> None:

@@ -44,7 +44,7 @@ def cron_job_texts(cron_job: RayCronJob) -> Texts:
     )
 
 
-class CronJobs(RenderedObjects[RayCronJob]):
+class RayCronJobs(RenderedObjects[RayCronJob]):
     """The RayCronJobs of a shard."""
 
     def __init__(self, shard: Shard = WHOLE) -> None:

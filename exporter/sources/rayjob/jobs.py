@@ -196,7 +196,7 @@ class Attempts:
             yield FAILED_ATTEMPTS(count, namespace=namespace)
 
 
-class Jobs:
+class RayJobs:
     """An ObjectStore of RayJobs; ignores RayJobs of other shards."""
 
     def __init__(self, correlation: Correlation, shard: Shard = WHOLE) -> None:

@@ -12,7 +12,7 @@ _LARGEST = 4 * 1024 * 1024
 _LONGEST_LINE = 2000
 
 
-class _Logs(msgspec.Struct):
+class _LogsResponse(msgspec.Struct):
     logs: str = ""
 
 
@@ -23,7 +23,7 @@ class LogsMissing(Exception):
 def last_lines(body: bytes) -> list[str]:
     """The reply's last lines. Raises LogsMissing if it is not from a Ray dashboard."""
     try:
-        text = msgspec.json.decode(body, type=_Logs).logs
+        text = msgspec.json.decode(body, type=_LogsResponse).logs
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         raise LogsMissing("the Ray dashboard: expected a job API reply, got something else") from None
     return [line[:_LONGEST_LINE] for line in text.splitlines()[-LINES:]]

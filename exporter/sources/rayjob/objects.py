@@ -12,7 +12,7 @@ from exporter.metrics.metric import OTHER
 _TEXT_MAP = dict[str, str]
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class RayMetadata(msgspec.Struct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -44,12 +44,12 @@ class RayJobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RayJob(msgspec.Struct, frozen=True):
-    metadata: Metadata = Metadata()
+    metadata: RayMetadata = RayMetadata()
     spec: RayJobSpec = RayJobSpec()
     status: RayJobStatus = RayJobStatus()
 
 
-class Condition(msgspec.Struct, frozen=True):
+class RayCondition(msgspec.Struct, frozen=True):
     type: str = ""
     status: str = ""
 
@@ -66,11 +66,11 @@ class RayClusterStatus(msgspec.Struct, frozen=True, rename="camel"):
     desired_memory: str | int | float | None = None
     desired_gpu: str | int | float | None = msgspec.field(name="desiredGPU", default=None)
     desired_tpu: str | int | float | None = msgspec.field(name="desiredTPU", default=None)
-    conditions: list[Condition] | None = None
+    conditions: list[RayCondition] | None = None
 
 
 class RayCluster(msgspec.Struct, frozen=True):
-    metadata: Metadata = Metadata()
+    metadata: RayMetadata = RayMetadata()
     status: RayClusterStatus = RayClusterStatus()
 
 
@@ -92,11 +92,11 @@ class RayServiceStatus(msgspec.Struct, frozen=True, rename="camel"):
     active_service_status: ActiveService = ActiveService()
     num_serve_endpoints: int | None = None
     old_serve_endpoints: int | None = msgspec.field(name="NumServeEndpoints", default=None)
-    conditions: list[Condition] | None = None
+    conditions: list[RayCondition] | None = None
 
 
 class RayService(msgspec.Struct, frozen=True):
-    metadata: Metadata = Metadata()
+    metadata: RayMetadata = RayMetadata()
     status: RayServiceStatus = RayServiceStatus()
 
 
@@ -111,13 +111,13 @@ class RayCronJobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RayCronJob(msgspec.Struct, frozen=True):
-    metadata: Metadata = Metadata()
+    metadata: RayMetadata = RayMetadata()
     spec: RayCronJobSpec = RayCronJobSpec()
     status: RayCronJobStatus = RayCronJobStatus()
 
 
-class _Identity(msgspec.Struct, frozen=True):
-    metadata: Metadata = Metadata()
+class _RayIdentity(msgspec.Struct, frozen=True):
+    metadata: RayMetadata = RayMetadata()
 
 
 def ray_job(raw: bytes | msgspec.Raw) -> RayJob:
@@ -152,11 +152,11 @@ def ray_cron_job(raw: bytes | msgspec.Raw) -> RayCronJob:
         return RayCronJob(metadata=_identity(raw))
 
 
-def _identity(raw: bytes | msgspec.Raw) -> Metadata:
+def _identity(raw: bytes | msgspec.Raw) -> RayMetadata:
     try:
-        return msgspec.json.decode(raw, type=_Identity).metadata
+        return msgspec.json.decode(raw, type=_RayIdentity).metadata
     except msgspec.ValidationError:
-        return Metadata()
+        return RayMetadata()
 
 
 NEW: Final = "New"
@@ -172,5 +172,5 @@ def known(value: str | None, states: Sequence[str]) -> str:
     return value if value in states else OTHER
 
 
-def key_of(meta: Metadata) -> Key:
+def key_of(meta: RayMetadata) -> Key:
     return meta.namespace, meta.name

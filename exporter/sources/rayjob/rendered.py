@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.config.sharding import WHOLE, Shard
 from exporter.metrics.metric import Metric, Sample
-from exporter.sources.rayjob.objects import Key, Metadata, key_of
+from exporter.sources.rayjob.objects import Key, RayMetadata, key_of
 
 Texts = tuple[str, ...]
 """The lines of one object, one text per metric; empty if the metric does not apply."""
@@ -18,7 +18,7 @@ Texts = tuple[str, ...]
 
 class NamedObject(Protocol):
     @property
-    def metadata(self) -> Metadata: ...
+    def metadata(self) -> RayMetadata: ...
 
 
 ObjectT = TypeVar("ObjectT", bound=NamedObject)

@@ -69,7 +69,7 @@ def service_texts(service: RayService) -> Texts:
     )
 
 
-class Services(RenderedObjects[RayService]):
+class RayServices(RenderedObjects[RayService]):
     """The RayServices of a shard."""
 
     def __init__(self, shard: Shard = WHOLE) -> None:

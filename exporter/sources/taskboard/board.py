@@ -17,7 +17,15 @@ from typing import NamedTuple
 
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import OTHER
-from exporter.sources.taskboard.task import Column, Place, Reason, Task, Unreadable, move_is_legal, parsed
+from exporter.sources.taskboard.task import (
+    Column,
+    Task,
+    TaskLocation,
+    UnreadableFile,
+    UnreadableReason,
+    move_is_legal,
+    parsed,
+)
 
 ENDINGS = ("yaml", "yml")
 SIDE_FOLDERS = ("archive", "fridge")
@@ -64,8 +72,8 @@ class BoardMissing(Exception):
 @dataclass(slots=True)
 class _File:
     stamp: Stamp
-    place: Place
-    content: Task | Unreadable
+    place: TaskLocation
+    content: Task | UnreadableFile
 
 
 class Board:
@@ -89,9 +97,9 @@ class Board:
         return (file.content for file in self._files.values() if isinstance(file.content, Task))
 
     @property
-    def unreadable(self) -> dict[str, Reason]:
+    def unreadable(self) -> dict[str, UnreadableReason]:
         """Why a file is not a task, by path below the root."""
-        return {path: file.content.reason for path, file in self._files.items() if isinstance(file.content, Unreadable)}
+        return {path: file.content.reason for path, file in self._files.items() if isinstance(file.content, UnreadableFile)}
 
     def scan(self) -> Scan:
         """Scan all folders. Raises BoardMissing, or OSError if the root cannot be listed."""
@@ -114,7 +122,7 @@ class Board:
 
     def scan_files(self, paths: Iterable[str]) -> Scan | None:
         """Scan these files only; None if one of them is not a file of a column, so that only a full scan will do."""
-        present: list[tuple[str, Place, Stamp | None]] = []
+        present: list[tuple[str, TaskLocation, Stamp | None]] = []
         gone: list[str] = []
         for full in paths:
             path = os.path.relpath(full, self._root)
@@ -142,15 +150,15 @@ class Board:
         self._count(result)
         return result
 
-    def _file(self, path: str, place: Place, stamp: Stamp | None, result: Scan) -> _File | None:
+    def _file(self, path: str, place: TaskLocation, stamp: Stamp | None, result: Scan) -> _File | None:
         """The current file; while it is half-written, its previous content. `stamp` is None if it is not a regular file."""
         if stamp is None:
-            return _File(Stamp(0, 0, 0), place, Unreadable(Reason.SYMLINK))
+            return _File(Stamp(0, 0, 0), place, UnreadableFile(UnreadableReason.SYMLINK))
         known = self._files.get(path) or self._by_stem.get(place.stem)
         if known is not None and known.stamp == stamp and known.place == place:
             return known
         content = self._read(path, place, stamp)
-        if isinstance(content, Unreadable) and time.time() - stamp.modified / 1e9 < _SETTLED:
+        if isinstance(content, UnreadableFile) and time.time() - stamp.modified / 1e9 < _SETTLED:
             result.again = True
             return known
         if isinstance(content, Task):
@@ -189,7 +197,7 @@ class Board:
         if len(self._observed) > 2 * self._max_files:
             del self._observed[next(iter(self._observed))]
 
-    def _listed(self) -> Iterator[tuple[str, Place, Stamp | None]]:
+    def _listed(self) -> Iterator[tuple[str, TaskLocation, Stamp | None]]:
         """Every task file of the columns, at any depth; no stamp for a symbolic link."""
         for column in Column:
             for path, entry in self._files_below(self._root / column, column):
@@ -222,13 +230,13 @@ class Board:
             kept[OTHER] = kept.get(OTHER, 0) + rest
         return kept
 
-    def _read(self, path: str, place: Place, stamp: Stamp) -> Task | Unreadable:
+    def _read(self, path: str, place: TaskLocation, stamp: Stamp) -> Task | UnreadableFile:
         if stamp.size > LARGEST:
-            return Unreadable(Reason.TOO_LARGE)
+            return UnreadableFile(UnreadableReason.TOO_LARGE)
         try:
             return parsed(place, (self._root / path).read_bytes())
         except OSError:
-            return Unreadable(Reason.UNREACHABLE)
+            return UnreadableFile(UnreadableReason.UNREACHABLE)
 
 
 def _kind(before: Task | None, task: Task) -> str:
@@ -246,14 +254,14 @@ def _stamp(found: os.stat_result) -> Stamp | None:
     return Stamp(found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
-def _place(path: str) -> Place | None:
+def _place(path: str) -> TaskLocation | None:
     """Where a path below the root is on the board; None if it is not on it."""
     parts = Path(path).parts
     stem, _, ending = parts[-1].rpartition(".") if parts else ("", "", "")
     if len(parts) < 2 or ending.lower() not in ENDINGS or parts[0] not in tuple(Column):
         return None
     column = Column(parts[0])
-    return Place(column, parts[1] if len(parts) > 2 and column is not Column.INBOX else "", stem)
+    return TaskLocation(column, parts[1] if len(parts) > 2 and column is not Column.INBOX else "", stem)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -14,7 +14,7 @@ from exporter.metrics.metric import OTHER, Metric, Sample, Unit, counter, gauge,
 from exporter.metrics.timestamps import rfc3339
 from exporter.source import UNREADABLE_VALUES
 from exporter.sources.taskboard.board import Board
-from exporter.sources.taskboard.task import NONE, Column, Reason, Task
+from exporter.sources.taskboard.task import NONE, Column, Task, UnreadableReason
 
 KINDS: Final = ("created", "assigned", "completed", "updated")
 SYSTEM: Final = "board"
@@ -83,7 +83,7 @@ class BoardSnapshot:
     """The board at its last scan; `figures` are the samples of its tasks, made once per scan."""
 
     tasks: tuple[Task, ...]
-    unreadable: dict[str, Reason]
+    unreadable: dict[str, UnreadableReason]
     """Why a file is not a task, by path below the root."""
     moves: dict[str, int]
     illegal: int
@@ -151,9 +151,9 @@ def _of_tasks(tasks: tuple[Task, ...]) -> Iterable[Sample]:
         yield UNREADABLE_VALUES(fields[field], source=SOURCE, field=field)
 
 
-def _of_files(unreadable: dict[str, Reason], side: dict[str, int], skipped: int) -> Iterable[Sample]:
+def _of_files(unreadable: dict[str, UnreadableReason], side: dict[str, int], skipped: int) -> Iterable[Sample]:
     reasons = Counter(unreadable.values())
-    for reason in Reason:
+    for reason in UnreadableReason:
         yield UNREADABLE(reasons[reason], reason=reason)
     for folder, number in side.items():
         yield SIDE(number, folder=folder)

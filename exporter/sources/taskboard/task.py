@@ -27,7 +27,7 @@ class Column(StrEnum):
     DONE = "done"
 
 
-class Reason(StrEnum):
+class UnreadableReason(StrEnum):
     """Why a file is not a task."""
 
     EMPTY = "empty"
@@ -41,7 +41,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TaskLocation:
     """Where a file is: its column, the agent's folder if any, and its name without the ending."""
 
     column: Column
@@ -91,10 +91,10 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableFile:
     """A file that is not a task."""
 
-    reason: Reason
+    reason: UnreadableReason
 
 
 STATUSES: Final = ("new", "inbox", "assigned", "in_progress", "blocked", "done", "error")
@@ -123,20 +123,20 @@ def move_is_legal(before: str, after: str) -> bool:
     return before == after or before not in _MOVES or after not in _MOVES or after in _MOVES[before]
 
 
-def parsed(place: Place, data: bytes) -> Task | Unreadable:
+def parsed(place: TaskLocation, data: bytes) -> Task | UnreadableFile:
     """The task in a file's content."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return Unreadable(Reason.NOT_UTF8)
+        return UnreadableFile(UnreadableReason.NOT_UTF8)
     if not text.strip():
-        return Unreadable(Reason.EMPTY)
+        return UnreadableFile(UnreadableReason.EMPTY)
     try:
         found = _scalars(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        return Unreadable(Reason.NOT_YAML)
-    if isinstance(found, Reason):
-        return Unreadable(found)
+        return UnreadableFile(UnreadableReason.NOT_YAML)
+    if isinstance(found, UnreadableReason):
+        return UnreadableFile(found)
     unreadable: list[str] = []
 
     def moment(*names: str) -> float | None:
@@ -166,7 +166,7 @@ def parsed(place: Place, data: bytes) -> Task | Unreadable:
 
 
 @dataclass(slots=True)
-class _Node:
+class _OpenNode:
     """A mapping or sequence that the parser is in."""
 
     is_mapping: bool
@@ -193,23 +193,23 @@ class _Node:
             self.has_key = False
 
 
-def _scalars(text: str) -> dict[str, str] | Reason:  # noqa: C901, PLR0912 - one branch per kind of YAML event
+def _scalars(text: str) -> dict[str, str] | UnreadableReason:  # noqa: C901, PLR0912 - one branch per kind of YAML event
     """The scalars of the only document's top-level mapping, including merged ones (`<<`)."""
     anchors: dict[str, Any] = {}
-    nodes: list[_Node] = []
-    root: _Node | None = None
+    nodes: list[_OpenNode] = []
+    root: _OpenNode | None = None
     documents = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                return Reason.SEVERAL_DOCUMENTS
+                return UnreadableReason.SEVERAL_DOCUMENTS
             continue
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             is_mapping = isinstance(event, yaml.MappingStartEvent)
             if not nodes and not is_mapping:
-                return Reason.NO_MAPPING
-            nodes.append(_Node(is_mapping, event.anchor))
+                return UnreadableReason.NO_MAPPING
+            nodes.append(_OpenNode(is_mapping, event.anchor))
             if event.anchor:
                 anchors[event.anchor] = None
             continue
@@ -226,16 +226,16 @@ def _scalars(text: str) -> dict[str, str] | Reason:  # noqa: C901, PLR0912 - one
             if event.anchor:
                 anchors[event.anchor] = value
             if not nodes:
-                return Reason.EMPTY if value is None else Reason.NO_MAPPING
+                return UnreadableReason.EMPTY if value is None else UnreadableReason.NO_MAPPING
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchors:
-                return Reason.NOT_YAML
+                return UnreadableReason.NOT_YAML
             value = anchors[event.anchor]
         else:
             continue
         nodes[-1].take(value)
     if root is None:
-        return Reason.EMPTY
+        return UnreadableReason.EMPTY
     found: dict[str, str] = {}
     merged = root.merged if isinstance(root.merged, list) else [root.merged]
     for one in {id(one): one for one in merged if isinstance(one, dict)}.values():

@@ -15,7 +15,7 @@ _ELEMENT_BYTES: Final = 64
 _KINDS: Final = (b"+", b"-", b":", b"$", b"*")
 
 
-class _Lines:
+class _LineReader:
     """A reader whose lines are whole and of RESP: the client's parser takes half a line for a closed connection."""
 
     def __init__(self, reader: StreamReader) -> None:
@@ -43,7 +43,7 @@ class BoundedParser(_AsyncRESP2Parser):
 
     def on_connect(self, connection: Any) -> None:
         super().on_connect(connection)  # type: ignore[no-untyped-call]
-        self._stream = cast(StreamReader, _Lines(cast(StreamReader, self._stream)))
+        self._stream = cast(StreamReader, _LineReader(cast(StreamReader, self._stream)))
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
         self._bytes = 0

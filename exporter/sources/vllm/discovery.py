@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.clients.kubernetes import Cluster
+from exporter.clients.kubernetes import ApiServer
 from exporter.clients.kubernetes_watch import Watch
 from exporter.metrics.metric import gauge
 
 DISCOVERED = gauge("vllm_discovered_servers", "Ready endpoints of a Kubernetes Service (EndpointSlice).", "service")
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _SliceMetadata(msgspec.Struct, frozen=True):
     name: str = ""
 
 
@@ -34,7 +34,7 @@ class _Port(msgspec.Struct, frozen=True):
 
 
 class EndpointSlice(msgspec.Struct, frozen=True, rename="camel"):
-    metadata: _Metadata = _Metadata()
+    metadata: _SliceMetadata = _SliceMetadata()
     address_type: str = "IPv4"
     endpoints: list[_Endpoint] | None = None
     ports: list[_Port] | None = None
@@ -87,7 +87,7 @@ class Discovery:
     """Watches every configured Service: namespace/name or namespace/name:port."""
 
     def __init__(self, services: Sequence[str], kubeconfig: Path | None, *, timeout: float) -> None:
-        self._cluster = Cluster(kubeconfig, timeout=timeout)
+        self._cluster = ApiServer(kubeconfig, timeout=timeout)
         self._watches: dict[str, tuple[Endpoints, Watch]] = {}
         for service in services:
             namespace, _, rest = service.partition("/")

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.clients.kubernetes import Cluster, NotServed, location
+from exporter.clients.kubernetes import ApiServer, NotServed, location
 from exporter.clients.kubernetes_watch import Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
@@ -57,7 +57,7 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
         super().__init__(options, shard)
         self.options = options
         self._scopes = [f"namespaces/{name}/" for name in options.namespaces] or [""]
-        self._cluster = Cluster(options.kubeconfig, context=options.context, timeout=options.timeout)
+        self._cluster = ApiServer(options.kubeconfig, context=options.context, timeout=options.timeout)
         self._pods = Pods(options.gpu_resources)
         self._nodes = Nodes(options.pool_label, options.gpu_resources)
         self._watches = tuple(Watch(self._cluster, f"/api/v1/{scope}pods", self._pods) for scope in self._scopes)

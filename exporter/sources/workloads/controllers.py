@@ -14,25 +14,25 @@ PLURALS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet", "d
 """Kinds of apps/v1 by the plural in their path."""
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _ControllerMetadata(msgspec.Struct, frozen=True):
     name: str = ""
     namespace: str = ""
 
 
-class _Spec(msgspec.Struct, frozen=True):
+class _ControllerSpec(msgspec.Struct, frozen=True):
     replicas: int | None = None
 
 
-class _Status(msgspec.Struct, frozen=True, rename="camel"):
+class _ControllerStatus(msgspec.Struct, frozen=True, rename="camel"):
     available_replicas: int | None = None
     desired_number_scheduled: int | None = None
     number_available: int | None = None
 
 
 class _Controller(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    spec: _Spec = _Spec()
-    status: _Status = _Status()
+    metadata: _ControllerMetadata = _ControllerMetadata()
+    spec: _ControllerSpec = _ControllerSpec()
+    status: _ControllerStatus = _ControllerStatus()
 
 
 class Replicas(NamedTuple):

@@ -45,7 +45,7 @@ class _Owner(msgspec.Struct, frozen=True):
     controller: bool | None = None
 
 
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+class _PodMetadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -54,7 +54,7 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     owner_references: list[_Owner] | None = None
 
 
-class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+class _PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
     resources: ResourceRequirements = ResourceRequirements()
@@ -62,44 +62,44 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str | None = None
 
 
-class _Reason(msgspec.Struct, frozen=True):
+class _StateReason(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class _State(msgspec.Struct, frozen=True):
-    waiting: _Reason | None = None
-    terminated: _Reason | None = None
+class _ContainerState(msgspec.Struct, frozen=True):
+    waiting: _StateReason | None = None
+    terminated: _StateReason | None = None
 
 
 class _ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     ready: bool = False
     restart_count: int = 0
-    state: _State = _State()
-    last_state: _State = _State()
+    state: _ContainerState = _ContainerState()
+    last_state: _ContainerState = _ContainerState()
 
 
-class _Condition(msgspec.Struct, frozen=True):
+class _PodCondition(msgspec.Struct, frozen=True):
     type: str = ""
     status: str = ""
 
 
-class _Status(msgspec.Struct, frozen=True, rename="camel"):
+class _PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     phase: str | None = None
     reason: str | None = None
     start_time: str | None = None
-    conditions: list[_Condition] | None = None
+    conditions: list[_PodCondition] | None = None
     container_statuses: list[_ContainerStatus] | None = None
     init_container_statuses: list[_ContainerStatus] | None = None
 
 
 class Pod(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    spec: _Spec = _Spec()
-    status: _Status = _Status()
+    metadata: _PodMetadata = _PodMetadata()
+    spec: _PodSpec = _PodSpec()
+    status: _PodStatus = _PodStatus()
 
 
-class _Identity(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
+class _PodIdentity(msgspec.Struct, frozen=True):
+    metadata: _PodMetadata = _PodMetadata()
 
 
 class Workload(NamedTuple):
@@ -138,7 +138,7 @@ def pod_of(raw: bytes | msgspec.Raw) -> Pod:
         return msgspec.json.decode(raw, type=Pod)
     except msgspec.ValidationError:
         try:
-            return Pod(metadata=msgspec.json.decode(raw, type=_Identity).metadata)
+            return Pod(metadata=msgspec.json.decode(raw, type=_PodIdentity).metadata)
         except msgspec.ValidationError:
             return Pod()
 
@@ -215,7 +215,7 @@ def _ended(container: _ContainerStatus) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_known(one.reason, TERMINATED) for one in states if one is not None))
 
 
-def _reserved(spec: _Spec, gpu_resources: Sequence[str], *, limits: bool) -> Resources:
+def _reserved(spec: _PodSpec, gpu_resources: Sequence[str], *, limits: bool) -> Resources:
     """Requests or limits of a pod, with its runtime's overhead."""
 
     def given(resources: ResourceRequirements) -> Quantities | None:

@@ -103,13 +103,13 @@ class _UsedContainer(msgspec.Struct, frozen=True):
     usage: _Usage = _Usage()
 
 
-class _Identity(msgspec.Struct, frozen=True):
+class _PodMetricsMetadata(msgspec.Struct, frozen=True):
     name: str = ""
     namespace: str = ""
 
 
 class _PodMetrics(msgspec.Struct, frozen=True):
-    metadata: _Identity = _Identity()
+    metadata: _PodMetricsMetadata = _PodMetricsMetadata()
     containers: list[_UsedContainer] | None = None
 
 

@@ -16,7 +16,7 @@ from exporter.sources.workloads.pod import PHASES, PodRow, Workload
 from exporter.sources.workloads.resources import Resources
 
 
-class Status(StrEnum):
+class WorkloadStatus(StrEnum):
     """UP: all desired replicas available, or all pods ready; DEGRADED: some; DOWN: none; ABSENT: expected, but unknown."""
 
     UP = "up"
@@ -31,7 +31,7 @@ STATUS = state_set(
     "Status of a workload: all, some or none of its desired replicas are available; of a workload without replicas (Job, "
     "CronJob, RayCluster, Pod): of its pods ready.",
     *_WHO,
-    states=(Status.UP, Status.DEGRADED, Status.DOWN),
+    states=(WorkloadStatus.UP, WorkloadStatus.DEGRADED, WorkloadStatus.DOWN),
 )
 DESIRED = gauge(
     "fleet_workload_desired_replicas",
@@ -84,7 +84,7 @@ EXPECTED = state_set(
     "Status of each workload in workloads.expected, of any kind.",
     "namespace",
     "workload",
-    states=tuple(Status),
+    states=tuple(WorkloadStatus),
 )
 POOL_GPUS = gauge("fleet_node_pool_gpus_allocatable", "GPUs of a pool's nodes (status.allocatable).", "pool")
 POOL_REQUESTED = gauge("fleet_node_pool_gpus_requested", "GPUs requested by pods on a pool's nodes (spec).", "pool")
@@ -104,7 +104,7 @@ class WorkloadsSnapshot:
 
     lines: Sequence[tuple[str, ...]]
     """The lines of all workloads, one text per metric in WORKLOAD."""
-    expected: Mapping[tuple[str, str], Status]
+    expected: Mapping[tuple[str, str], WorkloadStatus]
     """Status of each expected workload by namespace and name."""
     pools: Mapping[str, Pool]
     """Node pools; empty if nodes are not watched or cannot be read."""
@@ -114,7 +114,7 @@ class WorkloadsSnapshot:
     """Whether each optional lookup succeeded."""
 
 
-def status_of(pods: Iterable[PodRow], kind: str = "", replicas: Replicas | None = None) -> Status:
+def status_of(pods: Iterable[PodRow], kind: str = "", replicas: Replicas | None = None) -> WorkloadStatus:
     """With `replicas`: whether the desired ones are available; a workload scaled to zero is up. Otherwise by its pods.
 
     Terminated pods are ignored unless there are no others: an evicted pod stays long after its replacement. For a CronJob,
@@ -122,23 +122,23 @@ def status_of(pods: Iterable[PodRow], kind: str = "", replicas: Replicas | None 
     """
     if replicas is not None:
         if replicas.available >= replicas.desired:
-            return Status.UP
-        return Status.DEGRADED if replicas.available else Status.DOWN
+            return WorkloadStatus.UP
+        return WorkloadStatus.DEGRADED if replicas.available else WorkloadStatus.DOWN
     every = list(pods)
     if kind == "CronJob":
         every = [max(every, key=lambda pod: math.inf if pod.started is None else pod.started)]
     active = [pod for pod in every if not pod.has_ended]
     if not active:
-        return Status.UP if any(pod.phase == "Succeeded" for pod in every) else Status.DOWN
+        return WorkloadStatus.UP if any(pod.phase == "Succeeded" for pod in every) else WorkloadStatus.DOWN
     ready = sum(pod.ready for pod in active)
     if ready == len(active):
-        return Status.UP
-    return Status.DEGRADED if ready else Status.DOWN
+        return WorkloadStatus.UP
+    return WorkloadStatus.DEGRADED if ready else WorkloadStatus.DOWN
 
 
-def worst(statuses: Iterable[Status]) -> Status:
+def worst(statuses: Iterable[WorkloadStatus]) -> WorkloadStatus:
     """Of workloads of several kinds with one name."""
-    return max(statuses, key=tuple(Status).index)
+    return max(statuses, key=tuple(WorkloadStatus).index)
 
 
 def workload_lines(workload: Workload, pods: Iterable[PodRow], replicas: Replicas | None, restarts: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 from exporter.sources.workloads.controllers import Replicas
 from exporter.sources.workloads.pod import PodRow, Workload, pod_of, row_of
 from exporter.sources.workloads.resources import GPU_RESOURCES, NodeRow, Resources, node_of
-from exporter.sources.workloads.samples import Pool, Status, status_of, workload_lines, worst
+from exporter.sources.workloads.samples import Pool, WorkloadStatus, status_of, workload_lines, worst
 
 Key = tuple[str, str]
 """(namespace, name)"""
@@ -103,14 +103,14 @@ class Pods:
             self._lines[workload] = workload_lines(workload, pods, replicas, self._restarts[workload])
         return list(self._lines.values())
 
-    def expected(self, names: Iterable[str]) -> dict[Key, Status]:
+    def expected(self, names: Iterable[str]) -> dict[Key, WorkloadStatus]:
         """The status of each name (`namespace/name`), of any kind."""
-        found: dict[Key, list[Status]] = defaultdict(list)
+        found: dict[Key, list[WorkloadStatus]] = defaultdict(list)
         for workload in self._workloads():
             pods, replicas = self._of.get(workload, {}).values(), self._replicas_of(workload)
             found[workload.namespace, workload.name].append(status_of(pods, workload.kind, replicas))
         keys = [(namespace, name) for namespace, _, name in (text.partition("/") for text in names)]
-        return {key: worst(found[key]) if key in found else Status.ABSENT for key in keys}
+        return {key: worst(found[key]) if key in found else WorkloadStatus.ABSENT for key in keys}
 
     def used(self, used: Mapping[Key, Resources]) -> dict[Workload, Resources]:
         """Usage by workload from usage by pod; workloads without pods in it are omitted."""

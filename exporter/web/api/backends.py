@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from exporter.events.values import role_of
 from exporter.metrics.timestamps import rfc3339
 from exporter.scrape import Scraper
-from exporter.scrape.state import State
+from exporter.scrape.state import TargetState
 from exporter.source import Source
 from exporter.sources.broker import Broker
 from exporter.sources.costs import Costs
@@ -91,7 +91,7 @@ class HoursQuery(Parameters):
     hours: float = Field(1.0, gt=0, le=168, description="Hours to look back.")
 
 
-def _source_view(state: State) -> dict[str, Any]:
+def _source_view(state: TargetState) -> dict[str, Any]:
     return {
         "source": state.source.kind,
         "server": state.source.server or None,

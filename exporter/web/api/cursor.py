@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.events.history import Place
+from exporter.events.history import StoragePosition
 from exporter.web.api.filter import LATEST
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
@@ -31,10 +31,10 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     until: _Seconds | None
 
     @property
-    def place(self) -> Place:
-        return Place(self.stored, self.stream, self.sequence)
+    def place(self) -> StoragePosition:
+        return StoragePosition(self.stored, self.stream, self.sequence)
 
-    def at(self, direction: Direction, place: Place) -> Cursor:
+    def at(self, direction: Direction, place: StoragePosition) -> Cursor:
         """A cursor of the same range."""
         stored = min(max(place.stored, 0.0), LATEST)
         return Cursor(direction, stored, place.stream, place.sequence, self.since, self.until)

@@ -27,7 +27,7 @@ from exporter.web.api.search import DEADLINE, Found, Searches, until_client_leav
 from exporter.web.api.table import csv_row
 
 
-class Format(StrEnum):
+class EventsFormat(StrEnum):
     JSON = "json"
     NDJSON = "ndjson"
     CSV = "csv"
@@ -71,7 +71,7 @@ class PageQuery(Parameters):
 
 
 class EventsQuery(EventConditions, PageQuery):
-    format: Format = Field(Format.JSON, description="json, ndjson, or csv (without payloads).")
+    format: EventsFormat = Field(EventsFormat.JSON, description="json, ndjson, or csv (without payloads).")
 
 
 class StoryQuery(PageQuery):
@@ -150,10 +150,10 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
     )
     async def events(request: Request, query: Annotated[EventsQuery, Query()]) -> Response:
         found, about = await read(request, query, query.filter)
-        if query.format is Format.CSV:
+        if query.format is EventsFormat.CSV:
             table = [csv_row(_COLUMNS), *(csv_row([shown[name] for name in _COLUMNS]) for shown in found.views)]
             body = "".join(table).encode()
-        elif query.format is Format.NDJSON:
+        elif query.format is EventsFormat.NDJSON:
             body = b"".join(text + b"\n" for text in found.texts)
         else:
             body = b'{"events":[' + b",".join(found.texts) + b"]," + msgspec.json.encode(about)[1:]
@@ -180,7 +180,11 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
     return routes
 
 
-_MEDIA = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
+_MEDIA = {
+    EventsFormat.JSON: "application/json",
+    EventsFormat.NDJSON: "application/x-ndjson",
+    EventsFormat.CSV: "text/csv; charset=utf-8",
+}
 _EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds, or at 8 MiB. `stopped` contains the reason,
 `read_to` the time up to which all events were read. Pass `next` as `cursor` for the next page and `previous` for the
 previous one; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or

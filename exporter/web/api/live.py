@@ -46,7 +46,7 @@ class Part(NamedTuple):
     stored: float = 0.0
 
 
-class Stream:
+class ClientStream:
     """Events for one client: past events since a time, then live events, without gaps or duplicates."""
 
     def __init__(
@@ -171,14 +171,14 @@ def router(
     """The live routes; 404 without a source of events."""
     routes = APIRouter(tags=["events"])
 
-    def opened(wanted: EventFilter, *, replay: bool, with_fleet: bool = False, recent: int = 0) -> Stream:
+    def opened(wanted: EventFilter, *, replay: bool, with_fleet: bool = False, recent: int = 0) -> ClientStream:
         if not streams:
             raise HTTPException(404, NO_FLEET)
         if is_full(streams):
             raise HTTPException(429, TOO_MANY, {"retry-after": "10"})
         if replay and past is not None:
             past.check_replay()
-        return Stream(streams, following, past, wanted, priority, with_fleet=with_fleet, recent=recent)
+        return ClientStream(streams, following, past, wanted, priority, with_fleet=with_fleet, recent=recent)
 
     @routes.get(
         "/api/events/stream",

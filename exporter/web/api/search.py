@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from exporter.events.broadcast import EventBroadcaster, newest
-from exporter.events.history import Place, Step
+from exporter.events.history import SearchStep, StoragePosition
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api.cursor import Cursor, Direction
@@ -47,8 +47,8 @@ class Found:
 
     views: list[dict[str, Any]] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
-    first: Place | None = None
-    reached: Place | None = None
+    first: StoragePosition | None = None
+    reached: StoragePosition | None = None
     stopped: Stopped | None = None
 
 
@@ -127,7 +127,7 @@ class Searches:
                         shown, text = view(event)
                         found.views.append(shown)
                         found.texts.append(text)
-                        found.reached = Place.of(event)
+                        found.reached = StoragePosition.of(event)
                         found.first = found.first or found.reached
                         size += len(text)
                     found.reached = reached
@@ -144,7 +144,9 @@ class Searches:
                     yield event
                 await self._priority.give_way()
 
-    async def _steps(self, cursor: Cursor, wanted: EventFilter) -> AsyncGenerator[tuple[Sequence[Event], Place], None]:
+    async def _steps(
+        self, cursor: Cursor, wanted: EventFilter
+    ) -> AsyncGenerator[tuple[Sequence[Event], StoragePosition], None]:
         """Matching events in the cursor's direction, and the position up to which all were examined."""
         older = cursor.direction is Direction.OLDER
         until = LATEST if cursor.until is None else cursor.until
@@ -152,11 +154,11 @@ class Searches:
         sign = -1 if older else 1
 
         def order(event: Event) -> tuple[float, str, int]:
-            return Place.of(event)
+            return StoragePosition.of(event)
 
         if self._following is not None:
             async with self._following.history() as history:
-                steps: AsyncGenerator[Step, None] = (
+                steps: AsyncGenerator[SearchStep, None] = (
                     history.older(cursor.place, cursor.since, wanted.may_match)
                     if older
                     else history.newer(cursor.place, until, wanted.may_match)
@@ -168,7 +170,7 @@ class Searches:
                             insort(events, memory.pop(0), key=lambda event: (sign * event.stored, event.stream))
                         yield events, reached
         if memory:
-            yield memory, Place.of(memory[-1])
+            yield memory, StoragePosition.of(memory[-1])
 
     async def _parsed(self, messages: Sequence[Message], wanted: EventFilter) -> list[Event]:
         found = []
@@ -189,7 +191,7 @@ class Searches:
             for event in newest(self._streams, 100_000)
             if not event.sequence
             and cursor.since <= event.stored <= until
-            and (Place.of(event) < cursor.place if older else Place.of(event) > cursor.place)
+            and (StoragePosition.of(event) < cursor.place if older else StoragePosition.of(event) > cursor.place)
             and wanted.matches(event)
         ]
-        return sorted(events, key=Place.of, reverse=older)
+        return sorted(events, key=StoragePosition.of, reverse=older)

@@ -6,11 +6,11 @@ import httpx
 import neo4j
 
 from servers import vllm as vllm_servers
-from servers.neo4j import Neo4j as Server
+from servers.neo4j import RunningNeo4j
 from tests.support.process import exporter
 
 
-def test_a_graphs_counts_by_database_and_label(neo4j_server: Server) -> None:
+def test_a_graphs_counts_by_database_and_label(neo4j_server: RunningNeo4j) -> None:
     auth = (neo4j_server.user, neo4j_server.password)
     variables = {"NEO4J_URI": neo4j_server.url, "NEO4J_PASSWORD": neo4j_server.password, "NEO4J_DATABASE": "neo4j,archive"}
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=auth) as driver:
