@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from exporter.events.model import ANSWERS, Event, Outcome
 from exporter.events.values import UNKNOWN_ROLE, identifier, objects, role_of
-from exporter.fleet.limits import Capped
+from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.fleet.registry import Member
 from exporter.metrics.histogram import Histogram
 
@@ -107,10 +107,11 @@ class AgentTimeouts:
 
 
 class KnownAgents(Capped[str, Agent]):
-    """Agents by ID and by role, which keeps council lookups fast."""
+    """Agents by ID and by role, which keeps council lookups fast; adds their roles to `roles`."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, roles: LabelLimiter) -> None:
         super().__init__(limit)
+        self._roles = roles
         self._by_role: dict[str, dict[str, Agent]] = {}
 
     def of_role(self, role: str) -> Mapping[str, Agent]:
@@ -119,6 +120,7 @@ class KnownAgents(Capped[str, Agent]):
     def add(self, key: str, thing: Agent) -> bool:
         if not super().add(key, thing):
             return False
+        self._roles(thing.role)
         self._by_role.setdefault(thing.role, {})[key] = thing
         return True
 
@@ -133,6 +135,7 @@ class KnownAgents(Capped[str, Agent]):
         if role != agent.role:
             self._leaves_its_role(agent)
             agent.role = role
+            self._roles(role)
             self._by_role.setdefault(role, {})[agent.id] = agent
 
     def _leaves_its_role(self, agent: Agent) -> None:
@@ -145,9 +148,10 @@ class KnownAgents(Capped[str, Agent]):
 class Agents:
     """All agents seen in events, at most `limit`."""
 
-    def __init__(self, limit: int, timeouts: AgentTimeouts) -> None:
+    def __init__(self, limit: int, timeouts: AgentTimeouts, roles: LabelLimiter) -> None:
         self._timeouts = timeouts
-        self.known = KnownAgents(limit)
+        self._roles = roles
+        self.known = KnownAgents(limit, roles)
         self.councils: Capped[str, Council] = Capped(100)
 
     def apply(self, event: Event) -> None:
@@ -242,6 +246,7 @@ class Agents:
             council = Council(event.role, seen=event.stored)
             if not self.councils.add(event.role, council):
                 return
+            self._roles(event.role)
         if type(number) is int and 0 < number < 10_000:
             council.expected = number
         council.id = identifier(event.payload.get("council_id")) or council.id

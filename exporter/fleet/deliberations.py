@@ -98,6 +98,7 @@ class Deliberations:
             found = Deliberation(event.task, key[1], started, event.stored, opened, inferred, event.story)
             if not self.open.add(key, found):
                 return None
+            self._roles(found.role or UNKNOWN_ROLE)
             self._roles_of[event.task].add(key[1])
             self._asked(found, event)
             return found
@@ -146,6 +147,7 @@ class Deliberations:
             reported = duration(event.payload.get("duration_ms"))
             started, stored = at - (reported or 0.0), event.stored
             found = Deliberation(event.task, event.role or "", started, stored, stored, reported is None, event.story)
+            self._roles(found.role or UNKNOWN_ROLE)
             self._asked(found, event)
             self._end((found.task, found.role), found, ending, at, stored, timed=reported is not None)
 
@@ -176,7 +178,7 @@ class Deliberations:
             histogram.clear()
 
     def _label(self, found: Deliberation) -> str:
-        return self._roles(found.role or UNKNOWN_ROLE)
+        return self._roles.label(found.role or UNKNOWN_ROLE)
 
     def shift(self, seconds: float) -> None:
         """Shift the times that expiry depends on, after a clock change."""

@@ -109,3 +109,7 @@ class LabelLimiter:
             return OTHER
         self._names.add(name)
         return name
+
+    def label(self, name: str) -> str:
+        """The label of a name, without adding or counting it: OTHER if it was never added."""
+        return name if name in self._names else OTHER

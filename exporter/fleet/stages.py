@@ -96,9 +96,10 @@ class Stages:
             thing = Staged(name, stage, since=at, seen=event.stored)
             if not self.things.add(name, thing):
                 return None
+            self.names(stage)
         elif thing.stage != stage:
             self._leave(thing, at)
-            self.moves[self.names(thing.stage), self.names(stage)] += 1
+            self.moves[self.names.label(thing.stage), self.names(stage)] += 1
             thing.stage, thing.since, thing.moves = stage, at, thing.moves + 1
         thing.story = event.story or thing.story
         thing.role = event.role or thing.role
@@ -111,7 +112,7 @@ class Stages:
             # First event of this item: its time in the previous stage is unknown.
             if self.enter(name, after, event) is None:
                 return
-            self.moves[self.names(before), self.names(after)] += 1
+            self.moves[self.names(before), self.names.label(after)] += 1
         else:
             self.enter(name, after, event)
         self.illegal += not legal
@@ -126,7 +127,7 @@ class Stages:
     def _leave(self, thing: Staged, at: float) -> None:
         if at < thing.since:
             return
-        stage = self.names(thing.stage)
+        stage = self.names.label(thing.stage)
         distribution = self.seconds.get(stage)
         if distribution is None:
             distribution = self.seconds[stage] = Histogram(SECONDS)
@@ -136,7 +137,7 @@ class Stages:
         """stage → (number of items, start time of the oldest)."""
         found: dict[str, tuple[int, float]] = {}
         for thing in self.things:
-            stage = self.names(thing.stage)
+            stage = self.names.label(thing.stage)
             count, since = found.get(stage, (0, thing.since))
             found[stage] = (count + 1, min(since, thing.since))
         return found

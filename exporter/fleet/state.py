@@ -91,7 +91,7 @@ class Fleet:
         self.roles = LabelLimiter(caps.roles, (*ROLES, UNKNOWN_ROLE))
         self.models = LabelLimiter(caps.models)
         self.producers = LabelLimiter(caps.producers)
-        self.agents = Agents(caps.agents, timeouts)
+        self.agents = Agents(caps.agents, timeouts, self.roles)
         self.deliberations = Deliberations(caps.deliberations, deliberation_timeout, self.roles)
         self.stories = Stories(caps.stories)
         self.tasks = Tasks(caps.tasks)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.events.model import Message, parsed
 from exporter.fleet.agents import AgentState
+from exporter.fleet.registry import Member
 from exporter.fleet.stages import story_move_is_legal, task_move_is_legal
 from exporter.fleet.state import Caps, Fleet
 from exporter.sources.fleet.samples import samples
@@ -167,6 +168,31 @@ def test_a_million_names_do_not_evict_active_agents() -> None:
     refused = fleet.refused()
     assert all(refused[kind] for kind in ("agent", "story", "task", "deliberation", "series", "role", "model", "producer"))
     assert len(fleet.counts.events) <= 60 + 9 * 6  # one more `other` for each family and outcome
+
+
+def test_reading_the_state_does_not_change_it() -> None:
+    """A scrape that counts limit hits makes the counter rise without events."""
+    story = Story()
+    for number in range(100):
+        story.answers(1, role=f"R{number}", task_id=f"T{number}", agent_id=f"a{number}")
+        story.publishes("planning.story.transitioned", story_id=f"US-{number}", to_state=f"STAGE-{number}")
+
+    refused = story.fleet.refused()
+    pages = [story.page for _ in range(3)]
+    assert story.fleet.refused() == refused
+    assert pages[0] == pages[1] == pages[2]
+    assert refused["role"] > 0
+    assert refused["stage"] > 0
+
+
+def test_registered_agents_over_the_role_limit_count_as_limit_hits() -> None:
+    story = Story(Fleet(Caps(roles=12)))
+    story.fleet.agents.register([Member(f"a{number}", f"R{number}", None) for number in range(20)], NOW)
+
+    page = story.page
+    agents = {name: value for name, value in page.items() if name.startswith("fleet_council_agents")}
+    assert page['fleet_exporter_limit_hits_total{kind="role"}'] == agents['fleet_council_agents{role="other"}'] > 0
+    assert sum(agents.values()) == 20
 
 
 @settings(max_examples=60)

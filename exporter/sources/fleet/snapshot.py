@@ -97,11 +97,11 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
         state, since = fleet.agents.state_of(agent, now)
         completed, failed = agent.answers[Outcome.COMPLETED], agent.answers[Outcome.FAILED]
         seconds = agent.seconds.copy() if agent.seconds.count else None
-        rows.append(AgentRow(agent.id, fleet.roles(agent.role), state, since, completed, failed, seconds))
+        rows.append(AgentRow(agent.id, fleet.roles.label(agent.role), state, since, completed, failed, seconds))
     expected = {
         council.role: council.expected
         for council in fleet.agents.councils
-        if council.expected is not None and fleet.roles(council.role) == council.role
+        if council.expected is not None and fleet.roles.label(council.role) == council.role
     }
     return StateSnapshot(
         counts=fleet.counts.copy(),
@@ -118,7 +118,7 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
 def _deliberations(deliberations: Deliberations, fleet: Fleet) -> DeliberationsSnapshot:
     in_progress: dict[str, tuple[int, float]] = {}
     for one in deliberations.open:
-        role = fleet.roles(one.role or UNKNOWN_ROLE)
+        role = fleet.roles.label(one.role or UNKNOWN_ROLE)
         number, since = in_progress.get(role, (0, one.started))
         in_progress[role] = (number + 1, min(since, one.started))
     return DeliberationsSnapshot(
