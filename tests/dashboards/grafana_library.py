@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.dashboards import npm
+from tests.support import npm
 
 Document = dict[str, Any]
 

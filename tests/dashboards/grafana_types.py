@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.dashboards import npm
+from tests.support import npm
 
 _PACKAGE = Path(__file__).parent / "grafana_schema"
 _PANELS = {
