@@ -12,8 +12,8 @@ from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import Panel, graph, stat, table
 from dashboards.inventory import panels
 from tests.dashboards import grafana_library
+from tests.dashboards.example_panels import DEPTH, a_dashboard
 from tests.dashboards.test_linter import DOCUMENTS
-from tests.dashboards.test_panels import DEPTH, a_dashboard
 from tests.support.servers import required
 
 Document = dict[str, Any]
