@@ -52,7 +52,7 @@ class _Held(asyncio.Protocol):
             transport.pause_reading()
         transport.write(self._words)
 
-    def data_received(self, data: bytes) -> None:  # noqa: ARG002
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - the protocol's
         self.transport.abort()
 
 
@@ -185,7 +185,7 @@ async def _round() -> _Round:
     async with _exporter() as (url, process), httpx.AsyncClient(auth=(_USER, _PASSWORD), timeout=60) as client:
         page, health = f"{url}/metrics", f"{url}/-/healthy"
         quiet, memory = await _median(client, page), resident_bytes(process.pid)
-        flood = subprocess.Popen([sys.executable, "-m", "benchmarks.floods", url])  # noqa: ASYNC220
+        flood = subprocess.Popen([sys.executable, "-m", "benchmarks.floods", url])  # noqa: ASYNC220 - takes a millisecond
         try:
             await asyncio.sleep(_SETTLE_SECONDS)
             flooded, healthy = await _median(client, page), await _median(client, health)

@@ -128,7 +128,7 @@ class LedgerWriter:
         names = "invocation_id, timestamp, agent_name, tool_name, model_name, prompt_tokens, completion_tokens, total_tokens"
         with sqlite3.connect(self._file) as connection:
             connection.executemany(  # the names are the constant above
-                f"INSERT INTO invocations ({names}, cost_usd, latency_ms, status) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                f"INSERT INTO invocations ({names}, cost_usd, latency_ms, status) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - the demo's own columns
                 rows,
             )
         connection.close()

@@ -74,7 +74,7 @@ class _WatchEvent(msgspec.Struct):
 
 
 class _EventMetadata(msgspec.Struct):
-    resourceVersion: str = ""  # noqa: N815
+    resourceVersion: str = ""  # noqa: N815 - Kubernetes's spelling
 
 
 class _Versioned(msgspec.Struct):

@@ -38,7 +38,7 @@ class _Transport(TcpTransport):
         if first and first not in _FIRST_BYTES:  # checked before a line is complete, because it may never be
             raise Malformed("expected the NATS protocol, got something else")
         try:
-            line: bytes = first + await super().readline()  # type: ignore[no-untyped-call]
+            line: bytes = first + await super().readline()  # type: ignore[no-untyped-call]  # nats-py does not annotate it
         except ValueError:
             raise Malformed("expected a line of the NATS protocol, got one without an end") from None
         if not line:
@@ -81,7 +81,7 @@ class BoundedClient(Client):
 
     async def _connect_to_server(self, s: Any) -> None:
         if s.uri.scheme not in ("ws", "wss"):
-            self._transport = _Transport()  # type: ignore[no-untyped-call]
+            self._transport = _Transport()  # type: ignore[no-untyped-call]  # nats-py does not annotate it
         await super()._connect_to_server(s)
 
     async def _process_op_err(self, e: Exception) -> None:

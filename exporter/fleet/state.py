@@ -71,7 +71,7 @@ class EventCounts:
         """
         for counts in (self.events, self.unparsed, self.unreadable, self.responses):
             for key in counts:
-                counts[key] = 0  # type: ignore[index]
+                counts[key] = 0  # type: ignore[index]  # the keys of each have another type
         for distributions in (self.sizes, self.delays, self.seconds, self.tokens):
             for distribution in distributions.values():
                 distribution.clear()

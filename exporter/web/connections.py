@@ -116,7 +116,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn: of any transport
         super().connection_made(transport)
         if self.limits.admit(transport, self.client[0] if self.client else ""):
             self._start_deadline()

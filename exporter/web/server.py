@@ -127,7 +127,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         Mount("/", api(scraper, priority)),
     ]
     handlers = {HTTPException: http_problem, Exception: bug}
-    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]  # Starlette's type is of handlers of any Exception
     guarded: ASGIApp = HeadAsGet(_Guard(app, options.config_file) if options.config_file else app)
     return SecurityHeaders(AllowedHosts(guarded, options.hosts) if options.hosts is not None else guarded)
 

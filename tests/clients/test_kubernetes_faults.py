@@ -29,10 +29,10 @@ class Names:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], str]:  # noqa: ARG002
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], str]:  # noqa: ARG002 - the protocol's
         return {("default", json.loads(bytes(one))["metadata"]["name"]): "" for one in objects}
 
-    def replace(self, scope: str, rows: dict[tuple[str, str], str]) -> None:  # noqa: ARG002
+    def replace(self, scope: str, rows: dict[tuple[str, str], str]) -> None:  # noqa: ARG002 - the protocol's
         self.names = {name for _, name in rows}
 
     def change(self, scope: str, kind: str, raw: msgspec.Raw) -> None: ...

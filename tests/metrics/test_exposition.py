@@ -43,7 +43,7 @@ def test_openmetrics_names_the_family_and_its_unit_and_ends_the_page() -> None:
 
     assert "# TYPE demo_bytes counter\n# UNIT demo_bytes bytes\n" in page
     assert page.endswith("# EOF\n")
-    assert {family.name for family in openmetrics_families(page)} == {  # type: ignore[no-untyped-call]
+    assert {family.name for family in openmetrics_families(page)} == {  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it
         "demo_bytes", "demo_depth", "demo_time_seconds", "demo_state", "demo_info",
     }  # fmt: skip
 

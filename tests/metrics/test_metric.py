@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -38,9 +39,9 @@ TIMES = histogram("demo_time_seconds", "Times.", "path", unit=Unit.SECONDS)
         (lambda: info("demo_x", "Help."), "_info"),
     ],
 )
-def test_an_invalid_declaration_is_rejected(declare: object, complaint: str) -> None:
+def test_an_invalid_declaration_is_rejected(declare: Callable[[], object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        declare()  # type: ignore[operator]
+        declare()
 
 
 @pytest.mark.parametrize("wrong", [{}, {"path": "/"}, {"path": "/", "code": "1", "x": "2"}, {"path": "/", "cod": "1"}])

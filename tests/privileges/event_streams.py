@@ -29,7 +29,7 @@ async def following(source: Source) -> AsyncIterator[Shows]:
 
 
 def _open_sockets() -> int:
-    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
+    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]  # asyncio has no other way to its sockets
 
 
 async def is_denied(source: Source) -> None:

@@ -98,7 +98,7 @@ async def test_an_http_service_receives_only_get_of_its_url() -> None:
     assert (before.passed, before.refused) == ({"GET /metrics"}, set())
 
 
-class _OnlyListed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class _OnlyListed(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Lets the documented methods pass and denies all others."""
 
     def __init__(self) -> None:

@@ -62,7 +62,7 @@ def administrator(server: RunningValkey) -> Iterator[redis.Redis]:
 
 def asked(client: redis.Redis, *words: str) -> Any:
     """The reply to one command."""
-    return client.execute_command(*words)  # type: ignore[no-untyped-call]
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py does not annotate it
 
 
 def statements(engine: Engine, names: Iterable[str]) -> list[list[str]]:

@@ -43,7 +43,7 @@ def broker(path: Path) -> Iterator[sqlite3.Connection]:
 
 def insert(connection: sqlite3.Connection, table: str, **row: Any) -> None:
     names = ", ".join(row)
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608 - the test's own names
 
 
 def text(ago: float = 0.0) -> str:

@@ -50,4 +50,4 @@ def invoke(connection: sqlite3.Connection, number: int, **more: Any) -> None:
         **more,
     }
     names = ", ".join(row)
-    connection.execute(f"INSERT INTO invocations ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608
+    connection.execute(f"INSERT INTO invocations ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608 - the test's own names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -230,7 +231,7 @@ async def test_two_replicas_leave_one_copy(server: Nats, loki: Loki) -> None:
         async with copying(server, loki.url) as one, copying(server, loki.url) as other:
             await publish(fleet, "planning.story.created", 1000)
             for copier in (one, other):
-                await eventually(lambda copier=copier: has_copied(copier, "TWICE", 1000))  # type: ignore[misc]
+                await eventually(functools.partial(has_copied, copier, "TWICE", 1000))
     assert held(loki, "TWICE") == list(range(1, 1001))
 
 
@@ -245,11 +246,11 @@ async def test_twenty_kills_in_a_hundred_thousand_events_lose_and_duplicate_noth
                 for subject in streams.values():
                     await publish(fleet, subject, 2500)
                 # It is killed as soon as it has begun to copy, with thousands of events before it.
-                await eventually(lambda running=running: copies(running))  # type: ignore[misc]
+                await eventually(functools.partial(copies, running))
                 running.process.kill()
         async with copying(server, loki.url):
             for stream in streams:
-                await eventually(lambda stream=stream: reaches(loki, stream, 50_000))  # type: ignore[misc]
+                await eventually(functools.partial(reaches, loki, stream, 50_000))
     for stream in streams:
         assert held(loki, stream) == list(range(1, 50_001))
 

@@ -79,12 +79,12 @@ UNRESOLVED: Final = "lower(trim(COALESCE(CAST(resolved AS TEXT), ''))) IN ('', '
 
 AGENTS = f"""
     SELECT agent_id, type, status, comm_mode, metadata, last_heartbeat, heartbeat_interval_ms
-    FROM agents LIMIT {_MOST_AGENTS}"""  # noqa: S608
+    FROM agents LIMIT {_MOST_AGENTS}"""  # noqa: S608 - constants of this program
 
 TICKETS = "SELECT status, COUNT(*) FROM tickets GROUP BY status"
 PENDING_TICKETS = "SELECT created_at, timeout_ms FROM tickets WHERE status = ?"
 
-ERRORS = f"SELECT agent_id, error_type, COUNT(*) FROM error_logs WHERE {UNRESOLVED} GROUP BY 1, 2"  # noqa: S608
+ERRORS = f"SELECT agent_id, error_type, COUNT(*) FROM error_logs WHERE {UNRESOLVED} GROUP BY 1, 2"  # noqa: S608 - constants of this program
 
 FIGURES = """
     SELECT rowid, agent_id, timestamp, cpu_percent, memory_mb, error_count, message_count

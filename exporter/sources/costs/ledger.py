@@ -40,7 +40,7 @@ Who = tuple[str, str, str, str]
 def query(columns: Collection[str]) -> str:
     """The next rows after a rowid up to another one; columns that an older schema lacks are null."""
     named = ", ".join(name if name in columns else "NULL" for name in _COLUMNS)
-    return f"SELECT rowid, {named} FROM {TABLE} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
+    return f"SELECT rowid, {named} FROM {TABLE} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608 - constants of this program
 
 
 class Sums(NamedTuple):

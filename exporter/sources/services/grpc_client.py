@@ -55,7 +55,7 @@ class GrpcClient:
         call = self._channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
-            response_deserializer=reply.FromString,  # type: ignore[attr-defined]
+            response_deserializer=reply.FromString,  # type: ignore[attr-defined]  # protobuf messages are made at run time
         )
         try:
             return cast(M, await call(request, timeout=self._deadline))

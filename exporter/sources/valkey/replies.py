@@ -42,7 +42,7 @@ class BoundedParser(_AsyncRESP2Parser):
         self._bytes = 0
 
     def on_connect(self, connection: Any) -> None:
-        super().on_connect(connection)  # type: ignore[no-untyped-call]
+        super().on_connect(connection)  # type: ignore[no-untyped-call]  # redis-py does not annotate it
         self._stream = cast(StreamReader, _LineReader(cast(StreamReader, self._stream)))
 
     async def read_response(self, disable_decoding: bool = False) -> Any:

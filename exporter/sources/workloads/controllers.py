@@ -63,7 +63,7 @@ class Controllers:
         self._changed = changed
         self._known: dict[str, dict[tuple[str, str], Replicas]] = defaultdict(dict)
 
-    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], Replicas]:  # noqa: ARG002
+    def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[tuple[str, str], Replicas]:  # noqa: ARG002 - the protocol's
         found = [replicas_of(raw, self._kind) for raw in objects]
         return {(workload.namespace, workload.name): replicas for workload, replicas in found}
 

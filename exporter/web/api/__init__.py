@@ -66,5 +66,5 @@ def api(scraper: Scraper, priority: Priority) -> FastAPI:
         document["paths"]["/ws"] = live.websocket_description(document["paths"]["/api/events/stream"]["get"])
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way to extend its document
     return app

@@ -129,6 +129,6 @@ def install(app: FastAPI) -> None:
     """Use problem details for all errors of an application, and describe them in its OpenAPI document."""
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(WebSocketRequestValidationError, _websocket_validation)
-    app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]  # Starlette's type is of handlers of any Exception
     app.add_exception_handler(SourceError, _source)
     app.add_exception_handler(Exception, bug)
