@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ class Pages:
     last: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
     seen: int = 0
+    allowed_down: int = 0
+    """Pages in a row on which a healthy source may be down."""
+    down: Counter[str] = field(default_factory=Counter)
+    """Pages in a row on which each healthy source was down."""
 
     def check(self, text: str, healthy: Collection[str]) -> None:
         """Raise Broken unless the page is whole, no counter went back, and the `healthy` sources are up."""
@@ -42,7 +47,8 @@ class Pages:
             if before is not None and now < before and _COUNTER.match(name) and not math.isnan(now):
                 raise Broken(f"{name} went back from {before} to {now}")
         states = {found[1]: up for name, up in page.items() if (found := _UP.match(name))}
-        if down := sorted(kind for kind in healthy if states.get(kind) != 1):
+        self.down = Counter({kind: self.down[kind] + 1 for kind in healthy if states.get(kind) != 1})
+        if down := sorted(kind for kind, pages in self.down.items() if pages > self.allowed_down):
             raise Broken(f"not up although their backends answer: {', '.join(down)}")
         self._check_process(page)
         self.last |= page

@@ -56,3 +56,12 @@ def test_a_broken_invariant_is_found(text: str, words: str) -> None:
 
     with pytest.raises(Broken, match=words):
         pages.check(text, {"valkey"})
+
+
+def test_a_source_may_be_late_on_few_pages_in_a_row() -> None:
+    pages = Pages(allowed_down=2)
+    for state in (0, 0, 1, 0, 0):
+        pages.check(f"{UP} {state}\n", {"valkey"})
+
+    with pytest.raises(Broken, match="not up"):
+        pages.check(f"{UP} 0\n", {"valkey"})
