@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from exporter.config.options import Address
-from exporter.errors import Reason
+from exporter.errors import Reason, SourceError
 from exporter.scrape import Scraper
-from exporter.sources.neo4j import Neo4j, Neo4jOptions
+from exporter.sources.neo4j import MAX_ITEMS, MAX_ROWS, Neo4j, Neo4jOptions
 from servers.neo4j import RunningNeo4j
 from tests.support.fault_proxy import Mode, fault_proxy
 from tests.support.pages import eventually
@@ -50,3 +50,20 @@ async def test_each_fault_has_its_reason_and_times_out(neo4j_server: RunningNeo4
         await scraper.close()
 
     assert reason in REASONS[mode]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [f"UNWIND range(0, {MAX_ROWS}) AS row RETURN row", f"RETURN range(0, {MAX_ITEMS}) AS items"],
+    ids=["rows", "items"],
+)
+async def test_a_reply_without_a_bound_is_malformed(neo4j_server: RunningNeo4j, query: str) -> None:
+    options = {"uri": Address(neo4j_server.url), "user": neo4j_server.user, "password": neo4j_server.password}
+    (database,) = Neo4j(Neo4jOptions.model_validate(options)).targets()
+    try:
+        with pytest.raises(SourceError, match=f"at most {MAX_ROWS} rows with {MAX_ITEMS}") as raised:
+            await database.query(query)
+    finally:
+        await database.close()
+
+    assert raised.value.reason is Reason.MALFORMED

@@ -264,3 +264,23 @@ async def test_a_service_writes_one_line_for_each_change_of_state(caplog: pytest
         "service is down",
         "service is up",
     ]
+
+
+async def test_the_deadline_of_an_address_is_for_all_calls_together() -> None:
+    status = ray_executor_pb2.GetStatusResponse(status="healthy")
+
+    async def slow(reply: Any) -> Any:
+        await asyncio.sleep(0.7)
+        return reply
+
+    checked = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+    handlers = [
+        answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, lambda _: slow(checked))}),
+        answering(
+            "fleet.ray_executor.v1.RayExecutorService",
+            {"GetStatus": (ray_executor_pb2.GetStatusRequest, lambda _: slow(status))},
+        ),
+    ]
+    async with serving(handlers) as address:
+        found = await page(grpc={"ray-executor": address})
+    assert found[f'fleet_service_failure{{service="ray-executor",address="{address}",reason="timeout"}}'] == 1

@@ -19,6 +19,7 @@ from exporter.clients.tls import client_context
 from exporter.config.address import Address, Neo4jAddress
 from exporter.config.options import Names, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard
+from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
 from exporter.sources.neo4j import counts
@@ -35,13 +36,21 @@ _CALLS = (
     "CALL { CALL db.labels() YIELD label RETURN collect(label) AS labels } "
     "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
 )
+MAX_ROWS = 100
+"""Rows of a reply; every query has one row."""
+MAX_ITEMS = 50_000
+"""Labels, relationship types or counts in a reply. The server sends at most one more."""
+_BOTH = "labels[..$most] AS labels, types[..$most] AS types"
 _STATISTICS = (
     f"{_CALLS} CALL db.stats.retrieve('GRAPH COUNTS') YIELD data "
-    "RETURN labels, types, data.nodes AS nodes, data.relationships AS relationships"
+    f"RETURN {_BOTH}, data.nodes[..$most] AS nodes, data.relationships[..$most] AS relationships"
 )
-_NAMES = f"{_CALLS} RETURN labels, types"
+_NAMES = f"{_CALLS} RETURN {_BOTH}"
 """Read from the token stores at every collection, to count new labels and types immediately."""
-_SCHEMA = f"{_CALLS} CALL db.schema.visualization() YIELD nodes, relationships RETURN labels, types, nodes, relationships"
+_SCHEMA = (
+    f"{_CALLS} CALL db.schema.visualization() YIELD nodes, relationships "
+    f"RETURN {_BOTH}, nodes[..$most] AS nodes, relationships[..$most] AS relationships"
+)
 _NO_PROCEDURE = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Procedure.ProcedureNotFound")
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
 
@@ -163,7 +172,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         import neo4j.exceptions as errors
 
         try:
-            [record] = await self.query(_STATISTICS)
+            [record] = await self.query(_STATISTICS, most=MAX_ITEMS + 1)
         except errors.ClientError as error:
             if error.code not in _NO_PROCEDURE:
                 raise
@@ -172,7 +181,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         return PatternCounts.of_statistics(record.data())
 
     async def _count_by_schema(self) -> PatternCounts:
-        [names] = await self.query(_NAMES)
+        [names] = await self.query(_NAMES, most=MAX_ITEMS + 1)
         if time.monotonic() >= self._schema_until or not self._schema.knows(names["labels"], names["types"]):
             await self._read_schema()
         found = await self._counted()
@@ -183,7 +192,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         return found
 
     async def _read_schema(self) -> None:
-        [record] = await self.query(_SCHEMA)
+        [record] = await self.query(_SCHEMA, most=MAX_ITEMS + 1)
         self._schema = Schema.of(record, limit=self._limits.patterns, known=self._schema)
         self._schema_until = time.monotonic() + self._options.schema_refresh_interval
 
@@ -202,13 +211,24 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         return max(int(record["open"]) - 1, 0)
 
     async def query(self, text: str, **parameters: Any) -> list[Record]:
-        """The rows of one Cypher query, run in read mode. Raises the driver's errors."""
+        """The rows of one Cypher query, run in read mode. Raises the driver's errors, and SourceError for a large reply."""
         import neo4j
 
         driver = self._connected()
-        async with driver.session(database=self.database, default_access_mode=neo4j.READ_ACCESS) as session:
+        async with driver.session(
+            database=self.database, default_access_mode=neo4j.READ_ACCESS, fetch_size=MAX_ROWS
+        ) as session:
             result = await session.run(neo4j.Query(text, timeout=self.timeout), **parameters)
-            return [record async for record in result]
+            records = []
+            async for record in result:
+                records.append(record)
+                if len(records) > MAX_ROWS or any(isinstance(one, list) and len(one) > MAX_ITEMS for one in record):
+                    raise SourceError(
+                        Reason.MALFORMED,
+                        f"Neo4j at {self.server}: expected at most {MAX_ROWS} rows with {MAX_ITEMS} labels, types or counts "
+                        "in a reply, got more",
+                    )
+            return records
 
     def _connected(self) -> AsyncDriver:
         if self._driver is None:

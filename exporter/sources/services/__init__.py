@@ -47,7 +47,7 @@ class ServicesOptions(SourceOptions):
     http: Annotated[HttpAddresses, option("HTTP services: comma-separated name=URL; status 2xx is up.")] = _NO_ADDRESSES
     orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
-    deadline: Annotated[Seconds, option("Timeout of one request, in seconds.")] = 2.0
+    deadline: Annotated[Seconds, option("Timeout of all requests to one address, in seconds.")] = 2.0
     tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
     ca_file: Annotated[Path | None, option("CA certificate of the gRPC services, for TLS.")] = None
 

@@ -46,6 +46,7 @@ class GrpcClient:
     def __init__(self, channel: grpc.aio.Channel, *, deadline: float) -> None:
         self._channel = channel
         self._deadline = deadline
+        self._ends = 0.0
         self._packages: dict[str, str] = {}
 
     async def _call(self, method: str, request: Any, reply: type[M]) -> M:
@@ -58,7 +59,7 @@ class GrpcClient:
             response_deserializer=reply.FromString,  # type: ignore[attr-defined]  # protobuf messages are made at run time
         )
         try:
-            return cast(M, await call(request, timeout=self._deadline))
+            return cast(M, await call(request, timeout=max(self._ends - time.monotonic(), 0.0)))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 raise NotOffered from None
@@ -77,10 +78,14 @@ class GrpcClient:
         raise NotOffered
 
     async def probe(self, service: str, instance: str, kind: str) -> Probe:
-        """Call every method; an error fails the whole probe, a method that the server lacks is left out."""
+        """Call every method, within the deadline for all of them; an error fails the whole probe.
+
+        A method that the server lacks is left out.
+        """
         import grpc
 
         began = time.perf_counter()
+        self._ends = time.monotonic() + self._deadline
         try:
             health = await self._health()
             round_trip = time.perf_counter() - began
