@@ -7,7 +7,7 @@ XDIST := -n $(WORKERS) --dist loadgroup
 
 SOAK_MINUTES ?= 60
 
-.PHONY: demo soak check lint test test-random e2e bench generate lock chaos
+.PHONY: demo soak check lint test test-random e2e bench generate lock chaos fuzz
 
 demo: .venv/ready
 	@$(BIN)/python -m demo
@@ -45,6 +45,12 @@ test-random: .venv/ready
 e2e: .venv/ready
 	@$(BIN)/python -m servers --e2e
 	@$(BIN)/python -m pytest -m e2e $(XDIST)
+
+# The hypothesis tests with many more examples: about ten minutes with EXAMPLES=2000. A failing example is kept in .hypothesis
+# and is the first one of every later run, `make test` included.
+EXAMPLES ?= 2000
+fuzz: .venv/ready
+	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m "hypothesis and not server and not e2e" --hypothesis-profile=fuzz $(XDIST)
 
 # Ten minutes of random faults, hostile clients and hostile events; SEED repeats a run.
 chaos: .venv/ready

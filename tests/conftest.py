@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from tests.support.servers import required
 # A busy machine is not a test failure.
 hypothesis.settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("no clock"), max_examples=int(os.environ.get("EXAMPLES", "2000"))
 )
 hypothesis.settings.load_profile("no clock")
 
