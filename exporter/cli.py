@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SHELLS: Final = ("bash", "zsh", "fish")
 _HELP: Final = Path(__file__).with_name("help.txt")
-_MORE: Final = "Other options: `fleet-exporter --help` shows the common ones, `fleet-exporter options` all."
+_MORE: Final = "`fleet-exporter --help` lists the common options, `fleet-exporter options` lists all of them."
 
 COMMANDS: Final = {
     "serve": "serve /metrics; the default command",

@@ -190,7 +190,7 @@ class Watch:
                     self._page = max(self._page // 8, 1)  # the objects are large: fewer at the next attempt
                     raise SourceError(
                         Reason.MALFORMED,
-                        f"Kubernetes API: list of {self._path}: expected at most {MAX_REPLY_BYTES} bytes a page, got more",
+                        f"Kubernetes API: list of {self._path}: expected at most {MAX_REPLY_BYTES} bytes per page, got more",
                     )
             return bytes(body)
         except TimeoutError:

@@ -18,7 +18,7 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
-"""A span before now or a time, as text; a span is resolved at the time of the request."""
+"""A duration before now or a time, as text; a duration is resolved at the time of the request."""
 
 
 class EventConditions(Parameters):
@@ -41,8 +41,8 @@ class EventConditions(Parameters):
 class LiveQuery(EventConditions):
     """Parameters of /ws, and of /api/events/stream."""
 
-    replay: Moment | None = Field(None, description="Start with past events since a span before now or a time.")
-    speed: float = Field(0, ge=0, le=1000, description="Replay speed, 1: as it happened; 0: at once.")
+    replay: Moment | None = Field(None, description="Start with past events since a duration before now or a time.")
+    speed: float = Field(0, ge=0, le=1000, description="Replay speed: 1 is real time, 0 is without delays.")
 
     @property
     def since(self) -> float | None:

@@ -46,8 +46,8 @@ _CURSOR = "`next` or `previous` of an earlier response; replaces `since` and `un
 class PageQuery(Parameters):
     """The part of the past to return."""
 
-    since: Moment = Field("5m", description="Start of the range: a span before now (5m, 1h30m) or a time.")
-    until: Moment | None = Field(None, description="End of the range: a span before now or a time; default: open.")
+    since: Moment = Field("5m", description="Start of the range: a duration before now (5m, 1h30m) or a time.")
+    until: Moment | None = Field(None, description="End of the range: a duration before now or a time; default: open.")
     order: Order = Field(Order.NEWEST, description="Which event comes first.")
     limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="Maximum number of events.")
     timeout: float = Field(DEADLINE, ge=0.1, le=DEADLINE, description="Maximum seconds to search.")
@@ -75,7 +75,7 @@ class EventsQuery(EventConditions, PageQuery):
 
 
 class StoryQuery(PageQuery):
-    since: Moment = Field("30d", description="Start of the range: a span before now or a time.")
+    since: Moment = Field("30d", description="Start of the range: a duration before now or a time.")
     order: Order = Field(Order.OLDEST, description="Which event comes first.")
 
 

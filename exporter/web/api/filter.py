@@ -27,11 +27,11 @@ def span(text: str) -> float | None:
 
 
 def moment(text: str, now: float) -> float:
-    """Parses a time as seconds since 1970: a span before now, RFC 3339, or a number. Raises ValueError."""
+    """Parses a time as seconds since 1970: a duration before now, RFC 3339, or a number. Raises ValueError."""
     seconds = span(text)
     found = now - seconds if seconds is not None else instant(text)[0]
     if found is None or not 0 <= found <= LATEST:
-        raise ValueError("expected a span before now (5m, 1h30m) or a time (2026-01-31T12:00:00Z) between 1970 and 2200")
+        raise ValueError("expected a duration before now (5m, 1h30m) or a time (2026-01-31T12:00:00Z) between 1970 and 2200")
     return found
 
 

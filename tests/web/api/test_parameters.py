@@ -53,7 +53,7 @@ async def test_the_web_socket_refuses_an_unknown_parameter_by_name(running: Expo
         ("/api/events", {"limit": "many"}, "limit: "),
         ("/api/events", {"outcome": "great"}, "outcome: "),
         ("/api/events/stream", {"speed": "-1"}, "speed: "),
-        ("/api/events/stream", {"replay": "soon"}, "replay: expected a span"),
+        ("/api/events/stream", {"replay": "soon"}, "replay: expected a duration"),
         ("/api/costs", {"days": "0", "format": "xml"}, "format: "),
     ],
 )
