@@ -20,7 +20,7 @@ from demo.stack.monitoring import Monitoring, monitored
 from demo.stack.soak import alerts_during
 from demo.stack.startup import Startup
 from demo.stack.state import Demo
-from demo.stack.threads import RunningServers
+from demo.stack.threads import GRACE, RunningServers
 from servers import nats, prometheus, valkey, vllm
 from servers.process import answers, free_port, process
 from servers.progress import display
@@ -43,13 +43,13 @@ class _Stack:
         self.servers = RunningServers()
 
     async def stop(self) -> None:
+        closing = asyncio.create_task(self.clients.aclose())
+        await asyncio.wait([closing], timeout=GRACE)
         try:
-            await self.clients.aclose()
+            await self.readers.stop()
         finally:
-            try:
-                await self.readers.stop()
-            finally:
-                await self.servers.stop()
+            await self.servers.stop()
+        await closing  # without servers, no client waits for an answer
 
 
 async def run(demo: Demo, folder: Path) -> None:

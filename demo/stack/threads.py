@@ -11,7 +11,7 @@ from servers.cancellation import Cancelled, current
 
 T = TypeVar("T")
 
-GRACE: Final = 1.0
+GRACE: Final = 0.5
 """Seconds in which servers may stop in order; then they are killed. Their data is thrown away anyway."""
 
 
