@@ -191,7 +191,7 @@ async def test_tls_with_a_private_authority_and_a_client_certificate(authority: 
             refused.append(caught.value.reason)
 
     assert any(name.startswith("valkey_memory_used_bytes") for name in page)
-    assert refused == [Reason.UNREACHABLE] * 4
+    assert refused == [Reason.UNREACHABLE, Reason.UNREACHABLE, Reason.UNREACHABLE, Reason.CONFIG]
 
 
 async def test_a_server_in_protected_mode_is_unauthorized() -> None:
