@@ -10,7 +10,7 @@ from exporter.sources.vllm import mappings as vllm
 
 
 def answers(select: Callable[..., Series]) -> tuple[Series, Series]:
-    """Failed agent answers, and all counted ones: completed or failed, not approvals, rejections and questions.
+    """Failed agent responses, and all counted ones: completed or failed, not approvals, rejections and questions.
 
     `select` returns the series of a metric that match further labels.
 

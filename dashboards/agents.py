@@ -1,4 +1,4 @@
-"""Dashboard "Councils and agents": council completeness, agent states, deliberations and answers."""
+"""Dashboard "Councils and agents": council completeness, agent states, deliberations and responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _of_council(figure: Query) -> PrometheusTarget:
 DASHBOARD = Dashboard(
     view=DashboardUid.AGENTS,
     title="Councils and agents",
-    description="Are all councils complete, what is each agent doing, and how well do agents answer?",
+    description="Are all councils complete, what is each agent doing, and how well do agents respond?",
     variables=[
         variables.of("role", "role", "Role", "Roles of councils.", selector(fleet.COUNCIL_AGENTS)),
         variables.of("agent", "agent", "Agent", "Agents of the selected roles.", of_roles(fleet.AGENT_SINCE)),
@@ -75,7 +75,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Stuck",
-                    "Agents that did not answer a task although other agents of their council did (fleet_agents).",
+                    "Agents that did not respond to a task although other agents of their council did (fleet_agents).",
                     PrometheusTarget(of_roles(registry.AGENTS, system=fleet.SYSTEM, state="unresponsive").sum()),
                     width=3,
                     decimals=0,
@@ -112,12 +112,12 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Councils",
-                    "Council of each role: the model with the most answers in the time range, agents, deliberations in "
-                    "progress, deliberations that timed out in the last 30 minutes, and share of failed answers in the last "
-                    "15 minutes (fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
+                    "Council of each role: the model with the most responses in the time range, agents, deliberations in "
+                    "progress, deliberations that timed out in the last 30 minutes, and share of failed responses in the "
+                    "last 15 minutes (fleet_council_*, fleet_deliberations_total, fleet_agent_response*).",
                     ["role"],
                     [
-                        (FieldOverride("answers by model", hidden=True), PrometheusTarget(_model)),
+                        (FieldOverride("responses by model", hidden=True), PrometheusTarget(_model)),
                         (FieldOverride("agents"), PrometheusTarget(_size)),
                         (FieldOverride("ready"), PrometheusTarget(of_roles(fleet.COUNCIL_READY).max("role"))),
                         (FieldOverride("expected"), PrometheusTarget(of_roles(fleet.COUNCIL_EXPECTED).max("role"))),
@@ -151,7 +151,7 @@ DASHBOARD = Dashboard(
                 ),
                 timeline(
                     "Agents over time",
-                    "State of each agent (fleet_agent_state). An agent is deliberating from its council's first answer.",
+                    "State of each agent (fleet_agent_state). An agent is deliberating from its council's first response.",
                     PrometheusTarget(
                         recorded(states.AGENTS, role=variable("role"), agent=variable("agent")).max("agent", "role"),
                         "{{agent}}",
@@ -163,7 +163,7 @@ DASHBOARD = Dashboard(
                 ),
                 table(
                     "Agents",
-                    "State of each agent, time in that state (fleet_agent_state), and its council's answers of the last "
+                    "State of each agent, time in that state (fleet_agent_state), and its council's responses of the last "
                     "15 minutes. The agent's link opens its tasks in the exporter.",
                     ["agent", "role"],
                     [
@@ -219,7 +219,7 @@ DASHBOARD = Dashboard(
             [
                 logs(
                     "Agent events",
-                    "Answers and other events of the selected agents, with task and story, from Loki.",
+                    "Responses and other events of the selected agents, with task and story, from Loki.",
                     events('role=~"$role"', 'agent=~"$agent"'),
                     width=24,
                 ),

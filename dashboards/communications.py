@@ -287,7 +287,7 @@ _ACCOUNT_ROW = Row(
 DASHBOARD = Dashboard(
     view=DashboardUid.COMMUNICATIONS,
     title="Communications",
-    description="Do messages reach their consumers, and do services answer calls?",
+    description="Do messages reach their consumers, and do services respond to calls?",
     variables=[
         variables.of("stream", "stream", "Stream", "JetStream streams.", selector(nats_streams.INFO)),
         variables.of("consumer", "consumer", "Consumer", "Consumers of the selected streams.", _stream(nats_consumers.INFO)),

@@ -35,7 +35,7 @@ EXEMPT: Final[Mapping[Metric, str]] = {
     nats_streams.REPLICA_OFFLINE: "An offline replica is not current, which is shown.",
     nats_streams.FIRST: "The age of a stream's oldest message is shown, which is more useful than its sequence.",
     jobs.JOB_SUCCEEDED: "The RayJob's state shows whether it succeeded.",
-    fleet.AGENT_ANSWERS: "Answers are shown by role; docs/promql.md has the queries by agent.",
+    fleet.AGENT_ANSWERS: "Responses are shown by role; docs/promql.md has the queries by agent.",
     fleet.AGENT_SECONDS: "Durations are shown by role; docs/promql.md has the queries by agent.",
     fleet.LEAD_TIME: "Stories spend days in their stages, which are shown; docs/promql.md has the query.",
     services.SERVICE_STATUS: "The applications, which have an alert, say whether requests are served.",

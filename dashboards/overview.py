@@ -107,7 +107,7 @@ DASHBOARD = Dashboard(
                 ),
                 stat(
                     "Services and expected workloads",
-                    "Whether each service answers at all of its addresses (fleet_service_up), and whether all pods of "
+                    "Whether each service responds at all of its addresses (fleet_service_up), and whether all pods of "
                     "each expected workload are ready (fleet_expected_workload_status).",
                     PrometheusTarget(_tile(selector(probe.UP, service=variable("service")), "service"), "{{service}}"),
                     PrometheusTarget(

@@ -284,11 +284,11 @@ DASHBOARD = Dashboard(
             collapsed=True,
         ),
         Row(
-            "Agent answers",
+            "Agent responses",
             [
                 logs(
-                    "Agent answers of jobs",
-                    "Answers from agents in RayJobs, from Loki: outcome, error and duration. The details of a line "
+                    "Agent responses of jobs",
+                    "Responses from agents in RayJobs, from Loki: outcome, error and duration. The details of a line "
                     "include story, task and agent.",
                     events('family="agent"', 'producer=~"ray.*"'),
                     width=24,

@@ -145,7 +145,7 @@ DASHBOARD = Dashboard(
                 ),
                 logs(
                     "Story events",
-                    "Events of the selected stories from Loki: stages, plans, tasks, deliberations and answers.",
+                    "Events of the selected stories from Loki: stages, plans, tasks, deliberations and responses.",
                     events('family=~".+"', 'story=~"$story"'),
                     width=24,
                 ),

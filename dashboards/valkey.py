@@ -21,7 +21,7 @@ _lookups = _hits + at(info.MISSES).increase("15m").sum("server")
 DASHBOARD = Dashboard(
     view=DashboardUid.VALKEY,
     title="ValKey",
-    description="Does the cache answer, does it retain its keys, and which commands does it serve?",
+    description="Does the cache respond, does it retain its keys, and which commands does it serve?",
     variables=[
         variables.of(
             "server",

@@ -91,7 +91,7 @@ def collect(name: str, settings: Settings) -> int:
 
 
 def health(settings: Settings) -> int:
-    """Ask the exporter at web.listen_address; 1 with a sentence if it does not answer."""
+    """Ask the exporter at web.listen_address; 1 with a sentence if it does not respond."""
     from exporter.web.health import Unhealthy, check
     from exporter.web.web_config import WebConfigError
 

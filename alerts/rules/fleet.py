@@ -37,9 +37,9 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Agent is unresponsive",
-        catches="One agent that hangs in a call to its model while the rest of its council answers.",
-        description="{{ $labels.agent }} ({{ $labels.role }}) has not answered its council in time although other agents "
-        "have.",
+        catches="One agent that hangs in a call to its model while the rest of its council responds.",
+        description="{{ $labels.agent }} ({{ $labels.role }}) has not responded to its council in time although other "
+        "agents have.",
         view=DashboardUid.AGENTS,
         variables=("role", "agent"),
         keep_firing_for="2m",
@@ -77,7 +77,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Deliberations are timing out",
-        catches="Councils that wait for an answer that never comes; stories stop and no component is down.",
+        catches="Councils that wait for a response that never comes; stories stop and no component is down.",
         description=f"{COUNT} deliberations of the {{{{ $labels.role }}}} council timed out in the last 30 minutes.",
         view=DashboardUid.AGENTS,
         variables=("role",),

@@ -1,4 +1,4 @@
-"""Rows about councils: duration and outcome of deliberations; outcome, duration and tokens of answers."""
+"""Rows about councils: duration and outcome of deliberations; outcome, duration and tokens of responses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def of_roles(metric: Metric, **matchers: str | Matcher) -> Series:
 
 
 def failures(window: str, *by: str) -> Query:
-    """Share of answers that failed; no data without answers."""
+    """Share of responses that failed; no data without responses."""
     return failing(window, *by, select=of_roles)
 
 
@@ -55,7 +55,7 @@ DELIBERATIONS: Final = Row(
     [
         graph(
             "In progress",
-            "Deliberations by role from their first answer on (fleet_deliberations_in_progress), and the mean number of "
+            "Deliberations by role from their first response on (fleet_deliberations_in_progress), and the mean number of "
             "busy agents from the durations that they report (fleet_agent_response_duration_seconds_sum).",
             PrometheusTarget(of_roles(fleet.IN_PROGRESS).sum("role"), "{{role}}"),
             PrometheusTarget(of_roles(fleet.RESPONSE_SECONDS).part("_sum").rate(RATE).sum(), "busy agents"),
@@ -86,8 +86,8 @@ DELIBERATIONS: Final = Row(
         ),
         graph(
             "Agents per outcome",
-            "Agents that received a task, answered and failed, per second (fleet_deliberation_agents_total). The "
-            "difference has not answered yet, or its answer is lost.",
+            "Agents that received a task, responded and failed, per second (fleet_deliberation_agents_total). The "
+            "difference has not responded yet, or its response is lost.",
             PrometheusTarget(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
             width=6,
             unit="eps",
@@ -117,11 +117,11 @@ DELIBERATIONS: Final = Row(
 )
 
 ANSWERS: Final = Row(
-    "Answers",
+    "Responses",
     [
         graph(
-            "Answers",
-            "Answers per second by outcome (fleet_agent_responses_total).",
+            "Responses",
+            "Responses per second by outcome (fleet_agent_responses_total).",
             PrometheusTarget(of_roles(fleet.RESPONSES).rate(RATE).sum("outcome"), "{{outcome}}"),
             width=8,
             unit="eps",
@@ -129,8 +129,8 @@ ANSWERS: Final = Row(
             columns=_ENDINGS,
         ),
         graph(
-            "Failed answers",
-            "Share of completed and failed answers that failed, over 15 minutes, by role (fleet_agent_responses_total); "
+            "Failed responses",
+            "Share of completed and failed responses that failed, over 15 minutes, by role (fleet_agent_responses_total); "
             "line: alert threshold.",
             PrometheusTarget(failures("15m", "role"), "{{role}}"),
             width=8,
@@ -140,7 +140,7 @@ ANSWERS: Final = Row(
             limits=[Threshold(thresholds.RESPONSE_FAILURE_RATIO, BAD)],
         ),
         graph(
-            "Answer duration by role",
+            "Response duration by role",
             "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "role"),
             width=8,
@@ -148,7 +148,7 @@ ANSWERS: Final = Row(
             links=[EVENTS_OF_ROLE],
         ),
         graph(
-            "Answer duration by model",
+            "Response duration by model",
             "Duration reported by the agent, p50 and p95 (fleet_agent_response_duration_seconds); dots are tasks.",
             *_quantiles(fleet.RESPONSE_SECONDS, "model"),
             width=8,
@@ -156,8 +156,8 @@ ANSWERS: Final = Row(
             links=[Link("Servers of this model", DashboardUid.VLLM, {"model": "model"})],
         ),
         graph(
-            "Tokens per answer",
-            "Tokens per answer including the prompt, mean and p95 (fleet_agent_response_tokens).",
+            "Tokens per response",
+            "Tokens per response including the prompt, mean and p95 (fleet_agent_response_tokens).",
             PrometheusTarget(mean(fleet.RESPONSE_TOKENS, RATE, "role"), "{{role}} mean"),
             PrometheusTarget(of_roles(fleet.RESPONSE_TOKENS).quantile(0.95, "role", window=RATE), "{{role}} p95"),
             width=8,

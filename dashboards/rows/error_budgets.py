@@ -19,7 +19,7 @@ from exporter.sources.vllm import mappings as vllm
 
 
 def failing(window: str, *by: str, select: Callable[..., Series] = selector) -> Query:
-    """Share of answers that failed; no data without answers."""
+    """Share of responses that failed; no data without responses."""
     failed, ended = (one.increase(window).sum(*by) for one in answers(select))
     # A fleet without failures has no failure series: 0, not "no data".
     return (failed | ended * 0).share_of(ended)
@@ -40,10 +40,10 @@ def _burning(share: Callable[[str], Query], target: float) -> list[PrometheusTar
 _FACTORS = [Threshold(pair.factor, BAD if pair.severity is Severity.CRITICAL else WARN) for pair in PAIRS]
 
 FAILING: Final = failing("1h")
-"""Share of answers in the last hour that failed."""
+"""Share of responses in the last hour that failed."""
 FAILING_MEANING: Final = (
-    "Share of completed and failed agent answers in the last hour that failed (fleet_agent_responses_total); no data "
-    "without answers. Colored if the error budget burns faster than the target allows."
+    "Share of completed and failed agent responses in the last hour that failed (fleet_agent_responses_total); no data "
+    "without responses. Colored if the error budget burns faster than the target allows."
 )
 FAILING_LIMITS: Final = [
     Threshold(round(limit.value * (1 - thresholds.TASK_SUCCESS_TARGET), 6), limit.color) for limit in _FACTORS
@@ -54,8 +54,8 @@ ROW: Final = Row(
     "Error budgets",
     [
         graph(
-            "Agent answers: burn rate",
-            "Burn rate of failed answers over several windows (fleet_agent_responses_total). At 1 the budget lasts "
+            "Agent responses: burn rate",
+            "Burn rate of failed responses over several windows (fleet_agent_responses_total). At 1 the budget lasts "
             "exactly for its period. Lines: thresholds of FleetSuccessBudgetBurning.",
             *_burning(failing, thresholds.TASK_SUCCESS_TARGET),
             unit="none",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def reason_of_http(error: httpx.HTTPError | httpx.InvalidURL) -> Reason:
-    """The reason for a request without a complete reply."""
+    """The reason for a request without a complete response."""
     import httpx
 
     if isinstance(error, httpx.InvalidURL):
@@ -21,7 +21,7 @@ def reason_of_http(error: httpx.HTTPError | httpx.InvalidURL) -> Reason:
     if isinstance(error, httpx.DecodingError):
         return Reason.MALFORMED
     if isinstance(error, httpx.RemoteProtocolError):
-        # The parser's error is the cause of httpcore's; without one, the connection was closed before a reply.
+        # The parser's error is the cause of httpcore's; without one, the connection was closed before a response.
         is_reply = error.__cause__ is not None and error.__cause__.__cause__ is not None
         return Reason.MALFORMED if is_reply else Reason.UNREACHABLE
     return Reason.UNREACHABLE
@@ -31,7 +31,7 @@ def failure_of_http(server: str, error: httpx.HTTPError | httpx.InvalidURL) -> S
     """The sentence and reason, without what the server sent, which the text of a protocol error repeats."""
     reason = reason_of_http(error)
     sentences = {
-        Reason.TIMEOUT: "expected a reply in time, got none",
-        Reason.MALFORMED: "expected HTTP, got an invalid reply",
+        Reason.TIMEOUT: "expected a response in time, got none",
+        Reason.MALFORMED: "expected HTTP, got an invalid response",
     }
     return SourceError(reason, f"{server}: {sentences.get(reason) or network_cause(error)}")

@@ -25,7 +25,7 @@ class Reply(msgspec.Struct, frozen=True):
 class ListReply(Reply, frozen=True):
     """One page of a list of `total`.
 
-    `missing` names entries that exist but whose leader did not answer (a dead node, no quorum), `offline` entries that the
+    `missing` names entries that exist but whose leader did not respond (a dead node, no quorum), `offline` entries that the
     server refuses to load, each with the reason. The server waits four seconds before it reports a name as missing.
     """
 

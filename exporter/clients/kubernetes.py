@@ -44,7 +44,7 @@ class ApiServer:
         self._client: ApiClient | None = None
 
     async def get(self, path: str, query: Mapping[str, str], *, total: float | None = None) -> aiohttp.ClientResponse:
-        """An open reply with status 200; the caller releases it.
+        """An open response with status 200; the caller releases it.
 
         The headers come within the timeout, the body within `total` seconds, by default twice the timeout; reading it then
         raises TimeoutError. Raises Gone, NotServed or SourceError.

@@ -154,7 +154,7 @@ class Watch:
             except TimeoutError:
                 self.problem = SourceError(Reason.TIMEOUT, f"Kubernetes API: watch of {self._path} timed out")
             except (OSError, EOFError, msgspec.DecodeError, msgspec.ValidationError) as error:
-                self.problem = SourceError(Reason.MALFORMED, f"Kubernetes API: reply for {self._path}: {error}")
+                self.problem = SourceError(Reason.MALFORMED, f"Kubernetes API: response for {self._path}: {error}")
                 version = ""
             self._settled.set()
             await asyncio.sleep(delays.next())
@@ -226,7 +226,7 @@ class Watch:
 
 
 def _leave(reply: aiohttp.ClientResponse) -> None:
-    """Release a reply; an unfinished one is aborted, because TLS would wait for close_notify."""
+    """Release a response; an unfinished one is aborted, because TLS would wait for close_notify."""
     connection = reply.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()

@@ -1,4 +1,4 @@
-"""Requests to one Loki, with bounded replies and a total timeout."""
+"""Requests to one Loki, with bounded responses and a total timeout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SMALLER = (*_FINAL, httpx.codes.TOO_MANY_REQUESTS, httpx.codes.INTERNAL_SERVER_
 
 @dataclass(frozen=True)
 class LokiResponse:
-    """A reply with status 2xx."""
+    """A response with status 2xx."""
 
     content: bytes
 
@@ -33,7 +33,7 @@ class PushRefused(Exception):
     """Loki rejected a push: status, Loki's message, and seconds from Retry-After if sent."""
 
     def __init__(self, server: str, status: int, sentence: str, retry_after: float | None) -> None:
-        super().__init__(f"Loki at {server} answers {status} to a push: {sentence or 'no reason given'}")
+        super().__init__(f"Loki at {server} returned {status} to a push: {sentence or 'no reason given'}")
         self.status = status
         self.retry_after = retry_after
 
@@ -61,11 +61,11 @@ class LokiClient:
         self._client = httpx.AsyncClient(base_url=address.get_secret_value(), trust_env=False, timeout=timeout, **options)
 
     async def get(self, path: str, params: dict[str, str] | None = None) -> LokiResponse:
-        """A reply of status 2xx. Raises SourceError."""
+        """A response with status 2xx. Raises SourceError."""
         status, content, _ = await self._request("GET", path, params=params)
         if httpx.codes.is_success(status):
             return LokiResponse(content)
-        raise SourceError(_reason(status), f"Loki at {self.server} answers {status} to {path}: {_sentence(content)}")
+        raise SourceError(_reason(status), f"Loki at {self.server} returned {status} for {path}: {_sentence(content)}")
 
     async def push(self, body: bytes, *, encoding: str) -> None:
         """Send a push body. Raises PushRefused, or SourceError if Loki cannot be reached or refuses the credentials."""
@@ -85,11 +85,11 @@ class LokiClient:
                 async for part in reply.aiter_bytes():
                     content += part
                     if len(content) > _LARGEST_REPLY:
-                        sentence = f"Loki at {self.server} answers {path} with more than {_LARGEST_REPLY} bytes"
+                        sentence = f"Loki at {self.server} returned more than {_LARGEST_REPLY} bytes for {path}"
                         raise SourceError(Reason.MALFORMED, sentence)
                 return reply.status_code, bytes(content), _seconds(reply.headers.get("retry-after", ""))
         except TimeoutError:
-            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server}: expected a reply in time, got none") from None
+            raise SourceError(Reason.TIMEOUT, f"Loki at {self.server}: expected a response in time, got none") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise failure_of_http(f"Loki at {self.server}", error) from None
         except OSError as error:

@@ -89,7 +89,7 @@ class Connection:
         if isinstance(failure, errors.ProtocolError):
             reason, sentence = Reason.MALFORMED, str(failure)
         elif isinstance(failure, errors.StaleConnectionError) and not isinstance(failure, errors.UnexpectedEOF):
-            reason, sentence = Reason.TIMEOUT, "the server does not answer"
+            reason, sentence = Reason.TIMEOUT, "the server does not respond"
         return SourceError(reason, f"NATS at {self._server.server}: {sentence}")
 
     @property
@@ -163,9 +163,9 @@ class Connection:
     def _connect_error(self, error: Exception | None) -> SourceError:
         server = self._server.server
         if isinstance(error, TimeoutError):
-            return SourceError(Reason.TIMEOUT, f"NATS at {server}: no answer within {self._timeout:.3g} s")
+            return SourceError(Reason.TIMEOUT, f"NATS at {server}: no response within {self._timeout:.3g} s")
         if error is None or isinstance(error, OSError):
-            cause = network_cause(error) if error is not None else "no server answers"
+            cause = network_cause(error) if error is not None else "no server responds"
             return SourceError(Reason.UNREACHABLE, f"NATS at {server}: {cause}")
         text = _protocol_error(error)
         if text.lower().startswith(_AUTHORIZATION_ERRORS):

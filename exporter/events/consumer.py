@@ -106,7 +106,7 @@ class EventConsumer:
             except SourceError as error:
                 self.problem = error
             except (OSError, TimeoutError) as error:
-                self.problem = SourceError(reason_of(error), f"NATS: {error or 'no answer'}")
+                self.problem = SourceError(reason_of(error), f"NATS: {error or 'no reply'}")
             else:
                 self.disconnects += 1
                 self.problem = self.connection.loss()

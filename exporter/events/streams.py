@@ -16,7 +16,7 @@ _BUCKETS = ("KV_", "OBJ_")
 class DeliveryMode(StrEnum):
     """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: no permission.
 
-    OFFLINE: the stream exists, but its servers do not answer.
+    OFFLINE: the stream exists, but its servers do not respond.
 
     """
 

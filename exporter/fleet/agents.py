@@ -32,7 +32,7 @@ _LISTS = {
 
 class AgentState(StrEnum):
     """IDLE: no task since `idle` seconds. UNKNOWN: only mentioned by others. UNRESPONSIVE: has a task and does not
-    answer.
+    respond.
     """
 
     IDLE = "idle"
@@ -72,9 +72,9 @@ class Agent:
     answered_seconds: float = 0.0
     answered: int = 0
     answers: Counter[Outcome] = field(default_factory=Counter)
-    """Answers since the exporter started, by COMPLETED and FAILED."""
+    """Responses since the exporter started, by COMPLETED and FAILED."""
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
-    """Durations of these answers."""
+    """Durations of these responses."""
     history: deque[Done] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     @property
@@ -206,13 +206,13 @@ class Agents:
 
     @staticmethod
     def _deliberates(agent: Agent, task: str | None, story: str | None, at: float) -> None:
-        # A further task does not end the silence of an agent that has not answered the previous one.
+        # A further task does not end the silence of an agent that has not responded to the previous one.
         if agent.state is not AgentState.DELIBERATING:
             agent.since = at
         agent.state, agent.task, agent.story = AgentState.DELIBERATING, task, story
 
     def peers_deliberate(self, event: Event, asked: int) -> None:
-        """Mark the other agents of a council as deliberating: the first answer implies that all received the task.
+        """Mark the other agents of a council as deliberating: the first response implies that all received the task.
 
         Skipped if the council has more agents than the task was sent to, because the recipients are unknown.
 

@@ -1,6 +1,6 @@
 """Deliberations: one task sent to the agents of one role, from start to end. Pure.
 
-No service publishes the start, so it is inferred from the first answer. The end is the last answer, an event, or the
+No service publishes the start, so it is inferred from the first response. The end is the last response, an event, or the
 timeout.
 """
 

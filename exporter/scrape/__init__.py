@@ -23,7 +23,7 @@ from exporter.scrape.state import RESTARTS, Collection, TargetState, bounded
 from exporter.source import Source, Target, is_watched
 
 RETRY_GRACE = 0.1
-"""Seconds a scrape waits for a target whose previous collection was late: a recovered backend answers within it."""
+"""Seconds a scrape waits for a target whose previous collection was late: a recovered backend responds within it."""
 
 WATCHER_GRACE = 2.0
 """Seconds a restarted watcher runs before its source counts as up again."""
@@ -110,9 +110,9 @@ class Scraper:
             has_figures = not task.cancelled() and task.exception() is None
             return TargetResult(task.result().samples if has_figures else [], failure)
         if state.late and not is_new:
-            failure = self._pending(state, "an earlier collection is still waiting for an answer")
+            failure = self._pending(state, "an earlier collection is still waiting for a response")
             return TargetResult([], failure, is_own=state.up is not False)
-        failure = self._pending(state, f"no answer within {limit:.3g} s")
+        failure = self._pending(state, f"no response within {limit:.3g} s")
         if limit < state.source.timeout and not state.late:
             return TargetResult([], failure, is_own=True)
         state.late = True
@@ -248,7 +248,7 @@ async def read_once(source: Source) -> list[Sample]:
             except SourceError:
                 raise
             except TimeoutError:
-                raise SourceError(Reason.TIMEOUT, f"no answer within {target.timeout:.3g} s") from None
+                raise SourceError(Reason.TIMEOUT, f"no response within {target.timeout:.3g} s") from None
             except Exception as error:
                 cause = cause_of(error)
                 raise SourceError(reason_of(cause), str(cause) or type(cause).__name__) from error

@@ -1,4 +1,4 @@
-"""Whether the exporter answers at its listen address; for the health check of a container."""
+"""Whether the exporter responds at its listen address; for the health check of a container."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFUSE_STRANGERS = (web_config.ClientAuth.REQUIRE_ANY, web_config.ClientAuth.RE
 
 
 class Unhealthy(Exception):
-    """The exporter did not answer; the message has the address and the response."""
+    """The exporter did not respond; the message has the address and the response."""
 
 
 def check(options: Web) -> None:
@@ -42,4 +42,4 @@ def check(options: Web) -> None:
     finally:
         connection.close()
     if status not in (http.client.OK, http.client.UNAUTHORIZED):
-        raise Unhealthy(f"{options.listen_address}: answered {status}")
+        raise Unhealthy(f"{options.listen_address}: returned {status}")

@@ -163,7 +163,7 @@ class _Guard:
         return self._config
 
     async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
-        """The response to a client without valid credentials; a wrong password is answered after a delay."""
+        """The response to a client without valid credentials; after a delay for a wrong password."""
         given = web_config.credentials(Headers(scope=scope).get("authorization", ""))
         try:
             if given is not None:

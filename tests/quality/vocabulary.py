@@ -56,6 +56,10 @@ PROSE: Final[tuple[OddWord, ...]] = (
     OddWord(
         r"(?:messages|requests|events|answers|tokens|dollars|bytes|errors) (?:a|an) (?:second|minute|hour|day)", "per second"
     ),
+    OddWord(
+        r"(?:failed|late|first|last|no|agents?'?|per) answers?",
+        "response (HTTP, agents), reply (NATS, ValKey), result (Neo4j)",
+    ),
     OddWord(r"one in (?:ten|twenty|a hundred)|\d+ of 100", "10%, p95"),
     OddWord(r"are no (?:events|tasks)|is no (?:event|task|address)", "unparseable events, invalid X"),
     OddWord(r"shall|ought|lest|whilst|ere", "must, should, to avoid, while"),

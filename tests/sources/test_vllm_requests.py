@@ -93,7 +93,7 @@ async def test_a_page_of_fifty_megabytes_is_refused() -> None:
 
 
 async def test_an_error_page_is_malformed() -> None:
-    with serving(b"oops", status=500) as url, pytest.raises(SourceError, match="answers 500") as caught:
+    with serving(b"oops", status=500) as url, pytest.raises(SourceError, match="returned 500") as caught:
         await collected(source(url))
 
     assert caught.value.reason is Reason.MALFORMED

@@ -43,7 +43,7 @@ class FleetOptions(NatsServer, SourceOptions):
     follow_events: Annotated[bool, option("Read the fleet's events if NATS has an address.")] = True
     streams: Annotated[Names, option("Streams to read; default: all except buckets, mirrors and sourcing streams.")] = ()
     lookback: Annotated[Seconds, option("Age of the oldest events to read at startup, in seconds.")] = 3600.0
-    idle_after: Annotated[Seconds, option("Seconds after its last answer until an agent is idle.")] = 300.0
+    idle_after: Annotated[Seconds, option("Seconds after its last response until an agent is idle.")] = 300.0
     unresponsive_after: Annotated[Seconds, option("Seconds of deliberation until an agent is unresponsive.")] = 30.0
     agent_ttl: Annotated[Seconds, option("Seconds without events until an agent is removed.")] = 3600.0
     deliberation_timeout: Annotated[Seconds, option("Seconds until a deliberation times out.")] = 300.0

@@ -36,7 +36,7 @@ UNREADABLE_VALUES = counter(
 )
 AGENT_STATE = state_set(
     "fleet_agent_state",
-    "State of each agent; deliberating is inferred from the first answer of its council.",
+    "State of each agent; deliberating is inferred from the first response of its council.",
     "agent",
     "role",
     states=tuple(AgentState),
@@ -50,28 +50,28 @@ AGENT_SINCE = gauge(
 )
 AGENT_ANSWERS = counter(
     "fleet_agent_answers_total",
-    "Answers of each agent by outcome since it was first seen; at most fleet.max-agents agents.",
+    "Responses of each agent by outcome since it was first seen; at most fleet.max-agents agents.",
     "agent",
     "role",
     "outcome",
 )
 AGENT_SECONDS = histogram(
     "fleet_agent_answer_duration_seconds",
-    "Duration of each agent's answers as reported by the agent (duration_ms).",
+    "Duration of each agent's responses as reported by the agent (duration_ms).",
     "agent",
     "role",
     unit=Unit.SECONDS,
 )
-RESPONSES = counter("fleet_agent_responses_total", "Agent answers by role and outcome.", "role", "outcome")
+RESPONSES = counter("fleet_agent_responses_total", "Agent responses by role and outcome.", "role", "outcome")
 RESPONSE_SECONDS = histogram(
     "fleet_agent_response_duration_seconds",
-    "Duration of an answer as reported by the agent (duration_ms).",
+    "Duration of a response as reported by the agent (duration_ms).",
     "role",
     "model",
     unit=Unit.SECONDS,
 )
 RESPONSE_TOKENS = histogram(
-    "fleet_agent_response_tokens", "Tokens of an answer, including its prompt (proposal.tokens).", "role", "model"
+    "fleet_agent_response_tokens", "Tokens of a response, including its prompt (proposal.tokens).", "role", "model"
 )
 COUNCIL_AGENTS = gauge("fleet_council_agents", "Agents seen in a role's council.", "role")
 COUNCIL_READY = gauge(
@@ -81,7 +81,7 @@ COUNCIL_EXPECTED = gauge("fleet_council_expected_agents", "Agents assigned to a 
 DELIBERATIONS = counter("fleet_deliberations_total", "Finished deliberations by role and outcome.", "role", "outcome")
 DELIBERATION_SECONDS = histogram(
     "fleet_deliberation_duration_seconds",
-    "Time from the start of a deliberation (reported, or inferred from its first answer) to its end.",
+    "Time from the start of a deliberation (reported, or inferred from its first response) to its end.",
     "role",
     unit=Unit.SECONDS,
 )

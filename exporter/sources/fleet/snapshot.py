@@ -25,10 +25,10 @@ class AgentRow(NamedTuple):
     state: AgentState
     since: float
     completed: int
-    """Answers since the exporter started, as `failed`."""
+    """Responses since the exporter started, as `failed`."""
     failed: int
     seconds: Histogram | None
-    """Durations of these answers; None before the first."""
+    """Durations of these responses; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)

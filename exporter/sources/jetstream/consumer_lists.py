@@ -1,6 +1,6 @@
 """CONSUMER.LIST of many streams concurrently.
 
-If a node is down, the server answers a list request only after four seconds. Streams known from the previous collection
+If a node is down, the server responds to a list request only after four seconds. Streams known from the previous collection
 are therefore requested together with STREAM.LIST, and all pages at once, which bounds the total delay.
 """
 
@@ -20,7 +20,7 @@ class StreamConsumers:
 
     found: tuple[Consumer, ...]
     offline: tuple[str, ...]
-    """Consumers that exist and whose leader does not answer."""
+    """Consumers that exist and whose leader does not respond."""
     total: int
 
 

@@ -58,7 +58,7 @@ OLDEST = gauge(
 PAUSED = gauge("nats_consumer_paused", "Whether deliveries are paused (paused).", *_CONSUMER)
 OFFLINE = gauge(
     "nats_consumer_offline",
-    "Whether the consumer exists but its leader does not answer, so its other metrics are absent (missing, offline).",
+    "Whether the consumer exists but its leader does not respond, so its other metrics are absent (missing, offline).",
     *_CONSUMER,
 )
 PUSH_BOUND = gauge(

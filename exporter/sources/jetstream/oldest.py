@@ -23,7 +23,7 @@ from exporter.metrics.timestamps import seconds
 from exporter.sources.jetstream.snapshot import ConsumerKey, ConsumerRow
 
 _TIMEOUT = 1.0
-"""Seconds per lookup; a stream without a leader does not answer, and must not delay the other metrics."""
+"""Seconds per lookup; a stream without a leader does not respond, and must not delay the other metrics."""
 
 _State = tuple[int, int, int]
 """(sequence to search from, first sequence, deleted messages): while these are the same, so is the message found."""

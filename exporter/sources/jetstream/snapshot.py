@@ -55,7 +55,7 @@ class JetstreamSnapshot:
     account: AccountReading | None
     streams: Sequence[Stream]
     offline_streams: Sequence[str]
-    """Streams that exist but whose leader does not answer."""
+    """Streams that exist but whose leader does not respond."""
     consumers: Sequence[ConsumerRow]
     offline_consumers: Sequence[ConsumerKey]
     counters: Mapping[ConsumerKey, tuple[int, int]]

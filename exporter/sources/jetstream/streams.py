@@ -38,7 +38,7 @@ LIMIT_AGE = gauge(
 INFO = info("nats_stream_info", "Stream configuration (config).", "stream", "retention", "storage", "discard", "replicas")
 OFFLINE = gauge(
     "nats_stream_offline",
-    "Whether the stream exists but its leader does not answer, so its other metrics are absent (missing, offline).",
+    "Whether the stream exists but its leader does not respond, so its other metrics are absent (missing, offline).",
     "stream",
 )
 LEADER = info("nats_stream_leader_info", "The leader of a stream in a cluster (cluster.leader).", "stream", "leader")

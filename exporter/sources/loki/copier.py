@@ -112,7 +112,7 @@ class StreamCopier:
                 except SourceError as error:
                     self.problems[None] = error
                 except (OSError, TimeoutError) as error:
-                    self.problems[None] = SourceError(reason_of(error), f"NATS: {error or 'no answer'}")
+                    self.problems[None] = SourceError(reason_of(error), f"NATS: {error or 'no reply'}")
                 finally:
                     await connection.close()
                 self.tried.set()

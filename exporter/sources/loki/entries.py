@@ -132,7 +132,7 @@ class _QueryResponse(msgspec.Struct):
 
 
 def last_position(reply: bytes) -> LokiPosition:
-    """The newest entry in a query_range reply. Raises msgspec.DecodeError or ValueError."""
+    """The newest entry in a query_range response. Raises msgspec.DecodeError or ValueError."""
     newest = LokiPosition()
     for result in msgspec.json.decode(reply, type=_QueryResponse).data.result:
         for moment, _ in result.values:

@@ -73,7 +73,7 @@ class Schema:
 
     @property
     def queries(self) -> list[str]:
-        """Queries for the nodes, the relationships and every pattern, each answered by the count store.
+        """Queries for the nodes, the relationships and every pattern, each read from the count store.
 
         Count subqueries of one node or one relationship with at most one labeled end never touch the graph; a pattern
         labeled at both ends would (`Counts.pairs` derives those).

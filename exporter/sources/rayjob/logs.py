@@ -21,11 +21,11 @@ class LogsMissing(Exception):
 
 
 def last_lines(body: bytes) -> list[str]:
-    """The reply's last lines. Raises LogsMissing if it is not from a Ray dashboard."""
+    """The response's last lines. Raises LogsMissing if it is not from a Ray dashboard."""
     try:
         text = msgspec.json.decode(body, type=_LogsResponse).logs
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        raise LogsMissing("the Ray dashboard: expected a job API reply, got something else") from None
+        raise LogsMissing("the Ray dashboard: expected a job API response, got something else") from None
     return [line[:_LONGEST_LINE] for line in text.splitlines()[-LINES:]]
 
 
@@ -38,7 +38,7 @@ async def read(dashboard: str, job_id: str) -> list[str]:
             client.stream("GET", f"{base.rstrip('/')}/api/jobs/{job_id}/logs") as reply,
         ):
             if reply.status_code != httpx.codes.OK:
-                raise LogsMissing(f"the Ray dashboard at {dashboard} answers {reply.status_code}")
+                raise LogsMissing(f"the Ray dashboard at {dashboard} returned {reply.status_code}")
             body = b""
             async for chunk in reply.aiter_bytes():
                 body += chunk

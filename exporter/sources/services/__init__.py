@@ -180,7 +180,7 @@ class Services(Source, Target[ServicesSnapshot]):
         began = time.perf_counter()
         reason, message = None, ""
         try:
-            # The client's own time-outs are for each read: a reply of a byte per second would never end.
+            # The client's own time-outs are for each read: a response of a byte per second would never end.
             async with asyncio.timeout(self.options.deadline), self._http.stream("GET", address.get_secret_value()) as reply:
                 if not reply.is_success:
                     denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)

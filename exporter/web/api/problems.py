@@ -122,7 +122,7 @@ async def _source(_: Request, error: Exception) -> Response:
 
 async def bug(_: Request, __: Exception) -> Response:
     """Exception handler of last resort; the server logs the traceback."""
-    return problem(500, "the exporter failed to answer; its log has the cause, please report it")
+    return problem(500, "the exporter failed to respond; its log has the cause, please report it")
 
 
 def install(app: FastAPI) -> None:
