@@ -182,9 +182,10 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         query=series(STREAM_MODE, mode="refused").equals(1),
         severity=Severity.WARNING,
         component=Component.EXPORTER,
-        summary="Exporter lacks permission for a stream",
-        catches="A NATS permission that a new stream does not have yet; its agents are missing, and no other alert fires.",
-        description="The exporter's NATS user lacks permission for {{ $labels.stream }}; its events are not read.",
+        summary="NATS refuses to let the exporter read a stream",
+        catches="A permission that a new stream lacks, or a stream at its consumer limit; its agents are missing, and "
+        "no other alert fires.",
+        description="NATS does not let the exporter read {{ $labels.stream }}; its events are missing.",
         view=DashboardUid.EXPORTER,
         variables=_STREAM,
         for_="5m",

@@ -230,10 +230,15 @@ class MessageReply(Reply, frozen=True):
     message: StoredMessage | None = None
 
 
+class CreatedConfig(msgspec.Struct, frozen=True):
+    max_batch: int = 0  # 0: unlimited; the server sets its limits.max_request_batch
+
+
 class CreatedConsumer(Reply, frozen=True):
     """$JS.API.CONSUMER.CREATE.<stream>.<name>"""
 
     name: str = ""
+    config: CreatedConfig = CreatedConfig()
     num_pending: int = 0
     delivered: SequenceInfo = SequenceInfo()  # of a new consumer: the sequence before its start
 

@@ -8,7 +8,6 @@ without a stream are not subscribed to: publishers would wait for an ack that a 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -22,14 +21,13 @@ from exporter.clients.nats_server import NatsServer
 from exporter.errors import Reason, SourceError, reason_of
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
-from exporter.events.replay import messages_since
+from exporter.events.replay import Skipped, messages_since
 from exporter.events.streams import DeliveryMode, StreamCursor, delivery_mode, wanted
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 10.0
 """Seconds between two lists of the streams; an advisory about a change triggers one immediately."""
@@ -118,9 +116,9 @@ class EventConsumer:
 
     @property
     def refusal(self) -> SourceError | None:
-        """Why no stream can be read, if the account has no permission for any."""
+        """Why no stream can be read, if NATS refuses all of them."""
         streams = tuple(self.cursors.values())
-        return streams[0].refusal if streams and all(stream.refusal for stream in streams) else None
+        return streams[0].refusal if streams and all(one.mode is DeliveryMode.REFUSED for one in streams) else None
 
     async def _read(self) -> None:
         """Read until the connection is lost."""
@@ -135,10 +133,12 @@ class EventConsumer:
                 for stream in streams
                 if delivery_mode(stream) is DeliveryMode.CONSUMER
             }
-            await self._read_back(last)
+            skipped = await self._read_back(last)
             for stream in streams:
                 found = self._follow(stream)
                 found.position = last.get(found.name, 0)
+                if (error := skipped.get(found.name)) is not None:
+                    found.refuse(error)
             self._caught_up = True
             self._listener.on_replay_complete()
         lost, reached = self.connection.lost, self._reached()
@@ -158,15 +158,15 @@ class EventConsumer:
         found, offline, _ = await self.connection.stream_list()
         return wanted(found, self._names, offline), offline
 
-    async def _read_back(self, last: Mapping[str, int]) -> None:
+    async def _read_back(self, last: Mapping[str, int]) -> Skipped:
         self._listener.reset()
-        async for messages in messages_since(
-            self.connection, last, time.time() + self.connection.clock.ahead - self._lookback
-        ):
+        since, skipped = time.time() + self.connection.clock.ahead - self._lookback, Skipped()
+        async for messages in messages_since(self.connection, last, since, skipped):
             for start in range(0, len(messages), _AT_ONCE):
                 for message in messages[start : start + _AT_ONCE]:
                     self._listener.message(message, live=False)
                 await asyncio.sleep(0)
+        return skipped
 
     def _follow(self, stream: Stream) -> StreamCursor:
         config = stream.config
@@ -184,8 +184,7 @@ class EventConsumer:
         """Start new streams, restart recreated ones, stop removed ones.
 
         An offline stream keeps its position, and its reader retries: its messages were read before. `reached` has the
-        position
-        of each stream before the list request.
+        position of each stream before the list request.
 
         """
         here = {stream.config.name: stream for stream in streams}
@@ -210,7 +209,7 @@ class EventConsumer:
             if known.mode is DeliveryMode.OFFLINE:
                 known.mode = delivery_mode(stream)
             self._unread.discard(name)
-            if known.mode is DeliveryMode.CONSUMER:
+            if delivery_mode(stream) is DeliveryMode.CONSUMER:
                 if name not in self._readers or self._readers[name].done():
                     self._readers[name] = asyncio.create_task(self._read_stream(known), name=f"read {name}")
             elif name not in self._subscriptions:
@@ -247,9 +246,7 @@ class EventConsumer:
             except SourceError as error:
                 if not self.connection.is_open:
                     return
-                if error.reason is Reason.UNAUTHORIZED and followed.refusal is None:
-                    followed.mode, followed.refusal = DeliveryMode.REFUSED, error
-                    log.warning("stream cannot be read", extra={"stream": followed.name, "error": str(error)})
+                followed.refuse(error)
             finally:
                 await reader.close()
             await asyncio.sleep(delays.next() if has_failed else 0)

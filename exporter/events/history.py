@@ -9,9 +9,10 @@ from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from exporter.clients.nats import Connection
+from exporter.errors import SourceError
 from exporter.events.model import Event, Message
-from exporter.events.ordered_reader import Start, StreamReader
-from exporter.events.replay import StreamRange, messages_since
+from exporter.events.ordered_reader import Start, StreamGone, StreamReader
+from exporter.events.replay import Skipped, StreamRange, messages_since
 
 _CHUNK: Final = 500
 _CHUNK_MESSAGES: Final = 5000
@@ -58,8 +59,9 @@ class SearchStep(NamedTuple):
 class _Backwards:
     """A stream, read from a sequence down: chunks are read forwards, each before the previous one."""
 
-    def __init__(self, connection: Connection, stream: str, first: int, last: int) -> None:
+    def __init__(self, connection: Connection, stream: str, first: int, last: int, skipped: Skipped) -> None:
         self._connection = connection
+        self._skipped = skipped
         self._stream = stream
         self._first = first
         self._next = last
@@ -73,7 +75,7 @@ class _Backwards:
         bottom = max(self._first, self._next - self._span + 1)
         chunk: deque[Message] = deque()
         held, number, lowest = 0, 0, None
-        messages = StreamRange(self._connection, self._stream, Start(sequence=bottom), self._next)
+        messages = StreamRange(self._connection, self._stream, Start(sequence=bottom), self._next, self._skipped)
         try:
             while batch := await messages.next_batch():
                 number += len(batch)
@@ -94,7 +96,8 @@ class _Backwards:
         self._next = bottom - 1
         if lowest is not None:
             self.lowest = lowest
-        self.is_complete = bottom <= self._first or (lowest is not None and lowest < since)
+        is_done = bottom <= self._first or self._stream in self._skipped
+        self.is_complete = is_done or (lowest is not None and lowest < since)
         # Deleted messages leave gaps of any size; steps grow to cross them.
         self._span = max(self._span // 2, _CHUNK) if number >= _CHUNK_MESSAGES else self._span * 2
 
@@ -107,16 +110,22 @@ class _Backwards:
 
 
 class History:
-    """Streams with their first and last sequence at creation; later messages are not read."""
+    """Streams with their first and last sequence at creation; later messages are not read.
+
+    Streams that cannot be read are left out and added to `skipped`.
+
+    """
 
     def __init__(self, connection: Connection, streams: Mapping[str, tuple[int, int]]) -> None:
         self._connection = connection
         self._streams = streams
+        self.skipped: Skipped = {}
 
     async def newer(self, start: StoragePosition, until: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
         """Messages after a position, up to a time, oldest first. Raises SourceError."""
         last = {stream: last for stream, (_, last) in self._streams.items()}
-        async with aclosing(messages_since(self._connection, last, max(start.stored - _CLOCK_STEP, 0.0))) as batches:
+        since = max(start.stored - _CLOCK_STEP, 0.0)
+        async with aclosing(messages_since(self._connection, last, since, self.skipped)) as batches:
             async for batch in batches:
                 kept = [
                     message
@@ -126,13 +135,15 @@ class History:
                 yield SearchStep(kept, max(start, StoragePosition.of(batch[-1])))
                 if batch[-1].stored > until:
                     return
+        self._check_any_read()
 
     async def older(self, start: StoragePosition, since: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
         """Messages before a position, from a time on, newest first. Raises SourceError."""
         streams = [
-            _Backwards(self._connection, stream, first, await self._last_at(stream, start.stored, last))
+            _Backwards(self._connection, stream, first, await self._last_at(stream, start.stored, last), self.skipped)
             for stream, (first, last) in self._streams.items()
         ]
+        self._check_any_read()
         while True:
             unread = [one for one in streams if not one.is_complete]
             top = max((one.lowest for one in unread if one.lowest is not None), default=None)
@@ -151,11 +162,23 @@ class History:
                 return
             yield SearchStep(found, min(start, StoragePosition.after(bound)))
 
+    def _check_any_read(self) -> None:
+        """Raises SourceError if no stream can be read."""
+        if self._streams and self._streams.keys() == self.skipped.keys():
+            raise next(iter(self.skipped.values()))
+
     async def _last_at(self, stream: str, stored: float, last: int) -> int:
-        """The last sequence stored up to a time; ± messages of the same microsecond."""
+        """The last sequence stored up to a time; ± messages of the same microsecond; 0 if the stream cannot be read."""
         reader = StreamReader(self._connection, stream, Start(time=stored + _CLOCK_STEP))
         try:
             await reader.open()
             return min(reader.position, last) if reader.pending else last
+        except StreamGone:
+            return 0
+        except SourceError as error:
+            if not self._connection.is_open:
+                raise
+            self.skipped[stream] = error
+            return 0
         finally:
             await reader.close()

@@ -83,6 +83,7 @@ class StreamReader:
         self._next = ""
         self._arrived: list[Msg] = []
         self._something = asyncio.Event()
+        self._batch = BATCH
         self._wanted = 0
         self._delivered = 0
         self._failure: Lost | None = None
@@ -105,6 +106,8 @@ class StreamReader:
         created = await self._connection.ask(verb, CreatedConsumer, stream_name=self._stream, config=config)
         if created.error is not None:  # 404
             raise StreamGone(self._stream)
+        # A larger request is refused (409 Exceeded MaxRequestBatch).
+        self._batch = min(BATCH, created.config.max_batch) if created.config.max_batch > 0 else BATCH
         self.pending = created.num_pending
         self.position = created.delivered.stream_seq
         self._arrived, self._failure, self._delivered, self._wanted = [], None, 0, 0
@@ -116,7 +119,7 @@ class StreamReader:
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Batches of received messages, forever. Raises Lost or SourceError."""
         while True:
-            if self._wanted <= BATCH // 2:
+            if self._wanted <= self._batch // 2:
                 await self._pull()
             try:
                 async with asyncio.timeout(_SILENCE):
@@ -133,12 +136,12 @@ class StreamReader:
 
     async def _pull(self) -> None:
         request = {
-            "batch": BATCH,
+            "batch": self._batch,
             "max_bytes": _BYTES,
             "expires": int(_EXPIRES * _NANO),
             "idle_heartbeat": int(_HEARTBEAT * _NANO),
         }
-        self._wanted += BATCH
+        self._wanted += self._batch
         await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _take(self, message: Msg) -> None:

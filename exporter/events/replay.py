@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
+from exporter.clients.backoff import Backoff
 from exporter.clients.nats import Connection
-from exporter.errors import Reason, SourceError
+from exporter.errors import SourceError
 from exporter.events.model import Message
 from exporter.events.ordered_reader import Lost, Start, StreamGone, StreamReader
 
+Skipped = dict[str, SourceError]
+"""Streams that cannot be read, and why."""
+
 
 class StreamRange:
-    """Messages of one stream from a Start up to a sequence, in batches."""
+    """Messages of one stream from a Start up to a sequence, in batches.
 
-    def __init__(self, connection: Connection, stream: str, start: Start, last: int) -> None:
+    A stream that cannot be read ends; `skipped` keeps its name and the error.
+
+    """
+
+    def __init__(self, connection: Connection, stream: str, start: Start, last: int, skipped: Skipped) -> None:
         self._connection = connection
         self._stream = stream
         self._last = last
@@ -23,9 +32,15 @@ class StreamRange:
         self._reader: StreamReader | None = None
         self._batches: AsyncIterator[list[Message]] | None = None
         self._ended = False
+        self._skipped = skipped
+        self._delays = Backoff(first=0.1, longest=2.0)
 
     async def next_batch(self) -> list[Message]:
-        """The next batch; empty at the end. A lost consumer is replaced; a deleted stream ends."""
+        """The next batch; empty at the end. A lost consumer is replaced; a deleted stream ends.
+
+        Raises SourceError if the connection is lost.
+
+        """
         while not self._ended:
             try:
                 if self._batches is None:
@@ -38,14 +53,17 @@ class StreamRange:
             except Lost:
                 await self.close()
                 self._batches = None
+                await asyncio.sleep(self._delays.next())
                 continue
             except StreamGone:
                 break
             except SourceError as error:
-                if error.reason is not Reason.UNAUTHORIZED:
+                if not self._connection.is_open:
                     raise
-                break  # no permission for this stream; continue with the others
+                self._skipped[self._stream] = error  # continue with the other streams
+                break
             assert self._reader is not None
+            self._delays.reset()
             self._start = Start(sequence=batch[-1].sequence + 1)
             self._ended = self._reader.pending == 0 or batch[-1].sequence >= self._last
             return [message for message in batch if message.sequence <= self._last]
@@ -57,14 +75,15 @@ class StreamRange:
 
 
 async def messages_since(
-    connection: Connection, last: Mapping[str, int], since: float
+    connection: Connection, last: Mapping[str, int], since: float, skipped: Skipped
 ) -> AsyncGenerator[Sequence[Message], None]:
     """Messages of the streams in `last` up to the given sequences, stored since a time; batches in storage order.
 
-    Holds one batch per stream. Raises SourceError if the connection is lost.
+    Holds one batch per stream. `skipped` receives the streams that cannot be read. Raises SourceError if the connection is
+    lost.
 
     """
-    tails = [StreamRange(connection, stream, Start(time=since), sequence) for stream, sequence in last.items()]
+    tails = [StreamRange(connection, stream, Start(time=since), sequence, skipped) for stream, sequence in last.items()]
     try:
         held = {tail: batch for tail in tails if (batch := await tail.next_batch())}
         while held:

@@ -1,7 +1,8 @@
-"""Which streams are read, how, and their state. Pure."""
+"""Which streams are read, how, and their state."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,14 @@ from enum import StrEnum
 from exporter.clients.jetstream import Stream
 from exporter.errors import SourceError
 
+log = logging.getLogger(__name__)
+
 _BUCKETS = ("KV_", "OBJ_")
 
 
 class DeliveryMode(StrEnum):
-    """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: no permission.
+    """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: NATS does not
+    let the exporter read it: no permission, a limit, or no answer.
 
     OFFLINE: the stream exists, but its servers do not respond.
 
@@ -45,6 +49,14 @@ class StreamCursor:
     repeated: int = 0
     restarts: Counter[str] = field(default_factory=Counter)
     refusal: SourceError | None = None
+
+    def refuse(self, error: SourceError) -> None:
+        """Keep why it cannot be read, and log it if the reason is a new one. An offline stream stays offline."""
+        if self.mode is not DeliveryMode.OFFLINE:
+            self.mode = DeliveryMode.REFUSED
+        if self.refusal is None or self.refusal.reason is not error.reason:
+            self.refusal = error
+            log.warning("stream cannot be read", extra={"stream": self.name, "error": str(error)})
 
     def follows(self, stream: Stream) -> bool:
         """Whether it is still the same stream, read in the same mode."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import traceback
 
+import pytest
+from nats.js.api import ConsumerConfig
+
 from exporter.errors import Reason
 from servers import nats as nats_servers
-from tests.support.fleet_streams import CREATED, fails, fleet_on, reading
+from servers.nats import Nats
+from tests.support.fleet_streams import CREATED, Fleet, events, fails, fleet_on, reading
 from tests.support.pages import eventually, raised_by
 
 ACCOUNTS = """
@@ -16,6 +20,10 @@ accounts {{ fleet {{ jetstream: enabled, users: [
                                               subscribe: {{ deny: ["$JS.EVENT.>"] }} }} }}
 ] }} }}
 """
+
+MODE = 'fleet_exporter_stream_mode{{stream="FULL",mode="{}"}}'
+LAG = 'fleet_exporter_stream_lag_messages{{stream="{}"}}'
+HAPPENED = events("full.happened", producer="unknown")
 
 
 async def test_an_account_without_permission_for_any_stream_is_unauthorized() -> None:
@@ -40,3 +48,49 @@ async def test_an_account_that_may_not_read_one_stream_reads_the_others() -> Non
                 await reader.shows('fleet_exporter_stream_mode{stream="SECRET",mode="refused"}', 1)
                 await fleet.says("planning.story.created", story_id="US-1")
                 await reader.shows(CREATED, 1)
+
+
+async def occupied(fleet: Fleet) -> None:
+    """A stream whose only consumer exists: JetStream refuses further ones with error 10026 (400)."""
+    await fleet.stream("FULL", "full.>", max_consumers=1)
+    await fleet.js.add_consumer("FULL", ConsumerConfig(durable_name="worker"))
+
+
+async def test_a_stream_without_room_for_a_consumer_is_refused_at_startup_and_read_later(
+    server: Nats, fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    await occupied(fleet)
+    await fleet.says("planning.story.created", story_id="US-1")
+    async with reading(server.url) as reader:
+        page = await reader.page()
+        assert page[MODE.format("refused")] == 1
+        assert page['fleet_stories{stage="BACKLOG"}'] == 1
+        assert LAG.format("PLANNING_EVENTS") in page
+        assert LAG.format("FULL") not in page
+        # A new stream makes the reader look at all streams again; the refused one is still not subscribed to.
+        await fleet.stream("OTHER", "other.>")
+        await reader.shows(LAG.format("OTHER"), 0)
+        await fleet.says("full.happened")
+        await fleet.says("planning.story.created", story_id="US-2")
+        await reader.shows(CREATED, 1)
+        await fleet.js.delete_consumer("FULL", "worker")
+        page = await reader.shows(MODE.format("consumer"), 1)
+        await reader.shows(HAPPENED, 1)
+    warnings = [record.stream for record in caplog.records if record.message == "stream cannot be read"]
+    assert warnings == ["FULL"]
+
+
+async def test_a_server_that_limits_the_batch_of_a_request_is_read() -> None:
+    limited = "jetstream { limits { max_request_batch: 100 } }"
+    with nats_servers.start(config=limited) as strict:
+        async with fleet_on(strict.url) as fleet:
+            await fleet.stream("PLANNING_EVENTS", "planning.>")
+            for number in range(250):
+                await fleet.client.publish("planning.story.created", f'{{"story_id": "US-{number}"}}'.encode())
+            await fleet.client.flush()
+            async with reading(strict.url) as reader:
+                assert (await reader.page())['fleet_stories{stage="BACKLOG"}'] == 250
+                for number in range(250):
+                    await fleet.client.publish("planning.story.created", f'{{"story_id": "US-{number}"}}'.encode())
+                page = await reader.shows(CREATED, 250)
+                assert page['fleet_exporter_stream_restarts_total{stream="PLANNING_EVENTS",reason="consumer"}'] == 0

@@ -11,7 +11,7 @@ from exporter.sources.fleet.snapshot import FleetSnapshot
 
 STREAM_MODE = state_set(
     "fleet_exporter_stream_mode",
-    "How each stream is read: ordered consumer, plain subscription (work queues), permission refused, or offline.",
+    "How each stream is read: ordered consumer, plain subscription (work queues), refused by NATS, or offline.",
     "stream",
     states=tuple(DeliveryMode),
     state_label="mode",

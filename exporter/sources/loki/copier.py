@@ -170,16 +170,16 @@ class StreamCopier:
             try:
                 await reader.open()
                 self.problems.pop(name, None)
-                delays.reset()
                 copy.pending = reader.pending
                 async for messages in reader.batches():
+                    delays.reset()
                     copy.pending = reader.pending + len(messages)
                     entries = self._entries(copy, messages, roles)
                     for batch in batches(entries, self._batch_bytes):
                         await self._push(name, copy, batch)
                     copy.pending = reader.pending
             except Lost:
-                continue
+                await asyncio.sleep(delays.next())
             except StreamGone:
                 return
             except SourceError as error:

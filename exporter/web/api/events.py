@@ -137,6 +137,7 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
             **cursors,
             "truncated": found.stopped is not None,
             "stopped": found.stopped,
+            "skipped_streams": {stream: str(error) for stream, error in found.skipped.items()},
             "read_to": rfc3339(read_to) if read_to is not None and read_to < LATEST else None,
         }
 
@@ -188,4 +189,5 @@ _MEDIA = {
 _EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds, or at 8 MiB. `stopped` contains the reason,
 `read_to` the time up to which all events were read. Pass `next` as `cursor` for the next page and `previous` for the
 previous one; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or
-skipped. With `order=newest` and no `until`, `previous` returns events published since."""
+skipped. With `order=newest` and no `until`, `previous` returns events published since.
+`skipped_streams` has the streams that NATS does not let the exporter read, with the error."""

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from exporter.events.broadcast import EventBroadcaster, newest
 from exporter.events.history import SearchStep, StoragePosition
 from exporter.events.model import Event, Message, Unparsed, parsed
+from exporter.events.replay import Skipped
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api.cursor import Cursor, Direction
 from exporter.web.api.filter import LATEST, EventFilter
@@ -50,6 +51,8 @@ class Found:
     first: StoragePosition | None = None
     reached: StoragePosition | None = None
     stopped: Stopped | None = None
+    skipped: Skipped = field(default_factory=dict)
+    """Streams that cannot be read."""
 
 
 def _busy() -> HTTPException:
@@ -116,7 +119,7 @@ class Searches:
         size = 0
         with self.slot(), contextlib.suppress(TimeoutError):
             found.stopped = Stopped.DEADLINE
-            async with asyncio.timeout(timeout), aclosing(self._steps(cursor, wanted)) as steps:
+            async with asyncio.timeout(timeout), aclosing(self._steps(cursor, wanted, found.skipped)) as steps:
                 async for events, reached in steps:
                     for number, event in enumerate(events):
                         if len(found.views) == limit or size > _PAGE_BYTES:
@@ -138,16 +141,20 @@ class Searches:
     async def since(self, since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
         """All matching events since a time, oldest first. Raises SourceError."""
         cursor = Cursor(Direction.NEWER, since, "", -1, since, None)
-        async with aclosing(self._steps(cursor, wanted)) as steps:
+        async with aclosing(self._steps(cursor, wanted, {})) as steps:
             async for events, _ in steps:
                 for event in events:
                     yield event
                 await self._priority.give_way()
 
     async def _steps(
-        self, cursor: Cursor, wanted: EventFilter
+        self, cursor: Cursor, wanted: EventFilter, skipped: Skipped
     ) -> AsyncGenerator[tuple[Sequence[Event], StoragePosition], None]:
-        """Matching events in the cursor's direction, and the position up to which all were examined."""
+        """Matching events in the cursor's direction, and the position up to which all were examined.
+
+        `skipped` receives the streams that cannot be read.
+
+        """
         older = cursor.direction is Direction.OLDER
         until = LATEST if cursor.until is None else cursor.until
         memory = self._unnumbered(cursor, wanted)
@@ -163,6 +170,7 @@ class Searches:
                     if older
                     else history.newer(cursor.place, until, wanted.may_match)
                 )
+                history.skipped = skipped
                 async with aclosing(steps):
                     async for messages, reached in steps:
                         events = await self._parsed(messages, wanted)
