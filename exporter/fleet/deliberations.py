@@ -113,6 +113,14 @@ class Deliberations:
             found.asked = number
             self.agents[self._label(found), "asked"] += number
 
+    def _failed(self, found: Deliberation, event: Event) -> None:
+        """Count the failed agents that an end event lists and that have not responded."""
+        responded = found.answered | found.failed
+        failed = sorted(_agents_in(event.payload.get("failed_agents")) - responded)[: _MOST_AGENTS - len(responded)]
+        if failed:
+            found.failed.update(failed)
+            self.agents[self._label(found), "failed"] += len(failed)
+
     def _answer(self, event: Event, agent: str) -> Deliberation | None:
         at = event.time or event.stored
         new = self._begin(event, started=at - (event.duration or 0.0), inferred=True)
@@ -140,7 +148,8 @@ class Deliberations:
         for key in keys:
             if (found := self.open.get(key)) is not None:
                 self._asked(found, event)
-                found.failed.update(_agents_in(event.payload.get("failed_agents")) - found.answered)
+                if len(keys) == 1:  # the event does not say which role its failed agents have
+                    self._failed(found, event)
                 self._end(key, found, ending, at, event.stored)
         counted = any(self.recent.get(key) for key in keys) if event.role else event.task in self._recent_tasks
         if not counted:
@@ -149,6 +158,7 @@ class Deliberations:
             found = Deliberation(event.task, event.role or "", started, stored, stored, reported is None, event.story)
             self._roles(found.role or UNKNOWN_ROLE)
             self._asked(found, event)
+            self._failed(found, event)
             self._end((found.task, found.role), found, ending, at, stored, timed=reported is not None)
 
     def _end(self, key: Key, found: Deliberation, ending: Ending, at: float, seen: float, *, timed: bool = True) -> None:

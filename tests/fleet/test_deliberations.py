@@ -83,3 +83,15 @@ def test_unobserved_outcomes_are_0() -> None:
     assert page['fleet_deliberations_total{role="DEV",outcome="timeout"}'] == 0
     assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
     assert page['fleet_agent_responses_total{role="DEV",outcome="failed"}'] == 0
+
+
+def test_failed_agents_of_an_end_event_are_counted() -> None:
+    failed = [{"agent_id": "agent-dev-2", "error": "e"}, {"agent_id": "agent-dev-3", "error": "e"}]
+    story = Story().answers(1).answers(2, failed=True)
+    story.publishes("orchestration.deliberation.completed", task_id="T", role="DEV", failed_agents=failed)
+    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 2
+    story.publishes("orchestration.deliberation.completed", task_id="T", role="DEV", failed_agents=failed)
+    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 2
+
+    story.publishes("deliberation.failed", task_id="T2", role="DEV", failed_agents=failed)  # without a known start
+    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 4
