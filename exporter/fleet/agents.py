@@ -22,7 +22,8 @@ HISTORY = 10
 
 _ANSWERS = ANSWERS | {"orchestration.task.completed", "orchestration.task.failed"}
 _QUESTIONS = frozenset({"agent.response.progress", "orchestration.task.dispatched"})
-_COUNCILS = frozenset({"orchestration.council.created", "orchestration.deliberation.started"})
+_COUNCIL_CREATED = "orchestration.council.created"
+_COUNCILS = frozenset({_COUNCIL_CREATED, "orchestration.deliberation.started"})
 _LISTS = {
     "planning.backlog_review.deliberations.complete": "agent_deliberations",
     "orchestration.deliberation.completed": "results",
@@ -95,6 +96,8 @@ class Council:
     seen: float
     id: str | None = None
     expected: int | None = None
+    has_task: bool = False
+    """A task was sent to it, so its agents must show; they are not seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ class Agents:
             self._roles(event.role)
         if type(number) is int and 0 < number < 10_000:
             council.expected = number
+        council.has_task |= event.kind != _COUNCIL_CREATED
         council.id = identifier(event.payload.get("council_id")) or council.id
 
     def _mentioned(self, event: Event, listed: object) -> None:

@@ -113,3 +113,20 @@ def test_agents_are_found_by_role_after_any_changes(responses: list[tuple[str, s
         ]
     story.fleet.expire(story.now + 10_000)
     assert [known.of_role(one) for one in ("DEV", "QA", "OPS")] == [{}, {}, {}]
+
+
+def test_a_council_without_agents_whose_task_nobody_answers_has_0_agents() -> None:
+    """FleetCouncilIncomplete compares the number with the expected one; without a sample it cannot fire."""
+    story = Story().publishes("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=3)
+    page = story.page
+
+    assert page['fleet_council_expected_agents{role="DEV"}'] == 3
+    assert page['fleet_council_agents{role="DEV"}'] == page['fleet_council_ready_agents{role="DEV"}'] == 0
+
+
+def test_the_size_of_a_council_without_a_task_is_unknown() -> None:
+    """Agents are seen when they answer, so a new council is not incomplete."""
+    page = Story().publishes("orchestration.council.created", role="DEV", num_agents=3).page
+
+    assert page['fleet_council_expected_agents{role="DEV"}'] == 3
+    assert 'fleet_council_agents{role="DEV"}' not in page

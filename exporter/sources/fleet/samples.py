@@ -240,6 +240,9 @@ def _agent_samples(state: StateSnapshot) -> Iterable[Sample]:
         yield COUNCIL_AGENTS(sum(states.values()), role=role)
         yield COUNCIL_READY(sum(number for agent_state, number in states.items() if agent_state in _READY), role=role)
     for role, number in state.expected.items():
+        if role not in by_role and role in state.with_task:
+            yield COUNCIL_AGENTS(0, role=role)
+            yield COUNCIL_READY(0, role=role)
         yield COUNCIL_EXPECTED(number, role=role)
 
 

@@ -62,6 +62,8 @@ class StateSnapshot:
     agents: tuple[AgentRow, ...]
     expected: Mapping[str, int]
     """Agents assigned to the last task of a role's council."""
+    with_task: frozenset[str]
+    """Roles whose council has received a task."""
     deliberations: DeliberationsSnapshot
     stories: StagesSnapshot
     lead_times: Histogram
@@ -107,6 +109,7 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
         counts=fleet.counts.copy(),
         agents=tuple(rows),
         expected=expected,
+        with_task=frozenset(council.role for council in fleet.agents.councils if council.has_task),
         deliberations=_deliberations(fleet.deliberations, fleet),
         stories=_stages(fleet.stories),
         lead_times=fleet.stories.lead_times.copy(),
