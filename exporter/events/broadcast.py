@@ -132,15 +132,26 @@ def listening_to(streams: Sequence[EventBroadcaster]) -> Iterator[Listening]:
     """A client for the duration of the context. Raises TooManyListeners."""
     if is_full(streams):
         raise TooManyListeners
-    one = Listening()
     for stream in streams:
         stream.clients += 1
+    try:
+        with listening_within(streams) as one:
+            yield one
+    finally:
+        for stream in streams:
+            stream.clients -= 1
+
+
+@contextmanager
+def listening_within(streams: Sequence[EventBroadcaster]) -> Iterator[Listening]:
+    """A queue of the exporter's own, which is not a client and has no limit."""
+    one = Listening()
+    for stream in streams:
         stream.listeners.add(one)
     try:
         yield one
     finally:
         for stream in streams:
-            stream.clients -= 1
             stream.listeners.discard(one)
 
 

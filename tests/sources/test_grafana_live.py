@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given
 
 from exporter.config.options import Address
+from exporter.events.broadcast import is_full, listening_to
 from exporter.events.model import Event, Message, parsed
+from exporter.sources.fleet import FleetEvents, FleetOptions
 from exporter.sources.fleet.grafana_live import line
 from servers import nats as nats_servers
 from tests.events.shapes import BODIES, SUBJECTS
 from tests.support.fleet_streams import fleet_on, reading
+from tests.support.pages import followed, page_showing
 
 
 class Pushes(ThreadingHTTPServer):
@@ -65,6 +69,20 @@ async def test_events_are_pushed_on_arrival(grafana: Pushes) -> None:
     assert body.startswith('events,family=agent,outcome=completed,role=DEV type="agent.response.completed"')
     assert 'task="T 1"' in body
     assert "duration_seconds=2.3" in body
+
+
+async def test_events_are_pushed_while_the_live_stream_has_all_its_clients(grafana: Pushes) -> None:
+    options = {"grafana_url": Address(f"http://127.0.0.1:{grafana.server_port}"), "grafana_token": "t", "timeout": 5}
+    with nats_servers.start() as server, ExitStack() as clients:
+        source = FleetEvents(FleetOptions.model_validate({"url": (Address(server.url),), **options}))
+        while not is_full([source.live]):
+            clients.enter_context(listening_to([source.live]))
+        connected = source.live.clients
+        async with fleet_on(server.url) as fleet, followed(source):
+            await fleet.stream("AGENT_RESPONSES", "agent.response.>")
+            await page_showing(source, "fleet_exporter_stream_clients", connected)
+            await fleet.says("agent.response.completed", task_id="T", agent_id="agent-dev-1")
+            await page_showing(source, "fleet_exporter_grafana_live_events_total", 1)
 
 
 @given(subject=SUBJECTS, body=BODIES)

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from exporter.clients.backoff import Backoff
-from exporter.events.broadcast import EventBroadcaster, listening_to
+from exporter.events.broadcast import EventBroadcaster, listening_within
 from exporter.events.model import Event
 from exporter.events.redaction import summary
 from exporter.metrics.metric import Metric, counter
@@ -65,7 +65,7 @@ class GrafanaLive:
 
         async with httpx.AsyncClient(headers=self._headers, timeout=_TIMEOUT, trust_env=False) as client:
             while True:
-                with listening_to([live]) as listening:
+                with listening_within([live]) as listening:
                     while (first := await listening.next()) is not None:
                         await asyncio.sleep(_EVERY)
                         await self._push(client, [first, *listening.waiting(_AT_MOST)])
