@@ -79,6 +79,10 @@ class ConsumerCounts:
 
     types: Mapping[str, int]
     consumers: tuple[ConsumerDeliveries, ...]
+    unreadable: int
+    """Messages that cannot be parsed."""
+    refused: int
+    """Samples and advisories of consumers beyond the limit."""
 
 
 _decoder = msgspec.json.Decoder(Advisory)
@@ -90,18 +94,14 @@ class ConsumerStats:
     def __init__(self) -> None:
         self._consumers: Capped[tuple[str, str], ConsumerDeliveries] = Capped(_CONSUMERS, grace=3600.0)
         self._types: dict[str, int] = {}
-        self.unreadable = 0
-
-    @property
-    def refused(self) -> int:
-        return self._consumers.refused
+        self._unreadable = 0
 
     def apply(self, data: bytes, at: float) -> None:
         """Apply a sample or advisory. Other types are only counted; unparseable messages are counted as unreadable."""
         try:
             advisory = _decoder.decode(data)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-            self.unreadable += 1
+            self._unreadable += 1
             return
         kind = _KNOWN.get(advisory.type, OTHER)
         self._types[kind] = self._types.get(kind, 0) + 1
@@ -125,12 +125,13 @@ class ConsumerStats:
     def counts(self) -> ConsumerCounts:
         """A snapshot of the counters."""
         consumers = tuple(replace(consumer, acked=consumer.acked.copy()) for consumer in self._consumers)
-        return ConsumerCounts(dict(self._types), consumers)
+        return ConsumerCounts(dict(self._types), consumers, self._unreadable, self._consumers.refused)
 
 
 def samples(counts: ConsumerCounts) -> Iterable[Sample]:
     for kind, number in counts.types.items():
         yield ADVISORIES(number, type=kind)
+    yield ADVISORIES(counts.unreadable, type="unreadable")
     for consumer in counts.consumers:
         owner = labels(stream=consumer.stream, consumer=consumer.name)
         if consumer.acked.count:

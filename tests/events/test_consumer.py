@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import nats.errors
@@ -13,6 +14,9 @@ from servers import nats as nats_servers
 from servers.nats import Nats
 from tests.support.fleet_streams import CREATED, Fleet, Reader, events, fleet_on, has_consumers, reading
 from tests.support.pages import eventually
+
+UNREADABLE = 'fleet_exporter_nats_advisories_total{type="unreadable"}'
+ADVISORY = "$JS.EVENT.ADVISORY.CONSUMER"
 
 
 async def test_replayed_events_set_the_state_and_only_live_events_are_counted(server: Nats) -> None:
@@ -142,3 +146,13 @@ async def test_advisories_and_ack_samples_of_consumers_are_counted(server: Nats)
                 while True:
                     await worker.fetch(2, timeout=0.5)
             await reader.shows(f"nats_consumer_max_deliveries_total{{{who}}}", 2)
+
+
+async def test_unreadable_advisories_and_consumers_over_the_limit_are_counted(fleet: Fleet, reader: Reader) -> None:
+    await reader.shows(UNREADABLE, 0)
+    await fleet.client.publish(f"{ADVISORY}.NAK.S.C", b"not json")
+    for number in range(1001):
+        nak = {"type": "io.nats.jetstream.advisory.v1.nak", "stream": "S", "consumer": f"C{number}"}
+        await fleet.client.publish(f"{ADVISORY}.NAK.S.C{number}", json.dumps(nak).encode())
+    await reader.shows('fleet_exporter_limit_hits_total{kind="consumer"}', 1)
+    await reader.shows(UNREADABLE, 1)

@@ -180,6 +180,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         yield from samples.samples(snapshot.state)
         yield from consumer_samples.samples(snapshot)
         yield from delivery.samples(snapshot.consumers)
+        yield samples.LIMIT_HITS(snapshot.consumers.refused, kind="consumer")
         yield broadcast.CLIENTS(snapshot.clients)
         yield broadcast.DROPPED_CLIENTS(snapshot.dropped_clients)
         if snapshot.grafana is not None:
