@@ -23,7 +23,7 @@ accounts {{ fleet {{ jetstream: enabled, users: [
 
 MODE = 'fleet_exporter_stream_mode{{stream="FULL",mode="{}"}}'
 LAG = 'fleet_exporter_stream_lag_messages{{stream="{}"}}'
-HAPPENED = events("full.happened", producer="unknown")
+COMPLETED = events("agent.work.completed", producer="workspace", outcome="completed")
 
 
 async def test_an_account_without_permission_for_any_stream_is_unauthorized() -> None:
@@ -52,7 +52,7 @@ async def test_an_account_that_may_not_read_one_stream_reads_the_others() -> Non
 
 async def occupied(fleet: Fleet) -> None:
     """A stream whose only consumer exists: JetStream refuses further ones with error 10026 (400)."""
-    await fleet.stream("FULL", "full.>", max_consumers=1)
+    await fleet.stream("FULL", "agent.work.>", max_consumers=1)
     await fleet.js.add_consumer("FULL", ConsumerConfig(durable_name="worker"))
 
 
@@ -70,13 +70,13 @@ async def test_a_stream_without_room_for_a_consumer_is_refused_at_startup_and_re
         # A new stream makes the reader look at all streams again; the refused one is still not subscribed to.
         await fleet.stream("OTHER", "other.>")
         await reader.shows(LAG.format("OTHER"), 0)
-        await fleet.says("full.happened")
+        await fleet.says("agent.work.completed", task_id="T")
         await fleet.says("planning.story.created", story_id="US-2")
         await reader.shows(CREATED, 1)
         await fleet.js.delete_consumer("FULL", "worker")
-        page = await reader.shows(MODE.format("consumer"), 1)
-        await reader.shows(HAPPENED, 1)
-    warnings = [record.stream for record in caplog.records if record.message == "stream cannot be read"]
+        await reader.shows(MODE.format("consumer"), 1)
+        await reader.shows(COMPLETED, 1)
+    warnings = [record.__dict__["stream"] for record in caplog.records if record.message == "stream cannot be read"]
     assert warnings == ["FULL"]
 
 
