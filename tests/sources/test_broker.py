@@ -202,3 +202,15 @@ async def test_another_database_is_malformed(tmp_path: Path) -> None:
 
     assert caught.value.reason is Reason.MALFORMED
     assert "no such table: agents" in str(caught.value)
+
+
+async def test_agents_over_the_limit_are_in_the_totals(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    with broker(path) as connection:
+        for number in range(5):
+            insert(connection, "agents", agent_id=f"a{number}", type="claude", status="active", comm_mode="tmux")
+        page = await collected(Broker(BrokerOptions(database=path, max_agents=2)))
+
+    assert page['fleet_broker_agents{status="active",type="claude",mode="tmux"}'] == 5
+    assert page['fleet_agents{system="broker",role="claude",state="active"}'] == 5
+    assert len([name for name in page if name.startswith("fleet_broker_agent_info{")]) == 2

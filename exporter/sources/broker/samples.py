@@ -92,10 +92,11 @@ def samples(broker: BrokerSnapshot) -> Iterable[Sample]:
 
 
 def _agents(broker: BrokerSnapshot) -> Iterable[Sample]:
-    groups = Counter((agent.status, agent.type, agent.mode) for agent in broker.agents)
-    for (status, kind, mode), number in groups.items():
+    states: Counter[tuple[str, str]] = Counter()
+    for (status, kind, mode), number in broker.number.items():
         yield AGENTS(number, status=status, type=kind, mode=mode)
-    for (kind, status), number in Counter((agent.type, agent.status) for agent in broker.agents).items():
+        states[kind, status] += number
+    for (kind, status), number in states.items():
         yield registry.AGENTS(number, system=SYSTEM, role=kind, state=status)
     for agent in broker.agents:
         who = labels(agent=agent.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -64,6 +65,9 @@ class BrokerSnapshot:
     """The broker now; None for a table that the file does not have."""
 
     agents: tuple[BrokerAgent, ...]
+    """At most `max_agents`, the latest heartbeats first."""
+    number: dict[tuple[str, str, str], int]
+    """All agents, also those over the limit, by status, type and mode; at most `max_agents` of these."""
     figures: dict[str, Figures]
     tickets: Tickets | None
     errors: dict[tuple[str, str], int]
@@ -122,7 +126,8 @@ class Tables:
     def read(self, reading: Reading, *, now: float, max_agents: int) -> BrokerSnapshot:
         """The current state. Raises sqlite3's errors."""
         unreadable: Counter[str] = Counter()
-        agents = self._agents(reading, unreadable)[:max_agents]
+        everyone = self._agents(reading, unreadable)
+        agents = everyone[:max_agents]
         if reading.columns("agent_metrics"):
             self._read_figures(reading)
         known = {agent.id for agent in agents}
@@ -135,6 +140,7 @@ class Tables:
         unreadable["messages.latency_ms"] = self._bad_latencies
         return BrokerSnapshot(
             agents=tuple(agents),
+            number=_by_state(everyone, max_agents),
             figures=dict(self._figures),
             tickets=self._tickets(reading, now, unreadable) if reading.columns("tickets") else None,
             errors=self._errors(reading, max_agents) if reading.columns("error_logs") else {},
@@ -266,6 +272,11 @@ def _milliseconds(value: Any, column: str, unreadable: Counter[str]) -> float | 
         unreadable[column] += 1
         return None
     return number / 1000
+
+
+def _by_state(agents: Sequence[BrokerAgent], most: int) -> dict[tuple[str, str, str], int]:
+    """The number of agents by status, type and mode, the largest groups first."""
+    return dict(Counter((agent.status, agent.type, agent.mode) for agent in agents).most_common(most))
 
 
 def _text(value: Any) -> str:
