@@ -28,6 +28,8 @@ from tests.support.pages import eventually
 from tests.support.servers import required
 
 USER = "second"
+PATIENCE = {f"{kind}.timeout": "60" for kind in ("valkey", "vllm", "jetstream", "neo4j", "services")}
+"""A JVM that has just started compiles its first plans slowly."""
 KEYS = ("q:a:1", "q:b:1", "absent")
 
 _UP = re.compile(r'fleet_exporter_source_up\{source="(\w+)",server="([^"]*)"\} [01]')
@@ -133,7 +135,7 @@ def page_of(configuration: Mapping[str, str], environment: Mapping[str, str]) ->
     async def main() -> list[str]:
         scraper = Scraper(load(configuration, environment).sources)
         try:
-            return lines_of(await scraper.read(20.0))
+            return lines_of(await scraper.read(60.0))
         finally:
             await scraper.close()
 
@@ -145,7 +147,7 @@ def page_of(configuration: Mapping[str, str], environment: Mapping[str, str]) ->
 @given(data=st.data())
 def test_no_configuration_has_a_series_twice_or_of_an_unknown_server(backends: Backends, data: st.DataObject) -> None:
     configuration = {name: data.draw(values, label=name) for name, values in backends.choices.items()}
-    configuration["fleet.follow_events"] = "false"
+    configuration |= PATIENCE | {"fleet.follow_events": "false"}
     try:
         page = page_of(configuration, backends.environment)
     except SettingsError:
