@@ -12,9 +12,9 @@ from exporter.sources.workloads import samples as workloads
 
 _WORKLOAD = ("namespace", "workload")
 _WHICH = "{{ $labels.namespace }}/{{ $labels.workload }}"
-# Without the state: a workload that goes from absent to down has no ready pod in either. A degraded workload has one, such
-# as a rollout whose new pod loads a model for 10 minutes, which must not page.
-_NONE_READY = series(workloads.EXPECTED, state=like("down|absent")).max_over("2m").without("max", "state").equals(1)
+# Absent and down both have no ready pod. A degraded workload has one, such as a rollout whose new pod loads a model for 10
+# minutes, which must not page. The first ready pod ends the alert at once, and a failed scrape does not.
+_NONE_READY = series(workloads.EXPECTED, state=like("up|degraded")).max_over("2m").without("max", "state").equals(0)
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
@@ -35,7 +35,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         description=f"{_WHICH} is configured as expected but has had no ready pod for 5 minutes.",
         view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
-        for_="5m",
+        for_="3m",
     ),
     AlertingRule(
         name="WorkloadNotReady",

@@ -36,9 +36,11 @@ _ACKS = (series(consumers.LAST_ACK).changes("5m") > 0) | (series(consumers.LAST_
     series(consumers.INFO, ack_policy="none"), "job", "instance", *_CONSUMER
 )
 _ACK_WAIT = series(consumers.ACK_WAIT)
+# A server that restarts forgets the times of the last delivery and the last ack, not what is in flight.
+_REMEMBERED: Final = "2h"
 _WORKS_LONG = (
-    (series(consumers.LAST_ACK).age() < _ACK_WAIT * 2)
-    | ((series(consumers.LAST_DELIVERY).age() < _ACK_WAIT) & series(consumers.REDELIVERED).equals(0))
+    (series(consumers.LAST_ACK).max_over(_REMEMBERED).age() < _ACK_WAIT * 2)
+    | ((series(consumers.LAST_DELIVERY).max_over(_REMEMBERED).age() < _ACK_WAIT) & series(consumers.REDELIVERED).equals(0))
 ) & (_ACK_WAIT > LONG_ACK_WAIT_SECONDS)
 
 # A redelivery raises the consumer sequence (`delivered_total`) but not the stream sequence, so it is the difference of the

@@ -84,7 +84,7 @@ def test_a_consumer_that_gave_up_one_message(server: Nats, promtool: Path, tmp_p
         in_flight[:] = fetched
         await subscription.unsubscribe()
 
-    config = ConsumerConfig(durable_name="c", max_deliver=1, ack_wait=600)
+    config = ConsumerConfig(durable_name="c", max_deliver=1, ack_wait=300)  # short enough that only acks show its progress
     found = pages(server, 40, config, step)
 
     assert found[-1]['nats_consumer_ack_floor_stream_sequence{stream="S",consumer="c"}'] == 0

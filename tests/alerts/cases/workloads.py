@@ -16,12 +16,17 @@ CASES = {
         {
             "absent": {f'{_EXPECTED}"absent"}}': "1x120", f'{_EXPECTED}"up"}}': "0x120"},
             "to and fro": {
+                f'{_EXPECTED}"up"}}': "0x120",
                 f'{_EXPECTED}"absent"}}': _TO_AND_FRO["degraded"],
                 f'{_EXPECTED}"down"}}': _TO_AND_FRO["down"],
             },
         },
         {
             "up": {f'{_EXPECTED}"absent"}}': "0x120", f'{_EXPECTED}"up"}}': "1x120"},
+            "ready again after four minutes": {
+                f'{_EXPECTED}"down"}}': "0x115 1x4 0",
+                f'{_EXPECTED}"up"}}': "1x115 0x4 1",
+            },
             "a rollout waits for its new pod": {f'{_EXPECTED}"degraded"}}': "1x120", f'{_EXPECTED}"down"}}': "0x120"},
         },
     ),
