@@ -35,7 +35,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
         description=f"{_WHICH} is configured as expected but has had no ready pod for 5 minutes.",
         view=DashboardUid.OVERVIEW,
         variables=_WORKLOAD,
-        for_="3m",
+        for_="5m",
     ),
     AlertingRule(
         name="WorkloadNotReady",
