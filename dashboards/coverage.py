@@ -10,6 +10,7 @@ from exporter.metrics.metric import Metric
 from exporter.source import LOOKUP_UP
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.jetstream import consumers as nats_consumers
+from exporter.sources.jetstream import monitoring as nats_servers
 from exporter.sources.jetstream import streams as nats_streams
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, services
 from exporter.sources.services import probe
@@ -22,6 +23,10 @@ from exporter.sources.vllm.discovery import DISCOVERED
 _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "process_virtual_memory_bytes")
 
 EXEMPT: Final[Mapping[Metric, str]] = {
+    **dict.fromkeys(
+        nats_servers.METRICS,
+        "Optional (jetstream.monitoring_url); the dashboard about NATS has no room for a row.",
+    ),
     process.LOG_DROPPED: "Rises only while no one reads the log; the troubleshooting guide has it.",
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
     nats_consumers.LEADER: "Changes with every election; named in the runbooks.",

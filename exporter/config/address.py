@@ -210,6 +210,7 @@ _NEO4J = Form(
 )
 _HTTP_SCHEMES = {"http": "http", "https": "https"}
 _HTTP = Form("http://host:port or https://host:port", _HTTP_SCHEMES, path=r"(/.*)?", query=None)
+_PORT = Form("http://host:port or https://host:port", _HTTP_SCHEMES, assumed="http")
 _HTTP_OR_HOST = Form("http://host:port or https://host:port", _HTTP_SCHEMES, assumed="http", path=r"(/.*)?", query=None)
 _HOST_PORT = Form("host:port", {"grpc": "grpc"}, assumed="grpc", path="", needs_port=True)
 
@@ -285,6 +286,8 @@ NatsAddresses = Annotated[_Several, _all(_NATS, distinct=False)]
 ValkeyAddresses = Annotated[_Several, _all(_VALKEY, distinct=True)]
 Neo4jAddress = Annotated[Address, _one(_NEO4J)]
 VllmAddresses = Annotated[_Several, _all(_HTTP_OR_HOST, distinct=True)]
+MonitoringAddresses = Annotated[_Several, _all(_PORT, distinct=True)]
+"""The monitoring ports of the members of one cluster."""
 HttpAddress = Annotated[Address, _one(_HTTP)]
 HttpAddresses = Annotated[_ByName, _named(_HTTP)]
 """URLs by name: comma-separated name=URL pairs, or a YAML mapping."""

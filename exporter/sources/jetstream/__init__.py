@@ -14,15 +14,17 @@ from exporter.clients.concurrency import RequestLimit, both
 from exporter.clients.jetstream import Account, Stream
 from exporter.clients.nats import Connection
 from exporter.clients.nats_server import NatsServer
+from exporter.config.address import MonitoringAddresses
 from exporter.config.options import Count, Names, Pairs, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
 from exporter.source import Source, SourceOptions, Target
-from exporter.sources.jetstream import account, consumers, streams
+from exporter.sources.jetstream import account, consumers, monitoring, streams
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 from exporter.sources.jetstream.consumer_lists import StreamConsumers, consumer_lists
 from exporter.sources.jetstream.counters import ConsumerCounters, IncreaseCounter
+from exporter.sources.jetstream.monitoring import Monitoring, ServerReading, monitoring_samples
 from exporter.sources.jetstream.oldest import OldestUnacked
 from exporter.sources.jetstream.snapshot import (
     AccountReading,
@@ -61,13 +63,19 @@ class JetstreamOptions(NatsServer, SourceOptions):
     max_oldest_lookups: Annotated[
         Count, option("Max lookups per collection of consumers' oldest unacked messages; 0 disables them.")
     ] = 32
+    monitoring_url: Annotated[
+        MonitoringAddresses,
+        option("http:// or https:// addresses of the servers' monitoring ports, for CPU, memory and connections."),
+    ] = ()
 
 
 class Jetstream(Source, Target[JetstreamSnapshot]):
     """The streams and consumers of one account."""
 
     kind: ClassVar[str] = "jetstream"
-    metrics: ClassVar[tuple[Metric, ...]] = (*account.METRICS, *streams.METRICS, *consumers.METRICS, ACK_ESTIMATE)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *account.METRICS, *streams.METRICS, *consumers.METRICS, ACK_ESTIMATE, *monitoring.METRICS
+    )  # fmt: skip
     options_type: ClassVar[type[SourceOptions]] = JetstreamOptions
     is_sharded: ClassVar[bool] = True
 
@@ -82,6 +90,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
         self._requests, self._errors = IncreaseCounter(), IncreaseCounter()
         self._oldest = OldestUnacked(options.max_oldest_lookups)
         self._estimates = AckEstimates()
+        self._monitoring = Monitoring(options.monitoring_url, options.ca_file)
 
     @property
     def server(self) -> str:
@@ -93,7 +102,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
             await connection.open()
             self._oldest.reset()
         reading = await self._account(connection) if self.shard.is_first else None
-        found, offline = await self._read_lists(connection)
+        (found, offline), servers = await both(self._read_lists(connection), self._read_servers())
         rows = self._rows()
         shown = [row for row in rows if self._is_shown(row)]
         oldest = await self._oldest.update(connection, found, shown)
@@ -107,6 +116,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
             oldest_unacked=oldest,
             failed_lookups=self._oldest.failed,
             ack_estimates=self._estimates.update(shown),
+            servers=servers,
         )
 
     async def _account(self, connection: Connection) -> AccountReading:
@@ -123,6 +133,9 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
             requests=self._requests.update(reply.api.total),
             errors=self._errors.update(reply.api.errors),
         )
+
+    async def _read_servers(self) -> list[ServerReading]:
+        return await self._monitoring.read() if self.shard.is_first else []
 
     async def _read_lists(self, connection: Connection) -> tuple[list[Stream], list[str]]:
         """The shard's streams, and the names of offline streams; their consumers are then in `self._lists`."""
@@ -158,6 +171,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
     def samples(self, snapshot: JetstreamSnapshot) -> Iterable[Sample]:
         if snapshot.account is not None:
             yield from account.account_samples(snapshot.account)
+        yield from monitoring_samples(snapshot.servers)
         for stream in snapshot.streams:
             yield from streams.stream_samples(stream)
         yield from streams.offline_samples(snapshot.offline_streams)
@@ -188,3 +202,4 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
 
     async def close(self) -> None:
         await self._connection.close()
+        await self._monitoring.close()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from exporter.clients.jetstream import Account, Consumer, ConsumerConfig, Stream
 from exporter.metrics.metric import Labels
+from exporter.sources.jetstream.monitoring import ServerReading
 
 ConsumerKey = tuple[str, str]
 """The names of a stream and of its consumer."""
@@ -65,3 +66,5 @@ class JetstreamSnapshot:
     failed_lookups: Mapping[str, int]
     """Failed lookups of oldest messages by stream."""
     ack_estimates: Sequence[tuple[Labels, float]]
+    servers: Sequence[ServerReading] = ()
+    """The monitoring ports, on the first shard."""
