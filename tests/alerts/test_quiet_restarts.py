@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import nats as client
-import pytest
 from nats.js.api import ConsumerConfig, StorageType, StreamConfig
 
 from alerts.alertmanager.routes import WATCHDOG
@@ -110,15 +109,10 @@ async def fill(url: str) -> None:
     await connection.close()
 
 
-@pytest.fixture(scope="module")
-def has_servers() -> None:
+async def test_prometheus_the_exporter_and_nats_restart(valkey_server: Valkey, tmp_path: Path) -> None:
     with required():
         nats.prepare()
         prometheus.prepare()
-
-
-@pytest.mark.usefixtures("has_servers")
-async def test_prometheus_the_exporter_and_nats_restart(valkey_server: Valkey, tmp_path: Path) -> None:
     port = free_port()
     with nats.start(store=tmp_path / "jetstream") as broker:
         await fill(broker.url)
