@@ -17,7 +17,7 @@ from nats.js.api import ConsumerConfig, StorageType, StreamConfig
 from alerts.alertmanager.routes import WATCHDOG
 from servers import nats, prometheus
 from servers.process import free_port
-from servers.valkey import Valkey
+from servers.valkey import RunningValkey
 from tests.alerts.quiet import JOB, RULES
 from tests.support.pages import eventually
 from tests.support.process import exporter
@@ -109,7 +109,7 @@ async def fill(url: str) -> None:
     await connection.close()
 
 
-async def test_prometheus_the_exporter_and_nats_restart(valkey_server: Valkey, tmp_path: Path) -> None:
+async def test_prometheus_the_exporter_and_nats_restart(valkey_server: RunningValkey, tmp_path: Path) -> None:
     with required():
         nats.prepare()
         prometheus.prepare()
