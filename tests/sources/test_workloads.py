@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.errors import Reason
 from exporter.sources.workloads import Workloads, WorkloadsOptions
-from exporter.sources.workloads.pod import image_version, pod_of, row_of, workload_of
+from exporter.sources.workloads.controllers import Replicas
+from exporter.sources.workloads.pod import Workload, image_version, pod_of, row_of, workload_of
 from exporter.sources.workloads.resources import used_of
 from exporter.sources.workloads.samples import WorkloadsSnapshot, WorkloadStatus, samples, status_of
 from exporter.sources.workloads.store import Pods
@@ -169,6 +170,24 @@ def test_restarts_are_counted_from_the_exporters_start() -> None:
     before.replace("scope", before.rows("scope", [_pod("planning-1", 14), _pod("planning-2", 2)]))  # the watch expired
 
     assert _restarts(before) == 4
+
+
+def test_restarts_are_kept_while_a_workload_has_no_pods() -> None:
+    pods = Pods()
+    workload = Workload("n", "StatefulSet", "planning")
+    pods.set_replicas(workload, Replicas(desired=1, available=1))
+    pods.replace("scope", pods.rows("scope", [_pod("planning-0", 0)]))
+    pods.change("scope", "MODIFIED", _pod("planning-0", 3))
+    pods.change("scope", "DELETED", _pod("planning-0", 3))
+    assert _restarts(pods) == 3
+
+    pods.change("scope", "ADDED", _pod("planning-0", 1))
+    assert _restarts(pods) == 4
+
+    pods.change("scope", "DELETED", _pod("planning-0", 1))
+    pods.set_replicas(workload, None)  # deleted
+    pods.set_replicas(workload, Replicas(desired=1, available=0))  # a new one with the same name
+    assert _restarts(pods) == 0
 
 
 async def test_an_account_that_may_not_list_pods_is_unauthorized(kubernetes_server: Kubernetes, tmp_path: Path) -> None:

@@ -74,12 +74,15 @@ class Pods:
         self._lines.pop(row.workload, None)
         if not pods:
             del self._of[row.workload]
-            del self._restarts[row.workload]
+            if row.workload not in self._replicas:
+                del self._restarts[row.workload]
 
     def set_replicas(self, workload: Workload, replicas: Replicas | None) -> None:
         """What a controller wants and has; None once it is deleted."""
         if replicas is None:
             self._replicas.pop(workload, None)
+            if workload not in self._of:
+                del self._restarts[workload]
         else:
             self._replicas[workload] = replicas
         self._lines.pop(workload, None)
