@@ -27,6 +27,10 @@ class NotServed(Exception):
     """404: the resource is not served."""
 
 
+class TooLarge(SourceError):
+    """A response exceeds its limit."""
+
+
 def location(kubeconfig: Path | None, context: str) -> str:
     """Display name of the cluster."""
     if kubeconfig is None:
@@ -80,6 +84,25 @@ class ApiServer:
             raise SourceError(Reason.UNAUTHORIZED, f"Kubernetes API: GET {path} returned {status}")
         raise SourceError(Reason.UNREACHABLE, f"Kubernetes API: GET {path} returned {status}")
 
+    async def read(self, path: str, query: Mapping[str, str] | None = None, *, limit: int) -> bytes:
+        """The body of a response. Raises Gone, NotServed, TooLarge for more than `limit` bytes, or another SourceError."""
+        import aiohttp
+
+        reply = await self.get(path, query or {})
+        try:
+            body = bytearray()
+            async for chunk in reply.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise TooLarge(Reason.MALFORMED, f"Kubernetes API: GET {path}: expected at most {limit} bytes, got more")
+            return bytes(body)
+        except TimeoutError:
+            raise SourceError(Reason.TIMEOUT, f"Kubernetes API: GET {path} timed out") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise request_failure(error) from None
+        finally:
+            release(reply)
+
     async def _connected(self) -> ApiClient:
         if self._client is None:
             from kubernetes.aio import client, config
@@ -106,6 +129,14 @@ class ApiServer:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def release(reply: aiohttp.ClientResponse) -> None:
+    """Release a response; an unfinished one is aborted, because TLS would wait for close_notify."""
+    connection = reply.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    reply.close()
 
 
 def request_failure(error: Exception) -> SourceError:

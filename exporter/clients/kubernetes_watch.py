@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from exporter.clients.backoff import Backoff
-from exporter.clients.kubernetes import ApiServer, Gone, NotServed, request_failure
+from exporter.clients.kubernetes import ApiServer, Gone, NotServed, TooLarge, release
 from exporter.errors import Reason, SourceError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ WATCH_SECONDS = 10
 """Timeout of a watch; the server sends a bookmark two seconds before it, so that the next watch resumes."""
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """A page of a list."""
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-"""A watch event; etcd's own limit for an object is 1.5 MiB by default."""
+MAX_OBJECT_BYTES = MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""An object or a watch event; etcd's own limit for an object is 1.5 MiB by default."""
 
 _GRACE_SECONDS = 3.0
 """Added to WATCH_SECONDS: an unresponsive server is detected within the sum."""
@@ -124,6 +124,7 @@ class Watch:
     async def run(self) -> None:
         """List and watch forever."""
         version = ""
+        is_expired = False
         delays, absent = Backoff(first=_FIRST_PAUSE, longest=2.0), Backoff(_ABSENT_SECONDS, _ABSENT_SECONDS)
         while True:
             try:
@@ -132,13 +133,17 @@ class Watch:
                 started = time.monotonic()
                 async for reached in self._events(version):
                     version, self.problem = reached, None
-                    delays.reset()
+                is_expired = False
+                delays.reset()
                 if time.monotonic() - started < _SHORT_WATCH_SECONDS:
                     await asyncio.sleep(_FIRST_PAUSE)
                 continue
             except Gone:
                 version = ""
-                continue
+                if not is_expired:  # the usual end of a watch: list again at once
+                    is_expired = True
+                    continue
+                self.problem = SourceError(Reason.UNREACHABLE, f"Kubernetes API: GET {self._path} returned 410 repeatedly")
             except NotServed:
                 version = ""
                 self._path = self._paths[(self._paths.index(self._path) + 1) % len(self._paths)]
@@ -153,7 +158,7 @@ class Watch:
                 self.problem = error
             except TimeoutError:
                 self.problem = SourceError(Reason.TIMEOUT, f"Kubernetes API: watch of {self._path} timed out")
-            except (OSError, EOFError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            except (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 self.problem = SourceError(Reason.MALFORMED, f"Kubernetes API: response for {self._path}: {error}")
                 version = ""
             self._settled.set()
@@ -179,26 +184,11 @@ class Watch:
         return page.metadata.resourceVersion
 
     async def _read(self, query: dict[str, str]) -> bytes:
-        import aiohttp
-
-        reply = await self._cluster.get(self._path, query)
         try:
-            body = bytearray()
-            async for chunk in reply.content.iter_any():
-                body += chunk
-                if len(body) > MAX_REPLY_BYTES:
-                    self._page = max(self._page // 8, 1)  # the objects are large: fewer at the next attempt
-                    raise SourceError(
-                        Reason.MALFORMED,
-                        f"Kubernetes API: list of {self._path}: expected at most {MAX_REPLY_BYTES} bytes per page, got more",
-                    )
-            return bytes(body)
-        except TimeoutError:
-            raise SourceError(Reason.TIMEOUT, f"Kubernetes API: list of {self._path} timed out") from None
-        except aiohttp.ClientError as error:
-            raise request_failure(error) from None
-        finally:
-            _leave(reply)
+            return await self._cluster.read(self._path, query, limit=MAX_REPLY_BYTES)
+        except TooLarge:
+            self._page = max(self._page // 8, 1)  # the objects are large: fewer at the next attempt
+            raise
 
     async def _events(self, version: str) -> AsyncIterator[str]:
         """Apply watch events until the server ends the watch; yields the resourceVersion to resume from."""
@@ -222,15 +212,7 @@ class Watch:
                     self._store.change(self._scope, event.type, event.object)
                 yield about.metadata.resourceVersion or version
         finally:
-            _leave(reply)
-
-
-def _leave(reply: aiohttp.ClientResponse) -> None:
-    """Release a response; an unfinished one is aborted, because TLS would wait for close_notify."""
-    connection = reply.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    reply.close()
+            release(reply)
 
 
 async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -75,11 +75,15 @@ async def endless(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def api(on_list: Answer, on_watch: Answer) -> AsyncIterator[int]:
+async def api(on_list: Answer, on_watch: Answer, others: Mapping[bytes, Answer] | None = None) -> AsyncIterator[int]:
+    """The port; `others` answer requests by a part of the path."""
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                await (on_watch if b"watch=true" in head else on_list)(writer)
+                usual = on_watch if b"watch=true" in head else on_list
+                path = head.split(b" ", 2)[1]
+                await next((answer for part, answer in (others or {}).items() if part in path), usual)(writer)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -100,15 +104,7 @@ async def api(on_list: Answer, on_watch: Answer) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def watched(port: int, folder: Path, seconds: float = 0.5) -> AsyncIterator[tuple[Watch, Names]]:
-    kubeconfig = folder / "kubeconfig"
-    named = {
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "x", "user": {"token": "t"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "current-context": "x",
-    }
-    kubeconfig.write_text(yaml.safe_dump(named))
-    cluster, store = ApiServer(kubeconfig, timeout=seconds), Names()
+    cluster, store = ApiServer(write_kubeconfig(folder, port), timeout=seconds), Names()
     watch = Watch(cluster, PATH, store)
     task = asyncio.create_task(watch.run())
     try:
@@ -117,6 +113,19 @@ async def watched(port: int, folder: Path, seconds: float = 0.5) -> AsyncIterato
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await cluster.close()
+
+
+def write_kubeconfig(folder: Path, port: int) -> Path:
+    """A kubeconfig for a server on this port."""
+    kubeconfig = folder / "kubeconfig"
+    named = {
+        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "x", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    kubeconfig.write_text(yaml.safe_dump(named))
+    return kubeconfig
 
 
 async def fails_with(watch: Watch, reason: Reason) -> str:

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from exporter.clients.kubernetes import ApiServer, NotServed, location
-from exporter.clients.kubernetes_watch import ObjectStore, Watch
+import msgspec
+
+from exporter.clients.kubernetes import ApiServer, Gone, NotServed, location
+from exporter.clients.kubernetes_watch import MAX_OBJECT_BYTES, ObjectStore, Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
+from exporter.errors import Reason, SourceError
 from exporter.events.values import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.metrics.timestamps import rfc3339
@@ -32,7 +35,11 @@ from exporter.sources.rayjob.objects import Key, ray_job
 from exporter.sources.rayjob.rendered import Texts
 from exporter.sources.rayjob.services import RayServices
 
-SERVED = gauge("ray_crd_available", "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed).", "kind")
+SERVED = gauge(
+    "ray_crd_available",
+    "Whether the Kubernetes API serves the kind (the KubeRay CRD is installed); no data without permission to list it.",
+    "kind",
+)  # fmt: skip
 
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster", "rayservices": "RayService", "raycronjobs": "RayCronJob"}
 _OPTIONAL = ("rayservices", "raycronjobs")
@@ -76,7 +83,7 @@ class RayjobSnapshot:
     unknown_states: dict[str, int]
     """State values unknown to this version, by field."""
     served: dict[str, bool]
-    """Whether the API serves a resource; empty on all shards but the first."""
+    """Whether the API serves a kind, if known; empty on all shards but the first."""
 
 
 class Rayjob(Source, Target[RayjobSnapshot]):
@@ -133,7 +140,10 @@ class Rayjob(Source, Target[RayjobSnapshot]):
             if plural not in _OPTIONAL:
                 raise watch.problem.again()
             lookups[plural] = False
-        served = {_KINDS[plural]: bool(watch.served) for plural, watch in self._watches}
+        served: dict[str, bool] = {}
+        for plural, watch in self._watches:
+            if watch.served is not None:  # unknown without permission; CRDs are the same in every namespace
+                served[_KINDS[plural]] = watch.served or served.get(_KINDS[plural], False)
         return RayjobSnapshot(
             jobs=self._jobs.rows_now(),
             clusters=self._clusters.rows_now(),
@@ -162,13 +172,11 @@ class Rayjob(Source, Target[RayjobSnapshot]):
         version = next(watch.path for plural, watch in self._watches if plural == "rayjobs").split("/")[3]
         path = f"/apis/ray.io/{version}/namespaces/{quote(namespace, safe='')}/rayjobs/{quote(name, safe='')}"
         try:
-            reply = await self._cluster.get(path, {})
-            try:
-                found = ray_job(await reply.read())
-            finally:
-                reply.close()
-        except NotServed:
+            found = ray_job(await self._cluster.read(path, limit=MAX_OBJECT_BYTES))
+        except (Gone, NotServed):
             return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SourceError(Reason.MALFORMED, f"Kubernetes API: response for {path}: {error}") from None
         status, meta = found.status, found.metadata
         dashboard, lines, problem = self.options.dashboard or status.dashboard_url, None, None
         if not dashboard or not status.job_id:

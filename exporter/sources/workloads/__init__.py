@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.clients.kubernetes import ApiServer, NotServed, location
-from exporter.clients.kubernetes_watch import Watch
+from exporter.clients.kubernetes import ApiServer, Gone, NotServed, location
+from exporter.clients.kubernetes_watch import MAX_REPLY_BYTES, Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
@@ -121,11 +121,8 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
         used: dict[tuple[str, str], Resources] = {}
         for scope in self._scopes:
             try:
-                reply = await self._cluster.get(f"/apis/metrics.k8s.io/v1beta1/{scope}pods", {})
-                try:
-                    used |= used_of(await reply.read())
-                finally:
-                    reply.close()
-            except (NotServed, SourceError, OSError, TimeoutError, msgspec.DecodeError, msgspec.ValidationError):
+                path = f"/apis/metrics.k8s.io/v1beta1/{scope}pods"
+                used |= used_of(await self._cluster.read(path, limit=MAX_REPLY_BYTES))
+            except (Gone, NotServed, SourceError, msgspec.DecodeError, UnicodeDecodeError):
                 return None
         return self._pods.used(used)
