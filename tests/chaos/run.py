@@ -27,7 +27,7 @@ SCRAPE_SECONDS = 10.0
 _SOURCE_SECONDS = 2
 """Timeout of the sources."""
 
-_PAGES_DOWN = 2
+_PAGES_DOWN = 4
 """Pages in a row on which a source may be down although its backend answers: a busy machine makes it late."""
 
 _QUIET_PAGES = 5
