@@ -1,6 +1,7 @@
 """The delays between retries: exponential with jitter, the only ones in the exporter.
 
-stamina and tenacity repeat a call until it returns; these loops read until the exporter stops, and reset after a success.
+Not stamina: its retries end with the first success and never reset within a call, so the delay of a loop that reads, fails
+and reads again grows forever (tried: 0.2, 0.4, 0.8, 1.6 s); it adds two packages for these 15 lines.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Log lines in logfmt or JSON, one record per line, with `extra` as fields.
 
-A formatter of the standard library, because libraries log through it; structlog needs one too for their records.
+Not structlog: libraries log through the standard library, so it needs a formatter for their records too, and saves no line
+here; importing it takes 8.8 MB (tried).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -116,40 +116,38 @@ class RayCronJob(msgspec.Struct, frozen=True):
     status: RayCronJobStatus = RayCronJobStatus()
 
 
+RayObject = TypeVar("RayObject", RayJob, RayCluster, RayService, RayCronJob)
+
+
 class _RayIdentity(msgspec.Struct, frozen=True):
     metadata: RayMetadata = RayMetadata()
 
 
 def ray_job(raw: bytes | msgspec.Raw) -> RayJob:
     """A RayJob; if its fields have unexpected types, only its identity is kept."""
-    try:
-        return msgspec.json.decode(raw, type=RayJob)
-    except msgspec.ValidationError:
-        return RayJob(metadata=_identity(raw))
+    return _decoded(raw, RayJob)
 
 
 def ray_cluster(raw: bytes | msgspec.Raw) -> RayCluster:
     """Like `ray_job`, for a RayCluster."""
-    try:
-        return msgspec.json.decode(raw, type=RayCluster)
-    except msgspec.ValidationError:
-        return RayCluster(metadata=_identity(raw))
+    return _decoded(raw, RayCluster)
 
 
 def ray_service(raw: bytes | msgspec.Raw) -> RayService:
     """Like `ray_job`, for a RayService."""
-    try:
-        return msgspec.json.decode(raw, type=RayService)
-    except msgspec.ValidationError:
-        return RayService(metadata=_identity(raw))
+    return _decoded(raw, RayService)
 
 
 def ray_cron_job(raw: bytes | msgspec.Raw) -> RayCronJob:
     """Like `ray_job`, for a RayCronJob."""
+    return _decoded(raw, RayCronJob)
+
+
+def _decoded(raw: bytes | msgspec.Raw, kind: type[RayObject]) -> RayObject:
     try:
-        return msgspec.json.decode(raw, type=RayCronJob)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
-        return RayCronJob(metadata=_identity(raw))
+        return kind(metadata=_identity(raw))
 
 
 def _identity(raw: bytes | msgspec.Raw) -> RayMetadata:
