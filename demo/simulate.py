@@ -17,6 +17,7 @@ import redis.exceptions
 from demo.scenario.faults import Backend, Fault, FaultError, Faults, named
 from demo.scenario.fleet import SimulatedFleet, Step
 from demo.scenario.traffic import Cache, Events, Graph
+from demo.stack.cancellation import asked_to_end
 
 _UNREACHABLE = (
     OSError,
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _steps(fleet: SimulatedFleet, sends: list[Callable[[Step], Awaitable[None]]], pause: float) -> None:
     for step in fleet.steps():
+        if asked_to_end():
+            return
         for send in sends:
             try:
                 await send(step)
