@@ -45,12 +45,16 @@ def _row(state: TargetState) -> str:
 _LIVE = """<section id="fleet">
 <h2>Fleet <small id="connection">connecting…</small></h2>
 <p id="counts"></p>
+<p><label for="search">Search</label>
+<input id="search" type="search" placeholder="agent, task, council, event" size="30"></p>
 <div id="councils"><p class="empty">No agents seen yet.</p></div>
 <h2>Events</h2>
-<div class="scroll"><table id="events"><thead><tr><th>Time</th><th>Type</th><th>Publisher</th><th>Story</th><th>Agent</th>
+<div class="scroll" role="region" aria-label="Events" tabindex="0"><table id="events">
+<thead><tr><th>Time</th><th>Type</th><th>Publisher</th><th>Story</th><th>Agent</th>
 <th>Summary</th></tr></thead><tbody></tbody></table></div>
 </section>
-<dialog id="story"><form method="dialog"><button>Close</button></form><h2></h2><p></p><ol></ol></dialog>
+<dialog id="story" aria-labelledby="story-name">
+<form method="dialog"><button>Close</button></form><h2 id="story-name"></h2><p></p><ol></ol></dialog>
 <script src="static/live.js" defer></script>"""
 
 
@@ -72,9 +76,9 @@ def landing_page(states: Sequence[TargetState], *, live: bool, shard: Shard) -> 
 <body><header><h1>fleet-exporter <small>{escape(__version__)}</small></h1>
 <nav><a href="metrics">Metrics</a><a href="docs">API</a>
 <a href="-/healthy">Healthy</a><a href="-/ready">Ready</a></nav></header>
-{_LIVE if live else ""}
+<main>{_LIVE if live else ""}
 <section id="sources"><h2>Sources <small>at the last scrape</small></h2>
-{_shard_said(shard)}<div class="scroll">{table}</div></section>
+{_shard_said(shard)}<div class="scroll">{table}</div></section></main>
 <script src="static/sources.js" defer></script>
 </body></html>
 """

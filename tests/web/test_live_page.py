@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from servers import chromium
 from servers import nats as nats_servers
+from tests.support import npm
 from tests.support.fleet_streams import Fleet, fleet_on
 from tests.support.process import exporter
 from tests.support.servers import required
@@ -26,6 +28,7 @@ HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title=
 def browser() -> Iterator[Browser]:
     with required():
         path = chromium.prepare()
+    expect.set_options(timeout=60_000)  # a busy machine draws slowly
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield one
@@ -111,6 +114,104 @@ def test_the_page_keeps_fifty_events(page: Page, bus: str) -> None:
 
     expect(page.locator("#events tbody tr").first).to_contain_text("US-69")
     expect(page.locator("#events tbody tr")).to_have_count(50)
+
+
+def axe(page: Page) -> list[str]:
+    """What axe-core finds against WCAG 2.2 AA and good practice."""
+    with required():
+        script = npm.built(Path(__file__).parent / "axe", _axe) / "axe.min.js"
+    page.evaluate(script.read_text())
+    rules = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+    found = page.evaluate(f"axe.run(document, {{runOnly: {rules}}})")
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+    return [f"{fault['id']}: {node['html']}" for fault in found["violations"] for node in fault["nodes"]]
+
+
+def _axe(folder: Path) -> None:
+    shutil.copy(folder / "node_modules/axe-core/axe.min.js", folder)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_accessible(page: Page, bus: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator("#connection")).to_have_text("live")
+    says(bus, _answers)
+    expect(page.locator(".council li", has_text="agent-dev-003")).to_contain_text("failed")
+
+    assert axe(page) == []
+    page.locator("#events button", has_text="US-1").first.click()
+    expect(page.locator("#story li").first).to_be_visible()
+    assert axe(page) == []
+
+
+def test_a_story_opens_and_closes_with_the_keyboard(page: Page, bus: str) -> None:
+    expect(page.locator("#connection")).to_have_text("live")
+    says(bus, _answers)
+    link = page.locator("#events button", has_text="US-1").first
+    expect(link).to_be_visible()
+
+    page.locator("#events").locator("..").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "link"
+    page.keyboard.press("Enter")
+    expect(page.locator("#story li").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#story")).to_be_hidden()
+
+
+def test_agents_tasks_councils_and_events_are_searched(page: Page, bus: str) -> None:
+    expect(page.locator("#connection")).to_have_text("live")
+    says(bus, _answers)
+    agents = page.locator(".council li", has_text="agent-dev-").filter(visible=True)
+    events = page.locator("#events tbody tr").filter(visible=True)
+    expect(agents).to_have_count(3)
+
+    page.locator("#search").fill("DEV-003")
+    expect(agents).to_have_count(1)
+    for row in events.all():
+        assert "dev-003" in row.inner_text()
+    says(bus, _answers)  # what arrives later is searched, too
+    expect(events.filter(has_text="agent-dev-003").first).to_be_visible()
+    expect(events.filter(has_text="agent-dev-001")).to_have_count(0)
+    page.locator("#search").fill("T-1")
+    expect(agents.filter(has_text="T-1").first).to_be_visible()
+    page.locator("#search").fill("DEV ")
+    expect(agents).to_have_count(3)
+    page.locator("#search").fill("")
+    expect(events.filter(has_text="agent-dev-001").first).to_be_visible()
+
+
+AGENTS = 1000
+
+
+async def _one_more(fleet: Fleet) -> None:
+    await fleet.says("agent.response.completed", agent_id="agent-dev-001", task_id="T-new", num_agents=1)
+
+
+async def _thousand_agents(fleet: Fleet) -> None:
+    for number in range(AGENTS):
+        body = {"agent_id": f"agent-{'qa' if number % 2 else 'data'}-{number:04}", "task_id": f"T-{number}", "num_agents": 1}
+        await fleet.says("agent.response.completed", duration_ms=2300, **body)
+
+
+def test_a_thousand_agents_are_shown_and_only_what_changes_is_drawn(browser: Browser) -> None:
+    with nats_servers.start() as server:
+        says(server.url, _streams)
+        says(server.url, _thousand_agents)
+        variables = {"NATS_URL": server.url, "FLEET_EXPORTER_FLEET_MAX_AGENTS": str(2 * AGENTS)}
+        with exporter(variables=variables) as running:
+            shown = browser.new_page()
+            shown.goto(running.url)
+            agents = shown.locator(".council li", has_text=re.compile("agent-(qa|data)-[0-9]{4}"))
+            expect(agents).to_have_count(AGENTS)
+            shown.locator(".council", has_text="agent-qa-0001").evaluate("card => { card.drawn = 'once' }")
+            says(server.url, _one_more)
+            expect(shown.locator(".council li", has_text="agent-dev-001")).to_be_visible()
+
+            assert shown.locator(".council", has_text="agent-qa-0001").evaluate("card => card.drawn") == "once"
+            shown.locator("#search").fill("agent-qa-0999")
+            expect(agents.filter(visible=True)).to_have_count(1)
+            shown.close()
 
 
 LONG_TASK = "TSK-2025-11-20-implement-the-login-form-of-the-customer-portal-with-single-sign-on"

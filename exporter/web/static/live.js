@@ -5,6 +5,7 @@
 const SHOWN = 50;
 const SIGNS = { idle: "●", deliberating: "↻", completed: "✓", failed: "✗", unknown: "?", unresponsive: "⚠" };
 const byId = (id) => document.getElementById(id);
+const cards = new Map(); // the card of each council, and the data that it shows
 let clockOffset = 0; // milliseconds that the exporter's clock is ahead of this one
 
 function element(name, text, className) {
@@ -45,19 +46,44 @@ function agentItem(agent) {
   return item;
 }
 
+function matches(node, wanted) {
+  return node.textContent.toLowerCase().includes(wanted);
+}
+
+// Hides agents and events without the text of the search field; a council whose title has it is shown whole.
+function showMatching(places) {
+  const wanted = byId("search").value.trim().toLowerCase();
+  for (const place of places) {
+    if (place.tagName === "TR") { place.hidden = !matches(place, wanted); continue; }
+    const whole = matches(place.querySelector("h3"), wanted);
+    const agents = [...place.querySelectorAll("li")];
+    for (const agent of agents) agent.hidden = !whole && !matches(agent, wanted);
+    place.hidden = !whole && agents.every((agent) => agent.hidden);
+  }
+}
+
+function councilCard(council) {
+  const data = JSON.stringify(council);
+  const known = cards.get(council.role);
+  if (known && known.data === data) return known.card;
+  const card = element("div", null, "council");
+  const expected = council.expected_size === null ? "" : ` of ${council.expected_size}`;
+  const title = element("h3", `${council.role} `);
+  title.append(element("small", `${council.ready} ready · ${council.size}${expected} agents · ${council.models.join(", ")}`));
+  const list = element("ul");
+  list.append(...council.agents.map(agentItem));
+  card.append(title, list);
+  cards.set(council.role, { card, data });
+  showMatching([card]);
+  return card;
+}
+
 function showFleet(fleet) {
   clockOffset = Date.parse(fleet.now) - Date.now();
-  const councils = fleet.councils.map((council) => {
-    const card = element("div", null, "council");
-    const expected = council.expected_size === null ? "" : ` of ${council.expected_size}`;
-    const title = element("h3", `${council.role} `);
-    title.append(element("small", `${council.ready} ready · ${council.size}${expected} agents · ${council.models.join(", ")}`));
-    const list = element("ul");
-    list.append(...council.agents.map(agentItem));
-    card.append(title, list);
-    return card;
-  });
-  if (councils.length) byId("councils").replaceChildren(...councils);
+  const councils = fleet.councils.map(councilCard);
+  const shown = byId("councils").children;
+  if (councils.length && (councils.length !== shown.length || councils.some((card, place) => card !== shown[place])))
+    byId("councils").replaceChildren(...councils);
   const stages = (counts) => Object.entries(counts).map(([stage, count]) => `${count} ${stage}`).join(", ") || "none";
   byId("counts").textContent =
     `Stories: ${stages(fleet.stories)} · Tasks: ${stages(fleet.tasks)} · Deliberations in progress: ${fleet.deliberations}`;
@@ -78,7 +104,9 @@ function eventRow(event) {
 
 function showEvent(event) {
   const rows = byId("events").tBodies[0];
-  rows.prepend(eventRow(event));
+  const row = eventRow(event);
+  rows.prepend(row);
+  showMatching([row]);
   while (rows.rows.length > SHOWN) rows.deleteRow(-1);
 }
 
@@ -109,4 +137,5 @@ stream.addEventListener("error", () => { byId("connection").textContent = "disco
 stream.addEventListener("dropped", () => { byId("connection").textContent = "this page was too slow; reconnecting"; });
 stream.addEventListener("event", (message) => showEvent(JSON.parse(message.data)));
 stream.addEventListener("fleet", (message) => showFleet(JSON.parse(message.data)));
+byId("search").addEventListener("input", () => showMatching(document.querySelectorAll(".council, #events tbody tr")));
 setInterval(showAges, 1000);
