@@ -6,6 +6,7 @@ A client that reads too slowly is disconnected; other clients are not delayed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -209,15 +210,7 @@ def router(
             raise HTTPException(403, "Origin: expected the exporter's own host; cross-origin requests cannot read events")
         parts = opened(query.filter, replay=query.replay is not None).parts(query.since, query.speed)
         await websocket.accept()
-        sending = asyncio.create_task(_send(websocket, parts))
-        try:
-            while True:
-                await websocket.receive()  # clients send nothing; ends when the client disconnects
-        except (WebSocketDisconnect, RuntimeError):
-            pass
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+        await _serve(websocket, parts)
 
     return routes
 
@@ -245,6 +238,28 @@ def websocket_description(stream: dict[str, Any]) -> dict[str, Any]:
         "responses": {"101": {"description": "The connection is a WebSocket."}, "403": foreign, **refusals},
     }
     return {"get": upgrade}
+
+
+async def _serve(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None:
+    """Send until the client disconnects or the parts end; raises an unexpected error, which is logged."""
+    sending, receiving = asyncio.create_task(_send(websocket, parts)), asyncio.create_task(_receive(websocket))
+    try:
+        await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
+            sending.result()
+    except WebSocketDisconnect:
+        pass
+    finally:
+        for task in (sending, receiving):
+            task.cancel()
+        await asyncio.gather(sending, receiving, return_exceptions=True)
+
+
+async def _receive(websocket: WebSocket) -> None:
+    """Wait until the client disconnects; clients send nothing."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        while True:
+            await websocket.receive()
 
 
 async def _send(websocket: WebSocket, parts: AsyncGenerator[Part, None]) -> None:
