@@ -176,7 +176,7 @@ async def test_metrics_remain_while_loki_rejects_and_the_reason_has_its_error(se
 
             async def is_refused() -> bool:
                 await scraper.read(5)
-                return "answers 429" in scraper.states[0].message
+                return "returned 429" in scraper.states[0].message
 
             await eventually(is_refused)
             page, message = series(await scraper.read(5)), scraper.states[0].message
