@@ -89,6 +89,7 @@ class Services(Source, Target[ServicesSnapshot]):
         super().__init__(options, shard)
         self.options = options
         self._clients: dict[tuple[str, str], GrpcClient] = {}
+        """By service and address."""
         self._http: httpx.AsyncClient | None = None
         self._registries: list[RegisterMembers] = []
         self._reasons: dict[tuple[str, str], Reason | None] = {}
@@ -133,22 +134,26 @@ class Services(Source, Target[ServicesSnapshot]):
         try:
             async with asyncio.timeout(self.options.deadline):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError, TimeoutError) as error:
+        except TimeoutError:
+            message = f"{address.location}: DNS lookup timed out"
+            return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.TIMEOUT, message=message)]
+        except (OSError, UnicodeError) as error:
             message = f"{address.location} does not resolve: {getattr(error, 'strerror', None) or error}"
             return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.UNREACHABLE, message=message)]
         hosts = dict.fromkeys((family, str(where[0])) for family, *_, where in found)
         instances = [f"[{ip}]:{port}" if family == socket.AF_INET6 else f"{ip}:{port}" for family, ip in hosts]
         options = self.options
         kind = "orchestrator" if name in options.orchestrators else "ray_executor" if name in options.ray_executors else ""
-        clients = [self._client(instance, host) for instance in instances]
+        await self._close_clients(key for key in [*self._clients] if key[0] == name and key[1] not in instances)
+        clients = [self._client(name, instance, host) for instance in instances]
         return list(
             await asyncio.gather(
                 *[client.probe(name, instance, kind) for client, instance in zip(clients, instances, strict=True)]
             )
         )
 
-    def _client(self, instance: str, host: str) -> GrpcClient:
-        key = (instance, host)
+    def _client(self, name: str, instance: str, host: str) -> GrpcClient:
+        key = (name, instance)
         if key not in self._clients:
             try:
                 import grpc.aio
@@ -194,10 +199,12 @@ class Services(Source, Target[ServicesSnapshot]):
         return [Probe(service=name, instance=address.location, round_trip=duration, reason=reason, message=message)]
 
     async def close(self) -> None:
-        clients, self._clients = self._clients, {}
         http, self._http = self._http, None
-        for client in clients.values():
-            with contextlib.suppress(Exception):
-                await client.close()
+        await self._close_clients([*self._clients])
         if http is not None:
             await http.aclose()
+
+    async def _close_clients(self, keys: Iterable[tuple[str, str]]) -> None:
+        for client in [self._clients.pop(key) for key in keys]:
+            with contextlib.suppress(Exception):
+                await client.close()

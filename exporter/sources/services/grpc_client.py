@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from exporter.errors import Reason
+from exporter.events.values import UNKNOWN_ROLE, role_of
 from exporter.fleet.registry import Member
 from exporter.sources.services import health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health, Job, Probe
@@ -68,7 +69,7 @@ class GrpcClient:
     async def _of_either(self, packages: tuple[str, ...], service: str, method: str, request: Any, reply: type[M]) -> M:
         """Call a method under the package name that the server knows; it is tried first from then on."""
         known = self._packages.get(service)
-        for package in (known,) if known else packages:
+        for package in sorted(packages, key=lambda package: package != known):  # an upgrade can change it
             try:
                 answer = await self._call(f"/{package}.{service}/{method}", request, reply)
             except NotOffered:
@@ -144,7 +145,7 @@ class GrpcClient:
         except (NotOffered, grpc.aio.AioRpcError):
             return reported
         reported["members"] = tuple(
-            Member(agent.agent_id, (agent.role or council.role).upper(), council.model or None)
+            Member(agent.agent_id, role_of(agent.role or council.role) or UNKNOWN_ROLE, council.model or None)
             for council in councils.councils
             for agent in council.agents
             if agent.agent_id
@@ -180,7 +181,7 @@ class GrpcClient:
         except NotOffered:
             return reported
         reported["jobs"] = tuple(
-            Job(job.job_id, job.name, job.status, job.role.upper() or "UNKNOWN", job.task_id, _seconds(job))
+            Job(job.job_id, job.name, job.status, role_of(job.role) or UNKNOWN_ROLE, job.task_id, _seconds(job))
             for job in jobs.jobs
         )
         return reported

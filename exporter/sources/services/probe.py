@@ -39,7 +39,9 @@ HEALTH = state_set(
     state_label="health",
 )
 ROUND_TRIP = gauge("fleet_service_round_trip_seconds", "Round-trip time of the last check.", *_WHO, unit=Unit.SECONDS)
-INSTANCES = gauge("fleet_service_instances", "Addresses that the service name resolves to.", "service")
+INSTANCES = gauge(
+    "fleet_service_instances", "Addresses that the service name resolves to; no data if the lookup timed out.", "service"
+)
 STARTED = gauge(
     "fleet_service_start_timestamp_seconds", "Start time reported by the service (uptime_seconds).", *_WHO,
     unit=Unit.TIMESTAMP,
@@ -95,10 +97,10 @@ class Probe:
 
 
 def samples(probes: Sequence[Probe], services: Iterable[str], now: float) -> Iterable[Sample]:
-    """Every check; a service whose name does not resolve has 0 instances."""
+    """Every check; a service whose name does not resolve has 0 instances, none known if the lookup timed out."""
     instances = Counter(probe.service for probe in probes if probe.instance)
-    for service in services:
-        yield INSTANCES(instances[service], service=service)
+    unknown = {probe.service for probe in probes if not probe.instance and probe.reason is Reason.TIMEOUT}
+    yield from (INSTANCES(instances[one], service=one) for one in services if one not in unknown)
     for probe in probes:
         who = labels(service=probe.service, address=probe.instance)
         yield UP.at(who, probe.reason is None)
