@@ -24,7 +24,7 @@ from exporter.sources.jetstream import account, consumers, monitoring, streams
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 from exporter.sources.jetstream.consumer_lists import StreamConsumers, consumer_lists
 from exporter.sources.jetstream.counters import ConsumerCounters, IncreaseCounter
-from exporter.sources.jetstream.monitoring import Monitoring, ServerReading, monitoring_samples
+from exporter.sources.jetstream.monitoring import MonitoringPorts, ServerReading, monitoring_samples
 from exporter.sources.jetstream.oldest import OldestUnacked
 from exporter.sources.jetstream.snapshot import (
     AccountReading,
@@ -90,7 +90,7 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
         self._requests, self._errors = IncreaseCounter(), IncreaseCounter()
         self._oldest = OldestUnacked(options.max_oldest_lookups)
         self._estimates = AckEstimates()
-        self._monitoring = Monitoring(options.monitoring_url, options.ca_file)
+        self._monitoring = MonitoringPorts(options.monitoring_url, options.ca_file)
 
     @property
     def server(self) -> str:

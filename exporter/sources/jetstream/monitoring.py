@@ -94,7 +94,7 @@ class ServerReading(msgspec.Struct):
     is_healthy: bool | None = None
 
 
-class Monitoring:
+class MonitoringPorts:
     """Reads the monitoring ports of the configured servers concurrently."""
 
     def __init__(self, addresses: Sequence[Address], ca_file: Path | None) -> None:
