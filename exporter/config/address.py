@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -251,6 +252,9 @@ def _one(form: Form) -> AfterValidator:
 def _all(form: Form, *, distinct: bool) -> AfterValidator:
     def validated(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         texts = [address.get_secret_value().strip() for address in addresses]
+        if any("?" in text and "://" not in following for text, following in pairwise(texts)):
+            # It may be the rest of a password in the query, which would be shown as a host.
+            raise ValueError("expected a scheme in an address after one with a query; percent-encode a comma (%2C)")
         found = tuple(form.parsed(text, shown=_harmless(texts)) for text in texts)
         servers = [address.server for address in found]
         if distinct and (twice := {server for server in servers if servers.count(server) > 1}):
