@@ -45,7 +45,8 @@ LACKING = {f"lacking-{number}": subject for number, subject in enumerate(allowed
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Nats]:
-    users = {"metadata": METADATA, "blind": without(METADATA, "$JS.API.STREAM.MSG.GET.*"), "events": EVENTS}
+    users = {"metadata": METADATA, "events": EVENTS}
+    users |= dict.fromkeys(("blind", "looking"), without(METADATA, "$JS.API.STREAM.MSG.GET.*"))
     users |= {name: without(EVENTS, subject) for name, subject in LACKING.items()}
     with nats_servers.start(config=configuration(users)) as running:
         asyncio.run(_fleet(running))
@@ -81,7 +82,7 @@ async def test_an_account_that_sees_no_message_still_knows_the_lag(server: Nats)
 
 
 async def test_refused_lookups_omit_only_their_metric(server: Nats) -> None:
-    page = await collected(source(server, "blind"))
+    page = await collected(source(server, "looking"))
 
     assert page[f"nats_consumer_lag{{{WORKER}}}"] >= 3
     assert page['nats_stream_oldest_lookup_failures{stream="PLANNING_EVENTS"}'] == 1
@@ -236,6 +237,9 @@ async def test_a_durable_consumer_of_the_fleet_cannot_be_read_under_another_name
         }
         await client.request("$JS.API.CONSUMER.CREATE.PLANNING_EVENTS.another", json.dumps(request).encode())
         assert (await fleet.js.consumer_info("PLANNING_EVENTS", "planning-worker")).config == before
+        for one in await fleet.js.consumers_info("PLANNING_EVENTS"):
+            if one.name == "another":
+                await fleet.js.delete_consumer("PLANNING_EVENTS", one.name)
 
 
 async def test_the_documented_remaining_permissions_exist(server: Nats) -> None:
