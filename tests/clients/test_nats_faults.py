@@ -58,7 +58,9 @@ def server(reply: bytes, times: int) -> Callable[[socket.socket], None]:
 
     def talk(one: socket.socket) -> None:
         one.sendall(b"INFO " + INFO + b"\r\n")
-        one.recv(65536)
+        received = b""
+        while b"PING" not in received:  # after CONNECT, in the same segment or the next one
+            received += one.recv(65536)
         one.sendall(b"PONG\r\n")
         one.recv(65536)
         for _ in range(times):

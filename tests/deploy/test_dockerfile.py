@@ -150,7 +150,7 @@ def test_an_exporter_with_authentication_is_healthy(tmp_path: Path, certificates
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "answered 503"), (b"+OK\r\n", "+OK")],
+    [(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "returned 503"), (b"+OK\r\n", "+OK")],
 )
 def test_a_response_of_another_server_is_reported(answer: bytes, said: str) -> None:
     def answers(connection: socket.socket) -> None:
