@@ -90,9 +90,9 @@ async def publish(fleet: Fleet, subject: str, number: int) -> None:
 async def test_events_are_found_by_story_within_loki(server: Nats, loki: Loki) -> None:
     async with fleet_on(server.url) as fleet, copying(server, loki.url) as copier:
         await fleet.stream("FOUND", "planning.>")
-        await fleet.says("planning.story.created", story_id="US-77", password="hunter2")
+        await fleet.says("planning.story.created", story_id="US-within-loki", password="hunter2")
         await eventually(lambda: has_copied(copier, "FOUND", 1))
-    query = {"query": '{family="planning"} | story="US-77"'}
+    query = {"query": '{family="planning"} | story="US-within-loki"'}
     async with httpx.AsyncClient() as client:
         [result] = (await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)).json()["data"]["result"]
     assert result["stream"]["stream"] == "FOUND"
