@@ -18,7 +18,7 @@ soak: .venv/ready
 
 # Static checks and the tests that need no server, on every core: under a minute.
 check: lint
-	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -m "not server and not e2e" --ignore=tests/e2e -n $$(nproc) --dist loadgroup
 
 # Style and complexity, format, import contracts, dead code, declared dependencies, repetition, types.
 lint: .venv/ready
