@@ -66,7 +66,7 @@ async def _opened(host: str, port: int, words: bytes, *, reads: bool) -> _Held |
             try:
                 connection.bind((next(_ADDRESSES), 0))
                 await loop.sock_connect(connection, (host, port))
-            except BaseException:
+            except BaseException:  # cancelled by the timeout, too: the socket is not yet a transport that closes it
                 connection.close()
                 raise
             return (await loop.create_connection(lambda: _Held(words, reads=reads), sock=connection))[1]

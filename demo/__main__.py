@@ -25,7 +25,7 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody reads it any more
+        with contextlib.suppress(OSError):  # the reader closed the pipe
             stream.flush()
     # Everything has stopped. The interpreter would take seconds to free its memory on a busy machine.
     os._exit(code)

@@ -68,8 +68,8 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 def network_cause(error: BaseException) -> str:
     """Why a connection failed, in the operating system's words and on one line, such as `Connection refused`.
 
-    Clients wrap that error in their own, whose texts have numbers, addresses and several lines. An error without such a
-    cause is described by the first line of its own text.
+    Clients wrap that error in their own, whose texts have numbers, addresses and several lines. For an error without such a
+    cause, it is the first line of the error's text.
     """
     for cause in _chain(error):
         if isinstance(cause, socket.gaierror):

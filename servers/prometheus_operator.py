@@ -111,7 +111,7 @@ def create_monitoring(cluster: Cluster, namespace: str, *, selector: Mapping[str
     options = {"serviceAccountName": _ACCOUNT, "alerting": alerting, **monitors, **rules}
     cluster.create(_custom("Prometheus", namespace, _version(), **options))
     configs = {"alertmanagerConfigSelector": chosen, "alertmanagerConfigNamespaceSelector": anything}
-    # Otherwise it restricts each AlertmanagerConfig to alerts of its own namespace.
+    # By default it restricts each AlertmanagerConfig to alerts of the same namespace.
     matching = {"alertmanagerConfigMatcherStrategy": {"type": "None"}}
     cluster.create(_custom("Alertmanager", namespace, _alertmanager_version(), **configs, **matching))
     for name in ("prometheus-fleet", "alertmanager-fleet"):

@@ -114,7 +114,7 @@ def neo4j_server() -> Iterator[neo4j.RunningNeo4j]:
 
 @pytest.fixture(scope="session")
 def kubernetes_server() -> Iterator[kubernetes.Kubernetes]:
-    """With KubeRay's CRDs, and the user `nobody` without permissions."""
+    """A Kubernetes API server with KubeRay's CRDs and a user without permissions."""
     with required():
         kubernetes.prepare()
     with kubernetes.start(tokens={"nobody": ("nobodies",)}) as server:

@@ -238,9 +238,9 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
             uri = options.uri.without_credentials  # the driver's error messages contain the whole address
             trust: dict[str, Any] = {}
             if options.ca_file:
-                client_context("neo4j.", options.ca_file)  # the driver has no error of its own for a file
+                client_context("neo4j.", options.ca_file)  # names a file that cannot be used
                 trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(options.ca_file)), "encrypted": True}
-                uri = uri.replace("+s://", "://", 1)  # refused by the driver beside a CA, which encrypts as well
+                uri = uri.replace("+s://", "://", 1)  # the driver rejects +s with a CA; `encrypted` enables TLS
             self._driver = neo4j.AsyncGraphDatabase.driver(
                 uri,
                 auth=(options.uri.user or options.user, options.uri.password or options.password.get_secret_value()),
