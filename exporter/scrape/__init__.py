@@ -55,6 +55,9 @@ class Scraper:
         self._restarts = {source.kind: 0 for source in sources if is_watched(source)}
         self._crashes: dict[str, SourceError] = {}
         """Why a source's watcher exited; its state is outdated until it runs again."""
+        self._left: list[TargetState] = []
+        """Targets that are gone, such as undiscovered servers; each is closed after its last collection."""
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -64,12 +67,24 @@ class Scraper:
     def states(self) -> list[TargetState]:
         """One state per current target."""
         targets = [target for source in self._sources for target in source.targets()]
-        self._states = {id(target): self._states.get(id(target)) or TargetState(target) for target in targets}
+        before = self._states
+        self._states = {id(target): before.get(id(target)) or TargetState(target) for target in targets}
+        self._left += [state for key, state in before.items() if key not in self._states]
         return list(self._states.values())
+
+    def _close_left(self) -> None:
+        """Close the connections of targets that are gone, without delaying a page."""
+        idle = [state for state in self._left if state.task is None or state.task.done()]
+        self._left = [state for state in self._left if state not in idle]
+        for state in idle:
+            closing = asyncio.create_task(_closed(state.source), name=f"close {state.name}")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def read(self, budget: float) -> list[Sample]:
         """Every target's samples, and the exporter's own about them, within `budget` seconds."""
         states = self.states
+        self._close_left()
         found = await asyncio.gather(*[self._collected(state, budget) for state in states])
         samples = [sample for outcome in found for sample in outcome.samples]
         for state, outcome in zip(states, found, strict=True):
@@ -132,9 +147,7 @@ class Scraper:
             kept = bounded(target.samples(snapshot), target.metrics, target.max_series)
             return Collection(snapshot, *kept, target.failure(snapshot))
         except BaseException:
-            # A connection that failed or was interrupted during a reply must not be reused.
-            with contextlib.suppress(Exception):
-                await target.close()
+            await _closed(target)  # a connection that failed or was interrupted during a reply must not be reused
             raise
 
     def _finished(self, state: TargetState, task: asyncio.Task[Collection]) -> None:
@@ -221,15 +234,21 @@ class Scraper:
 
     async def close(self) -> None:
         """Cancel running collections and close all connections."""
-        running = [state.task for state in self._states.values() if state.task and not state.task.done()]
+        known = [*self._states.values(), *self._left]
+        running = [state.task for state in known if state.task and not state.task.done()]
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        targets: dict[int, Source | Target[Any]] = {
-            id(target): target for source in self._sources for target in source.targets()
-        }
+        await asyncio.gather(*running, *self._closing, return_exceptions=True)
+        targets: dict[int, Source | Target[Any]] = {id(state.source): state.source for state in known}
+        targets.update({id(target): target for source in self._sources for target in source.targets()})
         targets.update({id(source): source for source in self._sources})
         await asyncio.gather(*[target.close() for target in targets.values()], return_exceptions=True)
+
+
+async def _closed(target: Target[Any]) -> None:
+    """Close the target's connection, whatever its client raises."""
+    with contextlib.suppress(Exception):
+        await target.close()
 
 
 async def read_once(source: Source) -> list[Sample]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
 from exporter.config.options import Address
+from exporter.scrape import Scraper
 from exporter.settings import SettingsError, load
 from exporter.sources.vllm import Vllm, VllmDiscovery, VllmOptions
 from exporter.sources.vllm.discovery import EndpointSlice, addresses
 from servers.kubernetes import Kubernetes
-from tests.support.pages import eventually, series
+from tests.sources.vllm_pages import CURRENT
+from tests.support.pages import eventually, followed, series
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
@@ -61,6 +66,62 @@ async def test_endpoints_are_added_and_removed(kubernetes_server: Kubernetes) ->
     await has()
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+@asynccontextmanager
+async def keeping_connections(connections: set[asyncio.StreamWriter]) -> AsyncIterator[int]:
+    """The port of a vLLM server with persistent connections; `connections` are the open ones."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
+        body = CURRENT.encode()
+        try:
+            while await reader.readline():
+                while (await reader.readline()).strip():
+                    pass
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        finally:
+            connections.discard(writer)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_a_server_that_left_is_closed_and_its_series_are_gone(
+    kubernetes_server: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host in ("vllm.example", b"vllm.example") else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)  # the API server refuses loopback addresses
+    connections: set[asyncio.StreamWriter] = set()
+    source = Vllm(VllmOptions(service=("default/leaving",), kubeconfig=kubernetes_server.kubeconfig))
+    scraper = Scraper([source])
+    async with keeping_connections(connections) as port, followed(source):
+        part = endpoint_slice("leaving-a", "vllm.example", service="leaving")
+        part |= {"addressType": "FQDN", "ports": [{"name": "http", "port": port}]}
+        kubernetes_server.create(PATH, part)
+        server = f'server="vllm.example:{port}"'
+
+        async def scraped() -> bool:
+            page = series(await scraper.read(5.0))
+            return page.get(f'fleet_exporter_source_up{{source="vllm",{server}}}') == 1
+
+        await eventually(scraped)
+        assert len(connections) == 1
+        kubernetes_server.request("DELETE", f"{PATH}/leaving-a")
+
+        async def gone() -> bool:
+            return not any(server in name for name in series(await scraper.read(5.0))) and not connections
+
+        await eventually(gone)
+    await scraper.close()
 
 
 @pytest.mark.parametrize("service", ["vllm-server", "/x", "default/", "default/:8000"])
