@@ -63,7 +63,7 @@ def serve(settings: Settings) -> int:
 
 
 def collect(name: str, settings: Settings) -> int:
-    """Print one source's metrics; 1 with a sentence if it cannot be collected."""
+    """Print one source's metrics; 1 with a sentence if it cannot be collected, 2 if it is not configured."""
     from exporter.config.redaction import redacted
     from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
     from exporter.scrape import read_once
@@ -72,11 +72,11 @@ def collect(name: str, settings: Settings) -> int:
     source = next((source for source in settings.sources if source.kind == name), None)
     if not options.enabled:
         print(f"fleet-exporter: {name} has no address; see `fleet-exporter options`", file=sys.stderr)
-        return 1
+        return 2
     if source is None:
         first = f"0/{settings.part.count}"
         print(f"fleet-exporter: {name} is not sharded; --shard={first} reads it", file=sys.stderr)
-        return 1
+        return 2
     found = source
 
     async def read() -> None:

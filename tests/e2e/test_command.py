@@ -160,6 +160,8 @@ def test_a_full_disk_is_reported_in_a_sentence() -> None:
         (["check", "--valkey.timeout=-1"], {}, "valkey.timeout"),
         (["dashboards"], {}, "--out"),
         (["collect"], {}, "SOURCE"),
+        (["collect", "valkey"], {}, "valkey has no address; see `fleet-exporter options`"),
+        (["collect", "valkey", "--shard=1/3"], {"REDIS_URL": "redis://h:1"}, "valkey is not sharded; --shard=0/3 reads it"),
         (["colect"], {}, "invalid choice"),
     ],
 )
