@@ -55,10 +55,10 @@ class Hung(Toy):
 
 
 class Late(Toy):
-    answers: ClassVar[asyncio.Event]
+    responds: ClassVar[asyncio.Event]
 
     async def collect(self) -> list[Sample]:
-        await self.answers.wait()
+        await self.responds.wait()
         return [DEPTH(2, queue="late")]
 
 
@@ -139,11 +139,11 @@ async def test_a_hung_source_delays_only_the_first_scrape() -> None:
     assert later < first  # the first waited out its budget, the second did not wait for the hung one at all
 
 
-async def test_a_late_source_is_exported_again_after_its_reply() -> None:
-    Late.answers = asyncio.Event()
+async def test_a_late_source_is_exported_again_after_its_response() -> None:
+    Late.responds = asyncio.Event()
     scraper = Scraper([Late()])
     pages = [series(await scraper.read(0.1)), series(await scraper.read(0.1))]
-    Late.answers.set()
+    Late.responds.set()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     pages.append(series(await scraper.read(5)))
@@ -171,12 +171,12 @@ async def test_overlapping_scrapes_share_one_collection() -> None:
 
 
 async def test_a_short_timeout_does_not_affect_a_concurrent_scrape() -> None:
-    Late.answers = asyncio.Event()
+    Late.responds = asyncio.Event()
     scraper = Scraper([Late()])
     long = asyncio.create_task(scraper.read(5))
     short = series(await scraper.read(0.05))
     states = [copy.copy(state) for state in scraper.states]
-    Late.answers.set()
+    Late.responds.set()
     whole = series(await long)
     await scraper.close()
 
@@ -238,82 +238,3 @@ async def test_one_log_line_when_a_source_changes_state(caplog: pytest.LogCaptur
     await scraper.close()
 
     assert [(record.message, vars(record)["reason"]) for record in caplog.records] == [("source is down", "unauthorized")]
-
-
-async def test_a_watcher_that_exits_is_restarted_and_counted() -> None:
-    class Watcher(Toy):
-        starts: ClassVar[int] = 0
-        again: ClassVar[asyncio.Event]
-
-        async def run(self) -> None:
-            type(self).starts += 1
-            if self.starts > 1:
-                self.again.set()
-                await asyncio.Event().wait()
-            raise ValueError("ended")
-
-    Watcher.again = asyncio.Event()
-    scraper = Scraper([Watcher()])
-    following = asyncio.create_task(scraper.run())
-    async with asyncio.timeout(30):
-        await Watcher.again.wait()
-    page = series(await scraper.read(5))
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    await scraper.close()
-
-    assert page['fleet_exporter_watcher_restarts_total{source="toy"}'] == 1
-
-
-async def test_a_source_with_a_crash_looping_watcher_is_down_with_its_reason() -> None:
-    class Crashing(Toy):
-        exited: ClassVar[asyncio.Event]
-
-        async def run(self) -> None:
-            self.exited.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.fail())
-
-        async def fail(self) -> None:
-            raise ModuleNotFoundError("No module named 'toys'")
-
-    Crashing.exited = asyncio.Event()
-    scraper = Scraper([Crashing()])
-    watching = asyncio.create_task(scraper.run())
-    async with asyncio.timeout(30):
-        await Crashing.exited.wait()
-        while not series(await scraper.read(5))['fleet_exporter_watcher_restarts_total{source="toy"}']:
-            pass
-    page = series(await scraper.read(5))
-    (state,) = scraper.states
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    await scraper.close()
-
-    assert page[about("up")] == 0
-    assert page[about("failure", reason="bug")] == 1
-    assert "No module named 'toys'" in state.message
-
-
-async def test_an_error_while_a_watcher_is_cancelled_does_not_restart_it() -> None:
-    class Failing(Toy):
-        running: ClassVar[asyncio.Event]
-
-        async def run(self) -> None:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.read())
-
-        async def read(self) -> None:
-            try:
-                self.running.set()
-                await asyncio.Event().wait()
-            finally:
-                raise ConnectionResetError
-
-    Failing.running = asyncio.Event()
-    watching = asyncio.create_task(Scraper([Failing()]).run())
-    await Failing.running.wait()
-    watching.cancel()
-    await asyncio.wait([watching], timeout=20)
-
-    assert watching.cancelled()

@@ -1,4 +1,4 @@
-"""HTTP server: /metrics, landing page, health, TLS and authentication."""
+"""HTTP server: /metrics, landing page and health."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import gzip
 import logging
 import signal
 import socket
-import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from exporter.config.web import Web
 from exporter.events.broadcast import PublishesEvents
@@ -31,11 +30,12 @@ from exporter.scrape import Scraper
 from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
 from exporter.web.api import api
-from exporter.web.api.problems import bug, http_problem, problem
+from exporter.web.api.problems import bug, http_problem
+from exporter.web.authentication import Authentication
+from exporter.web.certificate import reload_when_changed
 from exporter.web.connections import limited_protocols
 from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, AllowedHosts, HeadAsGet, SecurityHeaders
-from exporter.web.passwords import Passwords, TooManyPasswords
 from exporter.web.priority import Priority
 from exporter.web.shutdown import end_now, limit_shutdown
 
@@ -43,11 +43,6 @@ DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus' default, for clients that send no timeout."""
 
 _GZIP_LEVEL = 1  # repeated names shrink to a tenth at the fastest level already
-_CONFIG_CHECK_SECONDS = 1.0
-_REFUSAL_SECONDS = 0.5
-"""Delay of the response to a wrong password, so that a client that guesses without a pause takes no time from scrapes."""
-_MOST_DELAYED = 200
-"""Requests delayed at once, because each holds a connection; more are refused immediately."""
 _SHUTDOWN_SECONDS = 1
 """Time for responses in progress after SIGTERM."""
 
@@ -128,7 +123,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
     ]
     handlers = {HTTPException: http_problem, Exception: bug}
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]  # Starlette's type is of handlers of any Exception
-    guarded: ASGIApp = HeadAsGet(_Guard(app, options.config_file) if options.config_file else app)
+    guarded: ASGIApp = HeadAsGet(Authentication(app, options.config_file) if options.config_file else app)
     return SecurityHeaders(AllowedHosts(guarded, options.hosts) if options.hosts is not None else guarded)
 
 
@@ -139,67 +134,6 @@ def _accepts_gzip(accept_encoding: str) -> bool:
         if coding.strip() in ("gzip", "*"):
             return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
-
-
-class _Guard:
-    """Basic authentication and response headers from `--web.config.file`, reloaded when the file changes."""
-
-    def __init__(self, app: ASGIApp, path: Path) -> None:
-        self._app = app
-        self._path = path
-        self._config = web_config.read(path)
-        self._changed = path.stat().st_mtime_ns
-        self._passwords = Passwords()
-        self._delayed = 0
-
-    def _current(self) -> web_config.WebConfig:
-        try:
-            changed = self._path.stat().st_mtime_ns
-            if changed != self._changed:
-                self._changed = changed  # first: a broken file is reported once
-                self._config = web_config.read(self._path)
-        except (OSError, web_config.WebConfigError) as error:
-            log.error("reloading web.config.file failed; keeping the previous one", extra={"error": str(error)})
-        return self._config
-
-    async def _refusal(self, scope: Scope, users: Mapping[str, str]) -> Response | None:
-        """The response to a client without valid credentials; after a delay for a wrong password."""
-        given = web_config.credentials(Headers(scope=scope).get("authorization", ""))
-        try:
-            if given is not None:
-                if await self._passwords.fits(users, *given):
-                    return None
-                await self._delay()
-        except TooManyPasswords:
-            await self._delay()
-            return problem(429, "too many passwords are being checked; retry in a moment", headers={"retry-after": "1"})
-        challenge = {"www-authenticate": 'Basic realm="fleet-exporter"'}
-        return problem(401, "Authorization: expected a user and password of --web.config.file", headers=challenge)
-
-    async def _delay(self) -> None:
-        if self._delayed < _MOST_DELAYED:
-            self._delayed += 1
-            try:
-                await asyncio.sleep(_REFUSAL_SECONDS)
-            finally:
-                self._delayed -= 1
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            self._passwords.close()
-            return
-        config = self._current()
-        if config.basic_auth_users and (refusal := await self._refusal(scope, config.basic_auth_users)):
-            await refusal(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(config.http_server_config.headers)
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
 
 
 class _UvicornServer(uvicorn.Server):
@@ -270,32 +204,10 @@ async def serve(scraper: Scraper, options: Web) -> None:
     scheme = "https" if tls_files else "http"
     log.info("listening", extra={"address": f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"})
     server = _UvicornServer(config, scraper)
-    rotation = asyncio.create_task(_rotate(config.ssl, tls_files)) if tls_files and config.ssl else None
+    rotation = asyncio.create_task(reload_when_changed(config.ssl, tls_files)) if tls_files and config.ssl else None
     try:
         await server.serve(sockets=[listener])
     finally:
         if rotation is not None:
             rotation.cancel()
         listener.close()
-
-
-async def _rotate(context: ssl.SSLContext, files: tuple[Path, ...]) -> None:
-    """Reload a certificate when its files change; new connections use it.
-
-    Not watchfiles: on the files it misses a mounted secret, whose links are swapped (tried); on their folder it
-    needs a thread, 2.3 MB, and this comparison too.
-    """
-
-    def stamps() -> tuple[int, ...]:
-        return tuple(file.stat().st_mtime_ns for file in files)
-
-    known = stamps()
-    while True:
-        await asyncio.sleep(_CONFIG_CHECK_SECONDS)
-        try:
-            if (now := stamps()) != known:
-                known = now  # first: a broken certificate is reported once
-                context.load_cert_chain(files[0], files[1])
-                log.info("certificate reloaded")
-        except OSError as error:
-            log.error("reloading the certificate failed; keeping the previous one", extra={"error": str(error)})
