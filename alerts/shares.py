@@ -9,7 +9,7 @@ from exporter.sources.fleet import samples as fleet
 from exporter.sources.vllm import mappings as vllm
 
 
-def answers(select: Callable[..., Series]) -> tuple[Series, Series]:
+def responses(select: Callable[..., Series]) -> tuple[Series, Series]:
     """Failed agent responses, and all counted ones: completed or failed, not approvals, rejections and questions.
 
     `select` returns the series of a metric that match further labels.

@@ -22,7 +22,7 @@ LATENCY_SECONDS: Final = 5.0
 """vLLM requests that take longer are slow; must be a bucket bound of vLLM's histogram."""
 LATENCY_TARGET: Final = 0.95
 """Target share of requests that are not slow: p95 equals LATENCY_SECONDS if it is just met."""
-LEAST_ANSWERS: Final = 20
+LEAST_RESPONSES: Final = 20
 """Minimum responses in the long window: one failure in a quiet fleet must not page."""
 LEAST_REQUESTS: Final = 50
 """Minimum vLLM requests in the long window."""

@@ -82,11 +82,11 @@ def agents(number: int) -> Cost:
     process.tune_garbage_collection()
     before = resident_bytes()
     fleet = Fleet(Caps(agents=number))
-    for answer, agent in itertools.product(range(HISTORY), range(number)):
+    for task, agent in itertools.product(range(HISTORY), range(number)):
         role = ROLES[agent // 3 % len(ROLES)]
-        body = {"task_id": f"T-{answer}-{agent // 3}", "agent_id": f"agent-{agent:06}", "role": role, "num_agents": 3}
+        body = {"task_id": f"T-{task}-{agent // 3}", "agent_id": f"agent-{agent:06}", "role": role, "num_agents": 3}
         data = json.dumps(body | {"duration_ms": 1500, "model": "Qwen/Qwen3-0.6B", "story_id": f"US-{agent % 900}"}).encode()
-        fleet.apply(parsed(Message("agent.response.completed", data, _NOW + answer, "AGENT_RESPONSES", 1)), _NOW + answer)
+        fleet.apply(parsed(Message("agent.response.completed", data, _NOW + task, "AGENT_RESPONSES", 1)), _NOW + task)
     gc.collect()
     memory = resident_bytes() - before
     seconds = median(lambda: _page(samples(state_of(fleet, _NOW + HISTORY))), rounds=_ROUNDS)
@@ -170,7 +170,7 @@ def _agents() -> Iterable[Figure]:
         each = cost.seconds / number
         slope = f"{each * 1e6:.1f} µs and {cost.memory / number / 1024:.1f} KiB per agent"
         yield Figure(
-            f"page of {number:,} agents, {HISTORY} answers each", cost.text, "≤ 20 µs, ≤ 8 KiB per agent",
+            f"page of {number:,} agents, {HISTORY} tasks each", cost.text, "≤ 20 µs, ≤ 8 KiB per agent",
             each <= 20e-6 and cost.memory / number <= 8 * 1024, slope,
         )  # fmt: skip
 

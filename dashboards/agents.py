@@ -195,7 +195,7 @@ DASHBOARD = Dashboard(
             ],
         ),
         councils.DELIBERATIONS,
-        councils.ANSWERS,
+        councils.RESPONSES,
         Row(
             "Agents by system",
             [

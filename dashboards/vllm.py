@@ -36,7 +36,7 @@ def _by_engine(mapping: mappings.MetricMapping) -> Query:
 _requests = at(mappings.DURATION).part("_count")
 _failed, _finished = (one.rate("10m").sum() for one in requests(at))
 _server_errors = of_server(page.HTTP_REQUESTS, status="5xx").rate(RATE).sum("server")
-_answers = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
+_responses = of_server(page.HTTP_REQUESTS).rate(RATE).sum("server")
 _slow = Threshold(thresholds.LATENCY_SECONDS, WARN)
 _queue = Threshold(thresholds.VLLM_WAITING, WARN)
 
@@ -206,7 +206,7 @@ DASHBOARD = Dashboard(
                 graph(
                     "HTTP 5xx ratio",
                     "Share of HTTP responses with status 5xx by server (vllm_http_requests_total); no data without traffic.",
-                    PrometheusTarget((_server_errors | _answers * 0).share_of(_answers), "{{server}}"),
+                    PrometheusTarget((_server_errors | _responses * 0).share_of(_responses), "{{server}}"),
                     unit="percentunit",
                     limits=[Threshold(thresholds.VLLM_HTTP_ERROR_RATIO, BAD)],
                 ),

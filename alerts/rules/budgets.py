@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import AlertingRule, Component, RecordingRule, Severity
-from alerts.shares import answers
-from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_ANSWERS, LEAST_REQUESTS, TASK_SUCCESS_TARGET
+from alerts.shares import responses
+from alerts.thresholds import LATENCY_SECONDS, LATENCY_TARGET, LEAST_REQUESTS, LEAST_RESPONSES, TASK_SUCCESS_TARGET
 from exporter.metrics.promql import Query, series
 from exporter.sources.vllm import mappings as vllm
 
@@ -84,9 +84,9 @@ class Indicator:
         return (long > allowed) & (short > allowed) & (self.volume(pair.long).series >= self.least)
 
 
-def _answers(window: str) -> tuple[Query, Query]:
+def _responses(window: str) -> tuple[Query, Query]:
     """Responses that end in an approval, a rejection or a question to a person are neither good nor bad."""
-    failed, ended = (one.increase(window).without("sum", "outcome", "role") for one in answers(series))
+    failed, ended = (one.increase(window).without("sum", "outcome", "role") for one in responses(series))
     return failed, ended
 
 
@@ -100,9 +100,9 @@ def _requests(window: str) -> tuple[Query, Query]:
 
 TASK_SUCCESS: Final = Indicator(
     name="task_success",
-    windowed={window: _answers(window) for window in WINDOWS},
+    windowed={window: _responses(window) for window in WINDOWS},
     target=TASK_SUCCESS_TARGET,
-    least=LEAST_ANSWERS,
+    least=LEAST_RESPONSES,
     unit="agents' responses",
 )
 VLLM_LATENCY: Final = Indicator(
@@ -126,7 +126,7 @@ def _success(pair: Pair) -> AlertingRule:
         description=f"{{{{ $value | humanizePercentage }}}} of the agents' responses failed in the last {pair.long}, and "
         f"more than {TASK_SUCCESS.allowed(pair):.0%} in the last {pair.short}.",
         view=DashboardUid.AGENTS,
-        limits=("TASK_SUCCESS_TARGET", "LEAST_ANSWERS"),
+        limits=("TASK_SUCCESS_TARGET", "LEAST_RESPONSES"),
         for_=pair.for_,
         keep_firing_for="5m",
         labels={"long": pair.long, "short": pair.short},

@@ -7,23 +7,23 @@ from typing import Final
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import COUNT, AlertingRule, Component, RecordingRule, Severity
 from alerts.rules import sources
-from alerts.shares import answers
+from alerts.shares import responses
 from alerts.thresholds import DELIBERATION_TIMEOUTS, RESPONSE_FAILURE_RATIO, RESPONSES_A_SECOND
 from exporter.metrics.promql import series
 from exporter.sources.fleet import samples as fleet
 
-_FAILED, _ENDED = answers(series)
-ANSWERS: Final = RecordingRule(
-    name="fleet:agent_answers:rate15m",
+_FAILED, _ENDED = responses(series)
+RESPONSES: Final = RecordingRule(
+    name="fleet:agent_responses:rate15m",
     query=_ENDED.rate("15m").without("sum", "outcome"),
     meaning="Responses per second by role that completed or failed.",
 )
 FAILED_SHARE: Final = RecordingRule(
-    name="fleet:agent_answers_failed:ratio15m",
-    query=_FAILED.rate("15m").without("sum", "outcome").share_of(ANSWERS.query),
+    name="fleet:agent_responses_failed:ratio15m",
+    query=_FAILED.rate("15m").without("sum", "outcome").share_of(RESPONSES.query),
     meaning="Share of a role's responses that failed.",
 )
-RECORDINGS: Final = (ANSWERS, FAILED_SHARE)
+RECORDINGS: Final = (RESPONSES, FAILED_SHARE)
 
 RULES: Final[tuple[AlertingRule, ...]] = (
     sources.down(
@@ -46,7 +46,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     ),
     AlertingRule(
         name="FleetAgentsFailing",
-        query=(FAILED_SHARE.series > RESPONSE_FAILURE_RATIO) & (ANSWERS.series > RESPONSES_A_SECOND),
+        query=(FAILED_SHARE.series > RESPONSE_FAILURE_RATIO) & (RESPONSES.series > RESPONSES_A_SECOND),
         severity=Severity.WARNING,
         component=Component.FLEET,
         summary="Most responses of a role are failing",

@@ -88,12 +88,12 @@ DELIBERATIONS: Final = Row(
             "Agents per outcome",
             "Agents that received a task, responded and failed, per second (fleet_deliberation_agents_total). The "
             "difference has not responded yet, or its response is lost.",
-            PrometheusTarget(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("answer"), "{{answer}}"),
+            PrometheusTarget(of_roles(fleet.DELIBERATION_AGENTS).rate(RATE).sum("response"), "{{response}}"),
             width=6,
             unit="eps",
             columns=[
-                FieldOverride("asked", color=ACCENT),
-                FieldOverride("answered", color=OK),
+                FieldOverride("requested", color=ACCENT),
+                FieldOverride("received", color=OK),
                 FieldOverride("failed", color=BAD),
             ],
         ),
@@ -116,7 +116,7 @@ DELIBERATIONS: Final = Row(
     ],
 )
 
-ANSWERS: Final = Row(
+RESPONSES: Final = Row(
     "Responses",
     [
         graph(

@@ -9,7 +9,7 @@ from alerts import thresholds
 from alerts.dashboard_uid import DashboardUid
 from alerts.rule import Severity
 from alerts.rules.budgets import PAIRS
-from alerts.shares import answers
+from alerts.shares import responses
 from dashboards.grafana.fields import BAD, WARN, Link, Threshold
 from dashboards.grafana.layout import Row
 from dashboards.grafana.panels import graph
@@ -20,7 +20,7 @@ from exporter.sources.vllm import mappings as vllm
 
 def failing(window: str, *by: str, select: Callable[..., Series] = selector) -> Query:
     """Share of responses that failed; no data without responses."""
-    failed, ended = (one.increase(window).sum(*by) for one in answers(select))
+    failed, ended = (one.increase(window).sum(*by) for one in responses(select))
     # A fleet without failures has no failure series: 0, not "no data".
     return (failed | ended * 0).share_of(ended)
 

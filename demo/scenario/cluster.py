@@ -56,10 +56,10 @@ class SimulatedCluster:
         if not step.task:
             return
         name = f"deliberation-{next(self._numbers)}"
-        agent = step.answers[0].agent  # the RayJob of a council is named after its first agent
+        agent = step.responses[0].agent  # the RayJob of a council is named after its first agent
         labels = {"fleet/agent": agent, "fleet/role": step.role, "fleet/story": step.story, "fleet/task": step.task}
-        seconds = max(answer.seconds for answer in step.answers)
-        self._end_job(name, labels, seconds, failed=all(answer.failed for answer in step.answers))
+        seconds = max(response.seconds for response in step.responses)
+        self._end_job(name, labels, seconds, failed=all(response.failed for response in step.responses))
         self._names.append(name)
         while len(self._names) > _KEPT_JOBS:
             self._server.request("DELETE", f"{_JOBS}/{self._names.popleft()}")
@@ -148,11 +148,11 @@ class SimulatedCluster:
         self._server.create(path, {"apiVersion": "ray.io/v1", "kind": kind, "metadata": meta, "spec": spec or {}})
 
     def _patch(self, path: str, status: dict[str, Any]) -> None:
-        code, reply = self._server.request(
+        code, response = self._server.request(
             "PATCH", f"{path}/status", {"status": status}, content_type="application/merge-patch+json"
         )
         if code != 200:
-            raise ServerFailed(f"the API server refused the status of {path}: {code} {(reply or {}).get('message', '')}")
+            raise ServerFailed(f"the API server refused the status of {path}: {code} {(response or {}).get('message', '')}")
 
 
 def _pod(service: str) -> str:

@@ -86,9 +86,9 @@ class Faults:
             case []:
                 return ""
             case ["break", *names] if names:
-                return self._answer(names, broken=True)
+                return self._set_all(names, broken=True)
             case ["restore", *names] if names:
-                return self._answer(names, broken=False)
+                return self._set_all(names, broken=False)
             case ["faults"]:
                 return self.listed()
             case [word, *_]:
@@ -99,7 +99,7 @@ class Faults:
         """Every fault with its state and effect, one per line."""
         return "\n".join(f"  {fault:<10}{'broken' if fault in self else 'ok':<8}{fault.effect}" for fault in Fault)
 
-    def _answer(self, names: Iterable[str], *, broken: bool) -> str:
+    def _set_all(self, names: Iterable[str], *, broken: bool) -> str:
         try:
             return "\n".join([self._set(fault, broken=broken) for fault in [_fault(name) for name in names]])
         except FaultError as unknown:

@@ -117,11 +117,11 @@ class LedgerWriter:
     def send(self, step: Step) -> None:
         rows = [
             (
-                str(uuid.uuid4()), _now(), answer.agent, "chat", "Qwen3-0.6B", answer.prompt_tokens, answer.tokens,
-                answer.prompt_tokens + answer.tokens, (answer.prompt_tokens + answer.tokens) * _PRICE,
-                int(answer.seconds * 1000), "error" if answer.failed else "success",
+                str(uuid.uuid4()), _now(), response.agent, "chat", "Qwen3-0.6B", response.prompt_tokens, response.tokens,
+                response.prompt_tokens + response.tokens, (response.prompt_tokens + response.tokens) * _PRICE,
+                int(response.seconds * 1000), "error" if response.failed else "success",
             )
-            for answer in step.answers
+            for response in step.responses
         ]  # fmt: skip
         if not rows:
             return
@@ -180,7 +180,7 @@ class BrokerWriter:
             )
             if self._random.random() < 0.1:
                 connection.execute(
-                    "INSERT INTO error_logs (agent_id, error_type, message) VALUES ('coder', 'Timeout', 'no answer')"
+                    "INSERT INTO error_logs (agent_id, error_type, message) VALUES ('coder', 'Timeout', 'no response')"
                 )
                 connection.execute(
                     "UPDATE error_logs SET resolved = TRUE "

@@ -60,7 +60,7 @@ class SimulatedMessage:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AgentResponse:
     """One agent's response to one task."""
 
     agent: str
@@ -80,7 +80,7 @@ class Step:
     state: str = ""
     role: str = ""
     task: str = ""
-    answers: tuple[Answer, ...] = ()
+    responses: tuple[AgentResponse, ...] = ()
 
 
 @dataclass
@@ -128,10 +128,10 @@ class SimulatedFleet:
     def _deliberation(self, story: str, plan: str, role: str) -> Iterator[Step]:
         """The agents of a council respond one after the other; the last step completes the deliberation."""
         task = f"TSK-{uuid.UUID(int=self._random.getrandbits(128))}"
-        council = tuple(self._answer(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
-        answers = tuple(answer for answer in council if not (self._noticed and answer.agent == SILENT[1]))
-        for answer in answers:
-            yield Step((self._response(answer, task, story, plan),), story)
+        council = tuple(self._response(role, number) for number in range(1, AGENTS_PER_ROLE + 1))
+        responses = tuple(response for response in council if not (self._noticed and response.agent == SILENT[1]))
+        for response in responses:
+            yield Step((self._message(response, task, story, plan),), story)
         done = {
             "event_type": "orchestration.deliberation.completed",
             "story_id": story,
@@ -152,10 +152,10 @@ class SimulatedFleet:
             SimulatedMessage("agent.work.completed", work),
             SimulatedMessage("workflow.state.changed", _enveloped("workflow.state.changed", "workflow-service", state)),
         )
-        yield Step(messages, story, role=role, task=task, answers=answers)
+        yield Step(messages, story, role=role, task=task, responses=responses)
 
-    def _answer(self, role: str, number: int) -> Answer:
-        return Answer(
+    def _response(self, role: str, number: int) -> AgentResponse:
+        return AgentResponse(
             agent=f"agent-{role.lower()}-{number:03}",
             role=role,
             seconds=self._random.lognormvariate(0.3, 0.35),
@@ -164,20 +164,20 @@ class SimulatedFleet:
             failed=self._random.random() < _FAILING,
         )
 
-    def _response(self, answer: Answer, task: str, story: str, plan: str) -> SimulatedMessage:
+    def _message(self, response: AgentResponse, task: str, story: str, plan: str) -> SimulatedMessage:
         payload: dict[str, Any] = {
             "task_id": task,
-            "agent_id": answer.agent,
-            "role": answer.role,
-            "duration_ms": int(answer.seconds * 1000),
+            "agent_id": response.agent,
+            "role": response.role,
+            "duration_ms": int(response.seconds * 1000),
             "num_agents": AGENTS_PER_ROLE,
             "model": "Qwen/Qwen3-0.6B",
             "constraints": {"story_id": story, "plan_id": plan},
         } | _time()
-        if answer.failed:
-            failed = payload | {"status": "failed", "error": "no answer from the model", "error_type": "TimeoutError"}
+        if response.failed:
+            failed = payload | {"status": "failed", "error": "no response from the model", "error_type": "TimeoutError"}
             return SimulatedMessage("agent.response.failed", failed)
-        proposal = {"content": f"Proposal for {task}", "author_id": answer.agent, "tokens": answer.tokens}
+        proposal = {"content": f"Proposal for {task}", "author_id": response.agent, "tokens": response.tokens}
         completed = payload | {"status": "completed", "success": True, "proposal": proposal}
         return SimulatedMessage(
             "agent.response.completed", _enveloped("agent.response.completed", "ray-executor", completed)

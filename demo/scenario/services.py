@@ -15,7 +15,7 @@ from exporter.sources.services import health_pb2, orchestrator_pb2, ray_executor
 
 _KEPT_JOBS = 3
 
-Answer = Callable[[Any], Any]
+Method = Callable[[Any], Any]
 
 
 class SimulatedServices:
@@ -29,18 +29,18 @@ class SimulatedServices:
 
     def send(self, step: Step) -> None:
         if step.task:
-            failed = all(answer.failed for answer in step.answers)
+            failed = all(response.failed for response in step.responses)
             self._failed += failed
             self._completed += not failed
             self._jobs.append(step)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """Three services on one port."""
-        orchestrator: dict[str, tuple[Any, Answer]] = {
+        orchestrator: dict[str, tuple[Any, Method]] = {
             "GetStatus": (orchestrator_pb2.GetStatusRequest, self._orchestrator_status),
             "ListCouncils": (orchestrator_pb2.ListCouncilsRequest, self._councils),
         }
-        executor: dict[str, tuple[Any, Answer]] = {
+        executor: dict[str, tuple[Any, Method]] = {
             "GetStatus": (ray_executor_pb2.GetStatusRequest, self._executor_status),
             "GetActiveJobs": (ray_executor_pb2.GetActiveJobsRequest, self._active_jobs),
         }
@@ -64,12 +64,12 @@ class SimulatedServices:
         return orchestrator_pb2.GetStatusResponse(status="healthy", uptime_seconds=self._uptime(), stats=stats)
 
     def _councils(self, _: Any) -> Any:
-        reply = orchestrator_pb2.ListCouncilsResponse()
+        response = orchestrator_pb2.ListCouncilsResponse()
         for role in ROLES:
-            council = reply.councils.add(council_id=f"council-{role.lower()}", role=role, model="Qwen/Qwen3-0.6B")
+            council = response.councils.add(council_id=f"council-{role.lower()}", role=role, model="Qwen/Qwen3-0.6B")
             for number in range(1, AGENTS_PER_ROLE + 1):
                 council.agents.add(agent_id=f"agent-{role.lower()}-{number:03}", role=role, status="ready")
-        return reply
+        return response
 
     def _executor_status(self, _: Any) -> Any:
         stats = ray_executor_pb2.GetStatusResponse.Stats(
@@ -82,22 +82,24 @@ class SimulatedServices:
         return ray_executor_pb2.GetStatusResponse(status="healthy", uptime_seconds=self._uptime(), stats=stats)
 
     def _active_jobs(self, _: Any) -> Any:
-        reply = ray_executor_pb2.GetActiveJobsResponse()
+        response = ray_executor_pb2.GetActiveJobsResponse()
         for step in self._jobs:
             name = f"deliberation-{step.task}"
-            reply.jobs.add(job_id=name, name=f"vllm-agent-job-{name}", status="RUNNING", role=step.role, task_id=step.task)
-        return reply
+            response.jobs.add(
+                job_id=name, name=f"vllm-agent-job-{name}", status="RUNNING", role=step.role, task_id=step.task
+            )
+        return response
 
 
-def _handlers(service: str, methods: dict[str, tuple[Any, Answer]]) -> grpc.GenericRpcHandler:
-    def handler(request: Any, answer: Answer) -> grpc.RpcMethodHandler[Any, Any]:
-        async def answered(message: Any, _: Any) -> Any:
-            return answer(message)
+def _handlers(service: str, methods: dict[str, tuple[Any, Method]]) -> grpc.GenericRpcHandler:
+    def handler(request: Any, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+        async def respond(message: Any, _: Any) -> Any:
+            return method(message)
 
         return grpc.unary_unary_rpc_method_handler(
-            answered,
+            respond,
             request_deserializer=request.FromString,
-            response_serializer=lambda reply: reply.SerializeToString(),
+            response_serializer=lambda response: response.SerializeToString(),
         )
 
     return grpc.method_handlers_generic_handler(service, {name: handler(*method) for name, method in methods.items()})

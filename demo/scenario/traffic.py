@@ -135,15 +135,15 @@ class Graph:
                     "WITH t UNWIND $agents AS agent CREATE (t)-[:HAS_DISPATCH]->(:TaskDispatch {agent_id: agent})",
                     story=step.story,
                     task=step.task,
-                    agents=[answer.agent for answer in step.answers],
+                    agents=[response.agent for response in step.responses],
                 )
 
     async def close(self) -> None:
         await self._driver.close()
 
 
-def answer_with(engine: VllmStandIn, step: Step, *, slow: bool = False) -> None:
+def generate(engine: VllmStandIn, step: Step, *, slow: bool = False) -> None:
     """Count a step's responses at the stand-in for vLLM, each ten seconds longer when it is slow."""
-    engine.load(len(step.answers) * 2)
-    for answer in step.answers:
-        engine.generate(answer.prompt_tokens, answer.tokens, answer.seconds + _SLOWER * slow)
+    engine.load(len(step.responses) * 2)
+    for response in step.responses:
+        engine.generate(response.prompt_tokens, response.tokens, response.seconds + _SLOWER * slow)

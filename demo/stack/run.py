@@ -14,7 +14,7 @@ from demo.scenario.faults import Backend, Fault
 from demo.scenario.files import BoardWriter, BrokerWriter, LedgerWriter
 from demo.scenario.fleet import EXPECTED_STREAM, SimulatedFleet, Step
 from demo.scenario.services import SimulatedServices, serving
-from demo.scenario.traffic import Cache, Events, answer_with
+from demo.scenario.traffic import Cache, Events, generate
 from demo.stack.addresses import Backends, addresses
 from demo.stack.monitoring import Monitoring, monitored
 from demo.stack.soak import alerts_during
@@ -49,7 +49,7 @@ class _Stack:
             await self.readers.stop()
         finally:
             await self.servers.stop()
-        await closing  # without servers, no client waits for an answer
+        await closing  # without servers, no client waits for a response
 
 
 async def run(demo: Demo, folder: Path) -> None:
@@ -94,7 +94,7 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
     )
 
     async def at_engine(step: Step) -> None:
-        answer_with(engine, step, slow=Fault.VLLM in demo.faults)
+        generate(engine, step, slow=Fault.VLLM in demo.faults)
 
     async def at_services(step: Step) -> None:
         services.send(step)

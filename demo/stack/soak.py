@@ -31,10 +31,10 @@ async def alerts_during(prometheus: str, minutes: float, say: Callable[[str], No
 
 
 async def _alerts(client: httpx.AsyncClient, query: str) -> list[str]:
-    """`alertname (state) labels` of each series of the answer."""
-    reply = (await client.get("/api/v1/query", params={"query": query})).raise_for_status().json()
+    """`alertname (state) labels` of each series of the result."""
+    response = (await client.get("/api/v1/query", params={"query": query})).raise_for_status().json()
     found = []
-    for series in reply["data"]["result"]:
+    for series in response["data"]["result"]:
         labels = {name: value for name, value in series["metric"].items() if name not in _NOT_SHOWN}
         shown = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
         found.append(f"{series['metric']['alertname']} ({series['metric']['alertstate']}) {shown}")

@@ -77,7 +77,7 @@ class Startup:
         server = await self._join("Loki", loki, lambda: servers.start(loki.start(port=port)))
         if server is None:
             return False
-        self._demo.say("Loki is up; it answers queries in about ten seconds")
+        self._demo.say("Loki is up; it serves queries in about ten seconds")
         return True
 
     async def alertmanager(self, readers: RunningServers, port: int, config: str) -> bool:

@@ -49,7 +49,7 @@ _OUTCOMES = {
     "needs_human": Outcome.NEEDS_HUMAN,
 }
 
-ANSWERS = frozenset({"agent.response.completed", "agent.response.failed", "agent.response"})
+RESPONSES = frozenset({"agent.response.completed", "agent.response.failed", "agent.response"})
 """Event kinds in which an agent reports the outcome of its task."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.model import RESPONSES, Event, Outcome
 from exporter.events.values import UNKNOWN_ROLE, identifier, objects, role_of
 from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.fleet.registry import Member
@@ -20,8 +20,8 @@ HISTORY = 10
 """Tasks kept per agent."""
 
 
-_ANSWERS = ANSWERS | {"orchestration.task.completed", "orchestration.task.failed"}
-_QUESTIONS = frozenset({"agent.response.progress", "orchestration.task.dispatched"})
+_TASK_ENDS = RESPONSES | {"orchestration.task.completed", "orchestration.task.failed"}
+_ASSIGNMENTS = frozenset({"agent.response.progress", "orchestration.task.dispatched"})
 _COUNCIL_CREATED = "orchestration.council.created"
 _COUNCILS = frozenset({_COUNCIL_CREATED, "orchestration.deliberation.started"})
 _LISTS = {
@@ -70,12 +70,12 @@ class Agent:
     story: str | None = None
     completed: int = 0
     failed: int = 0
-    answered_seconds: float = 0.0
-    answered: int = 0
-    answers: Counter[Outcome] = field(default_factory=Counter)
-    """Responses since the exporter started, by COMPLETED and FAILED."""
+    busy_seconds: float = 0.0
+    timed: int = 0
+    ended: Counter[Outcome] = field(default_factory=Counter)
+    """Tasks since the exporter started, by COMPLETED and FAILED."""
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
-    """Durations of these responses."""
+    """Durations of these tasks."""
     history: deque[Done] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     @property
@@ -85,7 +85,7 @@ class Agent:
 
     @property
     def mean_seconds(self) -> float | None:
-        return self.answered_seconds / self.answered if self.answered else None
+        return self.busy_seconds / self.timed if self.timed else None
 
 
 @dataclass(slots=True)
@@ -160,10 +160,10 @@ class Agents:
     def apply(self, event: Event) -> None:
         """Apply an event that names an agent, a council, or agents in a list."""
         kind = event.kind
-        if kind in _ANSWERS:
-            self._answered(event)
-        elif kind in _QUESTIONS:
-            self._asked(event)
+        if kind in _TASK_ENDS:
+            self._ended(event)
+        elif kind in _ASSIGNMENTS:
+            self._assigned(event)
         elif kind in _COUNCILS:
             self._expects(event, event.payload.get("num_agents"))
         elif kind in _LISTS:
@@ -183,7 +183,7 @@ class Agents:
             agent.model = event.model
         return agent
 
-    def _answered(self, event: Event) -> None:
+    def _ended(self, event: Event) -> None:
         agent = self._touch(event)
         if agent is None:
             return
@@ -193,16 +193,16 @@ class Agents:
         agent.task, agent.story = event.task, event.story
         agent.failed += failed
         agent.completed += not failed
-        agent.answers[Outcome.FAILED if failed else Outcome.COMPLETED] += 1
+        agent.ended[Outcome.FAILED if failed else Outcome.COMPLETED] += 1
         if event.duration is not None:
-            agent.answered += 1
-            agent.answered_seconds += event.duration
+            agent.timed += 1
+            agent.busy_seconds += event.duration
             agent.seconds.observe(event.duration)
         done = Done(event.task, event.story, event.outcome, event.duration, event.tokens, event.error, event.stored)
         agent.history.append(done)
         self._expects(event, event.payload.get("num_agents"))
 
-    def _asked(self, event: Event) -> None:
+    def _assigned(self, event: Event) -> None:
         agent = self._touch(event)
         if agent is not None:
             self._deliberates(agent, event.task, event.story, event.stored)
@@ -214,7 +214,7 @@ class Agents:
             agent.since = at
         agent.state, agent.task, agent.story = AgentState.DELIBERATING, task, story
 
-    def peers_deliberate(self, event: Event, asked: int) -> None:
+    def peers_deliberate(self, event: Event, requested: int) -> None:
         """Mark the other agents of a council as deliberating: the first response implies that all received the task.
 
         Skipped if the council has more agents than the task was sent to, because the recipients are unknown.
@@ -223,7 +223,7 @@ class Agents:
         if event.role is None:
             return
         council = self.known.of_role(event.role)
-        if len(council) - (event.agent in council) >= asked:
+        if len(council) - (event.agent in council) >= requested:
             return
         for agent in council.values():
             if agent.id != event.agent and not any(done.task == event.task for done in agent.history):
@@ -283,7 +283,7 @@ class Agents:
     def start_counting(self) -> None:
         """Set all counters to zero; agents keep their states."""
         for agent in self.known:
-            agent.answers.clear()
+            agent.ended.clear()
             agent.seconds.clear()
 
     def expire(self, now: float) -> None:

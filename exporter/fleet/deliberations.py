@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.model import RESPONSES, Event, Outcome
 from exporter.events.values import UNKNOWN_ROLE, duration, identifier, objects
 from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
@@ -41,15 +41,15 @@ class Deliberation:
     """Start of the timeout, by the clock that stamps events, because an agent's clock can be wrong."""
     inferred: bool
     story: str | None = None
-    asked: int | None = None
-    answered: set[str] = field(default_factory=set)
+    requested: int | None = None
+    responded: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     ended: float | None = None
     ending: Ending | None = None
 
     @property
     def complete(self) -> bool:
-        return self.asked is not None and len(self.answered | self.failed) >= self.asked
+        return self.requested is not None and len(self.responded | self.failed) >= self.requested
 
 
 Key = tuple[str, str]
@@ -79,8 +79,8 @@ class Deliberations:
         kind = event.kind
         if event.task is None:
             return None
-        if kind in ANSWERS:
-            return self._answer(event, event.agent) if event.agent is not None else None
+        if kind in RESPONSES:
+            return self._response(event, event.agent) if event.agent is not None else None
         if kind == "orchestration.deliberation.started":
             return self._begin(event, started=event.time or event.stored, inferred=False)
         if kind in _ENDS:
@@ -100,28 +100,28 @@ class Deliberations:
                 return None
             self._roles(found.role or UNKNOWN_ROLE)
             self._roles_of[event.task].add(key[1])
-            self._asked(found, event)
+            self._requested(found, event)
             return found
-        self._asked(found, event)
+        self._requested(found, event)
         return None
 
-    def _asked(self, found: Deliberation, event: Event) -> None:
+    def _requested(self, found: Deliberation, event: Event) -> None:
         number = event.payload.get("num_agents")
         if number is None:
             number = event.payload.get("total_agents")
-        if found.asked is None and type(number) is int and 0 < number < 10_000:
-            found.asked = number
-            self.agents[self._label(found), "asked"] += number
+        if found.requested is None and type(number) is int and 0 < number < 10_000:
+            found.requested = number
+            self.agents[self._label(found), "requested"] += number
 
     def _failed(self, found: Deliberation, event: Event) -> None:
         """Count the failed agents that an end event lists and that have not responded."""
-        responded = found.answered | found.failed
-        failed = sorted(_agents_in(event.payload.get("failed_agents")) - responded)[: _MOST_AGENTS - len(responded)]
+        received = found.responded | found.failed
+        failed = sorted(_agents_in(event.payload.get("failed_agents")) - received)[: _MOST_AGENTS - len(received)]
         if failed:
             found.failed.update(failed)
             self.agents[self._label(found), "failed"] += len(failed)
 
-    def _answer(self, event: Event, agent: str) -> Deliberation | None:
+    def _response(self, event: Event, agent: str) -> Deliberation | None:
         at = event.time or event.stored
         new = self._begin(event, started=at - (event.duration or 0.0), inferred=True)
         key = (event.task or "", event.role or "")
@@ -129,12 +129,12 @@ class Deliberations:
         if found is None:
             return None
         failed = event.outcome is Outcome.FAILED
-        responded = found.answered | found.failed
-        if agent not in responded and len(responded) < _MOST_AGENTS:
-            (found.failed if failed else found.answered).add(agent)
-            self.agents[self._label(found), "failed" if failed else "answered"] += 1
+        received = found.responded | found.failed
+        if agent not in received and len(received) < _MOST_AGENTS:
+            (found.failed if failed else found.responded).add(agent)
+            self.agents[self._label(found), "failed" if failed else "received"] += 1
         if found.complete:
-            ending = Ending.COMPLETED if found.answered else Ending.FAILED
+            ending = Ending.COMPLETED if found.responded else Ending.FAILED
             self._end(key, found, ending, at, event.stored)
         return new
 
@@ -147,7 +147,7 @@ class Deliberations:
         keys = [(event.task, role) for role in roles]
         for key in keys:
             if (found := self.open.get(key)) is not None:
-                self._asked(found, event)
+                self._requested(found, event)
                 if len(keys) == 1:  # the event does not say which role its failed agents have
                     self._failed(found, event)
                 self._end(key, found, ending, at, event.stored)
@@ -157,7 +157,7 @@ class Deliberations:
             started, stored = at - (reported or 0.0), event.stored
             found = Deliberation(event.task, event.role or "", started, stored, stored, reported is None, event.story)
             self._roles(found.role or UNKNOWN_ROLE)
-            self._asked(found, event)
+            self._requested(found, event)
             self._failed(found, event)
             self._end((found.task, found.role), found, ending, at, stored, timed=reported is not None)
 
@@ -204,7 +204,7 @@ class Deliberations:
             if found.opened < now - self._timeout:
                 late.append((key, found))
         for key, found in late:
-            unknown = found.asked is None
+            unknown = found.requested is None
             self._end(key, found, Ending.UNKNOWN if unknown else Ending.TIMEOUT, found.started + self._timeout, now)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from exporter.events.model import ANSWERS, Event, Outcome
+from exporter.events.model import RESPONSES, Event, Outcome
 from exporter.events.values import identifier
 from exporter.fleet.limits import Capped, LabelLimiter
 from exporter.metrics.histogram import Histogram
@@ -215,7 +215,7 @@ class Tasks(Stages):
             self.enter(event.task, (_stage(body, "final_state") or "done").lower(), event)
         elif kind in _STAGE_OF:
             self.enter(event.task, _STAGE_OF[kind], event)
-        elif kind in ANSWERS and event.agent is not None:
+        elif kind in RESPONSES and event.agent is not None:
             known = self.things.get(event.task)
             if known is None or known.stage in _BEFORE_DELIBERATION:
                 self.enter(event.task, "deliberating", event)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from exporter.events.model import ANSWERS, Event, Outcome, Unparsed, UnparsedReason, ValueField
+from exporter.events.model import RESPONSES, Event, Outcome, Unparsed, UnparsedReason, ValueField
 from exporter.events.subjects import known
 from exporter.events.values import ROLES, UNKNOWN_ROLE
 from exporter.fleet.agents import Agents, AgentTimeouts
@@ -111,8 +111,8 @@ class Fleet:
             return
         begun = self.deliberations.apply(event)
         self.agents.apply(event)
-        if begun is not None and begun.asked is not None and begun.inferred:
-            self.agents.peers_deliberate(event, begun.asked)
+        if begun is not None and begun.requested is not None and begun.inferred:
+            self.agents.peers_deliberate(event, begun.requested)
         self.stories.apply(event)
         self.tasks.apply(event)
 
@@ -123,7 +123,7 @@ class Fleet:
             key = (family, label, self.producers(event.producer), event.outcome)
             for name in event.unreadable:
                 counts.unreadable[name] += 1
-            if event.kind in ANSWERS:
+            if event.kind in RESPONSES:
                 self._count_response(event)
         else:
             assert isinstance(event, Unparsed)

@@ -48,7 +48,9 @@ class Day:
             failed = self._random.random() < 0.01  # the objective allows 0.05
             agent = f"agent-{role.lower()}-{generation}{number}"
             task = f"T{self._tasks}"
-            self.story.answers(number, role=role, failed=failed, after=0.3, task_id=task, agent_id=agent, num_agents=council)
+            self.story.responds(
+                number, role=role, failed=failed, after=0.3, task_id=task, agent_id=agent, num_agents=council
+            )
 
 
 def quiet(promtool: Path, folder: Path, **targets: Sequence[Scrape]) -> None:
@@ -128,12 +130,12 @@ def test_a_model_that_reloads_for_ten_minutes(promtool: Path, tmp_path: Path) ->
     quiet(promtool, tmp_path, a=pages)
 
 
-def test_agents_that_do_not_answer_are_still_reported(promtool: Path, tmp_path: Path) -> None:
+def test_agents_that_do_not_respond_are_still_reported(promtool: Path, tmp_path: Path) -> None:
     day = Day().pass_minutes(20)
     for _ in range(steps(20)):
         now = at(len(day.pages))
         day.story.now = now - 28
-        day.story.answers(0, role="DEV", task_id=f"late-{now}", agent_id="agent-dev-00", num_agents=3)
+        day.story.responds(0, role="DEV", task_id=f"late-{now}", agent_id="agent-dev-00", num_agents=3)
         day.pages.append(series(samples(state_of(day.story.fleet, now))))
 
     assert "FleetAgentUnresponsive" in firing(promtool, tmp_path, {"a": day.pages})

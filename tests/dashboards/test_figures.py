@@ -16,10 +16,10 @@ from tests.dashboards.test_linter import DOCUMENTS
 from tests.dashboards.test_node_graphs import answers
 
 _AT = 'server="s",model="m",engine="0"'
-ANSWERS = 'fleet_agent_responses_total{role="DEV",outcome='
+RESPONSES = 'fleet_agent_responses_total{role="DEV",outcome='
 REQUESTS = f"vllm_requests_finished_total{{{_AT},finished_reason="
 FIGURES = {
-    "answers": (PrometheusTarget(error_budgets.FAILING), f'{ANSWERS}"failed"}}', f'{ANSWERS}"completed"}}'),
+    "responses": (PrometheusTarget(error_budgets.FAILING), f'{RESPONSES}"failed"}}', f'{RESPONSES}"completed"}}'),
     "requests": (vllm.FAILING, f'{REQUESTS}"error"}}', f'{REQUESTS}"stop"}}'),
 }
 
@@ -36,8 +36,8 @@ def test_a_share_of_failures(promtool: Path, tmp_path: Path, what: str) -> None:
     assert idle == []
 
 
-def _shares_of_answers() -> dict[str, str]:
-    """Each query of a dashboard and of a recording rule that relates failed answers to answers, by where it is."""
+def _failure_shares() -> dict[str, str]:
+    """Each query of a dashboard and of a recording rule that relates failed responses to all responses, by where it is."""
     asked = {rule.name: rule.query.text for rule in RECORDINGS}
     for name, document in DOCUMENTS.items():
         for panel in panels(document):
@@ -45,22 +45,22 @@ def _shares_of_answers() -> dict[str, str]:
     return {where: text for where, text in asked.items() if " / " in text and fleet.RESPONSES.name in text}
 
 
-@pytest.mark.parametrize("where", [where for where in _shares_of_answers() if "without-loki" not in where])
-def test_failed_answers_have_one_definition(promtool: Path, tmp_path: Path, where: str) -> None:
+@pytest.mark.parametrize("where", [where for where in _failure_shares() if "without-loki" not in where])
+def test_failed_responses_have_one_definition(promtool: Path, tmp_path: Path, where: str) -> None:
     given = {
-        f'{ANSWERS}"failed"}}': "0+1x40",
-        f'{ANSWERS}"completed"}}': "0+3x40",
-        f'{ANSWERS}"needs_human"}}': "0+4x40",
+        f'{RESPONSES}"failed"}}': "0+1x40",
+        f'{RESPONSES}"completed"}}': "0+3x40",
+        f'{RESPONSES}"needs_human"}}': "0+4x40",
         f'{fleet.AGENT_SINCE.name}{{role="DEV",agent="dev-1"}}': "1x40",
     }
-    text = _shares_of_answers()[where]
+    text = _failure_shares()[where]
     found = answers(promtool, tmp_path, PrometheusTarget(raw(text.removesuffix(" / 0.05"))), given)
 
     assert [float(one["value"]) for one in found] == [0.25]
 
 
-def test_failed_answers_are_on_several_dashboards() -> None:
-    assert len({where.partition(":")[0] for where in _shares_of_answers()} & set(DOCUMENTS)) >= 2
+def test_failed_responses_are_on_several_dashboards() -> None:
+    assert len({where.partition(":")[0] for where in _failure_shares()} & set(DOCUMENTS)) >= 2
 
 
 def test_the_budget_is_a_round_number() -> None:

@@ -33,9 +33,9 @@ def client(demo_fleet: RunningDemo) -> Iterator[httpx.Client]:
 
 def asked(client: httpx.Client, query: str) -> list[dict[str, Any]]:
     """The series of a result with a finite or infinite value. Fails if Prometheus rejects the query."""
-    answer = client.get("/api/v1/query", params={"query": query})
-    assert answer.status_code == httpx.codes.OK, f"{query}: {answer.text[:500]}"
-    return [series for series in answer.json()["data"]["result"] if not math.isnan(float(series["value"][1]))]
+    response = client.get("/api/v1/query", params={"query": query})
+    assert response.status_code == httpx.codes.OK, f"{query}: {response.text[:500]}"
+    return [series for series in response.json()["data"]["result"] if not math.isnan(float(series["value"][1]))]
 
 
 def test_the_page_has_thirty_questions_with_a_query_each() -> None:
@@ -50,7 +50,7 @@ def test_every_query_has_a_result(client: httpx.Client, question: str) -> None:
     if question in WITHOUT_DATA:
         assert asked(client, query) == []
         return
-    wait_for(lambda: bool(asked(client, query)), what=f"an answer to {query!r}", deadline=_DEADLINE)
+    wait_for(lambda: bool(asked(client, query)), what=f"a result of {query!r}", deadline=_DEADLINE)
 
 
 def test_no_agent_is_counted_twice(client: httpx.Client) -> None:

@@ -39,7 +39,7 @@ CONSTRAINTS = {"story_id": "US-1", "plan_id": "PL-1", "metadata": {"task_id": "T
 PROPOSAL = {"content": "text", "author_id": "agent-dev-001", "author_role": "DEV", "model": "Q", "tokens": 384}
 
 
-E1_ANSWER = {
+E1_RESPONSE = {
     "task_id": "T",
     "agent_id": "agent-dev-001",
     "role": "DEV",
@@ -52,7 +52,7 @@ E1_ANSWER = {
 }
 
 
-E3_ANSWER = E1_ANSWER | {"timestamp": TIME, "success": True, "num_agents": 3, "constraints": CONSTRAINTS}
+E3_RESPONSE = E1_RESPONSE | {"timestamp": TIME, "success": True, "num_agents": 3, "constraints": CONSTRAINTS}
 
 
 FAILED = {
@@ -60,7 +60,7 @@ FAILED = {
     "agent_id": "agent-qa-002",
     "role": "qa",
     "status": "failed",
-    "error": "no answer",
+    "error": "no response",
     "error_type": "TimeoutError",
     "duration_ms": 100.5,
     "timestamp": TIME,
@@ -142,24 +142,24 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("orchestration.plan.approved", {"story_id": "US-1", "plan_id": "P", "roles": []}, {"outcome": Outcome.APPROVED}),
     ("orchestration.council.created", {"council_id": "council-dev", "role": "DEV", "num_agents": 3}, {"role": "DEV"}),
     # agent
-    ("agent.response.completed", E1_ANSWER,
+    ("agent.response.completed", E1_RESPONSE,
      {"agent": "agent-dev-001", "role": "DEV", "duration": 2.3, "tokens": 384, "model": "Q", "story": None,
       "time": EPOCH + 0.123456, "producer": "ray-executor", "outcome": Outcome.COMPLETED}),
-    ("agent.response.completed", E3_ANSWER, {"story": "US-1", "plan": "PL-1", "task": "TSK-1", "time": EPOCH}),
-    ("agent.response.completed", enveloped("agent.response.completed", E3_ANSWER, producer="ray-executor"),
+    ("agent.response.completed", E3_RESPONSE, {"story": "US-1", "plan": "PL-1", "task": "TSK-1", "time": EPOCH}),
+    ("agent.response.completed", enveloped("agent.response.completed", E3_RESPONSE, producer="ray-executor"),
      {"story": "US-1", "agent": "agent-dev-001", "producer": "ray-executor"}),
-    ("agent.response.completed", E3_ANSWER | {"proposal": "text"}, {"tokens": None, "agent": "agent-dev-001"}),
-    ("agent.response.completed", {k: v for k, v in E3_ANSWER.items() if k != "proposal"}, {"tokens": None}),
-    ("agent.response.completed", E3_ANSWER | {"success": False}, {"outcome": Outcome.FAILED}),
-    ("agent.response.completed.backlog-review.role", E3_ANSWER | {"task_id": REVIEWED, "constraints": {"plan_id": ""}},
+    ("agent.response.completed", E3_RESPONSE | {"proposal": "text"}, {"tokens": None, "agent": "agent-dev-001"}),
+    ("agent.response.completed", {k: v for k, v in E3_RESPONSE.items() if k != "proposal"}, {"tokens": None}),
+    ("agent.response.completed", E3_RESPONSE | {"success": False}, {"outcome": Outcome.FAILED}),
+    ("agent.response.completed.backlog-review.role", E3_RESPONSE | {"task_id": REVIEWED, "constraints": {"plan_id": ""}},
      {"kind": "agent.response.completed", "story": "S1", "ceremony": "C1", "plan": None, "task": REVIEWED}),
     ("agent.response.completed.task-extraction",
      {"task_id": "x:task-extraction", "story_id": "US-1", "ceremony_id": None, "tasks": [], "model": "Q", "duration_ms": 9,
       "validated_at": TIME},
      {"kind": "agent.response.completed.task-extraction", "agent": None, "ceremony": None, "duration": 0.009}),
-    ("agent.response.failed", FAILED, {"role": "QA", "error": "no answer", "outcome": Outcome.FAILED, "task": "ray-1"}),
+    ("agent.response.failed", FAILED, {"role": "QA", "error": "no response", "outcome": Outcome.FAILED, "task": "ray-1"}),
     ("agent.response.failed", FAILED | {"success": False, "metadata": {"task_id": "TSK-9"}}, {"task": "TSK-9"}),
-    ("agent.response.failed", enveloped("agent.response.failed", FAILED), {"agent": "agent-qa-002", "error": "no answer"}),
+    ("agent.response.failed", enveloped("agent.response.failed", FAILED), {"agent": "agent-qa-002", "error": "no response"}),
     ("agent.response.progress", {"task_id": "T", "agent_id": "a", "progress_pct": 0, "message": ""}, {"agent": "a"}),
     ("agent.work.completed", {"task_id": "T", "action": "commit_code", "actor_role": "developer"}, {"role": "DEV"}),
     ("agent.results.TSK-1", {"agent_id": "a", "task_id": "TSK-1", "status": "ok", "proposal": {}, "metadata": {}},
@@ -213,13 +213,13 @@ SHAPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("agile.events", {"event_type": "SUBTASK_ADDED", "case_id": "C"}, {"kind": "agile.subtask_added"}),
     ("agile.events", {"event_type": "HUMAN_APPROVAL", "case_id": "C", "actor": "po"}, {"kind": "agile.human_approval"}),
     ("agile.events", {"event_type": "SCORE_UPDATED", "case_id": "C", "dor_score": 80}, {"kind": "agile.score_updated"}),
-    ("agent.response.completed", E3_ANSWER | {"proposal": '{"content": "a JSON string"}'}, {"tokens": None}),
-    ("agent.response.completed", without(E3_ANSWER, "agent_id", "model") | {"proposal": json.dumps(PROPOSAL)},
+    ("agent.response.completed", E3_RESPONSE | {"proposal": '{"content": "a JSON string"}'}, {"tokens": None}),
+    ("agent.response.completed", without(E3_RESPONSE, "agent_id", "model") | {"proposal": json.dumps(PROPOSAL)},
      {"tokens": 384, "model": "Q", "agent": "agent-dev-001", "unreadable": ()}),
-    ("agent.response.completed", E3_ANSWER | {"proposal": "{ this is no JSON"}, {"tokens": None, "unreadable": ()}),
-    ("agent.response.completed", E3_ANSWER | {"proposal": PROPOSAL | {"tokens": "384"}, "duration_ms": "2300.5"},
+    ("agent.response.completed", E3_RESPONSE | {"proposal": "{ this is no JSON"}, {"tokens": None, "unreadable": ()}),
+    ("agent.response.completed", E3_RESPONSE | {"proposal": PROPOSAL | {"tokens": "384"}, "duration_ms": "2300.5"},
      {"tokens": 384, "duration": 2.3005, "unreadable": ()}),
-    ("agent.response.completed", E3_ANSWER | {"proposal": None, "enable_tools": True, "operations": []}, {"tokens": None}),
+    ("agent.response.completed", E3_RESPONSE | {"proposal": None, "enable_tools": True, "operations": []}, {"tokens": None}),
     # fields of the wrong type
     ("agent.response.completed", {"task_id": None, "agent_id": 7, "role": 3, "duration_ms": "fast", "model": []},
      {"task": None, "agent": "7", "role": None, "duration": None, "model": None, "unreadable": (ValueField.DURATION,)}),

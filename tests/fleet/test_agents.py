@@ -11,7 +11,7 @@ from tests.support.story import Story
 
 
 def test_an_agent_becomes_idle_and_then_expires() -> None:
-    story = Story().answers(1)
+    story = Story().responds(1)
 
     assert story.states() == {"agent-dev-1": "completed"}
     assert story.states(later=301) == {"agent-dev-1": "idle"}
@@ -19,29 +19,29 @@ def test_an_agent_becomes_idle_and_then_expires() -> None:
     assert story.states() == {}
 
 
-def test_the_first_answer_marks_the_council_as_deliberating() -> None:
-    story = Story().answers(1).answers(2).answers(3, failed=True)
-    story.answers(1, task_id="T2")
+def test_the_first_response_marks_the_council_as_deliberating() -> None:
+    story = Story().responds(1).responds(2).responds(3, failed=True)
+    story.responds(1, task_id="T2")
 
     assert story.states() == {"agent-dev-1": "completed", "agent-dev-2": "deliberating", "agent-dev-3": "deliberating"}
     assert story.states(later=31)["agent-dev-2"] == "unresponsive"
-    story.answers(2, task_id="T2")
+    story.responds(2, task_id="T2")
     assert story.states()["agent-dev-2"] == "completed"
 
 
 def test_further_tasks_do_not_reset_an_unresponsive_agent() -> None:
-    story = Story().answers(1).answers(2).answers(3)
+    story = Story().responds(1).responds(2).responds(3)
     for number in range(20):
-        story.answers(1, task_id=f"T{number}").answers(2, task_id=f"T{number}")
+        story.responds(1, task_id=f"T{number}").responds(2, task_id=f"T{number}")
 
     assert story.states() == {"agent-dev-1": "completed", "agent-dev-2": "completed", "agent-dev-3": "unresponsive"}
-    story.answers(3, task_id="T0")
+    story.responds(3, task_id="T0")
     assert story.states()["agent-dev-3"] == "completed"
 
 
 def test_in_a_council_larger_than_the_task_recipients_are_unknown() -> None:
-    story = Story().answers(1).answers(2).answers(3)
-    story.answers(1, task_id="T2", num_agents=2)
+    story = Story().responds(1).responds(2).responds(3)
+    story.responds(1, task_id="T2", num_agents=2)
 
     assert "deliberating" not in story.states().values()
 
@@ -70,7 +70,9 @@ def test_an_agent_known_only_from_other_events_is_unknown() -> None:
 
 
 def test_a_council_has_a_size_and_an_expected_size() -> None:
-    story = Story().publishes("orchestration.council.created", council_id="council-dev", role="DEV", num_agents=3).answers(1)
+    story = (
+        Story().publishes("orchestration.council.created", council_id="council-dev", role="DEV", num_agents=3).responds(1)
+    )
 
     assert story.page['fleet_council_agents{role="DEV"}'] == 1
     assert story.page['fleet_council_ready_agents{role="DEV"}'] == 1
@@ -80,7 +82,7 @@ def test_a_council_has_a_size_and_an_expected_size() -> None:
 def test_an_agent_remembers_its_last_ten_tasks() -> None:
     story = Story()
     for number in range(14):
-        story.answers(1, task_id=f"T{number}", failed=number % 7 == 0)
+        story.responds(1, task_id=f"T{number}", failed=number % 7 == 0)
 
     agent = story.fleet.agents.known.get("agent-dev-1")
     assert agent is not None
@@ -89,7 +91,7 @@ def test_an_agent_remembers_its_last_ten_tasks() -> None:
 
 
 def test_a_silent_agent_is_evicted_for_a_new_one() -> None:
-    story = Story(Fleet(Caps(agents=1), AgentTimeouts())).answers(1).answers(2, after=301)
+    story = Story(Fleet(Caps(agents=1), AgentTimeouts())).responds(1).responds(2, after=301)
 
     assert list(story.states()) == ["agent-dev-2"]
 
@@ -104,7 +106,7 @@ def test_agents_are_found_by_role_after_any_changes(responses: list[tuple[str, s
     story = Story(Fleet(Caps(agents=4)))
     known = story.fleet.agents.known
     for agent, role, after in responses:
-        story.answers(1, agent_id=agent, role=role, after=after)
+        story.responds(1, agent_id=agent, role=role, after=after)
         story.fleet.expire(story.now)
 
         of_roles = [known.of_role(one) for one in ("DEV", "QA", "OPS")]
@@ -115,7 +117,7 @@ def test_agents_are_found_by_role_after_any_changes(responses: list[tuple[str, s
     assert [known.of_role(one) for one in ("DEV", "QA", "OPS")] == [{}, {}, {}]
 
 
-def test_a_council_without_agents_whose_task_nobody_answers_has_0_agents() -> None:
+def test_a_council_without_agents_without_responses_has_0_agents() -> None:
     """FleetCouncilIncomplete compares the number with the expected one; without a sample it cannot fire."""
     story = Story().publishes("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=3)
     page = story.page
@@ -125,7 +127,7 @@ def test_a_council_without_agents_whose_task_nobody_answers_has_0_agents() -> No
 
 
 def test_the_size_of_a_council_without_a_task_is_unknown() -> None:
-    """Agents are seen when they answer, so a new council is not incomplete."""
+    """Agents are seen when they respond, so a new council is not incomplete."""
     page = Story().publishes("orchestration.council.created", role="DEV", num_agents=3).page
 
     assert page['fleet_council_expected_agents{role="DEV"}'] == 3

@@ -10,34 +10,34 @@ def ended(story: Story) -> dict[tuple[str, Ending], int]:
     return {key: count for key, count in story.fleet.deliberations.ended.items() if count}
 
 
-def test_a_deliberation_runs_from_its_first_answer_to_its_last() -> None:
-    story = Story().answers(1, duration_ms=2000).answers(2)
+def test_a_deliberation_runs_from_its_first_response_to_its_last() -> None:
+    story = Story().responds(1, duration_ms=2000).responds(2)
     [deliberation] = story.fleet.deliberations.open
-    assert (deliberation.inferred, deliberation.asked, deliberation.started) == (True, 3, NOW + 1 - 2)
+    assert (deliberation.inferred, deliberation.requested, deliberation.started) == (True, 3, NOW + 1 - 2)
 
-    story.answers(3, failed=True)
+    story.responds(3, failed=True)
 
     assert ended(story) == {("DEV", Ending.COMPLETED): 1}
     assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 4
     assert story.page['fleet_deliberations_in_progress{role="DEV"}'] == 0
-    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 1
+    assert story.page['fleet_deliberation_agents_total{role="DEV",response="failed"}'] == 1
 
 
 def test_a_deliberation_that_was_announced_began_then() -> None:
     story = Story().publishes("orchestration.deliberation.started", task_id="T", role="DEV", num_agents=2)
-    story.answers(1, num_agents=2, duration_ms=9000).answers(2, num_agents=2)
+    story.responds(1, num_agents=2, duration_ms=9000).responds(2, num_agents=2)
 
     assert story.page['fleet_deliberation_duration_seconds_sum{role="DEV"}'] == 2
 
 
-def test_a_deliberation_with_only_failed_answers_has_failed() -> None:
-    story = Story().answers(1, failed=True).answers(2, failed=True).answers(3, failed=True)
+def test_a_deliberation_with_only_failed_responses_has_failed() -> None:
+    story = Story().responds(1, failed=True).responds(2, failed=True).responds(3, failed=True)
 
     assert ended(story) == {("DEV", Ending.FAILED): 1}
 
 
-def test_an_unanswered_deliberation_ends_as_timeout_or_unknown() -> None:
-    story = Story().answers(1).answers(1, task_id="E1", num_agents=None)
+def test_a_deliberation_without_responses_ends_as_timeout_or_unknown() -> None:
+    story = Story().responds(1).responds(1, task_id="E1", num_agents=None)
     story.fleet.expire(story.now + 298)
     assert len(story.fleet.deliberations.open) == 1 + 1
     story.fleet.expire(story.now + 301)
@@ -46,7 +46,7 @@ def test_an_unanswered_deliberation_ends_as_timeout_or_unknown() -> None:
 
 
 def test_a_repeated_end_event_counts_once() -> None:
-    story = Story().answers(1).answers(2).answers(3)
+    story = Story().responds(1).responds(2).responds(3)
     for subject in ("deliberation.completed", "orchestration.deliberation.completed"):
         story.publishes(subject, task_id="T", status="completed", duration_ms=100)
 
@@ -54,7 +54,7 @@ def test_a_repeated_end_event_counts_once() -> None:
 
 
 def test_an_end_event_closes_the_deliberation_for_every_role() -> None:
-    story = Story().answers(1).answers(1, role="QA")
+    story = Story().responds(1).responds(1, role="QA")
     story.publishes("deliberation.failed", task_id="T", status="failed", error="Timeout after 300s")
 
     assert ended(story) == {("DEV", Ending.FAILED): 1, ("QA", Ending.FAILED): 1}
@@ -67,17 +67,17 @@ def test_an_end_without_a_start_counts_too() -> None:
     assert story.page['fleet_deliberation_duration_seconds_sum{role="QA"}'] == 1.5
 
 
-def test_late_and_duplicate_answers_open_no_deliberation() -> None:
-    story = Story().answers(1).answers(1).answers(2).answers(3).answers(3)
+def test_late_and_duplicate_responses_open_no_deliberation() -> None:
+    story = Story().responds(1).responds(1).responds(2).responds(3).responds(3)
 
     assert len(story.fleet.deliberations.open) == 0
-    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="answered"}'] == 3
+    assert story.page['fleet_deliberation_agents_total{role="DEV",response="received"}'] == 3
     assert story.page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 5
 
 
 def test_unobserved_outcomes_are_0() -> None:
     """A counter that starts at 1 would hide its first increase from rate()."""
-    page = Story().answers(1, num_agents=1).page
+    page = Story().responds(1, num_agents=1).page
 
     assert page['fleet_deliberations_total{role="DEV",outcome="completed"}'] == 1
     assert page['fleet_deliberations_total{role="DEV",outcome="timeout"}'] == 0
@@ -87,11 +87,11 @@ def test_unobserved_outcomes_are_0() -> None:
 
 def test_failed_agents_of_an_end_event_are_counted() -> None:
     failed = [{"agent_id": "agent-dev-2", "error": "e"}, {"agent_id": "agent-dev-3", "error": "e"}]
-    story = Story().answers(1).answers(2, failed=True)
+    story = Story().responds(1).responds(2, failed=True)
     story.publishes("orchestration.deliberation.completed", task_id="T", role="DEV", failed_agents=failed)
-    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 2
+    assert story.page['fleet_deliberation_agents_total{role="DEV",response="failed"}'] == 2
     story.publishes("orchestration.deliberation.completed", task_id="T", role="DEV", failed_agents=failed)
-    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 2
+    assert story.page['fleet_deliberation_agents_total{role="DEV",response="failed"}'] == 2
 
     story.publishes("deliberation.failed", task_id="T2", role="DEV", failed_agents=failed)  # without a known start
-    assert story.page['fleet_deliberation_agents_total{role="DEV",answer="failed"}'] == 4
+    assert story.page['fleet_deliberation_agents_total{role="DEV",response="failed"}'] == 4

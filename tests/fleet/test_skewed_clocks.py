@@ -18,7 +18,7 @@ DAY = 86_400.0
 SKEWS = (-DAY, DAY)
 
 
-def answer(agent: str, stored: float, **more: object) -> Message:
+def response(agent: str, stored: float, **more: object) -> Message:
     body = {"task_id": f"T-{agent}", "agent_id": agent, "role": "DEV", "num_agents": 3, **more}
     return Message("agent.response.completed", json.dumps(body).encode(), stored, "S", 1)
 
@@ -29,9 +29,9 @@ def agents(fleet: Fleet) -> set[str]:
 
 def test_an_agent_with_a_future_time_does_not_prevent_expiry() -> None:
     fleet = Fleet()
-    fleet.apply(parsed(answer("tomorrow", NOW + DAY)), NOW)
+    fleet.apply(parsed(response("tomorrow", NOW + DAY)), NOW)
     for number in range(300):
-        fleet.apply(parsed(answer(f"a{number}", NOW)), NOW)
+        fleet.apply(parsed(response(f"a{number}", NOW)), NOW)
 
     fleet.expire(NOW + 3500)
     assert len(agents(fleet)) == 301
@@ -42,8 +42,8 @@ def test_an_agent_with_a_future_time_does_not_prevent_expiry() -> None:
 def test_agents_with_future_times_block_no_slot() -> None:
     fleet = Fleet(Caps(agents=3), AgentTimeouts())
     for number in range(3):
-        fleet.apply(parsed(answer(f"tomorrow{number}", NOW + DAY)), NOW)
-    fleet.apply(parsed(answer("today", NOW + 301)), NOW + 301)
+        fleet.apply(parsed(response(f"tomorrow{number}", NOW + DAY)), NOW)
+    fleet.apply(parsed(response("today", NOW + 301)), NOW + 301)
 
     assert "today" in agents(fleet)
     assert fleet.refused()["agent"] == 0
@@ -51,7 +51,7 @@ def test_agents_with_future_times_block_no_slot() -> None:
 
 def test_replayed_events_with_future_times_are_current_at_most() -> None:
     fleet = Fleet()
-    fleet.apply(parsed(answer("a", NOW + DAY)))
+    fleet.apply(parsed(response("a", NOW + DAY)))
     fleet.expire(NOW)
     assert agents(fleet) == {"a"}
     fleet.expire(NOW + 3601)
@@ -62,8 +62,8 @@ def test_replayed_events_with_future_times_are_current_at_most() -> None:
 @pytest.mark.parametrize("skew", SKEWS)
 def test_a_servers_clock_changes_no_expiry(skew: float) -> None:
     fleet = Fleet()
-    fleet.apply(parsed(answer("back", NOW - 600 + skew)), ahead=skew)
-    fleet.apply(parsed(answer("live", NOW + skew)), NOW, ahead=skew)
+    fleet.apply(parsed(response("back", NOW - 600 + skew)), ahead=skew)
+    fleet.apply(parsed(response("live", NOW + skew)), NOW, ahead=skew)
 
     assert agents(fleet) == {"back", "live"}
     fleet.expire(NOW + 3001)
@@ -75,7 +75,7 @@ def test_a_servers_clock_changes_no_expiry(skew: float) -> None:
 @pytest.mark.parametrize("skew", [*SKEWS, -250.0, 250.0])
 def test_an_agents_clock_changes_no_timeout(skew: float) -> None:
     fleet = Fleet()
-    fleet.apply(parsed(answer("a", NOW, timestamp=NOW + skew)), NOW)
+    fleet.apply(parsed(response("a", NOW, timestamp=NOW + skew)), NOW)
     fleet.expire(NOW + 299)
     assert len(fleet.deliberations.open) == 1
     fleet.expire(NOW + 301)
@@ -88,7 +88,7 @@ def test_an_agents_clock_changes_no_timeout(skew: float) -> None:
 def test_an_agents_clock_blocks_no_deliberation(skew: float) -> None:
     fleet = Fleet(Caps(deliberations=2))
     for number in range(10):
-        fleet.apply(parsed(answer(f"a{number}", NOW + number, timestamp=NOW + number + skew, num_agents=1)), NOW + number)
+        fleet.apply(parsed(response(f"a{number}", NOW + number, timestamp=NOW + number + skew, num_agents=1)), NOW + number)
 
     recent = [found.task for found in fleet.deliberations.recent]
     assert recent == ["T-a8", "T-a9"]
@@ -97,7 +97,7 @@ def test_an_agents_clock_blocks_no_deliberation(skew: float) -> None:
 
 @pytest.mark.parametrize("step", SKEWS)
 def test_setting_the_exporters_clock_changes_no_expiry(step: float) -> None:
-    story = Story().answers(1)
+    story = Story().responds(1)
     story.fleet.shift(step)
     story.now += step
 
@@ -122,7 +122,7 @@ def test_everything_expires_in_time_with_any_clocks(events: list[tuple[str, floa
     now = NOW
     for name, server, agent, after in events:
         now += after
-        fleet.apply(parsed(answer(name, now + server, timestamp=now + agent)), now)
+        fleet.apply(parsed(response(name, now + server, timestamp=now + agent)), now)
         fleet.expire(now)
     fleet.expire(now + 3601)
 

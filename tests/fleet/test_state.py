@@ -70,9 +70,9 @@ def test_moves_of_tasks(before: str, after: str, legal: bool) -> None:
 
 
 def test_a_task_goes_from_deliberation_through_the_workflow() -> None:
-    story = Story().answers(1)
+    story = Story().responds(1)
     assert story.page['fleet_tasks{stage="deliberating"}'] == 1
-    story.answers(2).answers(3).publishes("orchestration.deliberation.completed", task_id="T", decisions=[])
+    story.responds(2).responds(3).publishes("orchestration.deliberation.completed", task_id="T", decisions=[])
     assert story.page['fleet_tasks{stage="deliberated"}'] == 1
     story.publishes("workflow.state.changed", task_id="T", from_state="todo", to_state="done", actor_role="developer")
 
@@ -81,7 +81,7 @@ def test_a_task_goes_from_deliberation_through_the_workflow() -> None:
 
 
 def test_replayed_events_set_the_state_and_are_not_counted() -> None:
-    story = Story().answers(1).answers(2).answers(3).publishes("planning.story.created", story_id="US-1")
+    story = Story().responds(1).responds(2).responds(3).publishes("planning.story.created", story_id="US-1")
     story.fleet.start_counting()
 
     page = story.page
@@ -93,7 +93,7 @@ def test_replayed_events_set_the_state_and_are_not_counted() -> None:
     assert page['fleet_agent_response_duration_seconds_count{role="DEV",model="unknown"}'] == 0
 
 
-def test_an_answer_that_names_no_agent_counts_as_an_answer() -> None:
+def test_a_response_that_names_no_agent_counts_as_a_response() -> None:
     page = Story().publishes("agent.response.completed", task_id="T", role="DEV", duration_ms=500).page
 
     assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
@@ -102,7 +102,7 @@ def test_an_answer_that_names_no_agent_counts_as_an_answer() -> None:
 
 
 def test_values_that_cannot_be_read_are_counted_and_the_event_is_kept() -> None:
-    page = Story().answers(1, duration_ms=float("nan"), tokens="many", score=float("inf")).page
+    page = Story().responds(1, duration_ms=float("nan"), tokens="many", score=float("inf")).page
 
     assert page['fleet_agent_responses_total{role="DEV",outcome="completed"}'] == 1
     counted = {name.split('"')[1]: value for name, value in page.items() if name.startswith("fleet_events_unreadable_")}
@@ -118,18 +118,18 @@ def test_a_long_subject_is_cut_as_a_label() -> None:
     assert {len(subject) for subject in subjects} == {46, 120}
 
 
-def test_answers_and_durations_of_each_agent() -> None:
-    story = Story().answers(1).answers(1, failed=True, duration_ms=30_000).answers(2)
+def test_tasks_and_durations_of_each_agent() -> None:
+    story = Story().responds(1).responds(1, failed=True, duration_ms=30_000).responds(2)
     page = story.page
     who = 'agent="agent-dev-1",role="DEV"'
 
-    assert page[f'fleet_agent_answers_total{{{who},outcome="completed"}}'] == 1
-    assert page[f'fleet_agent_answers_total{{{who},outcome="failed"}}'] == 1
-    assert page[f"fleet_agent_answer_duration_seconds_sum{{{who}}}"] == 30.5
-    assert page['fleet_agent_answers_total{agent="agent-dev-2",role="DEV",outcome="failed"}'] == 0
+    assert page[f'fleet_agent_tasks_total{{{who},outcome="completed"}}'] == 1
+    assert page[f'fleet_agent_tasks_total{{{who},outcome="failed"}}'] == 1
+    assert page[f"fleet_agent_task_duration_seconds_sum{{{who}}}"] == 30.5
+    assert page['fleet_agent_tasks_total{agent="agent-dev-2",role="DEV",outcome="failed"}'] == 0
 
     story.fleet.start_counting()
-    assert story.page[f'fleet_agent_answers_total{{{who},outcome="completed"}}'] == 0
+    assert story.page[f'fleet_agent_tasks_total{{{who},outcome="completed"}}'] == 0
 
 
 def test_a_storys_lead_time_is_observed_once_when_it_is_done() -> None:
@@ -143,7 +143,7 @@ def test_a_storys_lead_time_is_observed_once_when_it_is_done() -> None:
 
 
 def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
-    story = Story().answers(1, story_id="US-1", model="Q")
+    story = Story().responds(1, story_id="US-1", model="Q")
     [duration] = [sample for sample in samples(state_of(story.fleet, NOW)) if "response_duration" in sample.metric.name]
     [exemplar] = filter(None, duration.exemplars)
 
@@ -152,10 +152,10 @@ def test_exemplars_carry_the_ids_that_are_no_labels() -> None:
 
 def test_a_million_names_do_not_evict_active_agents() -> None:
     caps = Caps(agents=50, stories=50, tasks=50, deliberations=50, series=60, roles=12, models=5, producers=5)
-    story = Story(Fleet(caps)).answers(1)
+    story = Story(Fleet(caps)).responds(1)
     for number in range(3000):
         name = f"x{number}"
-        story.answers(1, role=f"R{number}", after=0.001, task_id=name, agent_id=name, story_id=name, model=name)
+        story.responds(1, role=f"R{number}", after=0.001, task_id=name, agent_id=name, story_id=name, model=name)
         story.publishes(f"planning.{name}", after=0.001, payload={}, producer=name)
         story.publishes(
             "planning.story.transitioned", after=0.001, story_id=name, from_state=f"A{number}", to_state=f"B{number}"
@@ -174,7 +174,7 @@ def test_reading_the_state_does_not_change_it() -> None:
     """A scrape that counts limit hits makes the counter rise without events."""
     story = Story()
     for number in range(100):
-        story.answers(1, role=f"R{number}", task_id=f"T{number}", agent_id=f"a{number}")
+        story.responds(1, role=f"R{number}", task_id=f"T{number}", agent_id=f"a{number}")
         story.publishes("planning.story.transitioned", story_id=f"US-{number}", to_state=f"STAGE-{number}")
 
     refused = story.fleet.refused()

@@ -26,7 +26,7 @@ class Story:
         self.fleet.apply(parsed(Message(subject, json.dumps(body).encode(), self.now, "S", 1)), self.now)
         return self
 
-    def answers(self, number: int, *, role: str = "DEV", failed: bool = False, **more: Any) -> Story:
+    def responds(self, number: int, *, role: str = "DEV", failed: bool = False, **more: Any) -> Story:
         agent = {"task_id": "T", "agent_id": f"agent-{role.lower()}-{number}", "role": role}
         body: dict[str, Any] = {"num_agents": 3, "duration_ms": 500, **agent, **more}
         return self.publishes(f"agent.response.{'failed' if failed else 'completed'}", **body)

@@ -48,16 +48,16 @@ AGENT_SINCE = gauge(
     "role",
     unit=Unit.TIMESTAMP,
 )
-AGENT_ANSWERS = counter(
-    "fleet_agent_answers_total",
-    "Responses of each agent by outcome since it was first seen; at most fleet.max-agents agents.",
+AGENT_TASKS = counter(
+    "fleet_agent_tasks_total",
+    "Tasks that each agent completed or failed since it was first seen; at most fleet.max-agents agents.",
     "agent",
     "role",
     "outcome",
 )
-AGENT_SECONDS = histogram(
-    "fleet_agent_answer_duration_seconds",
-    "Duration of each agent's responses as reported by the agent (duration_ms).",
+AGENT_TASK_SECONDS = histogram(
+    "fleet_agent_task_duration_seconds",
+    "Duration of each agent's tasks as reported by the agent (duration_ms).",
     "agent",
     "role",
     unit=Unit.SECONDS,
@@ -87,7 +87,10 @@ DELIBERATION_SECONDS = histogram(
 )
 IN_PROGRESS = gauge("fleet_deliberations_in_progress", "Deliberations in progress.", "role")
 DELIBERATION_AGENTS = counter(
-    "fleet_deliberation_agents_total", "Agents in deliberations: asked, answered or failed.", "role", "answer"
+    "fleet_deliberation_agents_total",
+    "Agents in deliberations by response: requested, received or failed.",
+    "role",
+    "response",
 )
 OPEN_SINCE = gauge(
     "fleet_oldest_deliberation_start_timestamp_seconds",
@@ -162,8 +165,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     AGENTS,
     AGENT_STATE,
     AGENT_SINCE,
-    AGENT_ANSWERS,
-    AGENT_SECONDS,
+    AGENT_TASKS,
+    AGENT_TASK_SECONDS,
     RESPONSES,
     RESPONSE_SECONDS,
     RESPONSE_TOKENS,
@@ -230,10 +233,10 @@ def _agent_samples(state: StateSnapshot) -> Iterable[Sample]:
         owner = labels(agent=agent.id, role=agent.role)
         yield AGENT_STATE.state_at(owner, agent.state)
         yield AGENT_SINCE.at(owner, agent.since)
-        yield AGENT_ANSWERS.at(owner.with_label("outcome", Outcome.COMPLETED), agent.completed)
-        yield AGENT_ANSWERS.at(owner.with_label("outcome", Outcome.FAILED), agent.failed)
+        yield AGENT_TASKS.at(owner.with_label("outcome", Outcome.COMPLETED), agent.completed)
+        yield AGENT_TASKS.at(owner.with_label("outcome", Outcome.FAILED), agent.failed)
         if agent.seconds is not None:
-            yield agent.seconds.sample(AGENT_SECONDS, owner)
+            yield agent.seconds.sample(AGENT_TASK_SECONDS, owner)
     for role, states in by_role.items():
         for agent_state, number in states.items():
             yield AGENTS(number, system=SYSTEM, role=role, state=agent_state)
@@ -252,8 +255,8 @@ def _deliberation_samples(deliberations: DeliberationsSnapshot) -> Iterable[Samp
         for ending in Ending:
             yield DELIBERATIONS(deliberations.ended.get((role, ending), 0), role=role, outcome=ending)
     yield from _histograms(DELIBERATION_SECONDS, deliberations.seconds)
-    for (role, answer), number in deliberations.agents.items():
-        yield DELIBERATION_AGENTS(number, role=role, answer=answer)
+    for (role, response), number in deliberations.agents.items():
+        yield DELIBERATION_AGENTS(number, role=role, response=response)
     # A role without current deliberations is 0, not absent.
     for role in dict.fromkeys([*roles, *deliberations.open]):
         yield IN_PROGRESS(deliberations.open.get(role, (0, 0.0))[0], role=role)

@@ -37,7 +37,7 @@ class DeliberationsSnapshot:
 
     ended: Mapping[tuple[str, Ending], int]
     agents: Mapping[tuple[str, str], int]
-    """By role and answer (asked, answered, failed)."""
+    """By role and response (requested, received, failed)."""
     seconds: Mapping[str, Histogram]
     open: Mapping[str, tuple[int, float]]
     """Number in progress, and the start of the oldest in seconds since 1970."""
@@ -97,7 +97,7 @@ def state_of(fleet: Fleet, now: float) -> StateSnapshot:
     rows = []
     for agent in fleet.agents.known:
         state, since = fleet.agents.state_of(agent, now)
-        completed, failed = agent.answers[Outcome.COMPLETED], agent.answers[Outcome.FAILED]
+        completed, failed = agent.ended[Outcome.COMPLETED], agent.ended[Outcome.FAILED]
         seconds = agent.seconds.copy() if agent.seconds.count else None
         rows.append(AgentRow(agent.id, fleet.roles.label(agent.role), state, since, completed, failed, seconds))
     expected = {

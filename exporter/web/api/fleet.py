@@ -157,8 +157,8 @@ def _deliberation_view(one: Deliberation) -> dict[str, Any]:
         "story": one.story,
         "started": rfc3339(one.started),
         "start_inferred": one.inferred,
-        "asked": one.asked,
-        "answered": sorted(one.answered),
+        "requested": one.requested,
+        "responded": sorted(one.responded),
         "failed": sorted(one.failed),
     }
 
