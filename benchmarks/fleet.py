@@ -57,8 +57,8 @@ async def _to_the_page(url: str, page: str) -> list[float]:
 async def _to_the_stream(page: str) -> list[float]:
     """Seconds from sending each event without an envelope to its arrival in the live stream."""
     delays = []
-    async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", f"{page}/api/events/stream") as reply:
-        async for line in reply.aiter_lines():
+    async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", f"{page}/api/events/stream") as response:
+        async for line in response.aiter_lines():
             if line.startswith("data: ") and (sent := json.loads(line[6:])["payload"].get("sent")):
                 delays.append(time.time() - sent)
                 if len(delays) >= RATE * SECONDS // 3:

@@ -37,7 +37,7 @@ _ADDRESSES = itertools.cycle(f"127.0.{third}.{last}" for third in range(1, 5) fo
 
 
 class _Held(asyncio.Protocol):
-    """Sends a request, or a part of one, and keeps the connection until there is a reply, or reads none."""
+    """Sends a request, or a part of one, and keeps the connection until there is a response, or reads none."""
 
     transport: asyncio.Transport
 
@@ -137,10 +137,10 @@ async def _median(client: httpx.AsyncClient, address: str) -> float:
     for _ in range(_SCRAPES_MEASURED):
         began = time.perf_counter()
         try:
-            reply = await client.get(address)
+            response = await client.get(address)
         except httpx.TransportError:  # an idle connection was closed to make room; Prometheus also tries again
-            reply = await client.get(address)
-        reply.raise_for_status()
+            response = await client.get(address)
+        response.raise_for_status()
         times.append(time.perf_counter() - began)
         await asyncio.sleep(0.05)
     return statistics.median(times)

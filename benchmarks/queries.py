@@ -87,8 +87,8 @@ def _seconds(client: httpx.Client, one: Question, until: int) -> float:
     path = "/api/v1/query" if one.instant else "/api/v1/query_range"
 
     def ask() -> None:
-        answer = client.post(path, data={"query": one.text} | {key: str(value) for key, value in at.items()})
-        if answer.status_code != httpx.codes.OK:
-            raise ValueError(f"{one.where}: {answer.text[:300]}")
+        response = client.post(path, data={"query": one.text} | {key: str(value) for key, value in at.items()})
+        if response.status_code != httpx.codes.OK:
+            raise ValueError(f"{one.where}: {response.text[:300]}")
 
     return median(ask, rounds=3)

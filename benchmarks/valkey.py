@@ -24,8 +24,8 @@ def figures() -> list[Figure]:
         with exporter(variables={**os.environ, "REDIS_URL": server.url}) as process, httpx.Client() as http:
 
             def page() -> None:
-                reply = http.get(f"{process.url}/metrics", headers={"accept-encoding": "identity"})
-                assert 'valkey_db_keys{server="' in reply.text
+                response = http.get(f"{process.url}/metrics", headers={"accept-encoding": "identity"})
+                assert 'valkey_db_keys{server="' in response.text
 
             for _ in range(20):
                 page()

@@ -82,8 +82,8 @@ class Cluster:
         wait_for(lambda: kind in self._plurals(f"/apis/{group}/{version}"), what=f"{kind} to be served", deadline=60)
 
     def _plurals(self, root: str) -> dict[str, str]:
-        status, reply = self.api.request("GET", root)
-        found = reply["resources"] if status == 200 else []
+        status, response = self.api.request("GET", root)
+        found = response["resources"] if status == 200 else []
         return {each["kind"]: each["name"] for each in found if "/" not in each["name"]}
 
     def create(self, each: Mapping[str, Any]) -> None:

@@ -90,23 +90,23 @@ class Kubernetes:
         """(status, decoded JSON) of one call of the REST API."""
         headers = {"authorization": f"Bearer {token}", "content-type": content_type}
         content = None if body is None else json.dumps(body)
-        reply = self.client.request(method, path, content=content, headers=headers)
-        return reply.status_code, reply.json() if "json" in reply.headers.get("content-type", "") else None
+        response = self.client.request(method, path, content=content, headers=headers)
+        return response.status_code, response.json() if "json" in response.headers.get("content-type", "") else None
 
     def create(self, path: str, body: Any) -> Any:
         """Create an object, or take it as it is when it exists. Raises ServerFailed when the server refuses."""
-        status, reply = self.request("POST", path, body)
+        status, response = self.request("POST", path, body)
         if status not in (200, 201, 202, 409):
-            raise ServerFailed(f"the API server refused to create {path}: {status} {(reply or {}).get('message', '')}")
-        return reply
+            raise ServerFailed(f"the API server refused to create {path}: {status} {(response or {}).get('message', '')}")
+        return response
 
     def service_account_token(self, name: str, *, namespace: str = "default") -> str:
         """A token for an hour for a ServiceAccount, made when it is missing (as is its namespace)."""
         self.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.create(accounts, {"metadata": {"name": name}})
-        reply = self.create(f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})
-        return str(reply["status"]["token"])
+        response = self.create(f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})
+        return str(response["status"]["token"])
 
     def apply_ray_crds(self, version: str = "v1") -> None:
         """Create KubeRay's CRDs in this version; returns when all are served."""

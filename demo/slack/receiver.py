@@ -92,38 +92,38 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or int(length) > _LARGEST:
-            return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "invalid_payload")
+            return self._respond(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "invalid_payload")
         body = self.rfile.read(int(length))
         receiver = self.server.receiver
         if self.path == "/heartbeat":
             receiver.heartbeat = datetime.now(UTC)
-            return self._answer(HTTPStatus.OK, "ok")
+            return self._respond(HTTPStatus.OK, "ok")
         hook = self.path.removeprefix(_WEBHOOKS)
         if hook == self.path or not hook or "/" in hook:
-            return self._answer(HTTPStatus.NOT_FOUND, "no_service")
+            return self._respond(HTTPStatus.NOT_FOUND, "no_service")
         if not self.headers.get("content-type", "").startswith("application/json"):
-            return self._answer(HTTPStatus.BAD_REQUEST, "invalid_payload")
+            return self._respond(HTTPStatus.BAD_REQUEST, "invalid_payload")
         try:
             payload = accepted(body)
         except PayloadRefused as refused:
-            return self._answer(HTTPStatus.BAD_REQUEST, str(refused))
+            return self._respond(HTTPStatus.BAD_REQUEST, str(refused))
         receiver.messages.append(SlackMessage(datetime.now(UTC), hook, payload))
-        return self._answer(HTTPStatus.OK, "ok")
+        return self._respond(HTTPStatus.OK, "ok")
 
     def do_GET(self) -> None:
         receiver = self.server.receiver
         messages = list(receiver.messages)
         if self.path == "/":
             shown = [(message.received, message.payload) for message in messages]
-            self._answer(HTTPStatus.OK, page(shown, receiver.heartbeat), "text/html")
+            self._respond(HTTPStatus.OK, page(shown, receiver.heartbeat), "text/html")
         elif self.path == "/messages":
             beat = receiver.heartbeat.isoformat() if receiver.heartbeat else None
             document = {"messages": [message.document for message in messages], "heartbeat": beat}
-            self._answer(HTTPStatus.OK, json.dumps(document), "application/json")
+            self._respond(HTTPStatus.OK, json.dumps(document), "application/json")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "no page: / is the channel, /messages the same as JSON")
+            self._respond(HTTPStatus.NOT_FOUND, "no page: / is the channel, /messages the same as JSON")
 
-    def _answer(self, status: HTTPStatus, text: str, kind: str = "text/plain") -> None:
+    def _respond(self, status: HTTPStatus, text: str, kind: str = "text/plain") -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("content-type", f"{kind}; charset=utf-8")

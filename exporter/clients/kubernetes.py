@@ -62,20 +62,20 @@ class ApiServer:
                 "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
             )
             async with asyncio.timeout(self._timeout):
-                answer = await client.call_api(*request, _request_timeout=limit)
-            reply = cast("aiohttp.ClientResponse", answer.response)
+                result = await client.call_api(*request, _request_timeout=limit)
+            response = cast("aiohttp.ClientResponse", result.response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise SourceError(Reason.UNAUTHORIZED, f"Kubernetes API: certificate is not trusted: {error}") from None
         except TimeoutError:
             raise SourceError(Reason.TIMEOUT, f"Kubernetes API: GET {path} timed out") from None
         except (aiohttp.ClientError, OSError) as error:
             raise request_failure(error) from None
-        if reply.status == 200:
-            return reply
-        status = reply.status
+        if response.status == 200:
+            return response
+        status = response.status
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            await reply.read()  # read to the end, so that the connection can be reused
-        reply.close()
+            await response.read()  # read to the end, so that the connection can be reused
+        response.close()
         if status == 410:
             raise Gone
         if status == 404:
@@ -88,10 +88,10 @@ class ApiServer:
         """The body of a response. Raises Gone, NotServed, TooLarge for more than `limit` bytes, or another SourceError."""
         import aiohttp
 
-        reply = await self.get(path, query or {})
+        response = await self.get(path, query or {})
         try:
             body = bytearray()
-            async for chunk in reply.content.iter_any():
+            async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > limit:
                     raise TooLarge(Reason.MALFORMED, f"Kubernetes API: GET {path}: expected at most {limit} bytes, got more")
@@ -101,7 +101,7 @@ class ApiServer:
         except (aiohttp.ClientError, OSError) as error:
             raise request_failure(error) from None
         finally:
-            release(reply)
+            release(response)
 
     async def _connected(self) -> ApiClient:
         if self._client is None:
@@ -131,12 +131,12 @@ class ApiServer:
             await client.close()
 
 
-def release(reply: aiohttp.ClientResponse) -> None:
+def release(response: aiohttp.ClientResponse) -> None:
     """Release a response; an unfinished one is aborted, because TLS would wait for close_notify."""
-    connection = reply.connection
+    connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
-    reply.close()
+    response.close()
 
 
 def request_failure(error: Exception) -> SourceError:

@@ -198,10 +198,10 @@ class Watch:
             "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
         } | self._selected
-        reply = await self._cluster.get(self._path, query, total=WATCH_SECONDS + _GRACE_SECONDS)
+        response = await self._cluster.get(self._path, query, total=WATCH_SECONDS + _GRACE_SECONDS)
         try:
             yield version
-            async for line in _lines(reply):
+            async for line in _lines(response):
                 event = msgspec.json.decode(line, type=_WatchEvent)
                 about = msgspec.json.decode(event.object, type=_Versioned)
                 if event.type == "ERROR":
@@ -212,16 +212,16 @@ class Watch:
                     self._store.change(self._scope, event.type, event.object)
                 yield about.metadata.resourceVersion or version
         finally:
-            release(reply)
+            release(response)
 
 
-async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Lines of any length; aiohttp's reader rejects long ones, and objects can be a megabyte."""
     import aiohttp
 
     rest = b""
     with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):  # the watch ended and is resumed
-        async for chunk in reply.content.iter_any():
+        async for chunk in response.content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > MAX_EVENT_BYTES:
                 sentence = f"Kubernetes API: watch event: expected at most {MAX_EVENT_BYTES} bytes, got more"

@@ -80,14 +80,14 @@ class LokiClient:
 
     async def _request(self, method: str, path: str, **request: Any) -> tuple[int, bytes, float | None]:
         try:
-            async with asyncio.timeout(self._timeout), self._client.stream(method, path, **request) as reply:
+            async with asyncio.timeout(self._timeout), self._client.stream(method, path, **request) as response:
                 content = bytearray()
-                async for part in reply.aiter_bytes():
+                async for part in response.aiter_bytes():
                     content += part
                     if len(content) > _LARGEST_REPLY:
                         sentence = f"Loki at {self.server} returned more than {_LARGEST_REPLY} bytes for {path}"
                         raise SourceError(Reason.MALFORMED, sentence)
-                return reply.status_code, bytes(content), _seconds(reply.headers.get("retry-after", ""))
+                return response.status_code, bytes(content), _seconds(response.headers.get("retry-after", ""))
         except TimeoutError:
             raise SourceError(Reason.TIMEOUT, f"Loki at {self.server}: expected a response in time, got none") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:

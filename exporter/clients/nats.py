@@ -230,8 +230,8 @@ class Connection:
         """(streams, names of offline streams, number of both) of the account, by STREAM.LIST. Raises SourceError."""
         pages = await self.pages("STREAM.LIST", StreamList, expected=expected)
         streams = {stream.config.name: stream for page in pages for stream in page.streams or ()}
-        if answered := [at for stream in streams.values() if (at := seconds(stream.ts)) is not None]:
-            self.clock.record(max(answered))
+        if responded := [at for stream in streams.values() if (at := seconds(stream.ts)) is not None]:
+            self.clock.record(max(responded))
         offline = {name: None for page in pages for name in page.unavailable if name not in streams}
         return list(streams.values()), list(offline), pages[0].total
 

@@ -18,7 +18,7 @@ _BUCKETS = ("KV_", "OBJ_")
 
 class DeliveryMode(StrEnum):
     """CONSUMER: in order from the last position. SUBSCRIPTION: plain, without sequences. REFUSED: NATS does not
-    let the exporter read it: no permission, a limit, or no answer.
+    let the exporter read it: no permission, a limit, or no response.
 
     OFFLINE: the stream exists, but its servers do not respond.
 

@@ -74,24 +74,24 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
-        answered = asyncio.Event()
+        responded = asyncio.Event()
 
         async def headers_only(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
-            elif not answered.is_set():
+            elif not responded.is_set():
                 await send({"type": "http.response.body", "body": b""})
-                answered.set()
+                responded.set()
 
-        async def answer() -> None:
+        async def respond() -> None:
             try:
                 await self._app({**scope, "method": "GET"}, receive, headers_only)
             finally:
-                answered.set()
+                responded.set()
 
-        work = asyncio.create_task(answer())
+        work = asyncio.create_task(respond())
         try:
-            await answered.wait()
+            await responded.wait()
         finally:
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):

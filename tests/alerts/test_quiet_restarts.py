@@ -57,8 +57,8 @@ def backfilled(page: str, target: str, folder: Path) -> Path:
 
 def found(server: prometheus.Prometheus, query: str) -> list[dict[str, str]]:
     """The labels of each series of the answer."""
-    reply = httpx.get(f"{server.url}/api/v1/query", params={"query": query}, trust_env=False).raise_for_status()
-    return [series["metric"] for series in reply.json()["data"]["result"]]
+    response = httpx.get(f"{server.url}/api/v1/query", params={"query": query}, trust_env=False).raise_for_status()
+    return [series["metric"] for series in response.json()["data"]["result"]]
 
 
 def alerts(server: prometheus.Prometheus) -> list[str]:

@@ -193,10 +193,10 @@ def _is_up(text: str, kind: str) -> bool:
 
 async def _page(client: httpx.AsyncClient, url: str, now: float) -> str:
     started = time.monotonic()
-    reply = await client.get(f"{url}/metrics", headers={"x-prometheus-scrape-timeout-seconds": str(SCRAPE_SECONDS)})
+    response = await client.get(f"{url}/metrics", headers={"x-prometheus-scrape-timeout-seconds": str(SCRAPE_SECONDS)})
     took = time.monotonic() - started
-    if reply.status_code != 200:
-        raise Broken(f"at {now:.1f} s: the page has status {reply.status_code}")
+    if response.status_code != 200:
+        raise Broken(f"at {now:.1f} s: the page has status {response.status_code}")
     if took > SCRAPE_SECONDS:
         raise Broken(f"at {now:.1f} s: the page took {took:.2f} s")
-    return reply.text
+    return response.text

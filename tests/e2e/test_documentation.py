@@ -278,8 +278,8 @@ def test_prometheus_accepts_the_queries_of_the_documentation(demo_fleet: Running
     assert len(queries) > 100
     with httpx.Client(base_url=demo_fleet.prometheus, trust_env=False) as client:
         for block in queries:
-            reply = client.post("/api/v1/query", data={"query": block.text}).json()
-            assert reply["status"] == "success", f"{block}: {reply}"
+            response = client.post("/api/v1/query", data={"query": block.text}).json()
+            assert response["status"] == "success", f"{block}: {response}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=named)

@@ -116,10 +116,10 @@ def test_tls_from_a_web_configuration_that_is_mounted(engine: Engine, certificat
     tmp_path.chmod(0o755)
     options = [f"--volume={tmp_path}:/etc/web:ro", "--env=FLEET_EXPORTER_WEB_CONFIG_FILE=/etc/web/web.yml"]
     with container(engine, IMAGE, *options, *PUBLISHED, *HARDENED, *ASKED_OFTEN) as started:
-        answer = served(f"https://{started.address()}/metrics", authority=certificates / "server.crt")
+        response = served(f"https://{started.address()}/metrics", authority=certificates / "server.crt")
         started.wait_for_health()
 
-        assert "fleet_exporter_build_info{" in answer.text
+        assert "fleet_exporter_build_info{" in response.text
         assert started.stop(GRACE) == 0
 
 

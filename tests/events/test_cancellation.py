@@ -29,9 +29,9 @@ def loki(nats: Address) -> Source:
 @pytest.mark.parametrize("source", [fleet, loki])
 async def test_it_ends_when_it_is_cancelled_at_any_step(source: Callable[[Address], Source]) -> None:
     """Python 3.11 loses a cancellation that arrives together with the result that is awaited."""
-    nobody = Address(f"nats://127.0.0.1:{free_port()}")
+    unused = Address(f"nats://127.0.0.1:{free_port()}")
     for steps in range(STEPS):
-        running = asyncio.create_task(Scraper([source(nobody)]).run())
+        running = asyncio.create_task(Scraper([source(unused)]).run())
         for _ in range(steps):
             await asyncio.sleep(0)
         running.cancel()

@@ -27,7 +27,7 @@ async def both_ways(history: History) -> tuple[list[str], list[str]]:
     return newer, older
 
 
-async def replies(running: Exporter) -> list[httpx.Response]:
+async def responses(running: Exporter) -> list[httpx.Response]:
     """Pages of events in both orders."""
     async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
         return [await client.get("/api/events", params={"since": "1h", "order": order}) for order in ("newest", "oldest")]
@@ -61,9 +61,9 @@ async def test_a_page_of_events_names_the_streams_that_it_leaves_out(server: Nat
         await fleet.stream("PLANNING_EVENTS", "planning.>")
         await filled(fleet)
     with exporter(variables={"NATS_URL": server.url}) as running:
-        for reply in await replies(running):
-            assert reply.status_code == 200, reply.text
-            page = reply.json()
+        for response in await responses(running):
+            assert response.status_code == 200, response.text
+            page = response.json()
             assert [event["stream"] for event in page["events"]] == ["PLANNING_EVENTS"] * 2
             assert "10026" in page["skipped_streams"]["FULL"]
 
@@ -74,6 +74,6 @@ async def test_a_page_without_a_readable_stream_is_an_error(server: Nats) -> Non
         await fleet.js.add_consumer("PLANNING_EVENTS", ConsumerConfig(durable_name="worker"))
         await fleet.says("planning.story.created", story_id="US-1")
     with exporter(variables={"NATS_URL": server.url}) as running:
-        for reply in await replies(running):
-            assert reply.status_code == 502
-            assert "10026" in reply.json()["detail"]
+        for response in await responses(running):
+            assert response.status_code == 502
+            assert "10026" in response.json()["detail"]

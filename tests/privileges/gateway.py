@@ -38,8 +38,8 @@ def gateway(server: str, allowed: Sequence[str]) -> Iterator[Gateway]:
                 return
             gateway.passed.add(request)
             headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
-            reply = client.request(self.command, self.path, content=body, headers=headers)
-            self._answer(reply.status_code, reply.content, reply.headers.get("content-type", "text/plain"))
+            response = client.request(self.command, self.path, content=body, headers=headers)
+            self._answer(response.status_code, response.content, response.headers.get("content-type", "text/plain"))
 
         do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any  # noqa: N815 - the library's names
 

@@ -76,11 +76,11 @@ class Account:
         """The permissions that the API server lists, except the one to list them."""
         review = {"spec": {"namespace": namespace}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-        status, reply = self.server.request("POST", path, review, token=self.token)
+        status, response = self.server.request("POST", path, review, token=self.token)
         assert status == 201
         return {
             (group, resource, verb)
-            for rule in reply["status"]["resourceRules"]
+            for rule in response["status"]["resourceRules"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]
             for verb in rule["verbs"]

@@ -42,8 +42,8 @@ async def test_events_and_agents_of_the_broker_are_listed_with_other_systems(tmp
                 assert 'fleet_agents{system="broker",role="claude",state="online"} 2' in page
                 agents = (await client.get(f"{running.url}/api/agents", params={"system": "broker"})).json()
                 assert [(agent["id"], agent["state"]) for agent in agents] == [("a", "online"), ("b", "online")]
-                async with client.stream("GET", f"{running.url}/api/events/stream") as reply:
-                    lines = reply.aiter_lines()
+                async with client.stream("GET", f"{running.url}/api/events/stream") as response:
+                    lines = response.aiter_lines()
                     await anext(lines)
                     insert(connection, "agent_events", agent_id="a", event_type="error", message="no answer")
                     async for line in lines:

@@ -58,9 +58,9 @@ scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ["127.0.0.1:{por
 """
 
     def rises(server: str, name: str) -> float:
-        reply = httpx.get(f"{server}/api/v1/query", params={"query": f"{name}[10m]"}).json()
+        response = httpx.get(f"{server}/api/v1/query", params={"query": f"{name}[10m]"}).json()
         total = 0.0
-        for found in reply["data"]["result"]:
+        for found in response["data"]["result"]:
             values = [float(value) for _, value in found["values"]]
             total += sum(later - earlier if later >= earlier else later for earlier, later in itertools.pairwise(values))
         return total
@@ -79,8 +79,8 @@ scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ["127.0.0.1:{por
             query = {"query": f'count_over_time(fleet_exporter_source_up{{source="costs"}}[10m]) > {count}'}
 
             async def found() -> bool:
-                reply = await asyncio.to_thread(httpx.get, f"{server.url}/api/v1/query", params=query)
-                return bool(reply.json()["data"]["result"])
+                response = await asyncio.to_thread(httpx.get, f"{server.url}/api/v1/query", params=query)
+                return bool(response.json()["data"]["result"])
 
             await eventually(found)
 

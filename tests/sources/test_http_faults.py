@@ -29,9 +29,9 @@ from tests.support.pages import eventually, followed, page_showing
 from tests.support.servers import required
 
 HTTP_REASONS: Mapping[Mode, set[Reason]] = {mode: {reason} for mode, reason in REASONS.items()} | {
-    # httpx does not report whether a part of the reply's head had arrived.
+    # httpx does not report whether a part of the response's head had arrived.
     Mode.CUT: {Reason.MALFORMED, Reason.UNREACHABLE},
-    # The head of a reply in random bytes may have no end.
+    # The head of a response in random bytes may have no end.
     Mode.GARBAGE: {Reason.MALFORMED, Reason.UNREACHABLE, Reason.TIMEOUT},
 }
 SECONDS = 1.0

@@ -41,14 +41,14 @@ def loki() -> Iterator[Loki]:
 def held(loki: Loki, stream: str, page: int = 5000) -> list[int]:
     """The sequences that Loki holds of a stream, in the order of their times, with duplicates.
 
-    Loki refuses replies of more than 4 MiB: `page` is smaller for large entries.
+    Loki refuses responses of more than 4 MiB: `page` is smaller for large entries.
     """
     found: list[tuple[int, int]] = []
     start, end = int((time.time() - 86400) * 1e9), int((time.time() + 60) * 1e9)
     while True:
         query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": page, "direction": "forward"}
-        reply = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query | {"start": start, "end": end}, timeout=60)
-        results = reply.json()["data"]["result"]
+        response = httpx.get(f"{loki.url}/loki/api/v1/query_range", params=query | {"start": start, "end": end}, timeout=60)
+        results = response.json()["data"]["result"]
         rows = sorted(
             (int(moment), int(result["stream"]["sequence"])) for result in results for moment, _ in result["values"]
         )
@@ -264,8 +264,8 @@ async def copies(running: Exporter) -> bool:
 async def newest(loki: Loki, stream: str) -> int:
     async with httpx.AsyncClient() as client:
         query: dict[str, str | int] = {"query": f'{{stream="{stream}"}}', "limit": 1, "direction": "backward"}
-        reply = await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)
-    return last_position(reply.content).sequence
+        response = await client.get(f"{loki.url}/loki/api/v1/query_range", params=query)
+    return last_position(response.content).sequence
 
 
 async def reaches(loki: Loki, stream: str, sequence: int) -> bool:

@@ -1,4 +1,4 @@
-"""Events as Loki entries: labels, line and time; and Loki's replies."""
+"""Events as Loki entries: labels, line and time; and Loki's responses."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Handler = Callable[[Any], Any]
 
 
 def answering(service: str, methods: dict[str, tuple[Any, Handler]]) -> grpc.GenericRpcHandler:
-    """A service's methods: (request's message, request → reply)."""
+    """A service's methods: (request's message, request → response)."""
 
     def handler(request: Any, answer: Handler) -> grpc.RpcMethodHandler[Any, Any]:
         async def answered(message: Any, _: Any) -> Any:
@@ -37,7 +37,7 @@ def answering(service: str, methods: dict[str, tuple[Any, Handler]]) -> grpc.Gen
         return grpc.unary_unary_rpc_method_handler(
             answered,
             request_deserializer=request.FromString,
-            response_serializer=lambda reply: reply.SerializeToString(),
+            response_serializer=lambda response: response.SerializeToString(),
         )
 
     return grpc.method_handlers_generic_handler(service, {name: handler(*method) for name, method in methods.items()})
@@ -60,8 +60,8 @@ async def serving(handlers: Sequence[grpc.GenericRpcHandler], certificates: Path
 
 
 def health(status: Any) -> grpc.GenericRpcHandler:
-    reply = health_pb2.HealthCheckResponse(status=status)
-    return answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, lambda _: reply)})
+    response = health_pb2.HealthCheckResponse(status=status)
+    return answering("grpc.health.v1.Health", {"Check": (health_pb2.HealthCheckRequest, lambda _: response)})
 
 
 def orchestrator(package: str) -> grpc.GenericRpcHandler:
@@ -192,15 +192,15 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 async def test_http_services_by_url() -> None:
-    def replies(status: str) -> Callable[[socket.socket], None]:
-        def reply(connection: socket.socket) -> None:
+    def responses(status: str) -> Callable[[socket.socket], None]:
+        def response(connection: socket.socket) -> None:
             connection.recv(4096)
             connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             connection.close()
 
-        return reply
+        return response
 
-    with listener(replies("200 OK")) as fine, listener(replies("503 No")) as broken:
+    with listener(responses("200 OK")) as fine, listener(responses("503 No")) as broken:
         urls = {"workspace": f"http://u:hunter2@127.0.0.1:{fine}/healthz", "web": f"http://127.0.0.1:{broken}/"}
         found = await collected(Services(ServicesOptions.model_validate({"http": urls})))
 
@@ -269,9 +269,9 @@ async def test_a_service_writes_one_line_for_each_change_of_state(caplog: pytest
 async def test_the_deadline_of_an_address_is_for_all_calls_together() -> None:
     status = ray_executor_pb2.GetStatusResponse(status="healthy")
 
-    async def slow(reply: Any) -> Any:
+    async def slow(response: Any) -> Any:
         await asyncio.sleep(0.7)
-        return reply
+        return response
 
     checked = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
     handlers = [

@@ -112,9 +112,9 @@ async def test_an_orchestrator_that_changes_to_the_other_package_is_read(address
 
 async def test_roles_have_the_names_that_all_sources_use(addresses: list[str]) -> None:
     addresses[:] = ["127.0.0.1"]
-    reply = orchestrator_pb2.ListCouncilsResponse
-    agents = [reply.Agent(agent_id=name, role=role) for name, role in (("a", "developer"), ("b", "DEV"), ("c", ""))]
-    councils = reply(councils=[reply.Council(council_id="x", agents=agents)])
+    response = orchestrator_pb2.ListCouncilsResponse
+    agents = [response.Agent(agent_id=name, role=role) for name, role in (("a", "developer"), ("b", "DEV"), ("c", ""))]
+    councils = response(councils=[response.Council(council_id="x", agents=agents)])
     jobs = [ray_executor_pb2.GetActiveJobsResponse.Job(job_id=role, role=role) for role in ("tester", "qa", "")]
     server = grpc.aio.server()
     methods = {

@@ -95,8 +95,8 @@ async def test_the_api_and_the_live_stream_work_without_nats(tmp_path: Path) -> 
             assert [one["id"] for one in columns["inbox"]] == ["a"]
             assert [one["status"] for one in columns["done"]["backend"]] == ["done"]
             assert (await client.get(f"{running.url}/api/stats")).json()["tasks"]["total"] == 2
-            async with client.stream("GET", f"{running.url}/api/events/stream", params={"family": "board"}) as reply:
-                lines = reply.aiter_lines()
+            async with client.stream("GET", f"{running.url}/api/events/stream", params={"family": "board"}) as response:
+                lines = response.aiter_lines()
                 await anext(lines)
                 put(tmp_path, "inbox/c.yaml", body(id="c", status="new"))
                 async for line in lines:

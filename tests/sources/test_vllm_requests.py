@@ -22,17 +22,17 @@ def source(*urls: str, **options: object) -> Vllm:
 
 async def test_a_page_cut_in_the_middle_of_a_number_is_malformed() -> None:
     cut = CURRENT[: CURRENT.index("1806.0") + 2]
-    reply = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + cut.encode()  # without the length of the body
-    with listener(says(reply)) as port, pytest.raises(SourceError, match="was cut short") as caught:
+    response = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + cut.encode()  # without the length of the body
+    with listener(says(response)) as port, pytest.raises(SourceError, match="was cut short") as caught:
         await collected(source(f"http://127.0.0.1:{port}"))
 
     assert caught.value.reason is Reason.MALFORMED
 
 
-def says(reply: bytes) -> Callable[[socket.socket], None]:
+def says(response: bytes) -> Callable[[socket.socket], None]:
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)
-        connection.sendall(reply)
+        connection.sendall(response)
         connection.shutdown(socket.SHUT_RDWR)
 
     return answer
@@ -51,7 +51,7 @@ async def test_an_error_does_not_quote_a_reply_of_another_protocol() -> None:
     with listener(says(b"220 secret ESMTP\r\n" * 3)) as port, pytest.raises(SourceError) as caught:
         await collected(source(f"http://127.0.0.1:{port}"))
 
-    # httpx does not report that a part of a reply's head had arrived.
+    # httpx does not report that a part of a response's head had arrived.
     assert caught.value.reason in (Reason.MALFORMED, Reason.UNREACHABLE)
     assert "secret" not in str(caught.value)
 

@@ -33,7 +33,7 @@ def connected(running: Exporter) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
-def answered(connection: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     """Everything until the server closes."""
     found = b""
     with contextlib.suppress(ConnectionError):
@@ -62,9 +62,9 @@ def test_a_large_head_is_431(running: Exporter, size: int, part: str) -> None:
     with connected(running) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(f"GET {line} HTTP/1.1\r\nHost: x\r\n{headers}".encode())
-        reply = answered(connection)
+        response = received(connection)
 
-    assert reply.startswith(b"HTTP/1.1 431 ") or reply == b""  # a reset may overtake the answer
+    assert response.startswith(b"HTTP/1.1 431 ") or response == b""  # a reset may overtake the response
     assert httpx.get(f"{running.url}/-/healthy").status_code == 200
 
 
@@ -77,7 +77,7 @@ def test_a_head_within_the_limit_is_served_and_the_next_request_too(running: Exp
 def test_a_request_that_never_arrives_is_408(running: Exporter) -> None:
     with connected(running) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
-        assert answered(connection).startswith(b"HTTP/1.1 408 ")
+        assert received(connection).startswith(b"HTTP/1.1 408 ")
 
 
 def test_more_connections_than_files_do_not_block_new_clients(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ async def test_a_password_flood_does_not_delay_authenticated_clients(guarded: Ex
         await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
         scrapes = [await scraper.get(address, auth=right) for _ in range(5)]
         waiting = [task for task in flood if not task.done()]
-        statuses = [reply.status_code for reply in await asyncio.gather(*flood)]
+        statuses = [response.status_code for response in await asyncio.gather(*flood)]
 
-        assert [reply.status_code for reply in scrapes] == [200] * 5
+        assert [response.status_code for response in scrapes] == [200] * 5
         assert waiting, "the scrapes waited for every wrong password"
         assert set(statuses) == {401, 429}
         refused = next(task.result() for task in flood if task.result().status_code == 429)
@@ -152,7 +152,7 @@ async def test_invalid_requests_write_no_log_lines(tmp_path: Path) -> None:
         for _ in range(50):
             with connected(process) as connection:
                 connection.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
-                assert b" 400 " in answered(connection)
+                assert b" 400 " in received(connection)
         assert process.stop() == 0
         assert process.process.stderr is not None
         rest = process.process.stderr.read()
@@ -174,7 +174,7 @@ def test_a_loopback_address_accepts_only_local_host_names(running: Exporter, hos
 def test_a_request_of_http_1_0_needs_no_host(running: Exporter) -> None:
     with connected(running) as connection:
         connection.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
-        assert b" 200 " in answered(connection)
+        assert b" 200 " in received(connection)
 
 
 def test_allowed_hosts_are_an_option() -> None:

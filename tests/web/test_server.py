@@ -26,20 +26,20 @@ def running(valkey_server: RunningValkey) -> Iterator[Exporter]:
 
 
 def test_the_page_in_text(running: Exporter) -> None:
-    reply = httpx.get(f"{running.url}/metrics")
+    response = httpx.get(f"{running.url}/metrics")
 
-    assert reply.status_code == 200
-    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert reply.headers["content-encoding"] == "gzip"
-    assert 'fleet_exporter_source_up{source="valkey"' in reply.text
-    assert "process_resident_memory_bytes" in reply.text
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.headers["content-encoding"] == "gzip"
+    assert 'fleet_exporter_source_up{source="valkey"' in response.text
+    assert "process_resident_memory_bytes" in response.text
 
 
 def test_the_page_in_openmetrics(running: Exporter) -> None:
-    reply = httpx.get(f"{running.url}/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
+    response = httpx.get(f"{running.url}/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
 
-    assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
-    assert len(list(text_string_to_metric_families(reply.text))) > 60  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it
+    assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert len(list(text_string_to_metric_families(response.text))) > 60  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it
 
 
 def test_promtool_accepts_the_whole_page(running: Exporter, promtool: Path) -> None:

@@ -15,8 +15,8 @@ url, authenticated = sys.argv[1], "authenticated" in sys.argv[2:]
 # The pod does not have the CA: Prometheus verifies the certificate.
 context = ssl._create_unverified_context()  # noqa: S323 - for the reason above
 try:
-    with urllib.request.urlopen(url, timeout=30, context=context) as reply:  # noqa: S310 - the chart sets the URL
-        page = reply.read().decode()
+    with urllib.request.urlopen(url, timeout=30, context=context) as response:  # noqa: S310 - the chart sets the URL
+        page = response.read().decode()
 except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
     status = error.code if isinstance(error, urllib.error.HTTPError) else None

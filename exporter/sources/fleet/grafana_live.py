@@ -74,8 +74,8 @@ class GrafanaLive:
         import httpx
 
         try:
-            reply = await client.post(self._address, content="\n".join(line(event) for event in events).encode())
-            reply.raise_for_status()
+            response = await client.post(self._address, content="\n".join(line(event) for event in events).encode())
+            response.raise_for_status()
             self.pushed += len(events)
             self._delays.reset()
         except (httpx.HTTPError, httpx.InvalidURL):

@@ -1,6 +1,6 @@
 """The monitoring port of nats-server (/varz, /healthz): what an account cannot see of the server process. Optional.
 
-Each configured address is one server. One that does not answer loses only its own metrics.
+Each configured address is one server. One that does not respond loses only its own metrics.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Varz(msgspec.Struct):
 
 
 class ServerReading(msgspec.Struct):
-    """One server; None for what it did not answer."""
+    """One server; None for what it did not return."""
 
     server: str
     varz: Varz | None = None
@@ -103,7 +103,7 @@ class MonitoringPorts:
         self._client: httpx.AsyncClient | None = None
 
     async def read(self) -> list[ServerReading]:
-        """One reading per address, also of servers that do not answer."""
+        """One reading per address, also of servers that do not respond."""
         return list(await asyncio.gather(*[self._read(address) for address in self._addresses]))
 
     async def _read(self, address: Address) -> ServerReading:
@@ -112,7 +112,7 @@ class MonitoringPorts:
         reading = ServerReading(address.server)
         base = address.get_secret_value().rstrip("/")
         try:
-            # The client's own time-outs are for each read: a reply of a byte per second would never end.
+            # The client's own time-outs are for each read: a response of a byte per second would never end.
             async with asyncio.timeout(_TIMEOUT):
                 status, body = await self._get(f"{base}/varz")
                 if status == httpx.codes.OK:
@@ -126,14 +126,14 @@ class MonitoringPorts:
 
     async def _get(self, url: str) -> tuple[int, bytes]:
         """Status and body of a page. Raises ValueError if it is too large."""
-        async with self._connected().stream("GET", url) as reply:
+        async with self._connected().stream("GET", url) as response:
             parts, size = [], 0
-            async for part in reply.aiter_bytes():
+            async for part in response.aiter_bytes():
                 size += len(part)
                 if size > _MAX_BYTES:
                     raise ValueError(f"expected at most {_MAX_BYTES} bytes")
                 parts.append(part)
-        return reply.status_code, b"".join(parts)
+        return response.status_code, b"".join(parts)
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -152,7 +152,7 @@ class MonitoringPorts:
 
 
 def monitoring_samples(readings: Iterable[ServerReading]) -> Iterable[Sample]:
-    """The metrics of every server, and whether it answered both requests. Pure."""
+    """The metrics of every server, and whether it responded to both requests. Pure."""
     for reading in readings:
         yield LOOKUP_UP(
             reading.varz is not None and reading.is_healthy is not None,

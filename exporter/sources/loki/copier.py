@@ -214,9 +214,9 @@ class StreamCopier:
             "start": str(max(created, int((now - _LONGEST_QUERY) * 1e9))),
             "end": str(int((now + 3600) * 1e9)),
         }
-        reply = await self._loki.get("/loki/api/v1/query_range", query)
+        response = await self._loki.get("/loki/api/v1/query_range", query)
         try:
-            return last_position(reply.content)
+            return last_position(response.content)
         except (msgspec.DecodeError, ValueError):
             sentence = f"Loki at {self._loki.server}: expected the result of a query, got something else"
             raise SourceError(Reason.MALFORMED, sentence) from None
@@ -274,11 +274,11 @@ class StreamCopier:
         delays = backoff()
         while True:
             try:
-                answer = await request()
+                result = await request()
             except SourceError as error:
                 self._fail(stream, error)
             else:
                 if self.problems.get(stream) is not None:
                     self.problems.pop(stream)
-                return answer
+                return result
             await asyncio.sleep(delays.next())

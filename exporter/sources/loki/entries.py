@@ -131,10 +131,10 @@ class _QueryResponse(msgspec.Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-def last_position(reply: bytes) -> LokiPosition:
+def last_position(response: bytes) -> LokiPosition:
     """The newest entry in a query_range response. Raises msgspec.DecodeError or ValueError."""
     newest = LokiPosition()
-    for result in msgspec.json.decode(reply, type=_QueryResponse).data.result:
+    for result in msgspec.json.decode(response, type=_QueryResponse).data.result:
         for moment, _ in result.values:
             if int(moment) > newest.nanoseconds:
                 newest = LokiPosition(int(result.stream.get("sequence", "0")), int(moment))

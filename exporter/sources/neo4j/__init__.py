@@ -37,9 +37,9 @@ _CALLS = (
     "CALL { CALL db.relationshipTypes() YIELD relationshipType RETURN collect(relationshipType) AS types } "
 )
 MAX_ROWS = 100
-"""Rows of a reply; every query has one row."""
+"""Rows of a result; every query has one row."""
 MAX_ITEMS = 50_000
-"""Labels, relationship types or counts in a reply. The server sends at most one more."""
+"""Labels, relationship types or counts in a result. The server sends at most one more."""
 _BOTH = "labels[..$most] AS labels, types[..$most] AS types"
 _STATISTICS = (
     f"{_CALLS} CALL db.stats.retrieve('GRAPH COUNTS') YIELD data "
@@ -211,7 +211,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
         return max(int(record["open"]) - 1, 0)
 
     async def query(self, text: str, **parameters: Any) -> list[Record]:
-        """The rows of one Cypher query, run in read mode. Raises the driver's errors, and SourceError for a large reply."""
+        """The rows of one Cypher query, run in read mode. Raises the driver's errors, and SourceError for a large result."""
         import neo4j
 
         driver = self._connected()
@@ -226,7 +226,7 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
                     raise SourceError(
                         Reason.MALFORMED,
                         f"Neo4j at {self.server}: expected at most {MAX_ROWS} rows with {MAX_ITEMS} labels, types or counts "
-                        "in a reply, got more",
+                        "in a result, got more",
                     )
             return records
 

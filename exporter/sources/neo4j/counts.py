@@ -1,4 +1,4 @@
-"""Replies of the count store → counts → samples: pure. Above a limit the largest counts are kept; the rest is `other`."""
+"""Results of the count store → counts → samples: pure. Above a limit the largest counts are kept; the rest is `other`."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ class PatternCounts:
     by_pattern: Mapping[Pattern, int]
 
     @classmethod
-    def of_statistics(cls, reply: Mapping[str, Any]) -> PatternCounts:
+    def of_statistics(cls, result: Mapping[str, Any]) -> PatternCounts:
         """The row of db.stats.retrieve('GRAPH COUNTS') with all labels and types. Raises ValueError without totals."""
-        found: dict[Pattern, int] = {(label, "", ""): 0 for label in reply["labels"]}
-        found |= {("", name, ""): 0 for name in reply["types"]}
-        for row in reply["nodes"]:
+        found: dict[Pattern, int] = {(label, "", ""): 0 for label in result["labels"]}
+        found |= {("", name, ""): 0 for name in result["types"]}
+        for row in result["nodes"]:
             found[row.get("label", ""), "", ""] = row["count"]
         totals = ("", "", "")
         nodes = found.pop(totals, None)
-        for row in reply["relationships"]:
+        for row in result["relationships"]:
             found[row.get("startLabel", ""), row.get("relationshipType", ""), row.get("endLabel", "")] = row["count"]
         relationships = found.pop(totals, None)
         if nodes is None or relationships is None:

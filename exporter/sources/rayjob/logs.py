@@ -35,12 +35,12 @@ async def read(dashboard: str, job_id: str) -> list[str]:
     try:
         async with (
             httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client,
-            client.stream("GET", f"{base.rstrip('/')}/api/jobs/{job_id}/logs") as reply,
+            client.stream("GET", f"{base.rstrip('/')}/api/jobs/{job_id}/logs") as response,
         ):
-            if reply.status_code != httpx.codes.OK:
-                raise LogsMissing(f"the Ray dashboard at {dashboard} returned {reply.status_code}")
+            if response.status_code != httpx.codes.OK:
+                raise LogsMissing(f"the Ray dashboard at {dashboard} returned {response.status_code}")
             body = b""
-            async for chunk in reply.aiter_bytes():
+            async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _LARGEST:
                     raise LogsMissing(f"the log is larger than {_LARGEST // 1024 // 1024} MiB; read it in the Ray dashboard")

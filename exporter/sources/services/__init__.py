@@ -186,11 +186,14 @@ class Services(Source, Target[ServicesSnapshot]):
         reason, message = None, ""
         try:
             # The client's own time-outs are for each read: a response of a byte per second would never end.
-            async with asyncio.timeout(self.options.deadline), self._http.stream("GET", address.get_secret_value()) as reply:
-                if not reply.is_success:
-                    denied = reply.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+            async with (
+                asyncio.timeout(self.options.deadline),
+                self._http.stream("GET", address.get_secret_value()) as response,
+            ):
+                if not response.is_success:
+                    denied = response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
                     reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
-                    message = f"status {reply.status_code}"
+                    message = f"status {response.status_code}"
         except TimeoutError:
             reason = Reason.TIMEOUT
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -50,14 +50,14 @@ class GrpcClient:
         self._ends = 0.0
         self._packages: dict[str, str] = {}
 
-    async def _call(self, method: str, request: Any, reply: type[M]) -> M:
+    async def _call(self, method: str, request: Any, response: type[M]) -> M:
         """Raises NotOffered for UNIMPLEMENTED, grpc's AioRpcError for every other failure."""
         import grpc
 
         call = self._channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
-            response_deserializer=reply.FromString,  # type: ignore[attr-defined]  # protobuf messages are made at run time
+            response_deserializer=response.FromString,  # type: ignore[attr-defined]  # protobuf messages are made at run time
         )
         try:
             return cast(M, await call(request, timeout=max(self._ends - time.monotonic(), 0.0)))
@@ -66,16 +66,16 @@ class GrpcClient:
                 raise NotOffered from None
             raise
 
-    async def _of_either(self, packages: tuple[str, ...], service: str, method: str, request: Any, reply: type[M]) -> M:
+    async def _of_either(self, packages: tuple[str, ...], service: str, method: str, request: Any, response: type[M]) -> M:
         """Call a method under the package name that the server knows; it is tried first from then on."""
         known = self._packages.get(service)
         for package in sorted(packages, key=lambda package: package != known):  # an upgrade can change it
             try:
-                answer = await self._call(f"/{package}.{service}/{method}", request, reply)
+                found = await self._call(f"/{package}.{service}/{method}", request, response)
             except NotOffered:
                 continue
             self._packages[service] = package
-            return answer
+            return found
         raise NotOffered
 
     async def probe(self, service: str, instance: str, kind: str) -> Probe:
@@ -107,12 +107,12 @@ class GrpcClient:
 
     async def _health(self) -> Health:
         try:
-            reply = await self._call(
+            response = await self._call(
                 "/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse
             )
         except NotOffered:
             return Health.NONE
-        return _HEALTH.get(reply.status, Health.UNKNOWN)
+        return _HEALTH.get(response.status, Health.UNKNOWN)
 
     async def _orchestrator(self) -> dict[str, Any]:
         try:

@@ -96,13 +96,13 @@ class VllmServer(Target[VllmSnapshot]):
 
     async def _page(self) -> str:
         limit = self._options.max_bytes
-        async with self._connected().stream("GET", self._address.with_default_path("/metrics")) as reply:
-            if reply.status_code in (401, 403):
-                raise SourceError(Reason.UNAUTHORIZED, f"vLLM at {self.server} returned {reply.status_code}")
-            if reply.status_code != 200:
-                raise SourceError(Reason.MALFORMED, f"vLLM at {self.server} returned {reply.status_code}")
+        async with self._connected().stream("GET", self._address.with_default_path("/metrics")) as response:
+            if response.status_code in (401, 403):
+                raise SourceError(Reason.UNAUTHORIZED, f"vLLM at {self.server} returned {response.status_code}")
+            if response.status_code != 200:
+                raise SourceError(Reason.MALFORMED, f"vLLM at {self.server} returned {response.status_code}")
             parts, size = [], 0
-            async for part in reply.aiter_bytes():
+            async for part in response.aiter_bytes():
                 size += len(part)
                 if size > limit:
                     raise SourceError(

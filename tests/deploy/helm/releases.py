@@ -74,9 +74,9 @@ class Release:
         """A token for the pod's ServiceAccount, as the kubelet would ask for one."""
         account = self.get("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
         path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
-        status, reply = self.server.request("POST", path, {"spec": {"expirationSeconds": 3600}})
-        assert status == 201, reply
-        return str(reply["status"]["token"])
+        status, response = self.server.request("POST", path, {"spec": {"expirationSeconds": 3600}})
+        assert status == 201, response
+        return str(response["status"]["token"])
 
 
 def namespace(server: Kubernetes, name: str) -> str:

@@ -44,18 +44,18 @@ def test_strict_validation_accepts_every_object(server: Kubernetes, render: Rend
         if place:
             server.create("/api/v1/namespaces", {"metadata": {"name": place}})
         path = f"{path_of(each, name=False)}?dryRun=All&fieldValidation=Strict"
-        status, reply = server.request("POST", path, each)
-        assert status == 201, (each["kind"], reply["message"])
+        status, response = server.request("POST", path, each)
+        assert status == 201, (each["kind"], response["message"])
 
 
 def test_strict_validation_rejects_an_unknown_field(server: Kubernetes, render: Render) -> None:
     monitor = next(each for each in render(EVERYTHING) if each["kind"] == "ServiceMonitor")
     monitor["metadata"]["namespace"] = "default"
     monitor["spec"]["endpoints"][0]["honourLabels"] = True
-    status, reply = server.request("POST", f"{path_of(monitor, name=False)}?dryRun=All&fieldValidation=Strict", monitor)
+    status, response = server.request("POST", f"{path_of(monitor, name=False)}?dryRun=All&fieldValidation=Strict", monitor)
 
     assert status == 400
-    assert "honourLabels" in reply["message"]
+    assert "honourLabels" in response["message"]
 
 
 def test_an_upgrade_restarts_the_pod_only_if_the_configuration_changed(

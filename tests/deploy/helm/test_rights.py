@@ -139,11 +139,11 @@ def test_the_server_lists_exactly_those_permissions(fleet: Fleet) -> None:
     def listed(place: str) -> set[tuple[str, str, str]]:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": place}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-        _, reply = fleet.release.server.request("POST", path, body, token=fleet.token)
-        assert not reply["status"]["incomplete"]
+        _, response = fleet.release.server.request("POST", path, body, token=fleet.token)
+        assert not response["status"]["incomplete"]
         return {
             (verb, group, resource)
-            for rule in reply["status"]["resourceRules"]
+            for rule in response["status"]["resourceRules"]
             for verb in rule["verbs"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]

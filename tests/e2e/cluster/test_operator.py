@@ -89,10 +89,10 @@ def pod_address(node: Cluster, name: str) -> str:
 def get(url: str, **parameters: str | float) -> Any:
     """The JSON that a server answers with; None while it does not answer."""
     try:
-        reply = httpx.get(url, params=parameters, timeout=10, trust_env=False)
+        response = httpx.get(url, params=parameters, timeout=10, trust_env=False)
     except httpx.HTTPError:
         return None
-    return reply.json() if reply.is_success else None
+    return response.json() if response.is_success else None
 
 
 Target = dict[str, Any]

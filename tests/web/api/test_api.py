@@ -20,9 +20,9 @@ PROBLEM = "application/problem+json"
 
 
 def asked(running: Exporter, path: str, **query: Any) -> Any:
-    reply = httpx.get(f"{running.url}{path}", params=query)
-    assert reply.status_code == 200, reply.text
-    return reply.json()
+    response = httpx.get(f"{running.url}{path}", params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def test_councils_and_their_agents(running: Exporter) -> None:
@@ -42,7 +42,7 @@ def test_an_agent_with_its_history(running: Exporter) -> None:
 
     assert (agent["failed"], agent["success_ratio"]) == (1, 0)
     assert agent["history"][0]["error"] == "no <b>answer</b>"
-    assert httpx.get(f"{running.url}/api/agents/nobody").status_code == 404
+    assert httpx.get(f"{running.url}/api/agents/missing").status_code == 404
 
 
 def test_a_storys_whole_timeline(running: Exporter) -> None:
@@ -101,21 +101,21 @@ def test_events_as_ndjson_and_csv(running: Exporter) -> None:
 @pytest.mark.parametrize("since", ["soon", "5x", "", "-5m", "99999999w", "9" * 5000 + "s", "3000-01-01T00:00:00Z"])
 @pytest.mark.parametrize("path", ["/api/events", "/api/stories/US-1"])
 def test_an_invalid_time_is_rejected(running: Exporter, path: str, since: str) -> None:
-    reply = httpx.get(f"{running.url}{path}", params={"since": since})
+    response = httpx.get(f"{running.url}{path}", params={"since": since})
 
-    assert reply.status_code == 422
-    assert [error["parameter"] for error in reply.json()["errors"]] == ["since"]
-    assert reply.json()["detail"].startswith("since: ")
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == ["since"]
+    assert response.json()["detail"].startswith("since: ")
 
 
 @pytest.mark.parametrize(
     "path", ["/api/ray/jobs", "/api/ray/jobs/default/x", "/api/metrics/vllm", "/api/graph/nodes", "/api/cache/keys"]
 )
 def test_an_unconfigured_backend_names_the_option_to_set(running: Exporter, path: str) -> None:
-    reply = httpx.get(f"{running.url}{path}")
+    response = httpx.get(f"{running.url}{path}")
 
-    assert reply.status_code == 404
-    assert "configured" in reply.json()["detail"]
+    assert response.status_code == 404
+    assert "configured" in response.json()["detail"]
 
 
 def test_every_route_is_read_only(running: Exporter) -> None:
@@ -158,15 +158,15 @@ async def test_the_api_has_the_authentication_of_the_page(bus: str, tmp_path: An
 def test_without_events_the_api_reports_the_reason() -> None:
     with exporter(variables={"REDIS_URL": "redis://127.0.0.1:1"}) as process:
         for path in ("/api/councils", "/api/events", "/api/events/stream", "/api/stories/US-1", "/api/deliberations"):
-            reply = httpx.get(f"{process.url}{path}")
+            response = httpx.get(f"{process.url}{path}")
 
-            assert (reply.status_code, reply.headers["content-type"]) == (404, PROBLEM)
-            assert "NATS_URL" in reply.json()["detail"]
+            assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
+            assert "NATS_URL" in response.json()["detail"]
 
 
 async def test_metrics_are_served_during_a_search(running: Exporter) -> None:
     async with httpx.AsyncClient() as client:
         asked_for = [client.get(f"{running.url}/api/events", params={"since": "1h"}) for _ in range(8)]
-        statuses = {reply.status_code for reply in await asyncio.gather(*asked_for)}
+        statuses = {response.status_code for response in await asyncio.gather(*asked_for)}
         assert statuses <= {200, 429}
         assert 200 in statuses

@@ -38,10 +38,10 @@ async def test_a_stream_of_server_sent_events(running: Exporter, bus: str) -> No
     async with (
         fleet_on(bus) as fleet,
         httpx.AsyncClient() as client,
-        client.stream("GET", f"{running.url}/api/events/stream", params=query) as reply,
+        client.stream("GET", f"{running.url}/api/events/stream", params=query) as response,
     ):
-        assert reply.headers["content-type"].startswith("text/event-stream")
-        lines = reply.aiter_lines()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.aiter_lines()
         assert await anext(lines) == ": connected"
         await fleet.says("planning.other", story_id="US-0")
         await numbered(fleet, range(100, 103))
@@ -60,9 +60,9 @@ async def test_a_replay_continues_with_live_events_without_a_gap(running: Export
         past = (await fleet.js.stream_info("PLANNING_EVENTS")).state.last_seq
         for number in range(5):
             await fleet.says("planning.replayed", story_id=f"US-{number}")
-        async with client.stream("GET", f"{running.url}/api/events/stream", params=query) as reply:
+        async with client.stream("GET", f"{running.url}/api/events/stream", params=query) as response:
             found: list[int] = []
-            async for kind, data in parts(reply.aiter_lines()):
+            async for kind, data in parts(response.aiter_lines()):
                 if kind == "replayed":
                     for number in range(5):
                         await fleet.says("planning.replayed", story_id=f"US-{number}")
@@ -94,8 +94,8 @@ async def test_a_client_that_reads_too_slowly_is_dropped_counted_and_notified(bu
     with exporter(variables={"NATS_URL": bus, "FLEET_EXPORTER_JETSTREAM_TIMEOUT": "5"}) as process:
         async with fleet_on(bus) as fleet, httpx.AsyncClient(timeout=30) as client:
             await client.get(f"{process.url}/metrics")
-            async with client.stream("GET", f"{process.url}/api/events/stream") as reply:
-                lines = reply.aiter_lines()
+            async with client.stream("GET", f"{process.url}/api/events/stream") as response:
+                lines = response.aiter_lines()
                 await anext(lines)
                 body = json.dumps({"story_id": "US-1", "text": "x" * 1500}).encode()
 

@@ -39,9 +39,9 @@ def bus() -> Iterator[str]:
 
 
 def page(running: Exporter, path: str = "/api/events", **query: Any) -> dict[str, Any]:
-    reply = httpx.get(f"{running.url}{path}", params={"since": "1h", **query}, timeout=30)
-    assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
+    response = httpx.get(f"{running.url}{path}", params={"since": "1h", **query}, timeout=30)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
     return found
 
 
@@ -121,13 +121,13 @@ def test_a_range_of_time(running: Exporter) -> None:
 def test_link_headers_lead_to_adjacent_pages(running: Exporter) -> None:
     for form in ("json", "ndjson", "csv"):
         query: dict[str, str | int] = {"since": "1h", "limit": 5, "family": "agent", "format": form}
-        reply = httpx.get(f"{running.url}/api/events", params=query)
-        following = httpx.get(reply.url.join(reply.links["next"]["url"]))
+        response = httpx.get(f"{running.url}/api/events", params=query)
+        following = httpx.get(response.url.join(response.links["next"]["url"]))
 
         assert following.status_code == 200
-        assert following.headers["content-type"] == reply.headers["content-type"]
-        assert following.text != reply.text
-        assert {"next", "prev"} == reply.links.keys()
+        assert following.headers["content-type"] == response.headers["content-type"]
+        assert following.text != response.text
+        assert {"next", "prev"} == response.links.keys()
 
 
 def test_a_story_with_a_slash_in_its_id_opens_page_by_page(running: Exporter) -> None:
@@ -184,8 +184,8 @@ async def test_searches_end_with_their_clients_and_their_number_is_bounded(flood
     async with httpx.AsyncClient(timeout=30) as client:
 
         async def free() -> bool:
-            reply = await client.get(f"{flooded.url}/api/events", params={"since": "1h", "limit": 1})
-            return reply.status_code == 200
+            response = await client.get(f"{flooded.url}/api/events", params={"since": "1h", "limit": 1})
+            return response.status_code == 200
 
         searching = [client.get(f"{flooded.url}/api/events", params=query) for _ in range(12)]
         searches = [asyncio.create_task(search) for search in searching]  # more than there are slots
@@ -202,7 +202,7 @@ async def test_searches_end_with_their_clients_and_their_number_is_bounded(flood
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "W10", "=" * 40, "é"])
 def test_an_invalid_cursor_is_rejected(running: Exporter, cursor: str) -> None:
-    reply = httpx.get(f"{running.url}/api/events", params={"cursor": cursor})
+    response = httpx.get(f"{running.url}/api/events", params={"cursor": cursor})
 
-    assert reply.status_code == 422
-    assert reply.json()["detail"].startswith("cursor: expected `next` or `previous` of an earlier response")
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("cursor: expected `next` or `previous` of an earlier response")

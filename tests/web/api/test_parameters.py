@@ -27,10 +27,10 @@ def test_every_resource_refuses_an_unknown_parameter_by_name(running: Exporter) 
     paths = http_paths(running)
     assert len(paths) > 15
     for path in paths:
-        reply = httpx.get(f"{running.url}{path}", params={"sinc": "5m"})
+        response = httpx.get(f"{running.url}{path}", params={"sinc": "5m"})
 
-        assert (path, reply.status_code, reply.headers["content-type"]) == (path, 422, PROBLEM)
-        assert reply.json()["errors"] == [
+        assert (path, response.status_code, response.headers["content-type"]) == (path, 422, PROBLEM)
+        assert response.json()["errors"] == [
             {"parameter": "sinc", "detail": "unknown parameter; /docs lists the parameters of each resource"}
         ]
 
@@ -60,21 +60,21 @@ async def test_the_web_socket_refuses_an_unknown_parameter_by_name(running: Expo
 def test_a_bad_value_is_named_with_what_was_expected(
     running: Exporter, path: str, query: dict[str, str], words: str
 ) -> None:
-    reply = httpx.get(f"{running.url}{path}", params=query)
+    response = httpx.get(f"{running.url}{path}", params=query)
 
-    assert (reply.status_code, reply.headers["content-type"]) == (422, PROBLEM)
-    assert words in reply.json()["detail"]
-    assert {error["parameter"] for error in reply.json()["errors"]} == query.keys()
+    assert (response.status_code, response.headers["content-type"]) == (422, PROBLEM)
+    assert words in response.json()["detail"]
+    assert {error["parameter"] for error in response.json()["errors"]} == query.keys()
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/static/nowhere.js", "/api/agents/nobody"])
+@pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/static/nowhere.js", "/api/agents/missing"])
 def test_a_missing_object_is_a_problem_document(running: Exporter, path: str) -> None:
-    reply = httpx.get(f"{running.url}{path}")
+    response = httpx.get(f"{running.url}{path}")
 
-    assert (reply.status_code, reply.headers["content-type"]) == (404, PROBLEM)
-    assert reply.json()["title"] == "Not Found"
-    assert reply.json()["status"] == 404
-    assert reply.json()["detail"] not in ("", "Not Found")
+    assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
+    assert response.json()["title"] == "Not Found"
+    assert response.json()["status"] == 404
+    assert response.json()["detail"] not in ("", "Not Found")
 
 
 def test_head_returns_the_headers_of_get(running: Exporter) -> None:
@@ -90,8 +90,8 @@ def test_head_returns_the_headers_of_get(running: Exporter) -> None:
 def test_every_response_has_security_headers(running: Exporter) -> None:
     pages = ["/", "/metrics", "/docs", "/openapi.json", "/-/healthy", "/static/page.css", "/nowhere", "/api/events?x=y"]
     for path in [*pages, *http_paths(running)]:
-        with httpx.stream("GET", f"{running.url}{path}") as reply:
-            headers = reply.headers
+        with httpx.stream("GET", f"{running.url}{path}") as response:
+            headers = response.headers
         policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
 
         assert headers["x-content-type-options"] == "nosniff", path
@@ -116,12 +116,12 @@ def test_the_openapi_document_has_the_web_socket_and_every_error(running: Export
     assert "fleet" not in {parameter["name"] for parameter in socket["parameters"]}
 
 
-def test_answers_have_only_documented_statuses(running: Exporter) -> None:
+def test_responses_have_only_documented_statuses(running: Exporter) -> None:
     for template, operations in described(running).items():
         if template != "/ws":
             path = re.sub(r"\{[^}]+\}", "x", template)
-            with httpx.stream("GET", f"{running.url}{path}") as reply:
-                assert str(reply.status_code) in operations["get"]["responses"], template
+            with httpx.stream("GET", f"{running.url}{path}") as response:
+                assert str(response.status_code) in operations["get"]["responses"], template
 
 
 def test_lists_are_filtered_and_limited(running: Exporter) -> None:

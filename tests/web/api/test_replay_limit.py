@@ -20,9 +20,9 @@ PROGRAM = (
 
 async def ends(client: httpx.AsyncClient, url: str, speed: str) -> str:
     """The last event of a replay, after which the server ends it or live events start."""
-    async with client.stream("GET", f"{url}/api/events/stream", params={"replay": "1h", "speed": speed}) as reply:
+    async with client.stream("GET", f"{url}/api/events/stream", params={"replay": "1h", "speed": speed}) as response:
         kind = ""
-        async for line in reply.aiter_lines():
+        async for line in response.aiter_lines():
             kind = line.removeprefix("event: ") if line.startswith("event: ") else kind
             if kind == "replayed":
                 return kind
