@@ -59,7 +59,7 @@ def lagging(number: int, *, ended: bool = False, labels: Labels | None = None) -
         "summary": "NATS consumer is lagging",
         "description": f"archive-{number} on CONTEXT has {100 + number} undelivered messages.",
         "runbook_url": "https://example.com/runbooks/NatsConsumerLagging.md",
-        "dashboard_url": f"https://grafana.example.com/d/fleet-communications?var-consumer=archive-{number}",
+        "dashboard_url": f"https://grafana.example.com/d/fleet-communications?var-stream=CONTEXT&var-consumer=archive-{number}",
     }
     return one | {"annotations": words, "startsAt": FIRED, "endsAt": ENDED if ended else NEVER}
 

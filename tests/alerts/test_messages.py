@@ -154,6 +154,22 @@ def test_buttons_of_other_alerts_lead_to_alertmanager(amtool: Path, tmp_path: Pa
     assert rendered(amtool, tmp_path, "fleet.slack.title", foreign) == "[FIRING:1] 🟠 Foreign"
 
 
+def test_the_dashboard_of_a_group_is_not_limited_to_one_of_its_objects(amtool: Path, tmp_path: Path) -> None:
+    def button(*alerts: dict[str, Any]) -> httpx.QueryParams:
+        url = rendered(amtool, tmp_path, "fleet.slack.dashboard.url", data(*alerts))
+        assert re.fullmatch(r"https://grafana.example.com/d/fleet-communications(\?[^?&]+(&[^?&]+)*)?", url)
+        return httpx.URL(url).params
+
+    other = lagging(4)
+    other["labels"]["stream"] = "AGENT_RESULTS"
+    other["annotations"]["dashboard_url"] = other["annotations"]["dashboard_url"].replace("CONTEXT", "AGENT_RESULTS")
+
+    assert dict(button(lagging(1))) == {"var-stream": "CONTEXT", "var-consumer": "archive-1"}
+    assert dict(button(lagging(1), lagging(2))) == {"var-stream": "CONTEXT"}
+    assert dict(button(lagging(1), lagging(2, ended=True) | {"status": "resolved"})) == {"var-stream": "CONTEXT"}
+    assert dict(button(lagging(1), other)) == {}
+
+
 def test_a_silence_has_the_common_labels(amtool: Path, tmp_path: Path) -> None:
     odd = {"namespace": 'a "b\\ c+'}
     url = rendered(
