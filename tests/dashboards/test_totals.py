@@ -9,7 +9,8 @@ import json
 import random
 import subprocess
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -104,9 +105,15 @@ def _exposition() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def client(promtool: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A Prometheus with four hours of the counters."""
-    folder = tmp_path_factory.mktemp("totals")
+    with holding(_exposition(), promtool, tmp_path_factory.mktemp("totals")) as asking:
+        yield asking
+
+
+@contextmanager
+def holding(lines: Iterable[str], promtool: Path, folder: Path) -> Iterator[httpx.Client]:
+    """A Prometheus with the samples of OpenMetrics lines."""
     text = folder / "counters.txt"
-    text.write_text("\n".join(_exposition()) + "\n")
+    text.write_text("\n".join(lines) + "\n")
     subprocess.run([promtool, "tsdb", "create-blocks-from", "openmetrics", text, folder / "data"], check=True)
     with required():
         grafana_library.prepare()
@@ -197,7 +204,7 @@ def test_a_total_is_the_number_of_events(
     assert number(stat["text"]) == near(happened(name, seconds, part))
 
 
-def _rows(result: Document) -> list[dict[str, str]]:
+def rows(result: Document) -> list[dict[str, str]]:
     """The rows of a table, by the titles of its columns."""
     (frame,) = result["frames"]
     names = [field["name"] for field in frame["fields"]]
@@ -206,7 +213,7 @@ def _rows(result: Document) -> list[dict[str, str]]:
 
 @every_range
 def test_a_table_has_the_totals_of_its_rows(client: httpx.Client, seconds: int) -> None:
-    (row,) = _rows(shown(client, "fleet-board-costs", "By agent and model", seconds, WIDTHS[0]))
+    (row,) = rows(shown(client, "fleet-board-costs", "By agent and model", seconds, WIDTHS[0]))
 
     calls, errors = (happened(ledger.INVOCATIONS.name, seconds, *parts) for parts in ([], ['status="error"']))
     assert number(row["invocations"]) == near(calls)
