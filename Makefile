@@ -75,7 +75,8 @@ generate: .venv/ready
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
 	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
 
-# Hashes pin every package; a changed lock or pyproject.toml renews the environment.
+# Hashes pin every package; a changed lock or pyproject.toml renews the environment. uv installs in seconds; pip, which takes a
+# minute, is for a site whose package index is only in pip's configuration.
 .venv/ready: requirements.lock pyproject.toml
 	@echo "Creating the environment in .venv"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || \
@@ -83,7 +84,10 @@ generate: .venv/ready
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) has no venv module: install it as root with 'apt-get install python3.11-venv'" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@awk '/^uv==/, !/\\$$/' requirements.lock >.venv/uv.lock
+	@$(BIN)/python -m pip install -q --require-hashes -r .venv/uv.lock
+	@$(BIN)/python -m uv pip install -q --require-hashes -r requirements.lock 2>/dev/null || \
+		$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready
 
