@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.sources.rayjob.clusters import RayClusters
 from exporter.sources.rayjob.clusters import samples as cluster_samples
-from exporter.sources.rayjob.jobs import Correlation, RayJobs, unknown_samples
+from exporter.sources.rayjob.jobs import NAMESPACE_SECONDS, Correlation, RayJobs, unknown_samples
 from exporter.sources.rayjob.jobs import samples as job_samples
 from exporter.sources.rayjob.objects import ray_cluster, ray_job
 from tests.support.pages import Page, series
@@ -159,6 +159,23 @@ def test_each_retry_is_a_separate_attempt() -> None:
 
     assert page['ray_job_duration_seconds_count{namespace="n",outcome="failed"}'] == 2
     assert page['ray_job_duration_seconds_sum{namespace="n",outcome="failed"}'] == 30
+
+
+def test_a_namespace_is_forgotten_hours_after_its_last_job() -> None:
+    now = 0.0
+    jobs = RayJobs(CORRELATION, clock=lambda: now)
+    jobs.replace("scope", {})
+    jobs.change("scope", "ADDED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
+    now += 2 * NAMESPACE_SECONDS
+    assert counted(jobs, "succeeded") == 1  # its job exists
+    jobs.change("scope", "DELETED", raw_job(jobStatus="SUCCEEDED", **FINISHED))
+    now += NAMESPACE_SECONDS
+    assert counted(jobs, "succeeded") == 1
+    now += 1
+    assert not any('namespace="n"' in name for name in shown(jobs))
+
+    jobs.change("scope", "ADDED", raw_job("later", jobStatus="SUCCEEDED", **FINISHED))
+    assert counted(jobs, "succeeded") == 1
 
 
 def test_an_empty_object_is_read() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -32,6 +33,9 @@ BUCKETS: Final = (
     1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0,
     3600.0, 7200.0, 21600.0, 86400.0,
 )  # fmt: skip
+
+NAMESPACE_SECONDS: Final = 6 * 3600.0
+"""The attempts of a namespace are forgotten this long after its last RayJob; namespaces may be created for one test each."""
 
 _JOB: Final = ("namespace", "rayjob")
 
@@ -66,7 +70,8 @@ JOB_INFO = info("ray_job_info", "The RayJob's RayCluster, agent and role.", *_JO
 JOBS = gauge("ray_jobs", "RayJobs by state of the resource (status.jobDeploymentStatus).", "namespace", "state")
 DURATION = histogram(
     "ray_job_duration_seconds",
-    "Duration of attempts that finished while the exporter was running (status.endTime - status.startTime).",
+    "Duration of attempts that finished while the exporter was running (status.endTime - status.startTime); no data from 6 "
+    "hours after the last RayJob of a namespace.",
     "namespace", "outcome", unit=Unit.SECONDS,
 )  # fmt: skip
 FAILED_ATTEMPTS = counter(
@@ -153,9 +158,10 @@ class Attempts:
     """Counters of attempts that finish while the exporter runs.
 
     The first list is a baseline and is not counted, so `increase()` is correct after a restart, even if RayJobs were deleted
-    in the meantime. Each attempt, identified by uid and start time, is counted once.
-
+    in the meantime. Each attempt, identified by uid and start time, is counted once. `clock` is in seconds and monotonic.
     """
+
+    clock: Callable[[], float] = time.monotonic
 
     durations: dict[Key, Histogram] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
@@ -164,10 +170,13 @@ class Attempts:
     """uid → start of the last finished attempt."""
     _failed: dict[str, int] = field(default_factory=dict)
     """uid → status.failed as last seen."""
+    _used: dict[str, float] = field(default_factory=dict)
+    """When each namespace last had a RayJob, by the clock."""
 
     def see(self, job: RayJob, *, is_baseline: bool) -> None:
         """Count new attempts of a job."""
         meta, status = job.metadata, job.status
+        self._used[meta.namespace] = self.clock()
         self.failures.setdefault(meta.namespace, 0)
         for one in OUTCOMES.values():  # so that the first one is an increase
             self.durations.setdefault((meta.namespace, one), Histogram(BUCKETS))
@@ -189,6 +198,14 @@ class Attempts:
         self._finished.pop(uid, None)
         self._failed.pop(uid, None)
 
+    def forget_unused(self, present: Collection[str]) -> None:
+        """Forget the namespaces without a RayJob for NAMESPACE_SECONDS; `present` have one now."""
+        now = self.clock()
+        self._used |= dict.fromkeys(present, now)
+        self._used = {namespace: at for namespace, at in self._used.items() if now - at <= NAMESPACE_SECONDS}
+        self.failures = {namespace: count for namespace, count in self.failures.items() if namespace in self._used}
+        self.durations = {key: found for key, found in self.durations.items() if key[0] in self._used}
+
     def samples(self) -> Iterable[Sample]:
         for (namespace, ending), durations in self.durations.items():
             yield durations.sample(DURATION, labels(namespace=namespace, outcome=ending))
@@ -199,12 +216,14 @@ class Attempts:
 class RayJobs:
     """An ObjectStore of RayJobs; ignores RayJobs of other shards."""
 
-    def __init__(self, correlation: Correlation, shard: Shard = WHOLE) -> None:
+    def __init__(
+        self, correlation: Correlation, shard: Shard = WHOLE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._correlation = correlation
         self._shard = shard
         self._scopes: dict[str, dict[Key, JobRow]] = defaultdict(dict)
         self._listed: set[str] = set()
-        self.attempts = Attempts()
+        self.attempts = Attempts(clock)
         self.unknown_states = {"jobStatus": 0, "jobDeploymentStatus": 0, "reason": 0}
 
     def rows(self, scope: str, objects: Sequence[msgspec.Raw]) -> dict[Key, JobRow]:
@@ -265,7 +284,9 @@ class RayJobs:
 
     def rows_now(self) -> dict[Key, JobRow]:
         """All RayJobs by namespace and name."""
-        return {key: row for scope in self._scopes.values() for key, row in scope.items()}
+        rows = {key: row for scope in self._scopes.values() for key, row in scope.items()}
+        self.attempts.forget_unused({namespace for namespace, _ in rows})
+        return rows
 
     def _count_unknown(self, job: RayJob) -> None:
         status = job.status
