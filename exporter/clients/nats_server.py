@@ -27,7 +27,7 @@ class NatsServer(Options):
     token: Annotated[Secret, option("Token.", env="NATS_TOKEN")] = SecretStr("")
     nkey_file: Annotated[Path | None, option("File with an nkey seed.")] = None
     credentials_file: Annotated[Path | None, option("File with a user's JWT and seed.", env="NATS_CREDS")] = None
-    ca_file: Annotated[Path | None, option("CA certificate of the server, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates for TLS, in addition to the system's.")] = None
     cert_file: Annotated[Path | None, option("Client certificate, for mutual TLS.")] = None
     key_file: Annotated[Path | None, option("Private key of the client certificate.")] = None
     api_prefix: Annotated[str, option("Prefix of the JetStream API, $JS.DOMAIN.API for a domain.")] = "$JS.API"

@@ -69,7 +69,7 @@ async def test_credentials_of_a_user_in_operator_mode(tmp_path: Path) -> None:
         await is_refused(server.url, credentials_file=tmp_path / "missing.creds", reason=Reason.CONFIG)
 
 
-async def test_a_client_certificate(certificates: Path) -> None:
+async def test_a_client_certificate(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server_files = f'cert_file: "{certificates}/server.crt", key_file: "{certificates}/server.key"'
     config = f'tls {{ {server_files}, ca_file: "{certificates}/client.crt", verify: true }}'
     ours = {"cert_file": certificates / "client.crt", "key_file": certificates / "client.key"}
@@ -80,3 +80,5 @@ async def test_a_client_certificate(certificates: Path) -> None:
             with pytest.raises((SourceError, OSError)):
                 await reads(url, **less)
         await is_refused(url, ca_file=certificates / "missing.crt", reason=Reason.CONFIG)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "server.crt"))  # the system's
+        assert await reads(url, ca_file=certificates / "client.crt", **ours)

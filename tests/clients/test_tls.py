@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,28 @@ async def test_a_ca_file_without_certificates_is_a_mistake_of_the_configuration(
 
     assert error.reason is Reason.CONFIG
     assert str(error).endswith(f"ca_file {tmp_path / 'ca.pem'}: expected PEM certificates, got none")
+
+
+@pytest.mark.parametrize("kind", ["neo4j", "services", "valkey", "vllm"])
+@pytest.mark.parametrize(("system", "given"), [("server", "client"), ("client", "server")])
+async def test_a_ca_file_adds_to_the_certificates_of_the_system(
+    kind: str, system: str, given: str, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / f"{system}.crt"))
+    trusted = asyncio.Event()
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        trusted.set()  # after the handshake
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    server = await asyncio.start_server(connected, "127.0.0.1", ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    variables = {name: value.format(port=port) for name, value in ADDRESSES[kind].items()}
+    sources = load({f"{kind}.ca_file": str(certificates / f"{given}.crt")}, variables).sources
+    with suppress(SourceError):
+        await collected(next(source for source in sources if source.kind == kind))
+    server.close()
+
+    assert trusted.is_set()

@@ -86,6 +86,30 @@ async def test_a_name_that_takes_long_to_resolve_is_a_timeout(
     assert [vars(record)["error"] for record in caplog.records] == ["fleet:1: DNS lookup timed out"]
 
 
+@pytest.mark.parametrize(
+    ("error", "instances"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 0),
+        (socket.gaierror(socket.EAI_NODATA, "No address associated with hostname"), 0),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), None),
+        (socket.gaierror(socket.EAI_FAIL, "Non-recoverable failure in name resolution"), None),
+    ],
+    ids=lambda value: str(getattr(value, "strerror", "")),
+)
+async def test_a_lookup_that_failed_is_no_data_and_an_unknown_name_has_no_instances(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, instances: int | None
+) -> None:
+    def resolved(*_: Any, **__: Any) -> list[Any]:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    page = await page_now(Services(ServicesOptions.model_validate({"grpc": {"a": "fleet:1"}})))
+
+    assert page['fleet_service_up{service="a",address=""}'] == 0
+    assert page[f'fleet_service_failure{{service="a",address="",reason="{Reason.UNREACHABLE}"}}'] == 1
+    assert page.get('fleet_service_instances{service="a"}') == instances
+
+
 async def test_an_orchestrator_that_changes_to_the_other_package_is_read(addresses: list[str]) -> None:
     addresses[:] = ["127.0.0.1"]
     older, newer = orchestrator("orchestrator.v1"), orchestrator("fleet.orchestrator.v1")

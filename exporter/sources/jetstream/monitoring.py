@@ -6,13 +6,13 @@ Each configured address is one server. One that does not respond loses only its 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from exporter.clients.tls import client_context
 from exporter.config.address import Address
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, info, labels
 from exporter.metrics.timestamps import seconds
@@ -140,8 +140,7 @@ class MonitoringPorts:
             import httpx
 
             is_secure = any(address.scheme == "https" for address in self._addresses)
-            cafile = str(self._ca_file) if self._ca_file else None
-            verify = ssl.create_default_context(cafile=cafile) if is_secure else False
+            verify = client_context("jetstream.", self._ca_file) if is_secure else False
             self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, verify=verify)
         return self._client
 

@@ -57,7 +57,7 @@ class LokiOptions(SourceOptions):
     password: Annotated[Secret, option("Loki password.")] = SecretStr("")
     token: Annotated[Secret, option("Loki bearer token.")] = SecretStr("")
     tenant: Annotated[str, option("Loki tenant (X-Scope-OrgID).")] = ""
-    ca_file: Annotated[Path | None, option("CA certificate of Loki.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates for Loki, in addition to the system's.")] = None
     streams: Annotated[Names, option("Streams to copy; default: all with limits retention.")] = ()
     redact: Annotated[Names, option("Fields of events whose values are not copied.")] = REDACT
     text_limit: Annotated[Count, option("Maximum characters of a text within an event.")] = 16_000
@@ -72,7 +72,7 @@ class LokiOptions(SourceOptions):
     nats_token: Annotated[Secret, option("NATS token.")] = SecretStr("")
     nats_nkey_file: Annotated[Path | None, option("File with an nkey seed for NATS.")] = None
     nats_credentials_file: Annotated[Path | None, option("File with the JWT and seed of a NATS user.")] = None
-    nats_ca_file: Annotated[Path | None, option("CA certificate of NATS, for TLS.")] = None
+    nats_ca_file: Annotated[Path | None, option("CA certificates for NATS, in addition to the system's.")] = None
     nats_cert_file: Annotated[Path | None, option("Client certificate for NATS, for mutual TLS.")] = None
     nats_key_file: Annotated[Path | None, option("Private key of the client certificate for NATS.")] = None
     nats_api_prefix: Annotated[str, option("Prefix of the JetStream API, $JS.DOMAIN.API for a domain.")] = "$JS.API"

@@ -78,7 +78,7 @@ class Neo4jOptions(SourceOptions):
         AfterValidator(_distinct),
         option("Databases to count; each is collected separately.", env="NEO4J_DATABASE"),
     ] = ("neo4j",)
-    ca_file: Annotated[Path | None, option("CA certificate of the server, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates for TLS, in addition to the system's.")] = None
     max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
     max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
     max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500
@@ -238,9 +238,8 @@ class Neo4jDatabase(Target[Neo4jSnapshot]):
             uri = options.uri.without_credentials  # the driver's error messages contain the whole address
             trust: dict[str, Any] = {}
             if options.ca_file:
-                client_context("neo4j.", options.ca_file)  # names a file that cannot be used
-                trust = {"trusted_certificates": neo4j.TrustCustomCAs(str(options.ca_file)), "encrypted": True}
-                uri = uri.replace("+s://", "://", 1)  # the driver rejects +s with a CA; `encrypted` enables TLS
+                trust = {"ssl_context": client_context("neo4j.", options.ca_file)}
+                uri = uri.replace("+s://", "://", 1)  # the driver rejects +s with a context, which enables TLS
             self._driver = neo4j.AsyncGraphDatabase.driver(
                 uri,
                 auth=(options.uri.user or options.user, options.uri.password or options.password.get_secret_value()),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from pydantic import model_validator
 
 from exporter.clients.http_errors import reason_of_http
-from exporter.clients.tls import client_context
+from exporter.clients.tls import authorities, client_context
 from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NO_ADDRESS = (socket.EAI_NONAME, socket.EAI_NODATA)
+"""getaddrinfo's errors that are the name server's answer; with others, such as EAI_AGAIN, there is none."""
+
 _NO_ADDRESSES: dict[str, Address] = {}
 
 
@@ -49,7 +52,7 @@ class ServicesOptions(SourceOptions):
     ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
     deadline: Annotated[Seconds, option("Timeout of all requests to one address, in seconds.")] = 2.0
     tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
-    ca_file: Annotated[Path | None, option("CA certificate of the gRPC services, for TLS.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates, in addition to the system's.")] = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -139,7 +142,9 @@ class Services(Source, Target[ServicesSnapshot]):
             return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.TIMEOUT, message=message)]
         except (OSError, UnicodeError) as error:
             message = f"{address.location} does not resolve: {getattr(error, 'strerror', None) or error}"
-            return [Probe(service=name, instance="", round_trip=0.0, reason=Reason.UNREACHABLE, message=message)]
+            is_absent = not isinstance(error, OSError) or error.errno in _NO_ADDRESS
+            reason = Reason.UNREACHABLE
+            return [Probe(service=name, instance="", round_trip=0.0, reason=reason, message=message, is_absent=is_absent)]
         hosts = dict.fromkeys((family, str(where[0])) for family, *_, where in found)
         instances = [f"[{ip}]:{port}" if family == socket.AF_INET6 else f"{ip}:{port}" for family, ip in hosts]
         options = self.options
@@ -164,13 +169,9 @@ class Services(Source, Target[ServicesSnapshot]):
                     Reason.CONFIG, "gRPC is not installed; install fleet-exporter with its extra grpc: fleet-exporter[grpc]"
                 ) from None
             if self.options.tls:
-                ca_file = self.options.ca_file
-                try:
-                    authority = ca_file.read_bytes() if ca_file else None
-                except OSError as error:
-                    raise SourceError(Reason.CONFIG, f"services.ca_file {ca_file}: {error.strerror}") from None
+                trusted = authorities("services.", self.options.ca_file) if self.options.ca_file else None
                 named = (("grpc.ssl_target_name_override", host),)
-                channel = grpc.aio.secure_channel(instance, grpc.ssl_channel_credentials(authority), options=named)
+                channel = grpc.aio.secure_channel(instance, grpc.ssl_channel_credentials(trusted), options=named)
             else:
                 channel = grpc.aio.insecure_channel(instance)
             self._clients[key] = GrpcClient(channel, deadline=self.options.deadline)

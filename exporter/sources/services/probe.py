@@ -40,7 +40,7 @@ HEALTH = state_set(
 )
 ROUND_TRIP = gauge("fleet_service_round_trip_seconds", "Round-trip time of the last check.", *_WHO, unit=Unit.SECONDS)
 INSTANCES = gauge(
-    "fleet_service_instances", "Addresses that the service name resolves to; no data if the lookup timed out.", "service"
+    "fleet_service_instances", "Addresses that the service name resolves to; no data if the lookup failed.", "service"
 )
 STARTED = gauge(
     "fleet_service_start_timestamp_seconds", "Start time reported by the service (uptime_seconds).", *_WHO,
@@ -79,13 +79,17 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """One check; `reason` if it failed. Values that the service does not report are None or empty. Times in seconds."""
+    """One check; `reason` if it failed. Values that the service does not report are None or empty. Times in seconds.
+
+    `is_absent`: the name resolves to no address; otherwise a check without an instance is a lookup that failed.
+    """
 
     service: str
     instance: str
     round_trip: float
     reason: Reason | None = None
     message: str = ""
+    is_absent: bool = False
     health: Health | None = None
     uptime: float | None = None
     deliberations: tuple[tuple[str, int], ...] = ()
@@ -97,9 +101,9 @@ class Probe:
 
 
 def samples(probes: Sequence[Probe], services: Iterable[str], now: float) -> Iterable[Sample]:
-    """Every check; a service whose name does not resolve has 0 instances, none known if the lookup timed out."""
+    """Every check; a service whose name does not resolve has 0 instances, none known if the lookup failed."""
     instances = Counter(probe.service for probe in probes if probe.instance)
-    unknown = {probe.service for probe in probes if not probe.instance and probe.reason is Reason.TIMEOUT}
+    unknown = {probe.service for probe in probes if not probe.instance and not probe.is_absent}
     yield from (INSTANCES(instances[one], service=one) for one in services if one not in unknown)
     for probe in probes:
         who = labels(service=probe.service, address=probe.instance)

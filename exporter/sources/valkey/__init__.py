@@ -56,7 +56,7 @@ class ValkeyOptions(SourceOptions):
     key_groups_limit: Annotated[int, Gt(0), option("Maximum number of groups; the rest is `other`.")] = 50
     scan_limit: Annotated[Count, option("Maximum keys per SCAN; a larger keyspace is incomplete.")] = 20_000
 
-    ca_file: Annotated[Path | None, option("CA certificates for rediss:// addresses; default: the system's.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates for rediss:// addresses, in addition to the system's.")] = None
     cert_file: Annotated[Path | None, option("Client certificate for rediss:// addresses.")] = None
     key_file: Annotated[Path | None, option("Key of the client certificate.")] = None
 

@@ -47,7 +47,7 @@ class VllmOptions(SourceOptions):
         option("host:port, http:// or https:// addresses; /metrics is added if the address has no path.", env="VLLM_URL"),
     ] = ()
     token: Annotated[Secret, option("Bearer token, if a proxy in front of the server requires one.")] = SecretStr("")
-    ca_file: Annotated[Path | None, option("CA certificate of the servers, for https.")] = None
+    ca_file: Annotated[Path | None, option("CA certificates for https, in addition to the system's.")] = None
     service: Annotated[
         Names,
         AfterValidator(_full_names),
