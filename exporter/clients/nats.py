@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from exporter.clients.cancellation import cancellable
@@ -91,6 +91,18 @@ class Connection:
         elif isinstance(failure, errors.StaleConnectionError) and not isinstance(failure, errors.UnexpectedEOF):
             reason, sentence = Reason.TIMEOUT, "the server does not respond"
         return SourceError(reason, f"NATS at {self._server.server}: {sentence}")
+
+    @contextlib.contextmanager
+    def losing(self) -> Iterator[None]:
+        """Raises `loss()` instead of the errors of nats-py's calls that find the connection closed."""
+        import nats.errors as errors
+
+        try:
+            yield
+        except errors.Error:
+            if self.is_open:
+                raise
+            raise self.loss() from None
 
     @property
     def server(self) -> str:

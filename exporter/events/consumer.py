@@ -98,18 +98,20 @@ class EventConsumer:
         """Connect, read, and reconnect forever."""
         delays = _backoff()
         while True:
+            was_open = False
             try:
                 await self.connection.open()
-                await self._read()
+                was_open = True
+                with self.connection.losing():
+                    await self._read()
+                delays.reset()
+                self.problem = self.connection.loss()
             except SourceError as error:
                 self.problem = error
             except (OSError, TimeoutError) as error:
                 self.problem = SourceError(reason_of(error), f"NATS: {error or 'no reply'}")
-            else:
-                self.disconnects += 1
-                self.problem = self.connection.loss()
-                delays.reset()
             finally:
+                self.disconnects += was_open and not self.connection.is_open
                 await self._stop()
             self.tried.set()
             await asyncio.sleep(delays.next())

@@ -114,7 +114,8 @@ class StreamReader:
         client = self._connection.client
         self._inbox = client.new_inbox()
         self._next = f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{created.name}"
-        self._subscription = await client.subscribe(self._inbox, cb=self._take)
+        with self._connection.losing():
+            self._subscription = await client.subscribe(self._inbox, cb=self._take)
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Batches of received messages, forever. Raises Lost or SourceError."""
@@ -142,7 +143,8 @@ class StreamReader:
             "idle_heartbeat": int(_HEARTBEAT * _NANO),
         }
         self._wanted += self._batch
-        await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
+        with self._connection.losing():
+            await self._connection.client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _take(self, message: Msg) -> None:
         # Minimal work per message; parsing is done per batch.

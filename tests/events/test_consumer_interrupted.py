@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
+from exporter.clients.nats_server import NatsServer
+from exporter.config.options import Address
 from exporter.errors import Reason
+from exporter.events.consumer import EventConsumer
+from exporter.events.model import Message
 from servers.nats import Nats
+from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
 from tests.support.fleet_streams import CREATED, Fleet, Reader, fails, fleet_on, has_consumers, reading
 from tests.support.pages import Page, eventually
 
@@ -142,3 +148,46 @@ async def test_reading_resumes_after_a_silent_server_recovers(server: Nats) -> N
             await fleet.says("planning.story.created", story_id="US-1")
             page = await reader.shows(CREATED, 1)
             assert page["fleet_exporter_nats_disconnects_total"] == 0
+
+
+class Interrupted:
+    """A Listener that resets all connections at the end of the first replay, when the consumer begins to subscribe."""
+
+    def __init__(self, proxy: FaultProxy) -> None:
+        self._proxy = proxy
+        self.received = 0
+
+    def reset(self) -> None:
+        self.received = 0
+
+    def on_replay_complete(self) -> None:
+        self._proxy.set(Mode.RESET)
+        self._proxy.set(Mode.PASS)
+
+    def message(self, message: Message, *, live: bool) -> None:
+        self.received += live and message.stream == "WORK"
+
+    def advisory(self, data: bytes) -> None:
+        pass
+
+
+async def test_a_connection_lost_between_two_subscriptions_is_a_disconnect(server: Nats) -> None:
+    async with fleet_on(server.url) as fleet:
+        # Work-queue streams are read with a subscription for each subject.
+        await fleet.stream("WORK", *(f"work.{number}" for number in range(500)), retention="workqueue")
+        with fault_proxy(server.url) as proxy:
+            listener = Interrupted(proxy)
+            at_proxy = NatsServer(url=(Address(f"nats://{proxy.address}"),))
+            consumer = EventConsumer(at_proxy, timeout=5, lookback=60, streams=(), listener=listener)
+            running = asyncio.create_task(consumer.run())
+
+            async def receives() -> bool:
+                await fleet.says("work.499")
+                return listener.received > 0 or running.done()
+
+            await eventually(receives)
+            assert not running.done()
+            assert consumer.disconnects == 1
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
