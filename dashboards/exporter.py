@@ -17,6 +17,7 @@ from exporter.metrics import process
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Matcher, Series
 from exporter.scrape import state as scrape
+from exporter.source import LIMIT_HITS
 from exporter.sources import loki
 from exporter.sources.fleet import samples
 from exporter.sources.fleet.consumer_samples import STREAM_LAG, STREAM_MODE
@@ -172,7 +173,7 @@ DASHBOARD = Dashboard(
                     "Unparseable messages, items over a cardinality limit, and RayJob states unknown to this version "
                     "(fleet_events_unparsed_total, fleet_exporter_limit_hits_total, ray_job_unknown_states_total).",
                     happened(samples.UNPARSED, "parse error: {{reason}}", "reason"),
-                    happened(samples.LIMIT_HITS, "over limit: {{kind}}", "kind"),
+                    happened(LIMIT_HITS, "over limit: {{kind}}", "kind"),
                     happened(jobs.UNKNOWN, "unknown RayJob {{field}}", "field"),
                     unit="locale",
                     bars=True,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from exporter.config.options import Count, Options, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
-from exporter.metrics.metric import Metric, Sample, gauge
+from exporter.metrics.metric import Metric, Sample, counter, gauge
 
 SnapshotT = TypeVar("SnapshotT")
 
@@ -33,6 +33,11 @@ UNREADABLE_VALUES = gauge(
     "field",
 )
 """Shared by the sources that parse values of other programs."""
+
+LIMIT_HITS = counter(
+    "fleet_exporter_limit_hits_total", "Objects dropped or counted as `other` because a limit was reached, by kind.", "kind"
+)
+"""Shared by the sources that limit what they track; each has its own kinds."""
 
 
 class SourceOptions(Options):

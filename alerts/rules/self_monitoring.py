@@ -12,6 +12,7 @@ from exporter.metrics import process
 from exporter.metrics.metric import gauge
 from exporter.metrics.promql import REPLICA_LABELS, Expression, like, series
 from exporter.scrape import state as scrape
+from exporter.source import LIMIT_HITS
 from exporter.sources import loki
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import DROPPED, POSITION, SKIPPED, STREAM_LAG, STREAM_MODE
@@ -203,7 +204,7 @@ RULES: Final[tuple[AlertingRule, ...]] = (
     ),
     AlertingRule(
         name="FleetExporterCardinalityLimit",
-        query=series(fleet.LIMIT_HITS).grown("1h"),
+        query=series(LIMIT_HITS).grown("1h"),
         severity=Severity.INFO,
         component=Component.EXPORTER,
         summary="Cardinality limit reached",

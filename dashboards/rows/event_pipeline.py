@@ -17,6 +17,7 @@ from exporter.events.streams import DeliveryMode
 from exporter.fleet import delivery
 from exporter.metrics.metric import Metric
 from exporter.metrics.promql import Series
+from exporter.source import LIMIT_HITS
 from exporter.sources import loki
 from exporter.sources.fleet import grafana_live
 from exporter.sources.fleet import samples as fleet
@@ -110,7 +111,7 @@ ALL_SEEN: Final = Row(
             "and messages dropped at overflow (fleet_exporter_dropped_messages_total).",
             _rate(fleet.UNPARSED, "{{reason}}", "reason"),
             _rate(fleet.UNREADABLE_VALUES, "unreadable {{field}}", "field"),
-            _rate(fleet.LIMIT_HITS, "over limit: {{kind}}", "kind"),
+            _rate(LIMIT_HITS, "over limit: {{kind}}", "kind"),
             _rate(DROPPED, "overflow"),
             unit="eps",
             width=8,

@@ -209,8 +209,16 @@ async def test_agents_over_the_limit_are_in_the_totals(tmp_path: Path) -> None:
     with broker(path) as connection:
         for number in range(5):
             insert(connection, "agents", agent_id=f"a{number}", type="claude", status="active", comm_mode="tmux")
-        page = await collected(Broker(BrokerOptions(database=path, max_agents=2)))
+            insert(connection, "error_logs", agent_id=f"a{number}", error_type="crash")
+        source = Broker(BrokerOptions(database=path, max_agents=2))
+        page = await collected(source)
+        insert(connection, "agents", agent_id="later", type="claude", status="active", comm_mode="tmux")
+        later = await collected(source)
 
     assert page['fleet_broker_agents{status="active",type="claude",mode="tmux"}'] == 5
     assert page['fleet_agents{system="broker",role="claude",state="active"}'] == 5
     assert len([name for name in page if name.startswith("fleet_broker_agent_info{")]) == 2
+    # Each is counted once, not at every reading.
+    refused = 'fleet_exporter_limit_hits_total{{kind="broker_{}"}}'
+    assert [one[refused.format("agents")] for one in (page, later)] == [3, 4]
+    assert [one[refused.format("errors")] for one in (page, later)] == [3, 3]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from exporter.fleet import registry
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
 from exporter.metrics.timestamps import rfc3339
-from exporter.source import UNREADABLE_VALUES
+from exporter.source import LIMIT_HITS, UNREADABLE_VALUES
 from exporter.sources.broker.tables import PENDING, BrokerSnapshot
 
 SYSTEM: Final = "broker"
@@ -62,7 +62,7 @@ LATENCY = histogram(
 )  # fmt: skip
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,
-    OVERDUE, LATENCY, registry.AGENTS, UNREADABLE_VALUES,
+    OVERDUE, LATENCY, registry.AGENTS, UNREADABLE_VALUES, LIMIT_HITS,
 )  # fmt: skip
 
 _MIB = 1024 * 1024
@@ -87,6 +87,8 @@ def samples(broker: BrokerSnapshot) -> Iterable[Sample]:
             yield OLDEST(broker.tickets.oldest)
     if broker.latencies is not None:
         yield broker.latencies.sample(LATENCY, labels())
+    for kind, number in broker.refused.items():
+        yield LIMIT_HITS(number, kind=kind)
     for column in _FIELDS:
         yield UNREADABLE_VALUES(broker.unreadable.get(column, 0), source=SYSTEM, field=column)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -77,6 +77,8 @@ class BrokerSnapshot:
     latencies: Histogram | None
     unreadable: dict[str, int]
     """Values that could not be parsed, by table and column."""
+    refused: dict[str, int]
+    """Agents, and errors by agent and type, dropped over `max_agents` since the start; each once while it is over it."""
 
 
 UNRESOLVED: Final = "lower(trim(COALESCE(CAST(resolved AS TEXT), ''))) IN ('', '0', '0.0', 'false', 'f', 'no', 'n')"
@@ -115,6 +117,8 @@ class Tables:
         self._held: Counter[tuple[str, bool]] = Counter()
         self._latencies = Histogram(LATENCIES)
         self._bad_latencies = 0
+        self._refused = {"broker_agents": 0, "broker_errors": 0}
+        self._over: dict[str, frozenset[str]] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -130,6 +134,7 @@ class Tables:
         agents = everyone[:max_agents]
         if reading.columns("agent_metrics"):
             self._read_figures(reading)
+        self._refuse("broker_agents", [agent.id for agent in everyone[max_agents:]])
         known = {agent.id for agent in agents}
         self._figures = {agent: found for agent, found in self._figures.items() if agent in known}
         if reading.columns("agent_events"):
@@ -147,7 +152,14 @@ class Tables:
             events=dict(self._events),
             latencies=self._latencies.copy() if has_messages else None,
             unreadable=dict(unreadable),
+            refused=dict(self._refused),
         )
+
+    def _refuse(self, kind: str, names: Iterable[str]) -> None:
+        """Count what is over the limit now and was not at the last reading."""
+        over = frozenset(names)
+        self._refused[kind] += len(over - self._over.get(kind, frozenset()))
+        self._over[kind] = over
 
     def _agents(self, reading: Reading, unreadable: Counter[str]) -> list[BrokerAgent]:
         """The agents, the one with the latest heartbeat first."""
@@ -182,7 +194,9 @@ class Tables:
         found: Counter[tuple[str, str]] = Counter()
         for agent, kind, number in reading.rows(ERRORS):
             found[_text(agent), _text(kind)] += number
-        return dict(found.most_common(most))
+        ranked = found.most_common()
+        self._refuse("broker_errors", [f"{agent} {kind}" for (agent, kind), _ in ranked[most:]])
+        return dict(ranked[:most])
 
     def _read_figures(self, reading: Reading) -> None:
         newest = reading.last_row("agent_metrics")

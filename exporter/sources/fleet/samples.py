@@ -11,6 +11,7 @@ from exporter.fleet.deliberations import Ending
 from exporter.fleet.registry import AGENTS
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
+from exporter.source import LIMIT_HITS
 from exporter.sources.fleet.snapshot import DeliberationsSnapshot, StagesSnapshot, StateSnapshot
 
 EVENTS = counter(
@@ -97,9 +98,6 @@ OPEN_SINCE = gauge(
     "Start time of a role's oldest deliberation in progress; no data if none is in progress.",
     "role",
     unit=Unit.TIMESTAMP,
-)
-LIMIT_HITS = counter(
-    "fleet_exporter_limit_hits_total", "Objects dropped or counted as `other` because a limit was reached, by kind.", "kind"
 )
 
 
