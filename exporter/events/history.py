@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from exporter.clients.nats import Connection
-from exporter.errors import SourceError
+from exporter.errors import Reason, SourceError
 from exporter.events.model import Event, Message
 from exporter.events.ordered_reader import Start, StreamGone, StreamReader
 from exporter.events.replay import Skipped, StreamRange, messages_since
@@ -112,14 +112,18 @@ class _Backwards:
 class History:
     """Streams with their first and last sequence at creation; later messages are not read.
 
-    Streams that cannot be read are left out and added to `skipped`.
+    Streams that cannot be read, such as the `offline` ones, are left out and added to `skipped`. A stream that times out
+    ends the steps instead, because its messages may be there at the next attempt.
 
     """
 
-    def __init__(self, connection: Connection, streams: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, connection: Connection, streams: Mapping[str, tuple[int, int]], offline: Iterable[str] = ()) -> None:
         self._connection = connection
         self._streams = streams
-        self.skipped: Skipped = {}
+        self.skipped: Skipped = {
+            name: SourceError(Reason.UNREACHABLE, f"stream {name} is offline: no server that has it responds")
+            for name in offline
+        }
 
     async def newer(self, start: StoragePosition, until: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
         """Messages after a position, up to a time, oldest first. Raises SourceError."""
@@ -127,6 +131,7 @@ class History:
         since = max(start.stored - _CLOCK_STEP, 0.0)
         async with aclosing(messages_since(self._connection, last, since, self.skipped)) as batches:
             async for batch in batches:
+                self._check_timeouts()
                 kept = [
                     message
                     for message in batch
@@ -135,6 +140,7 @@ class History:
                 yield SearchStep(kept, max(start, StoragePosition.of(batch[-1])))
                 if batch[-1].stored > until:
                     return
+        self._check_timeouts()
         self._check_any_read()
 
     async def older(self, start: StoragePosition, since: float, keep: Keep) -> AsyncGenerator[SearchStep, None]:
@@ -150,6 +156,7 @@ class History:
             for one in unread:
                 if one.lowest is None or one.lowest == top:
                     await one.load(start, since, keep)
+            self._check_timeouts()
             # No unread message is newer than the lowest examined time of every stream.
             lows = [one.lowest for one in streams if not one.is_complete]
             if any(low is None for low in lows):
@@ -164,8 +171,14 @@ class History:
 
     def _check_any_read(self) -> None:
         """Raises SourceError if no stream can be read."""
-        if self._streams and self._streams.keys() == self.skipped.keys():
+        if self._streams and self._streams.keys() <= self.skipped.keys():
             raise next(iter(self.skipped.values()))
+
+    def _check_timeouts(self) -> None:
+        """Raises SourceError if a stream timed out: further steps would leave its messages out."""
+        for stream, error in self.skipped.items():
+            if error.reason is Reason.TIMEOUT:
+                raise SourceError(Reason.TIMEOUT, f"stream {stream} does not respond; retry ({error})")
 
     async def _last_at(self, stream: str, stored: float, last: int) -> int:
         """The last sequence stored up to a time; ± messages of the same microsecond; 0 if the stream cannot be read."""
@@ -179,6 +192,7 @@ class History:
             if not self._connection.is_open:
                 raise
             self.skipped[stream] = error
+            self._check_timeouts()
             return 0
         finally:
             await reader.close()

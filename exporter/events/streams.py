@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -65,6 +65,11 @@ class StreamCursor:
 
 def delivery_mode(stream: Stream) -> DeliveryMode:
     return DeliveryMode.CONSUMER if stream.config.retention in ("limits", "") else DeliveryMode.SUBSCRIPTION
+
+
+def wanted_offline(offline: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The offline streams that may have events, by the same rules as `wanted`, as far as their names say."""
+    return [name for name in offline if (name in names if names else not name.startswith(_BUCKETS))]
 
 
 def wanted(streams: Sequence[Stream], names: Sequence[str], offline: Collection[str] = ()) -> list[Stream]:

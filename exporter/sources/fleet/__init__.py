@@ -22,14 +22,14 @@ from exporter.events.consumer import EventConsumer
 from exporter.events.history import History
 from exporter.events.model import Event, Message, Unparsed, parsed
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
-from exporter.events.streams import DeliveryMode, delivery_mode, wanted
+from exporter.events.streams import DeliveryMode, delivery_mode, wanted, wanted_offline
 from exporter.fleet import delivery
 from exporter.fleet.agents import AgentTimeouts
 from exporter.fleet.delivery import ConsumerStats
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import LIMIT_HITS, Source, SourceOptions, Target
 from exporter.sources.fleet import consumer_samples, grafana_live, samples
 from exporter.sources.fleet.grafana_live import GrafanaLive
 from exporter.sources.fleet.snapshot import FleetSnapshot, state_of
@@ -180,7 +180,7 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         yield from samples.samples(snapshot.state)
         yield from consumer_samples.samples(snapshot)
         yield from delivery.samples(snapshot.consumers)
-        yield samples.LIMIT_HITS(snapshot.consumers.refused, kind="consumer")
+        yield LIMIT_HITS(snapshot.consumers.refused, kind="consumer")
         yield broadcast.CLIENTS(snapshot.clients)
         yield broadcast.DROPPED_CLIENTS(snapshot.dropped_clients)
         if snapshot.grafana is not None:
@@ -201,7 +201,9 @@ class FleetEvents(Source, Target[FleetSnapshot]):
                 if delivery_mode(stream) is DeliveryMode.CONSUMER and stream.state.messages
             ]
             yield History(
-                connection, {stream.config.name: (stream.state.first_seq, stream.state.last_seq) for stream in streams}
+                connection,
+                {stream.config.name: (stream.state.first_seq, stream.state.last_seq) for stream in streams},
+                wanted_offline(offline, self.options.streams),
             )
         finally:
             await connection.close()

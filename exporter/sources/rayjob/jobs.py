@@ -216,9 +216,7 @@ class Attempts:
 class RayJobs:
     """An ObjectStore of RayJobs; ignores RayJobs of other shards."""
 
-    def __init__(
-        self, correlation: Correlation, shard: Shard = WHOLE, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, correlation: Correlation, shard: Shard = WHOLE, clock: Callable[[], float] = time.monotonic) -> None:
         self._correlation = correlation
         self._shard = shard
         self._scopes: dict[str, dict[Key, JobRow]] = defaultdict(dict)

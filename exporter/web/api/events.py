@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -137,7 +137,7 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
             **cursors,
             "truncated": found.stopped is not None,
             "stopped": found.stopped,
-            "skipped_streams": {stream: str(error) for stream, error in found.skipped.items()},
+            "skipped_streams": found.left_out,
             "read_to": rfc3339(read_to) if read_to is not None and read_to < LATEST else None,
         }
 
@@ -159,6 +159,8 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
         else:
             body = b'{"events":[' + b",".join(found.texts) + b"]," + msgspec.json.encode(about)[1:]
         headers = link_header(request, {name: about[name] for name in ("next", "previous")})
+        if found.skipped:
+            headers["x-skipped-streams"] = ", ".join(map(quote, found.skipped))  # NDJSON and CSV have no other place
         return Response(body, media_type=_MEDIA[query.format], headers=headers)
 
     @routes.get(
@@ -174,7 +176,8 @@ def router(following: FleetEvents | None, searches: Searches | None) -> APIRoute
         found, about = await read(request, query, EventFilter(story=story))
         known = following.fleet.stories.things.get(story)
         if known is None and not found.views and not about["truncated"] and query.cursor is None:
-            raise HTTPException(404, f"story {story} not found")
+            unread = f" in the streams that can be read; not read: {', '.join(found.skipped)}" if found.skipped else ""
+            raise HTTPException(404, f"story {story} not found{unread}")
         response.headers.update(link_header(request, {name: about[name] for name in ("next", "previous")}))
         return {"story": story_view(story, known), "events": found.views, **about}
 
@@ -190,4 +193,6 @@ _EVENTS_DESCRIPTION = """A page ends at `limit` events, after `timeout` seconds,
 `read_to` the time up to which all events were read. Pass `next` as `cursor` for the next page and `previous` for the
 previous one; both are also in the `Link` header. Cursors stay valid while events arrive: no event is repeated or
 skipped. With `order=newest` and no `until`, `previous` returns events published since.
-`skipped_streams` has the streams that NATS does not let the exporter read, with the error."""
+`skipped_streams` has the streams that NATS does not let the exporter read, with the error; so has the header
+`X-Skipped-Streams`, without the error. If a stream does not respond, the page ends before its first missing event with
+`stopped: stream`, and `next` continues there; without any event before it, the status is 502."""

@@ -21,6 +21,7 @@ from exporter.errors import SourceError
 from exporter.events.broadcast import EventBroadcaster, Listening, TooManyListeners, is_full, listening_to, newest
 from exporter.events.model import Event
 from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view, summary
+from exporter.events.replay import Skipped
 from exporter.sources.fleet import FleetEvents
 from exporter.web.api.event_query import LiveQuery, StreamQuery
 from exporter.web.api.filter import EventFilter
@@ -69,6 +70,7 @@ class ClientStream:
         self._priority = priority
         self._with_fleet = with_fleet
         self._read: dict[str, int] = {}
+        self._skipped: Skipped = {}
         self._ends = asyncio.get_running_loop().time() + REPLAY_SECONDS
 
     def _part(self, event: Event) -> Part:
@@ -90,7 +92,8 @@ class ClientStream:
                 if since is not None:
                     async for part in self._replayed(since, 0):
                         yield part
-                    yield Part("replayed", {})
+                    unread = {stream: str(error) for stream, error in self._skipped.items()}
+                    yield Part("replayed", {"skipped_streams": unread})
                 async for part in self._live(listening):
                     yield part
         except TooManyListeners:
@@ -117,7 +120,7 @@ class ClientStream:
         if self._past is None:
             return
         with self._past.slot(replay=True):
-            async with aclosing(self._past.since(since, self._wanted)) as events:
+            async with aclosing(self._past.since(since, self._wanted, self._skipped)) as events:
                 while True:
                     async with asyncio.timeout_at(self._ends):
                         event = await anext(events, None)
@@ -219,7 +222,7 @@ _STREAM_DESCRIPTION = """Each message has one of these event types:
 
 - `event`: one event, as in /api/events, with a one-line `summary`
 - `fleet`: councils, and counts of stories and tasks (with `fleet=true`)
-- `replayed`: the replay is complete; live events follow
+- `replayed`: the replay is complete except for `skipped_streams`, which cannot be read; live events follow
 - `dropped`: the client reads too slowly; the stream ends
 - `error`: the stream cannot continue; `error` has the reason"""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from exporter.errors import Reason, SourceError
 from exporter.events.broadcast import EventBroadcaster, newest
 from exporter.events.history import SearchStep, StoragePosition
 from exporter.events.model import Event, Message, Unparsed, parsed
@@ -40,6 +41,8 @@ class Stopped(StrEnum):
     LIMIT = "limit"
     DEADLINE = "deadline"
     SIZE = "size"
+    STREAM = "stream"
+    """A stream did not respond."""
 
 
 @dataclass
@@ -53,6 +56,11 @@ class Found:
     stopped: Stopped | None = None
     skipped: Skipped = field(default_factory=dict)
     """Streams that cannot be read."""
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why each stream was not read, by name."""
+        return {stream: str(error) for stream, error in self.skipped.items()}
 
 
 def _busy() -> HTTPException:
@@ -114,34 +122,44 @@ class Searches:
         timeout: float,  # noqa: ASYNC109 - the partial result is kept
         view: Callable[[Event], tuple[dict[str, Any], bytes]],
     ) -> Found:
-        """Matching events in the cursor's direction, at most `limit`, within `timeout` seconds. Raises SourceError."""
+        """Matching events in the cursor's direction, at most `limit`, within `timeout` seconds.
+
+        Raises SourceError, also if a stream does not respond before there is anything to return.
+
+        """
         found = Found(reached=cursor.place)
         size = 0
         with self.slot(), contextlib.suppress(TimeoutError):
             found.stopped = Stopped.DEADLINE
-            async with asyncio.timeout(timeout), aclosing(self._steps(cursor, wanted, found.skipped)) as steps:
-                async for events, reached in steps:
-                    for number, event in enumerate(events):
-                        if len(found.views) == limit or size > _PAGE_BYTES:
-                            found.stopped = Stopped.LIMIT if len(found.views) == limit else Stopped.SIZE
-                            return found
-                        if number % _TOGETHER == _TOGETHER - 1:
-                            await self._priority.give_way()
-                        shown, text = view(event)
-                        found.views.append(shown)
-                        found.texts.append(text)
-                        found.reached = StoragePosition.of(event)
-                        found.first = found.first or found.reached
-                        size += len(text)
-                    found.reached = reached
-                    await self._priority.give_way()
+            try:
+                async with asyncio.timeout(timeout), aclosing(self._steps(cursor, wanted, found.skipped)) as steps:
+                    async for events, reached in steps:
+                        for number, event in enumerate(events):
+                            if len(found.views) == limit or size > _PAGE_BYTES:
+                                found.stopped = Stopped.LIMIT if len(found.views) == limit else Stopped.SIZE
+                                return found
+                            if number % _TOGETHER == _TOGETHER - 1:
+                                await self._priority.give_way()
+                            shown, text = view(event)
+                            found.views.append(shown)
+                            found.texts.append(text)
+                            found.reached = StoragePosition.of(event)
+                            found.first = found.first or found.reached
+                            size += len(text)
+                        found.reached = reached
+                        await self._priority.give_way()
+            except SourceError as error:
+                if error.reason is not Reason.TIMEOUT or found.reached == cursor.place:
+                    raise
+                found.stopped = Stopped.STREAM
+                return found
             found.stopped = None
         return found
 
-    async def since(self, since: float, wanted: EventFilter) -> AsyncGenerator[Event, None]:
-        """All matching events since a time, oldest first. Raises SourceError."""
+    async def since(self, since: float, wanted: EventFilter, skipped: Skipped) -> AsyncGenerator[Event, None]:
+        """All matching events since a time, oldest first; `skipped` as in `_steps`. Raises SourceError."""
         cursor = Cursor(Direction.NEWER, since, "", -1, since, None)
-        async with aclosing(self._steps(cursor, wanted, {})) as steps:
+        async with aclosing(self._steps(cursor, wanted, skipped)) as steps:
             async for events, _ in steps:
                 for event in events:
                     yield event
@@ -170,6 +188,7 @@ class Searches:
                     if older
                     else history.newer(cursor.place, until, wanted.may_match)
                 )
+                skipped |= history.skipped
                 history.skipped = skipped
                 async with aclosing(steps):
                     async for messages, reached in steps:

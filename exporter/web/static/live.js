@@ -110,6 +110,10 @@ function showEvent(event) {
   while (rows.rows.length > SHOWN) rows.deleteRow(-1);
 }
 
+function unreadText(streams) {
+  return streams.length ? ` (incomplete: ${streams.join(", ")} cannot be read)` : "";
+}
+
 async function showStory(story) {
   const dialog = byId("story");
   const [title, about, list] = [dialog.querySelector("h2"), dialog.querySelector("p"), dialog.querySelector("ol")];
@@ -122,7 +126,8 @@ async function showStory(story) {
     const found = await reply.json();
     if (!reply.ok) throw new Error(found.detail);
     about.textContent = `${found.story.title || ""} ${found.story.stage || ""} · ${found.events.length} events` +
-      (found.truncated ? " (the streams hold more)" : "");
+      (found.stopped === "stream" ? " (incomplete: a stream does not respond; open the story again)" :
+        found.truncated ? " (the streams hold more)" : "") + unreadText(Object.keys(found.skipped_streams));
     list.replaceChildren(...found.events.map((event) => element("li",
       [event.time, event.type, event.agent || event.producer, event.outcome === "none" ? "" : event.outcome, event.error]
         .filter(Boolean).join(" · "), event.outcome === "failed" ? "failed" : "")));
