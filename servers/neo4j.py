@@ -129,19 +129,17 @@ def _cause(lines: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def start(
-    *, password: str = "fleet-demo", port: int | None = None, procedures: Sequence[str] = ("*",)
-) -> Iterator[RunningNeo4j]:
+def start(*, password: str = "fleet-demo", port: int | None = None, without: Sequence[str] = ()) -> Iterator[RunningNeo4j]:
     """An empty database with that password for the user neo4j; the password has eight characters or more.
 
-    `procedures` are the only ones that the server has.
+    `without` are built-in procedures that the server does not have.
     """
     jars, classes = prepare()
     port = free_port(port)
     with temporary_folder("neo4j") as folder:
         command = ["java", "-Xms128m", "-Xmx512m", "-XX:-UsePerfData"]  # otherwise performance data is written to /tmp
-        command += [f"-Dprocedures={','.join(procedures)}", f"-Djava.io.tmpdir={folder}"]
-        command += [f"-Djna.tmpdir={folder}", "-cp", f"{jars}/*:{classes}"]
+        command += [f"-Dwithout={','.join(without)}"] if without else []
+        command += [f"-Djava.io.tmpdir={folder}", f"-Djna.tmpdir={folder}", "-cp", f"{jars}/*:{classes}"]
         command += ["FleetGraph", str(folder / "data"), str(port)]
 
         def ready() -> bool:
