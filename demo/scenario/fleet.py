@@ -17,6 +17,8 @@ STATES = ("BACKLOG", "DRAFT", "DESIGN", "BUILD", "TEST", "DOCS", "DONE")
 
 _FAILING = 0.03
 """Share of responses that fail: within the error budget, so that no alert fires without a fault."""
+_LONGEST_SECONDS = 4.5
+"""Below the latency alert's threshold, which one response in ten thousand would exceed."""
 
 STREAMS = {
     "PLANNING_EVENTS": "planning.>",
@@ -158,7 +160,7 @@ class SimulatedFleet:
         return AgentResponse(
             agent=f"agent-{role.lower()}-{number:03}",
             role=role,
-            seconds=self._random.lognormvariate(0.3, 0.35),
+            seconds=min(self._random.lognormvariate(0.3, 0.35), _LONGEST_SECONDS),
             prompt_tokens=self._random.randint(50, 900),
             tokens=self._random.randint(40, 700),
             failed=self._random.random() < _FAILING,
