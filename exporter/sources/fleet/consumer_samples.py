@@ -17,7 +17,7 @@ STREAM_MODE = state_set(
     state_label="mode",
 )
 POSITION = gauge("fleet_exporter_stream_position", "Stream sequence of the last message read.", "stream")
-STREAM_LAG = gauge("fleet_exporter_stream_lag_messages", "Messages of a stream that are not read yet.", "stream")
+STREAM_LAG = gauge("fleet_exporter_stream_lag_messages", "Messages of a stream that have not been read yet.", "stream")
 SKIPPED = counter(
     "fleet_exporter_stream_skipped_messages_total", "Messages deleted from a stream before they were read.", "stream"
 )

@@ -36,7 +36,7 @@ MISSED = counter(
     "fleet_exporter_loki_missed_messages_total", "Messages deleted from their stream before they were copied.", "stream"
 )
 POSITION = gauge("fleet_exporter_loki_position", "Sequence of the last message copied to Loki or dropped.", "stream")
-PENDING = gauge("fleet_exporter_loki_pending_messages", "Messages of a stream not copied yet.", "stream")
+PENDING = gauge("fleet_exporter_loki_pending_messages", "Messages of a stream that have not been copied yet.", "stream")
 RETRIES = counter("fleet_exporter_loki_retries_total", "Requests to Loki that failed and were retried.")
 DELAY = histogram(
     "fleet_exporter_loki_delay_seconds",

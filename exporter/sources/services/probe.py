@@ -23,7 +23,7 @@ class Health(StrEnum):
 
 
 _WHO: Final = ("service", "address")
-UP = gauge("fleet_service_up", "Whether an address of a service gave the expected response.", *_WHO)
+UP = gauge("fleet_service_up", "Whether an address of a service returned the expected response.", *_WHO)
 FAILURE = state_set(
     "fleet_service_failure",
     "Why the last check failed; all 0 if it succeeded.",

@@ -24,13 +24,13 @@ CLUSTER_SLOTS = gauge(
     "valkey_cluster_slots", "Hash slots by state, as the node sees them (CLUSTER INFO cluster_slots_*).", "server", "state"
 )
 CLUSTER_NODES = gauge(
-    "valkey_cluster_known_nodes", "Nodes that the node knows, itself included (CLUSTER INFO cluster_known_nodes).", "server"
+    "valkey_cluster_known_nodes", "Nodes known to this node, including itself (CLUSTER INFO cluster_known_nodes).", "server"
 )
 CLUSTER_SIZE = gauge("valkey_cluster_size", "Masters that serve at least one slot (CLUSTER INFO cluster_size).", "server")
 
 MASTER_STATUS = state_set(
     "valkey_sentinel_master_status",
-    "How the Sentinel sees a master: ok, subjectively down or objectively down (SENTINEL MASTERS flags).",
+    "State of a master as seen by the Sentinel: ok, subjectively down or objectively down (SENTINEL MASTERS flags).",
     "server",
     "master",
     states=_MASTER_STATUSES,
@@ -40,7 +40,7 @@ MASTER_QUORUM = gauge(
     "server", "master",
 )  # fmt: skip
 MASTER_SENTINELS = gauge(
-    "valkey_sentinel_master_sentinels", "Sentinels that watch a master, this one included (num-other-sentinels + 1).",
+    "valkey_sentinel_master_sentinels", "Sentinels that monitor a master, including this one (num-other-sentinels + 1).",
     "server", "master",
 )  # fmt: skip
 MASTER_REPLICAS = gauge(

@@ -28,19 +28,19 @@ class WorkloadStatus(StrEnum):
 _WHO: Final = ("namespace", "kind", "workload")
 STATUS = state_set(
     "fleet_workload_status",
-    "Status of a workload: all, some or none of its desired replicas are available; of a workload without replicas (Job, "
-    "CronJob, RayCluster, Pod): of its pods ready.",
+    "Status of a workload: whether all, some or none of its desired replicas are available, or, for a Job, CronJob, "
+    "RayCluster or Pod, of its pods ready.",
     *_WHO,
     states=(WorkloadStatus.UP, WorkloadStatus.DEGRADED, WorkloadStatus.DOWN),
 )
 DESIRED = gauge(
     "fleet_workload_desired_replicas",
-    "Desired replicas (spec.replicas; of a DaemonSet status.desiredNumberScheduled).",
+    "Desired replicas (spec.replicas, or a DaemonSet's status.desiredNumberScheduled).",
     *_WHO,
 )
 AVAILABLE = gauge(
     "fleet_workload_available_replicas",
-    "Available replicas (status.availableReplicas; of a DaemonSet status.numberAvailable).",
+    "Available replicas (status.availableReplicas, or a DaemonSet's status.numberAvailable).",
     *_WHO,
 )
 PODS = gauge("fleet_workload_pods", "Pods by phase (status.phase).", *_WHO, "phase")
