@@ -64,6 +64,7 @@ def serve(settings: Settings) -> int:
 
 def collect(name: str, settings: Settings) -> int:
     """Print one source's metrics; 1 with a sentence if it cannot be collected, 2 if it is not configured."""
+    from exporter.config.log import configure
     from exporter.config.redaction import redacted
     from exporter.metrics.exposition import ExpositionFormat, grouped, rendered
     from exporter.scrape import read_once
@@ -78,6 +79,7 @@ def collect(name: str, settings: Settings) -> int:
         print(f"fleet-exporter: {name} is not sharded; --shard={first} reads it", file=sys.stderr)
         return 2
     found = source
+    configure(settings.log)
 
     async def read() -> None:
         sys.stdout.write(rendered(grouped(await read_once(found)), ExpositionFormat.TEXT).decode())

@@ -176,6 +176,16 @@ def test_an_error_is_one_sentence_and_exit_code_2(
     assert "hunter2" not in done.stderr
 
 
+def test_collect_reports_why_a_service_is_down() -> None:
+    done = run("collect", "services", "--services.http=gateway=http://127.0.0.1:1/health")
+
+    assert done.returncode == 0
+    assert 'fleet_service_up{service="gateway",address="127.0.0.1:1"} 0' in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert 'msg="service is down" service=gateway' in done.stderr
+    assert "Connection refused" in done.stderr
+
+
 def test_help_fits_two_screens_and_names_the_secrets_variables() -> None:
     shown = run("--help").stdout
 

@@ -247,6 +247,11 @@ def answered_ok(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
+def responds_503(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+
+
 async def test_a_service_writes_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     answers = [answered_ok, answered_ok, lambda _: None, lambda _: None, answered_ok]
@@ -265,6 +270,24 @@ async def test_a_service_writes_one_line_for_each_change_of_state(caplog: pytest
         "service is down",
         "service is up",
     ]
+    (down,) = (record for record in caplog.records if record.message == "service is down")
+    assert vars(down)["error"] == "no response within 2 s"
+
+
+async def test_every_failed_check_says_why() -> None:
+    stopped = health(health_pb2.HealthCheckResponse.NOT_SERVING)
+    with listener(responds_503) as broken:
+        async with serving([stopped]) as address:
+            http = {"gone": "http://127.0.0.1:1/", "broken": f"http://127.0.0.1:{broken}/"}
+            services = Services(ServicesOptions.model_validate({"grpc": {"stopped": address}, "http": http}))
+            snapshot = await services.collect()
+            await services.close()
+
+    assert {probe.service: probe.message for probe in snapshot.probes} == {
+        "stopped": "the health service reports NOT_SERVING",
+        "gone": "127.0.0.1:1: Connection refused",
+        "broken": "expected status 2xx, got 503",
+    }
 
 
 async def test_the_deadline_of_an_address_is_for_all_calls_together() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
-from exporter.clients.http_errors import reason_of_http
+from exporter.clients.http_errors import failure_of_http
 from exporter.clients.tls import authorities, client_context
 from exporter.config.address import Address, GrpcAddresses, HttpAddresses
 from exporter.config.options import Names, Seconds, option
@@ -194,11 +194,12 @@ class Services(Source, Target[ServicesSnapshot]):
                 if not response.is_success:
                     denied = response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
                     reason = Reason.UNAUTHORIZED if denied else Reason.MALFORMED
-                    message = f"status {response.status_code}"
+                    message = f"expected status 2xx, got {response.status_code}"
         except TimeoutError:
-            reason = Reason.TIMEOUT
+            reason, message = Reason.TIMEOUT, f"no response within {self.options.deadline:.3g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = reason_of_http(error)
+            failure = failure_of_http(address.location, error)
+            reason, message = failure.reason, str(failure)
         duration = time.perf_counter() - began
         return [Probe(service=name, instance=address.location, round_trip=duration, reason=reason, message=message)]
 

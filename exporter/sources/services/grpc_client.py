@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from exporter.errors import Reason
@@ -102,8 +103,10 @@ class GrpcClient:
             return Probe(
                 service=service, instance=instance, round_trip=duration, reason=reason_of(error.code()), message=text[:200]
             )
-        down = Reason.UNREACHABLE if health is Health.NOT_SERVING else None
-        return Probe(service=service, instance=instance, round_trip=round_trip, health=health, reason=down, **reported)
+        found = Probe(service=service, instance=instance, round_trip=round_trip, health=health, **reported)
+        if health is not Health.NOT_SERVING:
+            return found
+        return replace(found, reason=Reason.UNREACHABLE, message="the health service reports NOT_SERVING")
 
     async def _health(self) -> Health:
         try:
