@@ -110,6 +110,26 @@ def test_every_command_is_accepted_by_the_parser(page: Path) -> None:
     assert refused == []
 
 
+_OF_SERVERS = {
+    "Connection refused",
+    "returned 401",
+    "invalid username-password pair",
+    'permissions violation for publish to "$js.api…"',
+    "GET /apis/… returned 403",
+}
+"""Texts of the operating system and of servers, and statuses."""
+
+
+def test_the_errors_on_the_troubleshooting_page_are_those_of_the_program() -> None:
+    rows = re.findall(r"^\| `[a-z]+` \| ([^|]*) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    texts = {text for row in rows for text in _SPAN.findall(row)}
+    program = "\n".join(file.read_text() for file in (ROOT / "exporter").rglob("*.py"))
+
+    assert len(texts) > 15
+    assert texts >= _OF_SERVERS
+    assert [text for text in sorted(texts - _OF_SERVERS) if any(part not in program for part in text.split("…"))] == []
+
+
 def _is_known(words: list[str]) -> bool:
     """Whether the parser accepts them; a command's name alone is accepted without its required arguments."""
     try:
