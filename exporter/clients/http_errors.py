@@ -22,8 +22,8 @@ def reason_of_http(error: httpx.HTTPError | httpx.InvalidURL) -> Reason:
         return Reason.MALFORMED
     if isinstance(error, httpx.RemoteProtocolError):
         # The parser's error is the cause of httpcore's; without one, the connection was closed before a response.
-        is_reply = error.__cause__ is not None and error.__cause__.__cause__ is not None
-        return Reason.MALFORMED if is_reply else Reason.UNREACHABLE
+        is_response = error.__cause__ is not None and error.__cause__.__cause__ is not None
+        return Reason.MALFORMED if is_response else Reason.UNREACHABLE
     return Reason.UNREACHABLE
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIST_PAGE = 500
 WATCH_SECONDS = 10
 """Timeout of a watch; the server sends a bookmark two seconds before it, so that the next watch resumes."""
-MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """A page of a list."""
 MAX_OBJECT_BYTES = MAX_EVENT_BYTES = 8 * 1024 * 1024
 """An object or a watch event; etcd's own limit for an object is 1.5 MiB by default."""
@@ -185,7 +185,7 @@ class Watch:
 
     async def _read(self, query: dict[str, str]) -> bytes:
         try:
-            return await self._cluster.read(self._path, query, limit=MAX_REPLY_BYTES)
+            return await self._cluster.read(self._path, query, limit=MAX_RESPONSE_BYTES)
         except TooLarge:
             self._page = max(self._page // 8, 1)  # the objects are large: fewer at the next attempt
             raise

@@ -14,7 +14,7 @@ from exporter.clients.http_errors import failure_of_http
 from exporter.config.address import Address
 from exporter.errors import Reason, SourceError, network_cause
 
-_LARGEST_REPLY = 16 * 1024 * 1024
+_LARGEST_RESPONSE = 16 * 1024 * 1024
 _LONGEST_SENTENCE = 200
 _LONGEST_RETRY_AFTER = 60.0
 
@@ -84,8 +84,8 @@ class LokiClient:
                 content = bytearray()
                 async for part in response.aiter_bytes():
                     content += part
-                    if len(content) > _LARGEST_REPLY:
-                        sentence = f"Loki at {self.server} returned more than {_LARGEST_REPLY} bytes for {path}"
+                    if len(content) > _LARGEST_RESPONSE:
+                        sentence = f"Loki at {self.server} returned more than {_LARGEST_RESPONSE} bytes for {path}"
                         raise SourceError(Reason.MALFORMED, sentence)
                 return response.status_code, bytes(content), _seconds(response.headers.get("retry-after", ""))
         except TimeoutError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import SecretStr
 
@@ -11,9 +11,6 @@ from exporter.clients.tls import client_context
 from exporter.config.address import NatsAddresses
 from exporter.config.options import Options, Secret, option
 from exporter.errors import Reason, SourceError
-
-if TYPE_CHECKING:
-    pass
 
 
 class NatsServer(Options):

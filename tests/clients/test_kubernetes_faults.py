@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from exporter.clients.kubernetes import ApiServer
-from exporter.clients.kubernetes_watch import MAX_EVENT_BYTES, MAX_REPLY_BYTES, Watch
+from exporter.clients.kubernetes_watch import MAX_EVENT_BYTES, MAX_RESPONSE_BYTES, Watch
 from exporter.errors import Reason
 from tests.support.fault_proxy import FaultProxy, Mode, fault_proxy
 from tests.support.pages import eventually
@@ -154,7 +154,7 @@ async def test_a_hanging_list_is_detected(on_list: Answer, tmp_path: Path) -> No
 
 async def test_an_unbounded_list_is_malformed(tmp_path: Path) -> None:
     async with api(endless, silent) as port, watched(port, tmp_path, seconds=20) as (watch, _):
-        assert f"{MAX_REPLY_BYTES} bytes" in await fails_with(watch, Reason.MALFORMED)
+        assert f"{MAX_RESPONSE_BYTES} bytes" in await fails_with(watch, Reason.MALFORMED)
 
 
 async def test_an_unbounded_watch_event_is_malformed(tmp_path: Path) -> None:

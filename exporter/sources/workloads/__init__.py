@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from exporter.clients.kubernetes import ApiServer, Gone, NotServed, location
-from exporter.clients.kubernetes_watch import MAX_REPLY_BYTES, Watch
+from exporter.clients.kubernetes_watch import MAX_RESPONSE_BYTES, Watch
 from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
@@ -122,7 +122,7 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
         for scope in self._scopes:
             try:
                 path = f"/apis/metrics.k8s.io/v1beta1/{scope}pods"
-                used |= used_of(await self._cluster.read(path, limit=MAX_REPLY_BYTES))
+                used |= used_of(await self._cluster.read(path, limit=MAX_RESPONSE_BYTES))
             except (Gone, NotServed, SourceError, msgspec.DecodeError, UnicodeDecodeError):
                 return None
         return self._pods.used(used)
