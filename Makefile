@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # Tests wait for servers more than they compute, but a small machine runs them best one at a time.
 WORKERS ?= 0
-XDIST := -n $(WORKERS) --dist loadgroup
+XDIST := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 SOAK_MINUTES ?= 60
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import subprocess
@@ -65,13 +66,17 @@ def _shared(item: pytest.Item) -> set[str]:
     return set(_ONLY_ONCE & set(getattr(item, "fixturenames", ())))
 
 
+def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+    """Long tests first and tests without a server last, which fill what the workers have left."""
+    return not _shared(item), item.get_closest_marker("slow") is None, item.get_closest_marker("server") is None
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers `e2e` and `server`, and the group of tests that one of pytest-xdist's workers runs in their order.
 
-    A group is a file, or all tests that share a single resource; these come last, next to each other.
+    A group is a file, or all tests that share a single resource; these come first, next to each other.
     """
-    items.sort(key=lambda item: bool(_shared(item)))
     for item in items:
         shared = _shared(item)
         item.add_marker(pytest.mark.xdist_group(min(shared) if shared else item.nodeid.partition("::")[0]))
@@ -79,6 +84,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("e2e")
         elif _needs_processes(item):
             item.add_marker("server")
+    items.sort(key=_order)
+
+
+_demo = contextlib.ExitStack()
+_last_of_demo = pytest.StashKey[pytest.Item]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    for item in session.items:
+        if "demo_fleet" in _shared(item):
+            session.stash[_last_of_demo] = item
+
+
+@pytest.hookimpl(trylast=True)  # after the test's own fixtures
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Stop the demo after its last test: its servers would take a third of a core from all others."""
+    if item is item.session.stash.get(_last_of_demo, None):
+        _demo.close()
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +158,8 @@ def demo_fleet() -> Iterator[RunningDemo]:
     with required():
         for server in (kubernetes, loki, neo4j, prometheus, alertmanager):
             server.prepare()
-    with running_demo() as demo:
+    with _demo:
+        demo = _demo.enter_context(running_demo())
         demo.wait_until_said("Every source is up", deadline=400)
         yield demo
 

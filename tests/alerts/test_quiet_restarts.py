@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import nats as client
+import pytest
 from nats.js.api import ConsumerConfig, StorageType, StreamConfig
 
 from alerts.alertmanager.routes import WATCHDOG
@@ -22,6 +23,8 @@ from tests.alerts.quiet import JOB, RULES
 from tests.support.pages import eventually
 from tests.support.process import exporter
 from tests.support.servers import required
+
+pytestmark = pytest.mark.slow
 
 HISTORY, DOWN = 3600, 600
 """Seconds of history, and for how long Prometheus did not run after it."""

@@ -15,6 +15,8 @@ from tests.chaos.run import chaos
 from tests.chaos.schedule import MODES, schedule
 from tests.support.servers import required
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_minute_of_chaos() -> None:
     with required():

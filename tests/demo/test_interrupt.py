@@ -15,6 +15,8 @@ from tests.servers.traces import processes_in
 from tests.support.demo import running_demo
 from tests.support.servers import required
 
+pytestmark = pytest.mark.slow
+
 LONGEST = 5.0
 """Seconds from the signal to the end."""
 

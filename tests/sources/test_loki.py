@@ -28,6 +28,8 @@ from tests.support.pages import eventually, samples_of, series
 from tests.support.process import Exporter, exporter
 from tests.support.servers import required
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def loki() -> Iterator[Loki]:

@@ -25,6 +25,8 @@ from servers.neo4j import RunningNeo4j
 from tests.support.pages import collected, series
 from tests.support.servers import required
 
+pytestmark = pytest.mark.slow
+
 
 def source(server: RunningNeo4j, **more: object) -> Neo4j:
     # A JVM that has just started compiles its first plans slowly.

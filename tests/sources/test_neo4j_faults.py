@@ -12,6 +12,8 @@ from servers.neo4j import RunningNeo4j
 from tests.support.fault_proxy import Mode, fault_proxy
 from tests.support.pages import eventually
 
+pytestmark = pytest.mark.slow
+
 REASONS = {
     Mode.REFUSE: {Reason.UNREACHABLE},
     Mode.RESET: {Reason.UNREACHABLE},
