@@ -149,6 +149,15 @@ async def test_events_of_an_llms_size_are_copied_with_lokis_default_limits(
     assert held(loki, stream, page=50) == list(range(1, number + 1))
 
 
+async def test_a_server_that_limits_the_batch_of_a_request_is_copied(loki: Loki) -> None:
+    with nats_servers.start(config="jetstream { limits { max_request_batch: 100 } }") as limited:
+        async with fleet_on(limited.url) as fleet, copying(limited, loki.url) as copier:
+            await fleet.stream("BATCHES", "planning.>")
+            await publish(fleet, "planning.story.created", 250)
+            await eventually(lambda: has_copied(copier, "BATCHES", 250))
+    assert held(loki, "BATCHES") == list(range(1, 251))
+
+
 async def test_an_entry_that_loki_refuses_is_dropped_and_counted_and_the_rest_is_copied(server: Nats, caplog: Any) -> None:
     with loki_servers.start(limits={"max_line_size": "2KB"}) as strict:
         wait_for(strict.answers_queries, what="Loki to answer queries")
