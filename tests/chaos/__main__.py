@@ -11,8 +11,9 @@ import random
 import secrets
 import sys
 
+from tests.chaos.backends import BACKENDS
 from tests.chaos.invariants import Broken
-from tests.chaos.run import BACKENDS, chaos
+from tests.chaos.run import chaos
 
 
 def main() -> int:

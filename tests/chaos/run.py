@@ -7,14 +7,13 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
 
-from servers import loki, nats, neo4j, valkey
+from tests.chaos.backends import BACKENDS, Backend
 from tests.chaos.hostility import HostileClients, harassing, publishing
 from tests.chaos.invariants import Broken, Pages, open_files
 from tests.chaos.schedule import RECOVERY, Fault, schedule
@@ -28,7 +27,11 @@ _SOURCE_SECONDS = 2
 """Timeout of the sources."""
 
 _PAGES_DOWN = 4
-"""Pages in a row on which a source may be down although its backend answers: a busy machine makes it late."""
+"""Pages in a row on which a source may be down although its backend responds: a busy machine makes it late."""
+
+_PAGES_UNRECOVERED = 2
+"""As `_PAGES_DOWN`, before a source is up again after a fault: one page whose collection a busy machine makes late, and the
+next one, which waits only RETRY_GRACE for a source that was late."""
 
 _QUIET_PAGES = 5
 _FILES_SECONDS = 30.0
@@ -36,43 +39,6 @@ _FILES_SECONDS = 30.0
 
 _POOLED_FILES = 10
 """Connections that clients keep in their pools after they were used at the same time; a leak grows with the faults."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """A running server: its URL, the exporter's options (with `{address}` of the proxy), and the sources that read it."""
-
-    url: str
-    variables: Mapping[str, str]
-    sources: frozenset[str]
-
-
-@contextmanager
-def _valkey() -> Iterator[Backend]:
-    with valkey.start() as server:
-        yield Backend(server.url, {"REDIS_URL": "redis://{address}"}, frozenset({"valkey"}))
-
-
-@contextmanager
-def _nats() -> Iterator[Backend]:
-    with nats.start() as server:
-        yield Backend(server.url, {"NATS_URL": "nats://{address}"}, frozenset({"jetstream", "fleet"}))
-
-
-@contextmanager
-def _neo4j() -> Iterator[Backend]:
-    with neo4j.start() as server:
-        variables = {"NEO4J_URI": "bolt://{address}", "NEO4J_USER": server.user, "NEO4J_PASSWORD": server.password}
-        yield Backend(server.url, variables, frozenset({"neo4j"}))
-
-
-@contextmanager
-def _loki() -> Iterator[Backend]:
-    with loki.start() as server:
-        yield Backend(server.url, {"LOKI_URL": "http://{address}"}, frozenset())  # it also needs NATS
-
-
-BACKENDS = {"valkey": _valkey, "nats": _nats, "neo4j": _neo4j, "loki": _loki}
 
 
 async def chaos(
@@ -83,9 +49,9 @@ async def chaos(
         backends = {name: stack.enter_context(BACKENDS[name]()) for name in names}
         proxies = {name: stack.enter_context(fault_proxy(one.url, seed=seed)) for name, one in backends.items()}
         variables = {
-            variable: text.format(address=proxies[name].address)
+            variable: text
             for name, one in backends.items()
-            for variable, text in one.variables.items()
+            for variable, text in one.variables(proxies[name].address).items()
         }
         timeouts = [f"--{kind}.timeout={_SOURCE_SECONDS}" for one in backends.values() for kind in one.sources]
         process = stack.enter_context(exporter(*timeouts, variables=variables))
@@ -141,7 +107,7 @@ async def _scraping(
     backends: Mapping[str, Backend],
     proxies: Mapping[str, FaultProxy],
 ) -> int:
-    pages = Pages(allowed_down=_PAGES_DOWN)
+    pages = Pages(allowed_down=_PAGES_DOWN, allowed_unrecovered=_PAGES_UNRECOVERED)
     began = time.monotonic()
     injected: dict[str, Mode] = dict.fromkeys(backends, Mode.PASS)
     while (now := time.monotonic() - began) < seconds:
@@ -156,7 +122,11 @@ async def _scraping(
             if not any(fault.backend == name and fault.start <= now < fault.end + RECOVERY for fault in faults)
             for kind in one.sources
         }
-        pages.check(await _page(client, url, now), healthy)
+        faulty = {kind for name, mode in injected.items() if mode is not Mode.PASS for kind in backends[name].sources}
+        try:
+            pages.check(await _page(client, url, now), healthy, faulty)
+        except Broken as broken:
+            raise Broken(f"at {now:.1f} s: {broken}") from None
         with contextlib.suppress(TimeoutError):
             await asyncio.sleep(max(began + now + 1 - time.monotonic(), 0.05))
     return pages.seen
@@ -196,7 +166,7 @@ async def _page(client: httpx.AsyncClient, url: str, now: float) -> str:
     response = await client.get(f"{url}/metrics", headers={"x-prometheus-scrape-timeout-seconds": str(SCRAPE_SECONDS)})
     took = time.monotonic() - started
     if response.status_code != 200:
-        raise Broken(f"at {now:.1f} s: the page has status {response.status_code}")
+        raise Broken(f"the page has status {response.status_code}")
     if took > SCRAPE_SECONDS:
-        raise Broken(f"at {now:.1f} s: the page took {took:.2f} s")
+        raise Broken(f"the page took {took:.2f} s")
     return response.text

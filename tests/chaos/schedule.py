@@ -45,5 +45,5 @@ def schedule(seed: int, seconds: float, backends: Sequence[str]) -> list[Fault]:
     return sorted(faults, key=lambda fault: (fault.start, fault.backend))
 
 
-RECOVERY = 8.0
-"""Seconds after the end of a fault within which a source must be up: 5 for the source, the rest for the scrapes."""
+RECOVERY = 5.0
+"""Seconds after the end of a fault within which a source must be up."""

@@ -24,7 +24,7 @@ async def test_a_minute_of_chaos() -> None:
         nats.prepare()
     said: list[str] = []
 
-    assert await chaos(random.Random(7), 7, 60, ("nats", "valkey"), say=said.append) > 20
+    assert await chaos(random.Random(7), 7, 60, ("nats", "valkey", "vllm"), say=said.append) > 20
     assert said[0].startswith("seed 7, 60 s")
 
 
@@ -48,7 +48,7 @@ UP = 'fleet_exporter_source_up{source="valkey",server="h:1"}'
     [
         (f"{UP} 1\nx_total 4\n", "went back from 5.0 to 4.0"),
         (f"{UP} 1\nx_total 5\nx_total 6\n", "twice"),
-        (f"{UP} 0\nx_total 5\n", "not up although their backends answer: valkey"),
+        (f"{UP} 0\nx_total 5\n", "not up although their backends respond: valkey"),
         ("x_total 5\n", "not up"),
     ],
 )
@@ -62,8 +62,20 @@ def test_a_broken_invariant_is_found(text: str, words: str) -> None:
 
 def test_a_source_may_be_late_on_few_pages_in_a_row() -> None:
     pages = Pages(allowed_down=2)
-    for state in (0, 0, 1, 0, 0):
+    for state in (1, 0, 0, 1, 0, 0):
         pages.check(f"{UP} {state}\n", {"valkey"})
 
     with pytest.raises(Broken, match="not up"):
         pages.check(f"{UP} 0\n", {"valkey"})
+
+
+def test_a_source_may_be_late_on_fewer_pages_until_it_has_recovered() -> None:
+    pages = Pages(allowed_down=2, allowed_unrecovered=1)
+    pages.check(f"{UP} 1\n", {"valkey"})
+    pages.check(f"{UP} 1\n", set(), {"valkey"})  # not yet noticed
+    pages.check(f"{UP} 0\n", {"valkey"})
+
+    with pytest.raises(Broken, match=r"not up .* valkey \(timeout\)"):
+        pages.check(
+            f'{UP} 0\nfleet_exporter_source_failure{{source="valkey",server="h:1",reason="timeout"}} 1\n', {"valkey"}
+        )
