@@ -126,7 +126,7 @@ DASHBOARD = Dashboard(
                 stat(
                     "Failed",
                     "Attempts that failed in the time range (ray_job_duration_seconds_count, outcome failed); no data "
-                    "before the first failure.",
+                    "before the first RayJob.",
                     PrometheusTarget(_cluster(jobs.DURATION, outcome="failed").part("_count").increase(RANGE).sum()),
                     width=3,
                     decimals=0,

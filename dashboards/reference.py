@@ -22,6 +22,24 @@ is completed, light purple is unknown. They can be distinguished with each form 
 or a mean, a dashed horizontal line an alert threshold.
 """
 
+_FAULTS = """## Faults on the overview
+
+The demo (`make demo`) injects nine faults with `break NAME`. The first screen of the overview shows each of them within a
+minute:
+
+| fault | panel | entry | what it shows |
+|---|---|---|---|
+| `agent` | Stuck agents | `agent-dev-002` | its role, and for how long it has not responded |
+| `lag` | Lagging consumers | `task-derivation-worker` | its stream and 150 undelivered messages, in amber |
+| `pod` | Alerts | `PodCrashLooping` | the namespace and workload, default/workflow |
+| `poison` | Lagging consumers | `orch-planning-story-transitions` | its stream and unacked messages, which only increase |
+| `rayjob` | Failed RayJobs | `nightly-evaluation` | its namespace and failed attempts |
+| `stream` | Alerts | `NatsStreamMissing` | the name of the stream, AGENT_RESULTS |
+| `unread` | Lagging consumers | `context-events-archive` | its stream and undelivered messages, which only increase |
+| `vllm` | vLLM p95 | `vLLM p95` | more than five seconds, in amber |
+| `workload` | Services and expected workloads | `monitoring (pods)` | "absent" in red |
+"""
+
 
 def markdown(dashboards: Sequence[Dashboard]) -> str:
     """The whole page."""
@@ -31,6 +49,7 @@ def markdown(dashboards: Sequence[Dashboard]) -> str:
     ]
     for one in dashboards:
         parts += ["", *_section(one)]
+    parts += ["", _FAULTS.rstrip()]
     return "\n".join(parts) + "\n"
 
 

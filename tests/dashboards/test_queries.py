@@ -1,20 +1,28 @@
-"""Every query of every dashboard, run on the Prometheus and Loki of the demo: each has data, or a reason."""
+"""Every query of every dashboard, run on the Prometheus and Loki of the demo: each has data, or a reason.
+
+The overview shows each of the demo's faults.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from alerts.dashboard_uid import DashboardUid
 from dashboards.__main__ import all_dashboards
+from dashboards.grafana.fields import BAD, WARN
 from dashboards.inventory import Question, panels, questions
 from demo.scenario.faults import Fault
 from servers.process import ServerFailed, wait_for
+from tests.dashboards import grafana_library
 from tests.dashboards.expected_empty import WITHOUT_DATA
 from tests.support.demo import RunningDemo
 
@@ -25,6 +33,9 @@ _TIMEOUTS = 120
 
 DOCUMENTS = [dashboard.document() for dashboard in all_dashboards()]
 QUESTIONS = {(one.dashboard, one.where): one for document in DOCUMENTS for one in questions(document, _WINDOWS)}
+PAGE = Path(__file__).parents[2] / "docs/dashboards.md"
+OVERVIEW_FAULTS = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| `([^`]+)` \|", PAGE.read_text(), re.MULTILINE)
+"""Fault, panel and entry of each row of the page's table."""
 
 
 class Asker:
@@ -119,3 +130,32 @@ def test_every_arrow_of_a_node_graph_ends_at_its_nodes(answers: Answers, demo_fl
 
             assert ends
             assert ends <= {series["metric"]["id"] for series in nodes}
+
+
+def test_the_page_has_a_row_for_each_fault() -> None:
+    assert sorted(fault for fault, _, _ in OVERVIEW_FAULTS) == sorted(Fault)
+
+
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize(("title", "entry"), [row[1:] for row in OVERVIEW_FAULTS], ids=[row[0] for row in OVERVIEW_FAULTS])
+def test_the_overview_shows_each_fault(demo_fleet: RunningDemo, title: str, entry: str) -> None:
+    """By name in a table or a list of alerts; in the color of a warning, or worse, in a stat."""
+    (document,) = [one for one in DOCUMENTS if one["uid"] == DashboardUid.OVERVIEW]
+    (panel,) = [one for one in panels(document) if one["title"] == title]
+    with contextlib.closing(Asker({"prometheus": demo_fleet.prometheus})) as asker:
+        wait_for(lambda: entry in _attention(asker, panel), what=f"{title} to show {entry}", deadline=_TIMEOUTS)
+
+
+def _attention(asker: Asker, panel: dict[str, Any]) -> set[str]:
+    """What a panel of the overview draws attention to."""
+    if panel["type"] == "alertlist":
+        alerts = f"ALERTS{panel['options']['alertInstanceLabelFilter']}"
+        found = asker.answers(Question(DashboardUid.OVERVIEW, panel["title"], "prometheus", alerts, instant=True))
+        return {one["metric"]["alertname"] for one in found}
+    asked = [QUESTIONS[DashboardUid.OVERVIEW, f"{panel['title']} {target['refId']}"] for target in panel["targets"]]
+    found_by = {target["refId"]: asker.answers(one) for target, one in zip(panel["targets"], asked, strict=True)}
+    (shown,) = grafana_library.shown((panel, grafana_library.frames(panel, found_by)))
+    if panel["type"] == "table":
+        return {text for frame in shown["frames"] for field in frame["fields"] for text in field["texts"]}
+    colored = [one["name"] for one in shown["stats"] if one["color"] in (WARN, BAD)]
+    return {*colored, panel["title"]} if colored else set()
