@@ -89,7 +89,7 @@ def loki() -> Iterator[httpx.Client]:
         yield client
 
 
-def _filled(text: str, document: Mapping[str, Any], given: Mapping[str, str]) -> str:
+def _filled(text: str, document: Mapping[str, Any], given: dict[str, str]) -> str:
     """A query as Grafana sends it: variables as they are when the dashboard opens, or as given."""
     first = {one["name"]: one.get("allValue") or one.get("query", "") for one in document["templating"]["list"]} | given
 
@@ -101,7 +101,7 @@ def _filled(text: str, document: Mapping[str, Any], given: Mapping[str, str]) ->
 
 
 def _asked(
-    client: httpx.Client, dashboard: str, title: str, seconds: int, step: int = 1, **given: str
+    client: httpx.Client, dashboard: str, title: str, seconds: int, given: dict[str, str], step: int = 1
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A panel, and Loki's answer to its query."""
     document = DOCUMENTS[dashboard]
@@ -117,7 +117,7 @@ def _asked(
 
 def lines(client: httpx.Client, dashboard: str, title: str, seconds: int, **given: str) -> dict[int, str]:
     """The lines of a log panel, by the sequence of their event."""
-    _, found = _asked(client, dashboard, title, seconds, **given)
+    _, found = _asked(client, dashboard, title, seconds, given)
     return {int(one["stream"]["sequence"]): line for one in found for _, line in one["values"]}
 
 
@@ -161,7 +161,7 @@ def test_events_of_a_story_and_of_an_agent(loki: httpx.Client, seconds: int) -> 
 @every_range
 def test_the_timeline_ends_with_the_stage_of_each_story(loki: httpx.Client, seconds: int) -> None:
     step = max(-(-seconds // 150), 1)
-    panel, found = _asked(loki, "fleet-stories", "Stages by story", seconds, step)
+    panel, found = _asked(loki, "fleet-stories", "Stages by story", seconds, {}, step)
     frames = [
         {
             "refId": "A",
