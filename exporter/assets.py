@@ -95,10 +95,11 @@ def prometheus_rule(rule_file: str) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 
 
-def write(file: Path, text: str) -> None:
-    """Write one file; creates its folder. Raises BundleError."""
+def write(file: Path, text: str, *, creates_folder: bool = False) -> None:
+    """Write one file, into a folder that exists or is created. Raises BundleError."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if creates_folder:
+            file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BundleError(f"{file}: {error.strerror or error}; choose another path with --out") from None

@@ -202,7 +202,7 @@ def _printed(flags: Flags) -> int:
         if flags.command == "dashboards":
             boards = assets.dashboards(loki=not flags.without_loki, exporter_url=flags.exporter_url)
             for name, text in boards.items():
-                assets.write(Path(flags.out) / name, text)
+                assets.write(Path(flags.out) / name, text, creates_folder=True)
             print(f"{len(boards)} dashboards written to {flags.out}", file=sys.stderr)
             return 0
         if flags.command == "alertmanager":

@@ -224,7 +224,14 @@ def test_rules_as_a_prometheusrule(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("dashboards", "--out=file/inside"), ("rules", "--out=file/inside"), ("rules", "--out=.")]
+    "arguments",
+    [
+        ("dashboards", "--out=file/inside"),
+        ("rules", "--out=file/inside"),
+        ("rules", "--out=."),
+        ("rules", "--out=missing/rules.yaml"),
+        ("alertmanager", "--out=missing/alertmanager.yaml"),
+    ],
 )
 def test_a_failed_write_is_reported_in_a_sentence(installed: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
     (tmp_path / "file").touch()
@@ -234,6 +241,7 @@ def test_a_failed_write_is_reported_in_a_sentence(installed: Path, tmp_path: Pat
     assert done.stderr.startswith("fleet-exporter: ")
     assert done.stderr.endswith("; choose another path with --out\n")
     assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_checkout_needs_no_installation_of_the_files(tmp_path: Path) -> None:
