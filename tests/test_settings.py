@@ -131,7 +131,7 @@ def test_fleet_uses_the_address_and_credentials_of_jetstream() -> None:
 
 
 def test_a_missing_kubeconfig_is_a_configuration_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "exporter", "collect", "rayjob"]
+    command = [sys.executable, "-m", "exporter", "collect", "rayjob", "--rayjob.timeout=60"]
     for given in (f"--rayjob.kubeconfig={tmp_path / 'none'}", "--rayjob.in-cluster"):
         done = subprocess.run([*command, given], capture_output=True, text=True, check=False)
 
