@@ -25,7 +25,7 @@ def case(fires: Given, silent: Given, *, enough: Given | None = None, **others: 
 def unread(source: str, because: str = "") -> Case:
     up = f'fleet_exporter_source_up{{source="{source}",server="s",instance="i",job="j"}}'
     other = f'fleet_exporter_source_up{{source="{because}",server="t",instance="i",job="j"}}'
-    shared = {"whose backend is told of": {up: "0x120", other: "0x120"}} if because else {}
+    shared = {"whose backend is reported down itself": {up: "0x120", other: "0x120"}} if because else {}
     return Case(
         {"down": {up: "0x120", other: "1x120"} if because else {up: "0x120"}, "just now": {up: "1x115 0x5"}},
         {"up": {up: "1x120"}, "one failed reading": {up: "1x119 0"}, **shared},
