@@ -74,6 +74,7 @@ generate: .venv/ready
 	@$(BIN)/python -m alerts.alertmanager --resource > deploy/helm/files/alertmanagerconfig.yaml
 	@$(BIN)/python -m dashboards deploy/helm/files/dashboards
 	@$(BIN)/python -m dashboards --reference > docs/dashboards.md
+	@$(BIN)/python -m dashboards --essential > exporter/essential.txt
 
 # Hashes pin every package; a changed lock or pyproject.toml renews the environment. uv installs in seconds; pip, which takes a
 # minute, is for a site whose package index is only in pip's configuration.

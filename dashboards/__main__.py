@@ -1,6 +1,6 @@
 """`python -m dashboards FOLDER`: write all dashboards; dashboards that need Loki also without it, in `without-loki`.
 
-`python -m dashboards --reference` prints docs/dashboards.md.
+`python -m dashboards --reference` prints docs/dashboards.md, and `--essential` prints exporter/essential.txt.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import dashboards
+from dashboards import essential
 from dashboards.grafana.panels import Dashboard
 from dashboards.reference import markdown
 
@@ -42,7 +43,11 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m dashboards", description="Write the dashboards.")
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--reference", action="store_true", help="print docs/dashboards.md")
+    parser.add_argument("--essential", action="store_true", help="print exporter/essential.txt")
     chosen = parser.parse_args()
+    if chosen.essential:
+        sys.stdout.write(essential.text())
+        return 0
     if chosen.reference:
         sys.stdout.write(markdown(all_dashboards()))
         return 0

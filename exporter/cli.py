@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from exporter import __version__
+from exporter import __version__, estimate
 from exporter.config.urls import EXPORTER_URL, GRAFANA_URL, RUNBOOK_URL
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "dashboards": "write the Grafana dashboards as JSON files",
     "rules": "print or write the alerting and recording rules",
     "alertmanager": "print or write the Alertmanager configuration, its Slack template, or the AlertmanagerConfig",
+    "estimate": "print the series, page size, memory and disk of a fleet",
     "metrics": "print the reference of all metrics (Markdown)",
     "options": "print the reference of all options (Markdown)",
     "schema": "print the JSON Schema of the configuration file",
@@ -117,6 +118,7 @@ def _parsers(
         ("--templates", "/etc/alertmanager/configmaps/fleet-alerts", "folder with slack.tmpl, as Alertmanager sees it"),
     ):
         routing.add_argument(flag, metavar="VALUE", default=default, help=f"{meaning} (default: %(default)s)")
+    estimate.add_flags(command("estimate"))
     for name in ("metrics", "options", "schema"):
         command(name)
     return whole, dict(commands.choices)
@@ -253,6 +255,9 @@ def _run(words: Sequence[str]) -> int:
         return 0
     if flags.command in (None, *_CONFIGURED):
         return _configured(flags)
+    if flags.command == "estimate":
+        sys.stdout.write(estimate.text(flags))
+        return 0
     return _printed(flags) if flags.command in ("dashboards", "rules", "alertmanager") else _reference(flags)
 
 

@@ -7,13 +7,15 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from exporter import __version__
 from exporter.errors import SourceError
 
 if TYPE_CHECKING:
+    from exporter.metrics.metric import Sample
+    from exporter.metrics.profile import Profile
     from exporter.settings import Settings
 
 log = logging.getLogger("exporter")
@@ -55,11 +57,18 @@ def serve(settings: Settings) -> int:
     if not sources and shard.is_first:
         log.warning("no source is configured; set NATS_URL, REDIS_URL or NEO4J_URI, or see `fleet-exporter --help`")
     try:
-        _run(serve(Scraper(sources, shard=shard), settings.web))
+        _run(serve(Scraper(sources, shard=shard, kept=_kept(settings.profile)), settings.web))
     except (StartError, WebConfigError) as error:
         print(f"fleet-exporter: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _kept(profile: Profile) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
+    """The filter of the samples for a profile."""
+    from exporter.metrics.profile import Profile, essential
+
+    return essential().kept if profile is Profile.ESSENTIAL else iter
 
 
 def collect(name: str, settings: Settings) -> int:
@@ -82,7 +91,8 @@ def collect(name: str, settings: Settings) -> int:
     configure(settings.log)
 
     async def read() -> None:
-        sys.stdout.write(rendered(grouped(await read_once(found)), ExpositionFormat.TEXT).decode())
+        samples = _kept(settings.profile)(await read_once(found))
+        sys.stdout.write(rendered(grouped(samples), ExpositionFormat.TEXT).decode())
 
     try:
         _run(read())

@@ -14,7 +14,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
@@ -22,8 +22,10 @@ from pydantic.fields import FieldInfo
 
 from exporter.config.log import Log
 from exporter.config.options import Options
+from exporter.config.options import option as declared
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
+from exporter.metrics.profile import Profile
 from exporter.source import Source, created
 
 PREFIX = "FLEET_EXPORTER_"
@@ -57,6 +59,7 @@ class Settings(Options):
     """The whole configuration; `sources` are those with an address that this shard reads."""
 
     shard: ShardText = str(WHOLE)
+    profile: Annotated[Profile, declared("Series to export: full, or essential for alerts and the overview.")] = Profile.FULL
     web: Web = Web()
     log: Log = Log()
 

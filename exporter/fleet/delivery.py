@@ -25,6 +25,7 @@ ACK_SECONDS = histogram(
     "stream",
     "consumer",
     unit=Unit.SECONDS,
+    bounds=SECONDS,
 )
 NAKS = counter("nats_consumer_naks_total", "Naks of a consumer (advisory consumer_msg_nak).", "stream", "consumer")
 TERMINATIONS = counter(

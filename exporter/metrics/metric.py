@@ -130,6 +130,8 @@ class Metric:
     unit: Unit
     labels: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets without +Inf; empty if the backend determines them."""
     _line: str = field(init=False, repr=False)
     _quotes: int = field(init=False, repr=False)
 
@@ -229,6 +231,8 @@ class Metric:
             raise self._wrong(owner.names)
         if self.kind is not Kind.HISTOGRAM or not buckets or buckets[-1][0] != math.inf:
             raise ValueError(f"{self.name}: expected +Inf as the last bucket of a histogram")
+        if self.bounds and len(buckets) != len(self.bounds) + 1:
+            raise ValueError(f"{self.name}: expected the declared {len(self.bounds) + 1} buckets, got {len(buckets)}")
         head = f'{self.name}_bucket{{{owner.text}{"," if owner.text else ""}{_BUCKET_LABEL}="'
         text = "".join([f'{head}{number(float(bound))}"}} {number(count)}\n' for bound, count in buckets])
         if total is not None:
@@ -255,9 +259,9 @@ def counter(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metri
     return Metric(name, help, Kind.COUNTER, unit, labels)
 
 
-def histogram(name: str, help: str, *labels: str, unit: Unit = Unit.NONE) -> Metric:
-    """A distribution in cumulative buckets."""
-    return Metric(name, help, Kind.HISTOGRAM, unit, labels)
+def histogram(name: str, help: str, *labels: str, unit: Unit = Unit.NONE, bounds: Sequence[float] = ()) -> Metric:
+    """A distribution in cumulative buckets; `bounds` as in `Metric`."""
+    return Metric(name, help, Kind.HISTOGRAM, unit, labels, bounds=tuple(bounds))
 
 
 def info(name: str, help: str, *labels: str) -> Metric:

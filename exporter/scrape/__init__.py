@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from exporter.clients.backoff import Backoff
@@ -46,8 +46,17 @@ class TargetResult(NamedTuple):
 class Scraper:
     """Collects the sources. Call `run()` first and `close()` last."""
 
-    def __init__(self, sources: Sequence[Source], *, shard: Shard = WHOLE, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        shard: Shard = WHOLE,
+        kept: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._sources = sources
+        self.kept = kept
+        """The samples that the exporter's profile keeps."""
         self.shard = shard
         """The shard of the sources."""
         self._clock = clock
@@ -88,8 +97,8 @@ class Scraper:
         found = await asyncio.gather(*[self._collected(state, budget) for state in states])
         samples = [sample for outcome in found for sample in outcome.samples]
         for state, outcome in zip(states, found, strict=True):
-            samples.extend(state.samples(outcome.failure if outcome.is_own else None))
-        samples.extend(RESTARTS(count, source=kind) for kind, count in self._restarts.items())
+            samples.extend(self.kept(state.samples(outcome.failure if outcome.is_own else None)))
+        samples.extend(self.kept(RESTARTS(count, source=kind) for kind, count in self._restarts.items()))
         return samples
 
     async def snapshots(self, kind: str, budget: float) -> list[Any]:
@@ -144,8 +153,8 @@ class Scraper:
         try:
             async with asyncio.timeout(target.timeout * HARD_TIMEOUT_FACTOR):
                 snapshot: Any = await target.collect()
-            kept = bounded(target.samples(snapshot), target.metrics, target.max_series)
-            return Collection(snapshot, *kept, target.failure(snapshot))
+            found = bounded(self.kept(target.samples(snapshot)), target.metrics, target.max_series)
+            return Collection(snapshot, *found, target.failure(snapshot))
         except BaseException:
             await _closed(target)  # a connection that failed or was interrupted during a reply must not be reused
             raise

@@ -75,7 +75,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
 
     async def page(samples: list[Sample], request: Request) -> Response:
         page_format = negotiated(request.headers.get("accept", ""))
-        groups = grouped([*samples, *process.samples(scraper.shard)])
+        groups = grouped([*samples, *scraper.kept(process.samples(scraper.shard))])
         page = rendered(groups, page_format, frozenset(request.query_params.getlist("name[]")))
         served.set()
         headers = {"content-type": page_format.value, "vary": "Accept, Accept-Encoding"}

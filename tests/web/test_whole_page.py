@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.reference import metric_groups
-from servers import nats, vllm
+from dashboards.essential import queries
+from exporter.metrics.metric import Kind
+from exporter.reference import metric_groups, series_per_object
+from servers import nats, prometheus, vllm
 from servers.kubernetes import Kubernetes
 from servers.neo4j import RunningNeo4j
 from servers.process import wait_for
@@ -33,11 +40,12 @@ async def _speaks(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def everything(
+def backends(
     valkey_server: RunningValkey, neo4j_server: RunningNeo4j, kubernetes_server: Kubernetes
-) -> Iterator[Exporter]:
+) -> Iterator[dict[str, str]]:
+    """The variables of an exporter that reads everything."""
     with vllm.start() as engine, nats.start() as bus:
-        variables = {
+        yield {
             "NATS_URL": bus.url,
             "REDIS_URL": valkey_server.url,
             "NEO4J_URI": neo4j_server.url,
@@ -46,16 +54,30 @@ def everything(
             "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubernetes_server.kubeconfig),
             "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         }
-        with exporter(variables=variables) as process:
 
-            def complete() -> bool:
-                page = httpx.get(f"{process.url}/metrics", timeout=30).text
-                lines = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
-                return {line.split('"')[1] for line in lines if line.endswith(" 1")} == SOURCES
 
-            wait_for(complete, what="every source to be up")
-            asyncio.run(_speaks(bus.url))
-            yield process
+def _wait_until_complete(process: Exporter) -> None:
+    def complete() -> bool:
+        page = httpx.get(f"{process.url}/metrics", timeout=30).text
+        lines = [line for line in page.splitlines() if line.startswith("fleet_exporter_source_up{")]
+        return {line.split('"')[1] for line in lines if line.endswith(" 1")} == SOURCES
+
+    wait_for(complete, what="every source to be up")
+
+
+@pytest.fixture(scope="module")
+def everything(backends: dict[str, str]) -> Iterator[Exporter]:
+    with exporter(variables=backends) as process:
+        _wait_until_complete(process)
+        asyncio.run(_speaks(backends["NATS_URL"]))
+        yield process
+
+
+@pytest.fixture(scope="module")
+def essential(everything: Exporter, backends: dict[str, str]) -> Iterator[Exporter]:
+    with exporter("--profile=essential", variables=backends) as process:
+        _wait_until_complete(process)
+        yield process
 
 
 def test_promtool_accepts_it(everything: Exporter, promtool: Path) -> None:
@@ -87,3 +109,60 @@ def test_every_metric_of_the_page_has_a_type_and_help_and_is_in_the_reference(ev
     typed = {line.split()[2] for line in page.split("\n") if line.startswith("# TYPE ")}
     assert helped == typed
     assert helped <= {metric.name for metrics in metric_groups().values() for metric in metrics}
+
+
+def test_every_metric_has_the_series_that_the_reference_states(everything: Exporter) -> None:
+    """For each combination of labels, without the label of a state set and the bound of a bucket."""
+    declared = {metric.name: metric for metrics in metric_groups().values() for metric in metrics}
+    found: dict[str, Counter[str]] = {}
+    for series in _series(everything):
+        name, _, braced = series.partition("{")
+        metric = declared.get(name) or declared[re.sub(r"_(bucket|sum|count)$", "", name)]
+        last = "le" if metric.kind is Kind.HISTOGRAM else metric.labels[-1] if metric.states else None
+        found.setdefault(metric.name, Counter())[re.sub(rf'(^|,){last}="[^"]*"}}$', "", braced).removesuffix("}")] += 1
+
+    stated = {name: series_per_object(declared[name]) for name in found}
+    assert {name: counts for name, counts in found.items() if stated[name] and {*counts.values()} != {stated[name]}} == {}
+    assert len(found["fleet_agent_state"]) == len(found["fleet_agent_answer_duration_seconds"]) == 3
+
+
+def _series(process: Exporter) -> list[str]:
+    page = httpx.get(f"{process.url}/metrics", timeout=30).text
+    return [line.rpartition(" ")[0] for line in page.splitlines() if not line.startswith("#")]
+
+
+def test_the_essential_profile_has_at_most_a_quarter_of_the_series(everything: Exporter, essential: Exporter) -> None:
+    whole, kept = _series(everything), _series(essential)
+
+    assert set(kept) <= set(whole)
+    assert 0 < len(kept) <= len(whole) / 4
+
+
+def test_alerts_and_overview_have_the_same_series_from_the_essential_profile(
+    everything: Exporter, essential: Exporter
+) -> None:
+    with ExitStack() as running:
+        servers = [running.enter_context(prometheus.start(config=_scraping(process))) for process in (everything, essential)]
+
+        def answers(url: str, query: str) -> set[frozenset[tuple[str, str]]]:
+            answer = httpx.get(f"{url}/api/v1/query", params={"query": query}).raise_for_status().json()
+            return {
+                frozenset((name, value) for name, value in one["metric"].items() if name != "instance")
+                for one in answer["data"]["result"]
+            }
+
+        def has_answer(url: str, query: str) -> bool:
+            return bool(answers(url, query))
+
+        for server in servers:
+            wait_for(partial(has_answer, server.url, "count_over_time(up[1h]) >= 3"), what="three scrapes")
+        asked = {query: [answers(server.url, query) for server in servers] for query in queries()}
+
+    assert {query for query, (whole, kept) in asked.items() if whole != kept} == set()
+    assert sum(bool(whole) for whole, _ in asked.values()) > 20
+
+
+def _scraping(process: Exporter) -> str:
+    target = process.url.removeprefix("http://")
+    jobs = [{"job_name": "fleet-exporter", "static_configs": [{"targets": [target]}]}]
+    return json.dumps({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs})

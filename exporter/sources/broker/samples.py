@@ -10,7 +10,7 @@ from exporter.fleet import registry
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, info, labels
 from exporter.metrics.timestamps import rfc3339
 from exporter.source import LIMIT_HITS, UNREADABLE_VALUES
-from exporter.sources.broker.tables import PENDING, BrokerSnapshot
+from exporter.sources.broker.tables import LATENCIES, PENDING, BrokerSnapshot
 
 SYSTEM: Final = "broker"
 
@@ -58,7 +58,7 @@ OLDEST = gauge(
 OVERDUE = gauge("fleet_broker_overdue_tickets", "Pending tickets older than their own timeout (tickets.timeout_ms).")
 LATENCY = histogram(
     "fleet_broker_message_latency_seconds", "Delivery latency of the messages since the start (messages.latency_ms).",
-    unit=Unit.SECONDS,
+    unit=Unit.SECONDS, bounds=LATENCIES,
 )  # fmt: skip
 METRICS: Final[tuple[Metric, ...]] = (
     AGENTS, AGENT, HEARTBEAT, INTERVAL, CPU, MEMORY, AGENT_TICKETS, AGENT_ERRORS, MEASURED, EVENTS, ERRORS, TICKETS, OLDEST,

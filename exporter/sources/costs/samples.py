@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.source import UNREADABLE_VALUES
-from exporter.sources.costs.ledger import TABLE, CostsSnapshot
+from exporter.sources.costs.ledger import LATENCIES, TABLE, CostsSnapshot
 
 SOURCE: Final = "costs"
 _WHO: Final = ("model", "tool", "agent", "status")
@@ -23,7 +23,7 @@ COST = counter(
 )
 LATENCY = histogram(
     "fleet_cost_latency_seconds", "Duration of the invocations added since the start (invocations.latency_ms).", "model",
-    unit=Unit.SECONDS,
+    unit=Unit.SECONDS, bounds=LATENCIES,
 )  # fmt: skip
 SPENT = gauge(
     "fleet_cost_spent_usd",

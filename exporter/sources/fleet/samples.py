@@ -6,9 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from exporter.events.model import Outcome
+from exporter.fleet.agents import SECONDS as AGENT_BOUNDS
 from exporter.fleet.agents import AgentState
+from exporter.fleet.deliberations import SECONDS as DELIBERATION_BOUNDS
 from exporter.fleet.deliberations import Ending
 from exporter.fleet.registry import AGENTS
+from exporter.fleet.stages import LEAD_SECONDS
+from exporter.fleet.stages import SECONDS as STAGE_BOUNDS
+from exporter.fleet.state import DELAYS, SIZES
+from exporter.fleet.state import RESPONSE_SECONDS as RESPONSE_BOUNDS
+from exporter.fleet.state import RESPONSE_TOKENS as TOKEN_BOUNDS
 from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels, state_set
 from exporter.source import LIMIT_HITS
@@ -22,12 +29,13 @@ EVENTS = counter(
     "producer",
     "outcome",
 )
-SIZE = histogram("fleet_event_size_bytes", "Size of event payloads.", "family", unit=Unit.BYTES)
+SIZE = histogram("fleet_event_size_bytes", "Size of event payloads.", "family", unit=Unit.BYTES, bounds=SIZES)
 DELAY = histogram(
     "fleet_event_delay_seconds",
     "Time from storage of an event in its stream to its arrival here; events read at startup are excluded.",
     "family",
     unit=Unit.SECONDS,
+    bounds=DELAYS,
 )
 UNPARSED = counter("fleet_events_unparsed_total", "Messages that cannot be parsed as events, by reason.", "reason")
 UNREADABLE_VALUES = counter(
@@ -62,6 +70,7 @@ AGENT_TASK_SECONDS = histogram(
     "agent",
     "role",
     unit=Unit.SECONDS,
+    bounds=AGENT_BOUNDS,
 )
 RESPONSES = counter("fleet_agent_responses_total", "Agent responses by role and outcome.", "role", "outcome")
 RESPONSE_SECONDS = histogram(
@@ -70,9 +79,14 @@ RESPONSE_SECONDS = histogram(
     "role",
     "model",
     unit=Unit.SECONDS,
+    bounds=RESPONSE_BOUNDS,
 )
 RESPONSE_TOKENS = histogram(
-    "fleet_agent_response_tokens", "Tokens of a response, including its prompt (proposal.tokens).", "role", "model"
+    "fleet_agent_response_tokens",
+    "Tokens of a response, including its prompt (proposal.tokens).",
+    "role",
+    "model",
+    bounds=TOKEN_BOUNDS,
 )
 COUNCIL_AGENTS = gauge("fleet_council_agents", "Agents seen in a role's council.", "role")
 COUNCIL_READY = gauge(
@@ -85,6 +99,7 @@ DELIBERATION_SECONDS = histogram(
     "Time from the start of a deliberation (reported, or inferred from its first response) to its end.",
     "role",
     unit=Unit.SECONDS,
+    bounds=DELIBERATION_BOUNDS,
 )
 IN_PROGRESS = gauge("fleet_deliberations_in_progress", "Deliberations in progress.", "role")
 DELIBERATION_AGENTS = counter(
@@ -120,6 +135,7 @@ class StageMetrics:
             f"Time a {thing} spent in a stage, observed when it leaves.",
             "stage",
             unit=Unit.SECONDS,
+            bounds=STAGE_BOUNDS,
         )
         self.moves = counter(f"fleet_{thing}_transitions_total", f"Stage transitions of {things}.", "from_stage", "to_stage")
         self.illegal = counter(
@@ -152,6 +168,7 @@ LEAD_TIME = histogram(
     "fleet_story_lead_time_seconds",
     "Time from a story's creation to DONE, observed when it is done; stories whose creation was not seen are excluded.",
     unit=Unit.SECONDS,
+    bounds=LEAD_SECONDS,
 )
 
 METRICS: Final[tuple[Metric, ...]] = (

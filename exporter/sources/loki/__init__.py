@@ -22,7 +22,7 @@ from exporter.errors import SourceError
 from exporter.events.redaction import REDACT
 from exporter.metrics.metric import Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.source import Source, SourceOptions, Target
-from exporter.sources.loki.copier import DROP_REASONS, StreamCopier, StreamCopy
+from exporter.sources.loki.copier import DELAYS, DROP_REASONS, StreamCopier, StreamCopy
 from exporter.sources.loki.entries import LineStyle
 
 ENTRIES = counter("fleet_exporter_loki_entries_total", "Entries that Loki accepted.", "stream")
@@ -43,6 +43,7 @@ DELAY = histogram(
     "Time from storage of an event in its stream to its acceptance by Loki.",
     "stream",
     unit=Unit.SECONDS,
+    bounds=DELAYS,
 )
 
 

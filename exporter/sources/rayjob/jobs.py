@@ -72,7 +72,7 @@ DURATION = histogram(
     "ray_job_duration_seconds",
     "Duration of attempts that finished while the exporter was running (status.endTime - status.startTime); no data from 6 "
     "hours after the last RayJob of a namespace.",
-    "namespace", "outcome", unit=Unit.SECONDS,
+    "namespace", "outcome", unit=Unit.SECONDS, bounds=BUCKETS,
 )  # fmt: skip
 FAILED_ATTEMPTS = counter(
     "ray_job_attempt_failures_total",

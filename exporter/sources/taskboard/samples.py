@@ -13,7 +13,7 @@ from exporter.metrics.histogram import Histogram
 from exporter.metrics.metric import OTHER, Metric, Sample, Unit, counter, gauge, histogram, labels
 from exporter.metrics.timestamps import rfc3339
 from exporter.source import UNREADABLE_VALUES
-from exporter.sources.taskboard.board import Board
+from exporter.sources.taskboard.board import SECONDS, Board
 from exporter.sources.taskboard.task import NONE, Column, Task, UnreadableReason
 
 KINDS: Final = ("created", "assigned", "completed", "updated")
@@ -38,11 +38,13 @@ QUEUE = histogram(
     "fleet_board_queue_duration_seconds",
     "Time from creation to assignment, observed once per assignment since the start.",
     unit=Unit.SECONDS,
+    bounds=SECONDS,
 )
 CYCLE = histogram(
     "fleet_board_cycle_duration_seconds",
     "Time from creation to completion, observed once per completion since the start.",
     unit=Unit.SECONDS,
+    bounds=SECONDS,
 )
 MEDIAN_QUEUE = gauge(
     "fleet_board_median_queue_seconds", "Median time from creation to assignment of the tasks now on the board.",
