@@ -20,6 +20,7 @@ PARTS = (
     "files",
     "queries",
     "scaling",
+    "live_page",
     "floods",
 )
 _README = Path(__file__).parent / "README.md"
