@@ -23,10 +23,10 @@ from exporter.sources.vllm.discovery import DISCOVERED
 _VIRTUAL_MEMORY = next(metric for metric in process.METRICS if metric.name == "process_virtual_memory_bytes")
 
 EXEMPT: Final[Mapping[Metric, str]] = {
-    **dict.fromkeys(
-        nats_servers.METRICS,
-        "Optional (jetstream.monitoring_url); the dashboard about NATS has no room for a row.",
-    ),
+    nats_servers.SUBSCRIPTIONS: "A constant of the fleet's clients.",
+    nats_servers.RECEIVED_BYTES: "Messages per second are shown.",
+    nats_servers.SENT_BYTES: "Messages per second are shown.",
+    nats_servers.META_PENDING: "Nonzero for moments; the health of each server is shown.",
     process.LOG_DROPPED: "Rises only while no one reads the log; the troubleshooting guide has it.",
     _VIRTUAL_MEMORY: "Address space is not memory in use; resident memory is shown.",
     nats_consumers.LEADER: "Changes with every election; named in the runbooks.",
@@ -79,6 +79,7 @@ EXEMPT: Final[Mapping[Metric, str]] = {
     valkey.OUTPUT_BUFFER: "Maximum of a single client; the memory of all clients is shown.",
     valkey.MEMORY_STARTUP: "A constant of the build.",
     valkey.MEMORY_SYSTEM: "A constant of the machine; the server's own limit is shown.",
+    valkey.ALLOCATOR_FRAGMENTATION: "A part of the fragmentation that is shown.",
     valkey.DEFRAG_RUNNING: "Fragmentation is shown; defragmentation is off by default.",
     valkey.LAZYFREE_PENDING: "Memory that is not freed yet is part of the memory shown.",
     valkey.CONNECTIONS: "Open and rejected connections are shown.",

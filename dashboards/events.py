@@ -15,6 +15,7 @@ from dashboards.rows import event_pipeline
 from dashboards.rows.common import STORY_MARKS, alert_marks, source_health
 from dashboards.rows.event_log import events
 from dashboards.rows.event_pipeline import LIVE, of_families, of_streams
+from dashboards.rows.nats_servers import NATS_SERVERS
 from exporter.metrics.promql import Expression, Matcher, Query, Series
 from exporter.sources.fleet import samples as fleet
 from exporter.sources.fleet.consumer_samples import STREAM_LAG, STREAM_MODE
@@ -196,5 +197,6 @@ DASHBOARD = Dashboard(
             ],
         ),
         event_pipeline.ALL_SEEN,
+        NATS_SERVERS,
     ],
 )

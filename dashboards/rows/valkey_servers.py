@@ -125,10 +125,11 @@ ERRORS: Final = Row(
     [
         graph(
             "Rejected and failed commands",
-            "Per second: connections over the limit, rejected and failed commands, ACL denials, and error replies by "
-            "prefix (INFO rejected_connections, cmdstat_*, acl_access_denied_*, errorstat_*).",
+            "Per second: connections over the limit, clients over a buffer limit, rejected and failed commands, ACL "
+            "denials, and error replies by prefix (INFO rejected_connections, cmdstat_*, acl_access_denied_*, errorstat_*).",
             rate(info.REJECTED, "connections over limit"),
             rate(info.EVICTED_CLIENTS, "evicted clients"),
+            rate(info.OUTPUT_DISCONNECTIONS, "output buffer limit"),
             rate(info.COMMAND_REJECTED, "rejected {{command}}", "command"),
             rate(info.COMMAND_FAILED, "failed {{command}}", "command"),
             rate(info.DENIED_AUTH, "wrong password"),

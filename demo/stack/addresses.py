@@ -35,6 +35,7 @@ class Backends:
     """The addresses of the backends; `kubeconfig` is the administrator's."""
 
     nats: str
+    nats_monitoring: str
     valkey_port: int
     neo4j_port: int
     neo4j_password: str

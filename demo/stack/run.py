@@ -68,7 +68,9 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
     demo.say("Starting NATS, ValKey, Prometheus and a stand-in for vLLM")
     for name, module in (("NATS", nats), ("ValKey", valkey), ("Prometheus", prometheus)):
         await startup.prepare(name, module)
-    bus, cache = await stack.servers.start(nats.start()), await stack.servers.start(valkey.start())
+    varz = free_port()
+    bus = await stack.servers.start(nats.start(config=f"http: 127.0.0.1:{varz}\nmax_connections: 1000\n"))
+    cache = await stack.servers.start(valkey.start())
     engine = await stack.servers.start(vllm.start())
     demo.faults.backends |= {Backend.NATS, Backend.VLLM}
     events, keys = Events(bus.url, demo.faults), Cache(cache.url)
@@ -81,6 +83,7 @@ async def _start(demo: Demo, stack: _Stack, showing: contextlib.ExitStack, folde
     address = await stack.clients.enter_async_context(serving(services))
     backends = Backends(
         nats=bus.url,
+        nats_monitoring=f"http://127.0.0.1:{varz}",
         valkey_port=cache.port,
         neo4j_port=free_port(),
         neo4j_password=_NEO4J_PASSWORD,
@@ -172,6 +175,7 @@ def _environment(folder: Path, backends: Backends, services: str) -> dict[str, s
     """The exporter's configuration."""
     return {
         "NATS_URL": backends.nats,
+        "FLEET_EXPORTER_JETSTREAM_MONITORING_URL": backends.nats_monitoring,
         "LOKI_URL": backends.loki,
         "NEO4J_URI": f"bolt://127.0.0.1:{backends.neo4j_port}",
         "NEO4J_PASSWORD": backends.neo4j_password,

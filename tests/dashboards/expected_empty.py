@@ -38,6 +38,7 @@ _REASONS: Final[dict[str, dict[DashboardUid, tuple[str, ...]]]] = {
         DashboardUid.EVENTS: ("Live stream B", "Live stream C"),
         DashboardUid.EXPORTER: ("Stream clients C",),
     },
+    "the demo's NATS is one server, which has no meta group": {DashboardUid.EVENTS: ("NATS servers C",)},
     "no agent or RayJob has to be stuck": {DashboardUid.OVERVIEW: ("Stuck agents A", "Failed RayJobs A")},
     "no deliberation or story has to be in progress": {
         DashboardUid.AGENTS: ("Longest A",),

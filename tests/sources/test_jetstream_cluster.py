@@ -50,6 +50,12 @@ async def _fill(cluster: NatsCluster) -> str:
     return single.cluster.leader
 
 
+def _meta(page: Page) -> tuple[int, float]:
+    """How many servers report the meta group, and how many of them lead it."""
+    leads = [value for name, value in page.items() if name.startswith("nats_server_meta_leader{")]
+    return len(leads), sum(leads)
+
+
 async def _page(scraper: Scraper, fits: Callable[[Page], bool]) -> Page:
     """The first page within a scrape's usual budget that fits; an election takes several seconds."""
     async with asyncio.timeout(120):
@@ -62,17 +68,24 @@ async def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_r
     dead = await _fill(cluster)
     urls = [cluster.node(dead).url, *(url for url in cluster.urls if url != cluster.node(dead).url)]
     options = JetstreamOptions(
-        url=tuple(Address(url) for url in urls), expected=("SINGLE", "SINGLE/worker", "TRIPLE", "GONE")
+        url=tuple(Address(url) for url in urls),
+        monitoring_url=tuple(Address(f"http://127.0.0.1:{port}") for port in cluster.monitoring),
+        expected=("SINGLE", "SINGLE/worker", "TRIPLE", "GONE"),
     )
     source = Jetstream(options)
     up = UP.format(source.server)
     scraper = Scraper([source])
     replica = f'nats_stream_replica_current{{stream="TRIPLE",replica="{dead}"}}'
-    healthy = await _page(scraper, lambda page: page.get('nats_stream_messages{stream="TRIPLE"}') == 1)
+    healthy = await _page(
+        scraper, lambda page: page.get('nats_stream_messages{stream="TRIPLE"}') == 1 and _meta(page) == (3, 1)
+    )
     cluster.node(dead).process.kill()
     broken = await _page(
         scraper,
-        lambda page: (page.get('nats_stream_offline{stream="SINGLE"}'), page.get(replica), page[up]) == (1, 0, 1),
+        lambda page: (
+            (page.get('nats_stream_offline{stream="SINGLE"}'), page.get(replica), page[up]) == (1, 0, 1)
+            and _meta(page) == (2, 1)
+        ),
     )
     cluster.node(dead).process.start()
     repaired = await _page(scraper, lambda page: page.get('nats_stream_offline{stream="SINGLE"}') == 0)
@@ -83,6 +96,13 @@ async def test_streams_of_a_dead_node_are_offline_and_everything_else_is_still_r
     assert healthy[f'nats_stream_leader_info{{stream="SINGLE",leader="{dead}"}}'] == 1
     assert healthy[f'nats_consumer_leader_info{{{worker},leader="{dead}"}}'] == 1
     assert sum(name.startswith('nats_stream_replica_current{stream="TRIPLE"') for name in healthy) == 2
+
+    gone = f"127.0.0.1:{cluster.monitoring[int(dead.removeprefix('n')) - 1]}"
+    monitored = f'fleet_exporter_lookup_up{{source="jetstream",server="{gone}",lookup="monitoring"}}'
+    assert (healthy[monitored], broken[monitored]) == (1, 0)
+    assert healthy[f'nats_server_healthy{{server="{gone}"}}'] == 1
+    assert healthy[f'nats_server_meta_pending{{server="{gone}"}}'] >= 0
+    assert f'nats_server_healthy{{server="{gone}"}}' not in broken
 
     assert broken['nats_stream_offline{stream="TRIPLE"}'] == 0
     assert broken["nats_account_streams"] == 2

@@ -68,6 +68,9 @@ MEMORY_SYSTEM = _bytes("total_system_memory", "memory_system_bytes", "Memory of 
 FRAGMENTATION = _field(
     "mem_fragmentation_ratio", "memory_fragmentation_ratio", "Ratio of resident to used memory", unit=Unit.RATIO
 )
+ALLOCATOR_FRAGMENTATION = _field(
+    "allocator_frag_ratio", "memory_allocator_fragmentation_ratio", "Fragmentation within the allocator", unit=Unit.RATIO
+)
 BACKLOG_MEMORY = _bytes("mem_replication_backlog", "memory_replication_backlog_bytes", "Memory of the replication backlog")
 AOF_BUFFER = _bytes("mem_aof_buffer", "memory_aof_buffer_bytes", "Memory of the append-only file's buffer")
 CLIENT_MEMORY = _bytes("mem_clients_normal", "memory_clients_bytes", "Memory of ordinary clients")
@@ -116,6 +119,11 @@ EXPIRED_STALE = _field(
 )  # fmt: skip
 EVICTED = _total("evicted_keys", "evicted_keys_total", "Keys evicted because of maxmemory")
 EVICTED_CLIENTS = _total("evicted_clients", "evicted_clients_total", "Clients evicted because of maxmemory-clients")
+OUTPUT_DISCONNECTIONS = _total(
+    "client_output_buffer_limit_disconnections",
+    "client_output_buffer_disconnections_total",
+    "Clients disconnected because of their output buffer's limit",
+)
 HITS = _total("keyspace_hits", "keyspace_hits_total", "Lookups that found the key")
 MISSES = _total("keyspace_misses", "keyspace_misses_total", "Lookups that did not find the key")
 PUBSUB_CHANNELS = _field("pubsub_channels", "pubsub_channels", "Channels with a subscriber")
