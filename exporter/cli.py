@@ -156,9 +156,9 @@ def parsed(words: Sequence[str]) -> Flags:
         bare, commands = _parsers()
         _check_flags(words, commands[command], ())
         return bare.parse_args(words)
-    from exporter.settings import options, source_types
+    from exporter.settings import option_types, options
 
-    whole, commands = _parsers(options(), [kind.kind for kind in source_types()])
+    whole, commands = _parsers(options(), list(option_types()))
     _check_flags(words, commands[command] if command else whole, options())
     switches = {option.flag for option in options() if option.field.annotation is bool}
     # A command after a switch would be taken for the switch's value.
@@ -174,9 +174,9 @@ def parsed(words: Sequence[str]) -> Flags:
 def _completion(shell: str) -> str:
     import shtab
 
-    from exporter.settings import options, source_types
+    from exporter.settings import option_types, options
 
-    whole, _ = _parsers(options(), [kind.kind for kind in source_types()])
+    whole, _ = _parsers(options(), list(option_types()))
     return str(shtab.complete(whole, shell=shell))
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import yaml
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
@@ -26,7 +25,7 @@ from exporter.config.options import option as declared
 from exporter.config.sharding import WHOLE, Shard, ShardText
 from exporter.config.web import Web
 from exporter.metrics.profile import Profile
-from exporter.source import Source, created
+from exporter.source import Source, SourceOptions, created
 
 PREFIX = "FLEET_EXPORTER_"
 CONFIG_FILE = "config.file"
@@ -41,18 +40,41 @@ class SettingsError(Exception):
 
 
 @functools.cache
-def source_types() -> tuple[type[Source], ...]:
-    """The source of every module in `exporter/sources/`, by module name."""
-    found = []
-    package = importlib.import_module("exporter.sources")  # by name, because options do not know their source
-    for name in sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)):
-        module = importlib.import_module(name)
-        found += [
+def option_types() -> dict[str, type[SourceOptions]]:
+    """The options of every source, by its name.
+
+    They are in a module of that name in `exporter/source_options/`, or with the source, which is then imported.
+
+    """
+    packages = {
+        module.name: package  # by name, because options do not know their source
+        for package in ("exporter.sources", "exporter.source_options")
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    }
+    found = {}
+    for name in sorted(packages):
+        module = importlib.import_module(f"{packages[name]}.{name}")
+        found[name] = next(
             value
             for value in vars(module).values()
-            if inspect.isclass(value) and issubclass(value, Source) and value.kind == name.rpartition(".")[2]
-        ]
-    return tuple(found)
+            if inspect.isclass(value) and issubclass(value, SourceOptions) and value.__module__ == module.__name__
+        )
+    return found
+
+
+def source_type(name: str) -> type[Source]:
+    """The source of this name, from the module in `exporter/sources/`."""
+    module = importlib.import_module(f"exporter.sources.{name}")  # by name, because options do not know their source
+    return next(
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Source) and value.kind == name
+    )
+
+
+def source_types() -> tuple[type[Source], ...]:
+    """Every source, by name."""
+    return tuple(source_type(name) for name in option_types())
 
 
 class Settings(Options):
@@ -70,15 +92,15 @@ class Settings(Options):
     @functools.cached_property
     def sources(self) -> tuple[Source, ...]:
         """Sources with an address that this shard reads; created once."""
-        groups = ((kind, getattr(self, kind.kind)) for kind in source_types())
-        found = (created(kind, options, self.part) for kind, options in groups if options.enabled)
+        groups = ((name, getattr(self, name)) for name in option_types())
+        found = (created(source_type(name), options, self.part) for name, options in groups if options.enabled)
         return tuple(source for source in found if source is not None)
 
 
 @functools.cache
 def settings_type() -> type[Settings]:
     """Settings with one field per source."""
-    groups: dict[str, Any] = {kind.kind: (kind.options_type, kind.options_type()) for kind in source_types()}
+    groups: dict[str, Any] = {name: (kind, kind()) for name, kind in option_types().items()}
     return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, **groups)
 
 
@@ -171,6 +193,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
+    import yaml
+
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -236,17 +260,17 @@ def _share_servers(merged: dict[str, Any]) -> set[str]:
 
     """
     shared_paths = set()
-    for kind in source_types():
-        inheritance = kind.options_type.same_server_as
+    for name, kind in option_types().items():
+        inheritance = kind.same_server_as
         if inheritance is None:
             continue
         group, shared = inheritance
-        prefix = kind.options_type.same_server_prefix
-        given, own = merged.get(group, {}), merged.get(kind.kind, {})
+        prefix = kind.same_server_prefix
+        given, own = merged.get(group, {}), merged.get(name, {})
         if own.get(f"{prefix}url", given.get("url")) == given.get("url"):
-            inherited = {f"{prefix}{name}": given[name] for name in shared.model_fields if name in given}
-            merged[kind.kind] = inherited | own
-            shared_paths |= {f"{kind.kind}.{name}" for name, value in inherited.items() if own.get(name, value) == value}
+            inherited = {f"{prefix}{field}": given[field] for field in shared.model_fields if field in given}
+            merged[name] = inherited | own
+            shared_paths |= {f"{name}.{field}" for field, value in inherited.items() if own.get(field, value) == value}
     return shared_paths
 
 

@@ -1,6 +1,7 @@
 """A source: frozen options, a connection or a background task, and snapshots that become samples.
 
-A module or package `exporter/sources/NAME` has a class whose `kind` is NAME and is found by that name.
+A module or package `exporter/sources/NAME` has a class whose `kind` is NAME and is found by that name. Its options are in
+`exporter/source_options/NAME`, so that only configured sources are imported, or in the same module.
 """
 
 from __future__ import annotations
@@ -105,7 +106,6 @@ class Source:
 
     kind: ClassVar[str] = ""
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    options_type: ClassVar[type[SourceOptions]]
     is_sharded: ClassVar[bool] = False
     """Whether its objects are sharded; otherwise only the first shard reads it."""
 
@@ -130,6 +130,9 @@ class Source:
 
     async def wait_synced(self) -> None:
         """Return when `run` has the first complete state; immediately if the source only polls."""
+
+    def disconnect_clients(self) -> None:
+        """End the live streams of the source's events, if it has any."""
 
     async def close(self) -> None:
         """Close every connection."""

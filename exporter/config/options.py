@@ -44,4 +44,4 @@ def option(description: str, *, env: str | None = None, flag: str | None = None)
 class Options(BaseModel):
     """A group of options: frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

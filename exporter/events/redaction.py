@@ -7,14 +7,10 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from exporter.config.redaction import REDACT as REDACT
+from exporter.config.redaction import TEXT_LIMIT as TEXT_LIMIT
 from exporter.events.model import Event
 from exporter.metrics.timestamps import rfc3339
-
-REDACT = ("password", "secret", "token", "api_key", "apikey", "authorization", "credentials", "private_key")
-"""Fields whose values are redacted; `tokens` is a count and is kept."""
-
-TEXT_LIMIT = 2000
-"""Default max. characters of a text."""
 
 REDACTED = "[redacted]"
 _DEEPEST = 12

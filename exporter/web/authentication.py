@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.web import web_config
-from exporter.web.api.problems import problem
 from exporter.web.passwords import Passwords, TooManyPasswords
+from exporter.web.problem import problem
 
 _REFUSAL_SECONDS = 0.5
 """Delay of the response to a wrong password, so that a client that guesses without a pause takes no time from scrapes."""

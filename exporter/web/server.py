@@ -22,21 +22,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from exporter.config.web import Web
-from exporter.events.broadcast import PublishesEvents
 from exporter.metrics import process
 from exporter.metrics.exposition import grouped, negotiated, rendered
 from exporter.metrics.metric import Sample
 from exporter.scrape import Scraper
-from exporter.sources.fleet import FleetEvents
 from exporter.web import web_config
-from exporter.web.api import api
-from exporter.web.api.problems import bug, http_problem
 from exporter.web.authentication import Authentication
 from exporter.web.certificate import reload_when_changed
 from exporter.web.connections import limited_protocols
+from exporter.web.deferred import DeferredApi
 from exporter.web.landing import landing_page
 from exporter.web.middleware import PAGE_POLICY, AllowedHosts, HeadAsGet, SecurityHeaders
 from exporter.web.priority import Priority
+from exporter.web.problem import bug, http_problem
 from exporter.web.shutdown import end_now, limit_shutdown
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
@@ -45,6 +43,9 @@ DEFAULT_SCRAPE_TIMEOUT = 10.0
 _GZIP_LEVEL = 1  # repeated names shrink to a tenth at the fastest level already
 _SHUTDOWN_SECONDS = 1
 """Time for responses in progress after SIGTERM."""
+
+_FLEET = "fleet"
+"""The source whose events the landing page shows."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         return Response(page, headers=headers)
 
     async def landing(_: Request) -> Response:
-        live = any(isinstance(source, FleetEvents) for source in scraper.sources)
+        live = any(source.kind == _FLEET for source in scraper.sources)
         page = landing_page(scraper.states, live=live, shard=scraper.shard)
         return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY})
 
@@ -119,7 +120,7 @@ def application(scraper: Scraper, options: Web) -> ASGIApp:
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Mount("/static", StaticFiles(packages=[("exporter.web", "static")])),
-        Mount("/", api(scraper, priority)),
+        Mount("/", DeferredApi(scraper, priority)),
     ]
     handlers = {HTTPException: http_problem, Exception: bug}
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]  # Starlette's type is of handlers of any Exception
@@ -161,8 +162,7 @@ class _UvicornServer(uvicorn.Server):
         self.should_exit = True
         limit_shutdown(loop)
         for source in self._scraper.sources:
-            if isinstance(source, PublishesEvents):
-                source.live.disconnect()
+            source.disconnect_clients()
 
 
 def listening_socket(options: Web) -> socket.socket:

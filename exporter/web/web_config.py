@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
@@ -78,6 +77,8 @@ def credentials(authorization: str) -> tuple[str, str] | None:
 
 def read(path: Path) -> WebConfig:
     """The validated file. Raises WebConfigError."""
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         config = WebConfig.model_validate(content)

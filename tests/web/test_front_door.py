@@ -23,6 +23,7 @@ from tests.support.process import Exporter, exporter
 @pytest.fixture(scope="module")
 def running() -> Iterator[Exporter]:
     with exporter() as process:
+        httpx.get(f"{process.url}/docs", timeout=30)  # the first request imports the API
         yield process
 
 

@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from exporter.clients.sqlite import Reading, SqliteReader
-from exporter.config.options import Count, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
 from exporter.events.broadcast import EventBroadcaster
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.broker import BrokerOptions as BrokerOptions
 from exporter.sources.broker import dashboard, samples
 from exporter.sources.broker.events import event_of
 from exporter.sources.broker.tables import NEW_EVENTS, BrokerSnapshot, Tables
@@ -25,23 +24,11 @@ _POLL = 1.0
 _MOST_EVENTS = 500
 
 
-class BrokerOptions(SourceOptions):
-    """The SQLite database of an agent broker."""
-
-    database: Annotated[Path | None, option("SQLite file of the agent broker.")] = None
-    max_agents: Annotated[Count, option("Maximum number of agents tracked (most recent heartbeat first).")] = 1000
-
-    @property
-    def enabled(self) -> bool:
-        return self.database is not None
-
-
 class Broker(Source, Target[BrokerSnapshot]):
     """Reads one broker's database."""
 
     kind: ClassVar[str] = samples.SYSTEM
     metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-    options_type: ClassVar[type[SourceOptions]] = BrokerOptions
 
     def __init__(self, options: BrokerOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)
@@ -60,6 +47,9 @@ class Broker(Source, Target[BrokerSnapshot]):
     @property
     def live(self) -> EventBroadcaster:
         return self._live
+
+    def disconnect_clients(self) -> None:
+        self._live.disconnect()
 
     async def run(self) -> None:
         """The first reading; then new events as they are written."""

@@ -9,15 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from exporter.clients.sqlite import Reading, SqliteReader
-from exporter.config.options import option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.costs import CostsOptions as CostsOptions
 from exporter.sources.costs import ledger, samples
 from exporter.sources.costs.ledger import CostsSnapshot, Ledger, Read
 
@@ -25,24 +24,11 @@ _CHECK = 2.0
 """Seconds between two ranges that are read again."""
 
 
-class CostsOptions(SourceOptions):
-    """A cost ledger in SQLite."""
-
-    database: Annotated[Path | None, option("SQLite file of the cost ledger.")] = None
-    budget_per_day: Annotated[float, option("Daily budget, in US dollars; 0: none.")] = 0.0
-    budget_per_month: Annotated[float, option("Monthly budget, in US dollars; 0: none.")] = 0.0
-
-    @property
-    def enabled(self) -> bool:
-        return self.database is not None
-
-
 class Costs(Source, Target[CostsSnapshot]):
     """Reads one ledger file."""
 
     kind: ClassVar[str] = samples.SOURCE
     metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-    options_type: ClassVar[type[SourceOptions]] = CostsOptions
 
     def __init__(self, options: CostsOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

@@ -6,22 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
-
-from pydantic import SecretStr
+from typing import Any, ClassVar
 
 from exporter.clients.clock import WallClock, steady
 from exporter.clients.nats import Connection
-from exporter.clients.nats_server import NatsServer
-from exporter.config.address import Address, HttpAddress
-from exporter.config.options import Count, Names, Options, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.events import broadcast
 from exporter.events.broadcast import EventBroadcaster
 from exporter.events.consumer import EventConsumer
 from exporter.events.history import History
 from exporter.events.model import Event, Message, Unparsed, parsed
-from exporter.events.redaction import REDACT, TEXT_LIMIT, event_view
+from exporter.events.redaction import event_view
 from exporter.events.streams import DeliveryMode, delivery_mode, wanted, wanted_offline
 from exporter.fleet import delivery
 from exporter.fleet.agents import AgentTimeouts
@@ -29,37 +24,11 @@ from exporter.fleet.delivery import ConsumerStats
 from exporter.fleet.registry import Member
 from exporter.fleet.state import Caps, Fleet
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import LIMIT_HITS, Source, SourceOptions, Target
+from exporter.source import LIMIT_HITS, Source, Target
+from exporter.source_options.fleet import FleetOptions as FleetOptions
 from exporter.sources.fleet import consumer_samples, grafana_live, samples
 from exporter.sources.fleet.grafana_live import GrafanaLive
 from exporter.sources.fleet.snapshot import FleetSnapshot, state_of
-
-
-class FleetOptions(NatsServer, SourceOptions):
-    """One fleet, on one NATS deployment."""
-
-    same_server_as: ClassVar[tuple[str, type[Options]] | None] = ("jetstream", NatsServer)
-
-    follow_events: Annotated[bool, option("Read the fleet's events if NATS has an address.")] = True
-    streams: Annotated[Names, option("Streams to read; default: all except buckets, mirrors and sourcing streams.")] = ()
-    lookback: Annotated[Seconds, option("Age of the oldest events to read at startup, in seconds.")] = 3600.0
-    idle_after: Annotated[Seconds, option("Seconds after its last response until an agent is idle.")] = 300.0
-    unresponsive_after: Annotated[Seconds, option("Seconds of deliberation until an agent is unresponsive.")] = 30.0
-    agent_ttl: Annotated[Seconds, option("Seconds without events until an agent is removed.")] = 3600.0
-    deliberation_timeout: Annotated[Seconds, option("Seconds until a deliberation times out.")] = 300.0
-    redact: Annotated[Names, option("Fields of events whose values are redacted.")] = REDACT
-    text_limit: Annotated[Count, option("Maximum characters of a text within an event.")] = TEXT_LIMIT
-    max_agents: Annotated[Count, option("Maximum number of agents tracked.")] = 500
-    max_stories: Annotated[Count, option("Maximum number of stories tracked.")] = 5000
-    max_tasks: Annotated[Count, option("Maximum number of tasks tracked.")] = 10_000
-
-    grafana_url: Annotated[HttpAddress, option("Grafana address to push live events to (Grafana Live).")] = Address("")
-    grafana_token: Annotated[Secret, option("Token of a Grafana service account with permission to push.")] = SecretStr("")
-    grafana_stream: Annotated[str, option("Name of the stream in Grafana Live.")] = "fleet"
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.url) and self.follow_events
 
 
 class FleetEvents(Source, Target[FleetSnapshot]):
@@ -73,7 +42,6 @@ class FleetEvents(Source, Target[FleetSnapshot]):
         *broadcast.METRICS,
         *grafana_live.METRICS,
     )
-    options_type: ClassVar[type[SourceOptions]] = FleetOptions
 
     def __init__(self, options: FleetOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)
@@ -104,6 +72,9 @@ class FleetEvents(Source, Target[FleetSnapshot]):
     @property
     def live(self) -> EventBroadcaster:
         return self._live
+
+    def disconnect_clients(self) -> None:
+        self._live.disconnect()
 
     @property
     def is_caught_up(self) -> bool:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from exporter.clients.concurrency import RequestLimit, both
 from exporter.clients.jetstream import Account, Stream
 from exporter.clients.nats import Connection
-from exporter.clients.nats_server import NatsServer
-from exporter.config.address import MonitoringAddresses
-from exporter.config.options import Count, Names, Pairs, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.jetstream import SERVICES as SERVICES
+from exporter.source_options.jetstream import JetstreamOptions as JetstreamOptions
 from exporter.sources.jetstream import account, consumers, monitoring, streams
 from exporter.sources.jetstream.ack_estimate import ACK_ESTIMATE, AckEstimates
 from exporter.sources.jetstream.consumer_lists import StreamConsumers, consumer_lists
@@ -36,38 +35,6 @@ from exporter.sources.jetstream.snapshot import (
 
 _CONCURRENT_REQUESTS = 8
 
-SERVICES = {
-    "orch-": "orchestrator",
-    "deliberation-collector": "orchestrator",
-    "orchestrator-": "orchestrator",
-    "context-": "context",
-    "planning-": "planning",
-    "planning-ceremony-processor-": "planning-ceremony-processor",
-    "workflow-": "workflow",
-    "task-derivation-": "task-derivation",
-    "backlog-review-processor-": "backlog-review-processor",
-}
-
-
-class JetstreamOptions(NatsServer, SourceOptions):
-    """One NATS deployment; several addresses are members of one cluster."""
-
-    timeout: Annotated[
-        Seconds, option("Collection timeout, in seconds. A cluster with a node down takes four seconds to list its streams.")
-    ] = 8.0
-    expected: Annotated[Names, option("Streams, and consumers as stream/consumer, to report as present or missing.")] = ()
-    services: Annotated[
-        Pairs, option("Service names by prefix of the consumer name: prefix=service, separated by commas.")
-    ] = SERVICES
-    ephemeral_consumers: Annotated[bool, option("Expose each ephemeral consumer instead of their sum per stream.")] = False
-    max_oldest_lookups: Annotated[
-        Count, option("Max lookups per collection of consumers' oldest unacked messages; 0 disables them.")
-    ] = 32
-    monitoring_url: Annotated[
-        MonitoringAddresses,
-        option("http:// or https:// addresses of the servers' monitoring ports, for CPU, memory and connections."),
-    ] = ()
-
 
 class Jetstream(Source, Target[JetstreamSnapshot]):
     """The streams and consumers of one account."""
@@ -76,7 +43,6 @@ class Jetstream(Source, Target[JetstreamSnapshot]):
     metrics: ClassVar[tuple[Metric, ...]] = (
         *account.METRICS, *streams.METRICS, *consumers.METRICS, ACK_ESTIMATE, *monitoring.METRICS
     )  # fmt: skip
-    options_type: ClassVar[type[SourceOptions]] = JetstreamOptions
     is_sharded: ClassVar[bool] = True
 
     def __init__(self, options: JetstreamOptions, shard: Shard = WHOLE) -> None:

@@ -9,19 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-from annotated_types import Gt
-from pydantic import AfterValidator, SecretStr
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from exporter.clients.tls import client_context
-from exporter.config.address import Address, Neo4jAddress
-from exporter.config.options import Names, Seconds, Secret, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.neo4j import Neo4jOptions as Neo4jOptions
 from exporter.sources.neo4j import counts
 from exporter.sources.neo4j.counts import GraphCounts, GraphLimits, PatternCounts
 from exporter.sources.neo4j.failures import failure
@@ -53,43 +48,6 @@ _SCHEMA = (
 )
 _NO_PROCEDURE = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Procedure.ProcedureNotFound")
 _TRANSACTIONS = "SHOW TRANSACTIONS YIELD database WHERE database = $database RETURN count(*) AS open"
-
-
-def _distinct(databases: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in databases)  # Neo4j's comparison rules
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"expected each database once, got {','.join(databases)!r}; list at least one, and none twice")
-    if "system" in names:
-        raise ValueError("expected databases with a graph, got 'system'; remove it, since it cannot be counted")
-    return names
-
-
-class Neo4jOptions(SourceOptions):
-    """One Neo4j server or cluster, and any of its databases."""
-
-    uri: Annotated[
-        Neo4jAddress,
-        option("host:port, bolt:// or neo4j:// address; +s for TLS.", env="NEO4J_URI"),
-    ] = Address("")
-    user: Annotated[str, option("User name.", env="NEO4J_USER")] = "neo4j"
-    password: Annotated[Secret, option("Password.", env="NEO4J_PASSWORD")] = SecretStr("")
-    databases: Annotated[
-        Names,
-        AfterValidator(_distinct),
-        option("Databases to count; each is collected separately.", env="NEO4J_DATABASE"),
-    ] = ("neo4j",)
-    ca_file: Annotated[Path | None, option("CA certificates for TLS, in addition to the system's.")] = None
-    max_labels: Annotated[int, Gt(0), option("Maximum number of labels; the rest is `other`.")] = 200
-    max_types: Annotated[int, Gt(0), option("Maximum number of relationship types; the rest is `other`.")] = 200
-    max_patterns: Annotated[int, Gt(0), option("Maximum number of patterns; the rest is `other`.")] = 500
-    schema_refresh_interval: Annotated[
-        Seconds,
-        option("Interval between full schema reads in seconds, if the user may not call db.stats.retrieve."),
-    ] = 300.0
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.uri.get_secret_value())
 
 
 @dataclass(frozen=True)
@@ -283,7 +241,6 @@ class Neo4j(Source):
 
     kind: ClassVar[str] = Neo4jDatabase.kind
     metrics: ClassVar[tuple[Metric, ...]] = Neo4jDatabase.metrics
-    options_type: ClassVar[type[SourceOptions]] = Neo4jOptions
 
     def __init__(self, options: Neo4jOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

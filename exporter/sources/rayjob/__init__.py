@@ -12,21 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
 
 from exporter.clients.kubernetes import ApiServer, Gone, NotServed, location
 from exporter.clients.kubernetes_watch import MAX_OBJECT_BYTES, ObjectStore, Watch
-from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.events.values import role_of
 from exporter.metrics.metric import Metric, Sample, gauge
 from exporter.metrics.timestamps import rfc3339
-from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
+from exporter.source import LOOKUP_UP, Source, Target
+from exporter.source_options.rayjob import RayjobOptions as RayjobOptions
 from exporter.sources.rayjob import clusters, cron_jobs, jobs, logs, services
 from exporter.sources.rayjob.clusters import RayClusters
 from exporter.sources.rayjob.cron_jobs import RayCronJobs
@@ -44,26 +43,6 @@ SERVED = gauge(
 _KINDS = {"rayjobs": "RayJob", "rayclusters": "RayCluster", "rayservices": "RayService", "raycronjobs": "RayCronJob"}
 _OPTIONAL = ("rayservices", "raycronjobs")
 _VERSIONS = ("v1", "v1alpha1")
-
-
-class RayjobOptions(SourceOptions):
-    """One Kubernetes cluster, all namespaces or some."""
-
-    max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 1_000_000
-    kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
-    context: Annotated[str, option("Context of the kubeconfig; default: its current context.")] = ""
-    in_cluster: Annotated[bool, option("Use the service account of the exporter's own pod.")] = False
-    namespaces: Annotated[Names, option("Namespaces to watch; default: all.")] = ()
-    agent_label: Annotated[str, option("Label or annotation of a RayJob that names its agent.")] = "fleet/agent"
-    task_label: Annotated[str, option("Label or annotation of a RayJob that names its task.")] = "fleet/task"
-    role_label: Annotated[str, option("Label or annotation of a RayJob that names its role.")] = "fleet/role"
-    story_label: Annotated[str, option("Label or annotation of a RayJob that names its story.")] = "fleet/story"
-
-    dashboard: Annotated[str, option("Ray dashboard to read logs from; default: the RayJob's own.")] = ""
-
-    @property
-    def enabled(self) -> bool:
-        return self.in_cluster or self.kubeconfig is not None
 
 
 @dataclass(frozen=True)
@@ -93,7 +72,6 @@ class Rayjob(Source, Target[RayjobSnapshot]):
     metrics: ClassVar[tuple[Metric, ...]] = (
         *jobs.METRICS, *clusters.METRICS, *services.METRICS, *cron_jobs.METRICS, SERVED, LOOKUP_UP
     )  # fmt: skip
-    options_type: ClassVar[type[SourceOptions]] = RayjobOptions
     is_sharded: ClassVar[bool] = True
 
     def __init__(self, options: RayjobOptions, shard: Shard = WHOLE) -> None:

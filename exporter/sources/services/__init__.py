@@ -13,20 +13,17 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from exporter.clients.http_errors import failure_of_http
 from exporter.clients.tls import authorities, client_context
-from exporter.config.address import Address, GrpcAddresses, HttpAddresses
-from exporter.config.options import Names, Seconds, option
+from exporter.config.address import Address
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.fleet.registry import RegisterMembers
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.services import ServicesOptions as ServicesOptions
 from exporter.sources.services.probe import METRICS, Job, Probe, samples
 
 if TYPE_CHECKING:
@@ -39,30 +36,6 @@ log = logging.getLogger(__name__)
 
 _NO_ADDRESS = (socket.EAI_NONAME, socket.EAI_NODATA)
 """getaddrinfo's errors that are the name server's answer; with others, such as EAI_AGAIN, there is none."""
-
-_NO_ADDRESSES: dict[str, Address] = {}
-
-
-class ServicesOptions(SourceOptions):
-    """Any number of gRPC and HTTP services, each with a name."""
-
-    grpc: Annotated[GrpcAddresses, option("gRPC services: comma-separated name=host:port.")] = _NO_ADDRESSES
-    http: Annotated[HttpAddresses, option("HTTP services: comma-separated name=URL; status 2xx is up.")] = _NO_ADDRESSES
-    orchestrators: Annotated[Names, option("Names of the services that are orchestrators.")] = ("orchestrator",)
-    ray_executors: Annotated[Names, option("Names of the services that are Ray executors.")] = ("ray-executor",)
-    deadline: Annotated[Seconds, option("Timeout of all requests to one address, in seconds.")] = 2.0
-    tls: Annotated[bool, option("Use TLS for the gRPC services.")] = False
-    ca_file: Annotated[Path | None, option("CA certificates, in addition to the system's.")] = None
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if both := sorted(self.grpc.keys() & self.http.keys()):
-            raise ValueError(f"expected each name once, got {', '.join(both)} in grpc and http; give each its own name")
-        return self
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.grpc or self.http)
 
 
 @dataclass(frozen=True)
@@ -86,7 +59,6 @@ class Services(Source, Target[ServicesSnapshot]):
 
     kind: ClassVar[str] = "services"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
-    options_type: ClassVar[type[SourceOptions]] = ServicesOptions
 
     def __init__(self, options: ServicesOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

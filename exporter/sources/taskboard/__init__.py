@@ -11,17 +11,17 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from exporter.config.options import Count, Seconds, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.events.broadcast import EventBroadcaster
 from exporter.events.model import Event, Outcome
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.taskboard import TaskboardOptions as TaskboardOptions
 from exporter.sources.taskboard import samples
 from exporter.sources.taskboard.board import Board, BoardMissing, Change, Scan
 from exporter.sources.taskboard.samples import BoardSnapshot
@@ -35,24 +35,11 @@ _MISSING = 2.0
 """Seconds until the next scan of a folder that cannot be read."""
 
 
-class TaskboardOptions(SourceOptions):
-    """A task board of YAML files."""
-
-    root: Annotated[Path | None, option("Folder that holds inbox/, assigned/ and done/.")] = None
-    rescan_interval: Annotated[Seconds, option("Interval between full scans, in seconds.")] = 60.0
-    max_files: Annotated[Count, option("Maximum number of files read; the excess is counted.")] = 100_000
-
-    @property
-    def enabled(self) -> bool:
-        return self.root is not None
-
-
 class Taskboard(Source, Target[BoardSnapshot]):
     """Watches one board."""
 
     kind: ClassVar[str] = samples.SOURCE
     metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-    options_type: ClassVar[type[SourceOptions]] = TaskboardOptions
 
     def __init__(self, options: TaskboardOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)
@@ -73,6 +60,9 @@ class Taskboard(Source, Target[BoardSnapshot]):
     @property
     def live(self) -> EventBroadcaster:
         return self._live
+
+    def disconnect_clients(self) -> None:
+        self._live.disconnect()
 
     async def wait_synced(self) -> None:
         await self._tried.wait()

@@ -10,19 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from annotated_types import Gt
-from pydantic import SecretStr
-
-from exporter.clients.tls import client_context
-from exporter.config.address import Address, ValkeyAddresses
-from exporter.config.options import Count, Names, Secret, option
+from exporter.config.address import Address
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError, network_cause
 from exporter.metrics.metric import Metric, Sample, gauge
-from exporter.source import LOOKUP_UP, Source, SourceOptions, Target
+from exporter.source import LOOKUP_UP, Source, Target
+from exporter.source_options.valkey import ValkeyOptions as ValkeyOptions
 from exporter.sources.valkey import info, keys, modes
 from exporter.sources.valkey.fields import parsed
 from exporter.sources.valkey.lookups import KeyLookups, number, pipelined, succeeded, text
@@ -32,44 +27,6 @@ if TYPE_CHECKING:
 
 SLOWLOG = gauge("valkey_slowlog_length", "Entries in the slow log (SLOWLOG LEN).", "server")
 LARGE_REPLIES = gauge("valkey_large_reply_log_length", "Entries in the large-reply log (COMMANDLOG LEN).", "server")
-
-
-class ValkeyOptions(SourceOptions):
-    """ValKey 7 to 9 and Redis 6 to 8."""
-
-    url: Annotated[
-        ValkeyAddresses,
-        option("host:port, redis://, rediss:// or unix:// addresses of one or several servers.", env="REDIS_URL"),
-    ] = ()
-    username: Annotated[str, option("ACL user name, if the address has none.")] = ""
-    password: Annotated[Secret, option("Password, if the address has none.", env="REDIS_PASSWORD")] = SecretStr("")
-    collection_keys: Annotated[
-        Names,
-        option(
-            "Keys whose size and memory are exported; each costs the server one keyspace hit per collection, a stream two."
-        ),
-    ] = ()
-    key_groups: Annotated[bool, option("Count keys by the first two segments of their names, with SCAN.")] = False
-    key_groups_ttl: Annotated[
-        bool, option("Also read the time to live of every counted key; each counts as a keyspace hit of the server.")
-    ] = False
-    key_groups_limit: Annotated[int, Gt(0), option("Maximum number of groups; the rest is `other`.")] = 50
-    scan_limit: Annotated[Count, option("Maximum keys per SCAN; a larger keyspace is incomplete.")] = 20_000
-
-    ca_file: Annotated[Path | None, option("CA certificates for rediss:// addresses, in addition to the system's.")] = None
-    cert_file: Annotated[Path | None, option("Client certificate for rediss:// addresses.")] = None
-    key_file: Annotated[Path | None, option("Key of the client certificate.")] = None
-
-    @property
-    def tls_files(self) -> dict[str, str]:
-        """The configured files by the names of the client library's arguments. Raises SourceError for an unusable one."""
-        client_context("valkey.", self.ca_file, self.cert_file, self.key_file)
-        files = {"ssl_ca_certs": self.ca_file, "ssl_certfile": self.cert_file, "ssl_keyfile": self.key_file}
-        return {name: str(file) for name, file in files.items() if file is not None}
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.url)
 
 
 @dataclass(frozen=True)
@@ -236,7 +193,6 @@ class Valkey(Source):
 
     kind: ClassVar[str] = ValkeyServer.kind
     metrics: ClassVar[tuple[Metric, ...]] = ValkeyServer.metrics
-    options_type: ClassVar[type[SourceOptions]] = ValkeyOptions
 
     def __init__(self, options: ValkeyOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from annotated_types import Gt
-from pydantic import AfterValidator, SecretStr
+from typing import TYPE_CHECKING, ClassVar
 
 from exporter.clients.http_errors import failure_of_http
 from exporter.clients.tls import client_context
-from exporter.config.address import Address, VllmAddresses
-from exporter.config.options import Names, Secret, option
+from exporter.config.address import Address
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import Reason, SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.vllm import VllmOptions as VllmOptions
 from exporter.sources.vllm import page
 from exporter.sources.vllm.discovery import DISCOVERED, Discovery
 from exporter.sources.vllm.page import VllmSnapshot
@@ -29,38 +25,6 @@ if TYPE_CHECKING:
     import httpx
 
 _INLINE_BYTES = 256 * 1024  # a larger page is parsed in a thread, to keep the event loop free
-
-
-def _full_names(services: tuple[str, ...]) -> tuple[str, ...]:
-    for service in services:
-        namespace, _, name = service.partition("/")
-        if not namespace or not name.partition(":")[0]:
-            raise ValueError(f"expected namespace/name or namespace/name:port, got {service!r}")
-    return services
-
-
-class VllmOptions(SourceOptions):
-    """Any number of vLLM servers, of any version since 0.6, standalone or in Ray Serve."""
-
-    url: Annotated[
-        VllmAddresses,
-        option("host:port, http:// or https:// addresses; /metrics is added if the address has no path.", env="VLLM_URL"),
-    ] = ()
-    token: Annotated[Secret, option("Bearer token, if a proxy in front of the server requires one.")] = SecretStr("")
-    ca_file: Annotated[Path | None, option("CA certificates for https, in addition to the system's.")] = None
-    service: Annotated[
-        Names,
-        AfterValidator(_full_names),
-        option("Kubernetes Services whose endpoints are vLLM servers, as namespace/name or namespace/name:port."),
-    ] = ()
-    kubeconfig: Annotated[
-        Path | None, option("kubeconfig file for endpoint discovery; default: the pod's service account.")
-    ] = None
-    max_bytes: Annotated[int, Gt(0), option("Maximum bytes of a server's metrics page.")] = 8 * 1024 * 1024
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.url or self.service)
 
 
 class VllmServer(Target[VllmSnapshot]):
@@ -161,7 +125,6 @@ class Vllm(Source):
 
     kind: ClassVar[str] = VllmServer.kind
     metrics: ClassVar[tuple[Metric, ...]] = (*VllmServer.metrics, *VllmDiscovery.metrics)
-    options_type: ClassVar[type[SourceOptions]] = VllmOptions
 
     def __init__(self, options: VllmOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

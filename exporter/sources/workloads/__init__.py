@@ -7,43 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from exporter.clients.kubernetes import ApiServer, Gone, NotServed, location
 from exporter.clients.kubernetes_watch import MAX_RESPONSE_BYTES, Watch
-from exporter.config.options import Count, Names, option
 from exporter.config.sharding import WHOLE, Shard
 from exporter.errors import SourceError
 from exporter.metrics.metric import Metric, Sample
-from exporter.source import Source, SourceOptions, Target
+from exporter.source import Source, Target
+from exporter.source_options.workloads import WorkloadsOptions as WorkloadsOptions
 from exporter.sources.workloads import samples
 from exporter.sources.workloads.controllers import PLURALS, Controllers
 from exporter.sources.workloads.pod import Workload
-from exporter.sources.workloads.resources import GPU_RESOURCES, Resources, used_of
+from exporter.sources.workloads.resources import Resources, used_of
 from exporter.sources.workloads.samples import WorkloadsSnapshot
 from exporter.sources.workloads.store import Nodes, Pods
-
-
-class WorkloadsOptions(SourceOptions):
-    """One Kubernetes cluster, all namespaces or some."""
-
-    max_series: Annotated[Count, option("Maximum series per collection; the excess is dropped and counted.")] = 500_000
-    kubeconfig: Annotated[Path | None, option("kubeconfig file.")] = None
-    context: Annotated[str, option("Context of the kubeconfig; default: its current context.")] = ""
-    in_cluster: Annotated[bool, option("Use the service account of the exporter's own pod.")] = False
-    namespaces: Annotated[Names, option("Namespaces to watch; default: all.")] = ()
-    expected: Annotated[Names, option("Workloads to report as up, degraded, down or absent, as namespace/name.")] = ()
-    nodes: Annotated[bool, option("Also watch nodes, for the GPUs of each pool.")] = False
-    pool_label: Annotated[str, option("Node label that names the pool.")] = "node.kubernetes.io/instance-type"
-    gpu_resources: Annotated[Names, option("Resources counted as GPUs; * matches any text.")] = GPU_RESOURCES
-    usage: Annotated[bool, option("Read CPU and memory usage from metrics.k8s.io.")] = False
-
-    @property
-    def enabled(self) -> bool:
-        return self.in_cluster or self.kubeconfig is not None
 
 
 class Workloads(Source, Target[WorkloadsSnapshot]):
@@ -51,7 +31,6 @@ class Workloads(Source, Target[WorkloadsSnapshot]):
 
     kind: ClassVar[str] = "workloads"
     metrics: ClassVar[tuple[Metric, ...]] = samples.METRICS
-    options_type: ClassVar[type[SourceOptions]] = WorkloadsOptions
 
     def __init__(self, options: WorkloadsOptions, shard: Shard = WHOLE) -> None:
         super().__init__(options, shard)

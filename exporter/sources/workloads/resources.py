@@ -10,9 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exporter.clients.quantity import quantity
-
-GPU_RESOURCES: Final = ("*/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-*", "gpu.intel.com/i915", "gpu.intel.com/xe")
-"""Names of extended resources that are GPUs by default: of NVIDIA, AMD, Intel, and others that follow the convention."""
+from exporter.source_options.workloads import GPU_RESOURCES as GPU_RESOURCES
 
 Quantities = Mapping[str, str | int | float]
 

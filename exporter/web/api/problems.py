@@ -1,22 +1,21 @@
-"""Errors as RFC 9457 problem details (`application/problem+json`)."""
+"""Problem details of the API: their schema, and those of invalid parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from exporter.errors import SourceError
+from exporter.web.problem import MEDIA_TYPE, bug, http_problem, problem
 
 # fastapi-problem-details was evaluated: its `detail` of invalid requests is a constant that names no parameter.
 
-MEDIA_TYPE = "application/problem+json"
 _LONGEST_VALUE = 100
 
 
@@ -56,16 +55,6 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _MEANINGS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
 
 
-def problem(
-    status: int, detail: str, *, headers: Mapping[str, str] | None = None, errors: Sequence[ParameterProblem] = ()
-) -> Response:
-    """A response with problem details."""
-    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    if errors:
-        body["errors"] = [error.model_dump() for error in errors]
-    return JSONResponse(body, status, headers, MEDIA_TYPE)
-
-
 def parameter_problems(errors: Sequence[Any]) -> list[ParameterProblem]:
     """Validation errors from pydantic by parameter."""
     found = []
@@ -89,7 +78,8 @@ def refused(parameter: str, expected: str, got: object) -> RequestValidationErro
 
 def _invalid(errors: Sequence[Any]) -> Response:
     found = parameter_problems(errors)
-    return problem(422, "; ".join(f"{error.parameter}: {error.detail}" for error in found), errors=found)
+    detail = "; ".join(f"{error.parameter}: {error.detail}" for error in found)
+    return problem(422, detail, errors=[error.model_dump() for error in found])
 
 
 async def _validation(_: Request, error: Exception) -> Response:
@@ -102,27 +92,8 @@ async def _websocket_validation(websocket: WebSocket, error: Exception) -> None:
     await websocket.send_denial_response(_invalid(error.errors()))
 
 
-async def http_problem(request: Request | WebSocket, error: Exception) -> Response | None:
-    """Exception handler for HTTPException."""
-    assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    detail = error.detail
-    if detail == phrase and error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"{request.url.path} does not exist; /docs lists all resources"
-    response = problem(error.status_code, detail, headers=error.headers)
-    if isinstance(request, WebSocket):
-        await request.send_denial_response(response)
-        return None
-    return response
-
-
 async def _source(_: Request, error: Exception) -> Response:
     return problem(502, str(error))
-
-
-async def bug(_: Request, __: Exception) -> Response:
-    """Exception handler of last resort; the server logs the traceback."""
-    return problem(500, "the exporter failed to respond; its log has the cause, please report it")
 
 
 def install(app: FastAPI) -> None:
