@@ -87,4 +87,6 @@ class BoundedClient(Client):
     async def _process_op_err(self, e: Exception) -> None:
         if self.failure is None:
             self.failure = e
+        # What is pending cannot be sent. nats-py would try, fail, and leave `closed_cb` uncalled and the socket open.
+        self._pending, self._pending_data_size = [], 0
         await super()._process_op_err(e)
