@@ -20,7 +20,7 @@ from exporter.settings import SettingsError, load
 from exporter.sources.services import Services, ServicesOptions, health_pb2, orchestrator_pb2, ray_executor_pb2
 from exporter.sources.services.probe import Health
 from servers import nats as nats_servers
-from tests.support.pages import collected, listener, series
+from tests.support.pages import collected, eventually, listener, series
 from tests.support.process import exporter
 
 Handler = Callable[[Any], Any]
@@ -216,9 +216,12 @@ async def test_registered_agents_are_idle_and_running_jobs_appear() -> None:
             flags = (f"--services.grpc=orchestrator={address},ray-executor={address}",)
             with exporter(*flags, variables={"NATS_URL": bus.url}) as running:
                 async with httpx.AsyncClient(timeout=20) as client:
-                    await client.get(f"{running.url}/metrics")
-                    shown = (await client.get(f"{running.url}/metrics")).text
-                    assert 'fleet_agents{system="fleet",role="DEV",state="idle"} 2' in shown
+
+                    async def are_registered() -> bool:
+                        shown = (await client.get(f"{running.url}/metrics")).text
+                        return 'fleet_agents{system="fleet",role="DEV",state="idle"} 2' in shown
+
+                    await eventually(are_registered)  # a busy machine makes a check late
                     agents = (await client.get(f"{running.url}/api/agents")).json()
                     assert [(agent["id"], agent["state"], agent["model"]) for agent in agents] == [
                         ("agent-dev-1", "idle", "Q"), ("agent-dev-2", "idle", "Q"),
