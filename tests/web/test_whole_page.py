@@ -123,7 +123,7 @@ def test_every_metric_has_the_series_that_the_reference_states(everything: Expor
 
     stated = {name: series_per_object(declared[name]) for name in found}
     assert {name: counts for name, counts in found.items() if stated[name] and {*counts.values()} != {stated[name]}} == {}
-    assert len(found["fleet_agent_state"]) == len(found["fleet_agent_answer_duration_seconds"]) == 3
+    assert len(found["fleet_agent_state"]) == len(found["fleet_agent_task_duration_seconds"]) == 3
 
 
 def _series(process: Exporter) -> list[str]:
