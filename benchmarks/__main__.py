@@ -15,6 +15,7 @@ PARTS = (
     "workloads",
     "neo4j",
     "whole",
+    "start",
     "event_consumer",
     "fleet",
     "files",

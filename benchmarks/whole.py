@@ -21,7 +21,7 @@ _SOURCES = 6
 """The five backends and the fleet's events."""
 
 
-def _installed() -> Path:
+def installed() -> Path:
     """Python in an environment with the runtime dependencies only, to exclude development tools."""
     wanted = [_ROOT / "pyproject.toml", _ROOT / "requirements.lock"]
 
@@ -56,7 +56,7 @@ def figures() -> list[Figure]:
             "VLLM_URL": engine.url,
             "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(cluster.kubeconfig),
         }
-        python = _installed()
+        python = installed()
         starts = [_start(http, variables, python) for _ in range(5)]
         with exporter(variables=variables, python=python) as process:
             url = f"{process.url}/metrics"
