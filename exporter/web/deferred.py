@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.scrape import Scraper
 from exporter.web.priority import Priority
 
-_PATHS = ("/api", "/docs", "/openapi.json", "/redoc", "/static-offline-docs", "/ws")
+PATHS = ("/api", "/docs", "/openapi.json", "/redoc", "/static-offline-docs", "/ws")
 """How the paths of the API and of its documentation begin; any other path does not exist."""
 
 
@@ -29,7 +29,7 @@ class DeferredApi:
         self._api: ASGIApp | None = self._build() if has_events else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope["path"].startswith(_PATHS):
+        if not scope["path"].startswith(PATHS):
             raise HTTPException(404)
         await (self._api or await self._imported())(scope, receive, send)
 
