@@ -144,8 +144,10 @@ def test_alerts_and_overview_have_the_same_series_from_the_essential_profile(
     with ExitStack() as running:
         servers = [running.enter_context(prometheus.start(config=_scraping(process))) for process in (everything, essential)]
 
+        client = running.enter_context(httpx.Client(timeout=30))
+
         def answers(url: str, query: str) -> set[frozenset[tuple[str, str]]]:
-            answer = httpx.get(f"{url}/api/v1/query", params={"query": query}).raise_for_status().json()
+            answer = client.get(f"{url}/api/v1/query", params={"query": query}).raise_for_status().json()
             return {
                 frozenset((name, value) for name, value in one["metric"].items() if name != "instance")
                 for one in answer["data"]["result"]
