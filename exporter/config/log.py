@@ -143,3 +143,5 @@ def configure(options: Log) -> None:
     # Clients log every lost connection; the exporter logs and exports the relevant ones itself.
     for client in ("nats", "neo4j", "httpx", "httpcore", "kubernetes", "asyncio"):
         logging.getLogger(client).setLevel(logging.CRITICAL if options.level is not LogLevel.DEBUG else logging.DEBUG)
+    if options.level is LogLevel.INFO:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the exporter logs start and stop itself

@@ -152,13 +152,14 @@ class _UvicornServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._stop, number)
         yield
 
-    def _stop(self) -> None:
+    def _stop(self, number: signal.Signals) -> None:
         loop = asyncio.get_running_loop()
         if self.should_exit:
             end_now("second signal; exiting immediately", loop)
+        log.info("stopping", extra={"signal": number.name})
         self.should_exit = True
         limit_shutdown(loop)
         for source in self._scraper.sources:

@@ -111,6 +111,17 @@ def test_the_first_log_lines_have_the_version_and_a_warning_without_sources() ->
         assert all(name in page for name in ("NATS_URL", "REDIS_URL", "NEO4J_URI"))
 
 
+def test_a_start_and_a_stop_are_logged_in_a_few_lines() -> None:
+    with exporter(command=[COMMAND], variables=ANYWHERE) as running:
+        assert httpx.get(f"{running.url}/-/healthy", trust_env=False).status_code == 200
+        assert running.stop() == 0
+        assert running.process.stderr is not None
+        assert "logger=exporter.web.server msg=listening" in running.log[2]
+        last = running.process.stderr.read().splitlines()
+
+    assert [line.partition(" msg=")[2] for line in last] == ["stopping signal=SIGTERM"]
+
+
 def test_sighup_does_not_stop_the_exporter() -> None:
     with exporter(command=[COMMAND], variables=ANYWHERE) as running:
         running.process.send_signal(signal.SIGHUP)
