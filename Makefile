@@ -87,7 +87,7 @@ generate: .venv/ready
 	@$(PYTHON) -m venv .venv
 	@awk '/^uv==/, !/\\$$/' requirements.lock >.venv/uv.lock
 	@$(BIN)/python -m pip install -q --require-hashes -r .venv/uv.lock
-	@$(BIN)/python -m uv pip install -q --require-hashes -r requirements.lock 2>/dev/null || \
+	@$(BIN)/python -m uv pip install -q --system-certs --require-hashes -r requirements.lock 2>/dev/null || \
 		$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch .venv/ready
