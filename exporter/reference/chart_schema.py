@@ -31,7 +31,7 @@ _PROBE: Schema = {"type": ["object", "null"]}
 _NAMES_OR_OBJECTS: Schema = {"type": "array", "items": {"type": ["string", "object"]}}
 _COUNT_OR_PERCENTAGE: Schema = {"type": ["integer", "string"], "minimum": 0, "pattern": "^$|^[0-9]+%$"}
 
-_SET_BY_THE_CHART = frozenset({"web.listen_address", "web.config_file"})
+_SET_BY_THE_CHART = frozenset({"shard", "web.listen_address", "web.config_file"})
 _UNUSED_KEYWORDS = frozenset({"default", "title", "env", "flag", "format", "writeOnly"})
 
 
@@ -72,8 +72,9 @@ def _configuration() -> tuple[Schema, Schema, list[str]]:
     definitions: Schema = schema["$defs"]
     variables: set[str] = set()
     for option in options():
-        if not option.group:  # set by the chart from the number of shards
-            del schema["properties"][option.name]
+        if not option.group:
+            if option.path in _SET_BY_THE_CHART:  # the shard, from the number of shards
+                del schema["properties"][option.name]
             continue
         group = definitions[schema["properties"][option.group]["$ref"].rpartition("/")[2]]["properties"]
         secret = _holds_secret(option, group[option.name])

@@ -42,7 +42,7 @@ def written(now: datetime) -> list[Any]:
         seconds * 1000_000_000,
         now.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
         now.strftime("%a, %d %b %Y %H:%M:%S GMT"),
-        now.strftime("%Y-%m-%d %H:%M:%S.123456789 +0000 UTC m=+0.000012"),
+        now.strftime("%Y-%m-%d %H:%M:%S.%f000 +0000 UTC m=+0.000012"),
     ]
 
 

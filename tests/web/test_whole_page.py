@@ -19,11 +19,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from dashboards.essential import queries
 from exporter.metrics.metric import Kind
 from exporter.reference import metric_groups, series_per_object
-from servers import nats, prometheus, vllm
+from servers import nats, prometheus, valkey, vllm
 from servers.kubernetes import Kubernetes
 from servers.neo4j import RunningNeo4j
 from servers.process import wait_for
-from servers.valkey import RunningValkey
 from tests.support.fleet_streams import fleet_on
 from tests.support.pages import eventually
 from tests.support.process import Exporter, exporter
@@ -40,18 +39,17 @@ async def _speaks(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def backends(
-    valkey_server: RunningValkey, neo4j_server: RunningNeo4j, kubernetes_server: Kubernetes
-) -> Iterator[dict[str, str]]:
-    """The variables of an exporter that reads everything."""
-    with vllm.start() as engine, nats.start() as bus:
+def backends(neo4j_server: RunningNeo4j, kubernetes_server: Kubernetes) -> Iterator[dict[str, str]]:
+    """The variables of an exporter that reads everything, without the objects of other tests."""
+    with vllm.start() as engine, nats.start() as bus, valkey.start() as cache:
         yield {
             "NATS_URL": bus.url,
-            "REDIS_URL": valkey_server.url,
+            "REDIS_URL": cache.url,
             "NEO4J_URI": neo4j_server.url,
             "NEO4J_PASSWORD": neo4j_server.password,
             "VLLM_URL": engine.url,
             "FLEET_EXPORTER_RAYJOB_KUBECONFIG": str(kubernetes_server.kubeconfig),
+            "FLEET_EXPORTER_RAYJOB_NAMESPACES": "whole-page",
             "FLEET_EXPORTER_VALKEY_KEY_GROUPS": "true",
         }
 

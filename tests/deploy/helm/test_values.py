@@ -80,9 +80,10 @@ def test_every_case_is_valid_by_the_schema_alone() -> None:
 def test_every_option_except_secrets_and_fixed_ones_is_a_value() -> None:
     schema = chart_schema()
     config = schema["properties"]["config"]["properties"]
-    offered = {
-        f"{group}.{name}" for group, part in config.items() for name in schema["$defs"][part["$ref"][8:]]["properties"]
-    }
+    offered = set()
+    for name, part in config.items():
+        options_of_group = schema["$defs"][part["$ref"][8:]].get("properties")
+        offered |= {f"{name}.{option}" for option in options_of_group} if options_of_group else {name}
     secret = {option.path for option in options() if option.flag is None}
 
     assert {option.path for option in options()} - offered == secret | {"shard", "web.listen_address", "web.config_file"}
@@ -107,6 +108,7 @@ def test_every_option_except_secrets_and_fixed_ones_is_a_value() -> None:
         ({"config": {"valkey": {"urls": []}}}, r"'/config/valkey'.*additional properties 'urls' not allowed"),
         ({"config": {"rayjob": {"in_cluster": "yes"}}}, r"'/config/rayjob/in_cluster'.*got string, want boolean"),
         ({"config": {"log": {"level": "loud"}}}, r"'/config/log/level'"),
+        ({"config": {"profile": "least"}}, r"'/config/profile'"),
         ({"config": {"valkey": {"timeout": 0}}}, r"'/config/valkey/timeout'.*exclusiveMinimum"),
         ({"config": {"neo4j": {"password": "x"}}}, r"'/config/neo4j'.*additional properties 'password' not allowed"),
         ({"config": {"web": {"listen_address": ":1"}}}, r"additional properties 'listen_address' not allowed"),
