@@ -38,10 +38,7 @@ NATS_SERVERS: Final = Row(
             "down has no row.",
             ["server"],
             [
-                (
-                    FieldOverride("info", hidden=True),
-                    PrometheusTarget(selector(servers.INFO).max("server", "name", "version")),
-                ),
+                (FieldOverride("info", hidden=True), PrometheusTarget(_info)),
                 (FieldOverride("healthy", states=_HEALTHY), PrometheusTarget(selector(servers.HEALTHY).min("server"))),
                 (FieldOverride("leader", states=_LEADER), _each(servers.META_LEADER)),
                 (FieldOverride("uptime", unit="s"), PrometheusTarget(selector(servers.START).age().max("server"))),

@@ -127,7 +127,7 @@ class WatchedRayJobs:
 
 
 class Reported:
-    """A server that reports totals of its own, all of which rise by 3 at a time, and are 0 after a restart."""
+    """A server whose totals increase by 3 at a time and restart at 0."""
 
     def __init__(self, _: Path) -> None:
         self.total = 40
